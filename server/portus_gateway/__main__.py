@@ -1,0 +1,3 @@
+from portus_gateway.cli import main
+
+main()

@@ -1,0 +1,144 @@
+"""The `WWW-Authenticate` field: which credentials a server asks for (RFC 9110, section 11.6.1).
+
+Splitting at commas is not enough: a scope holds commas (`pull,push`), a realm can hold `=`, one field can
+hold several challenges, and there can be several fields.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from portus_gateway.distribution.errors import ChallengeUnusable
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_SPACE = re.compile(r"[ \t]*")
+_SEPARATORS = re.compile(r"[ \t,]*")
+_TOKEN68 = re.compile(r"[0-9A-Za-z\-._~+/]+=*(?=[ \t]*(?:,|$))")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+# The grammar has a token here. Servers that leave the quotes off an address are common enough to be read.
+_UNQUOTED = re.compile(r'[^\s,"\\]+')
+
+# No registry needs more, and a parser should not read what nobody sends.
+_MAX_LENGTH = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """One challenge: its scheme in lower case, its parameters by lower-case name."""
+
+    scheme: str
+    parameters: Mapping[str, str]
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """What the `scope` parameter names, each scope on its own, in a form that compares."""
+        return normal_scopes(self.parameters.get("scope", "").split())
+
+
+def normal_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
+    """The scopes in one order, and the actions of each in one order: a registry writes them in any."""
+    normal = set()
+    for scope in scopes:
+        resource, separator, actions = scope.rpartition(":")
+        normal.add(f"{resource}:{','.join(sorted(set(actions.split(','))))}" if separator else scope)
+    return tuple(sorted(normal))
+
+
+def parse_challenges(fields: Iterable[str]) -> tuple[Challenge, ...]:
+    """All challenges of the given `WWW-Authenticate` fields, in order.
+
+    Raises `ChallengeUnusable` where one is malformed or gives a parameter twice: which of two realms was meant
+    is nothing to guess at.
+    """
+    return tuple(challenge for field in fields for challenge in _Field(field).challenges())
+
+
+class _Field:
+    def __init__(self, text: str) -> None:
+        if len(text) > _MAX_LENGTH:
+            raise ChallengeUnusable(f"the WWW-Authenticate field is longer than {_MAX_LENGTH} characters")
+        self._text = text
+        self._at = 0
+
+    def challenges(self) -> list[Challenge]:
+        found = []
+        self._take(_SEPARATORS)
+        while self._at < len(self._text):
+            found.append(self._challenge())
+            self._take(_SEPARATORS)
+        return found
+
+    def _challenge(self) -> Challenge:
+        scheme = self._expect(_TOKEN, "an authentication scheme").lower()
+        parameters: dict[str, str] = {}
+        if self._take(_SPACE) and not self._peek(_TOKEN68, self._at):
+            self._parameters(parameters)
+        elif token68 := self._match(_TOKEN68):
+            # `Basic, Bearer …`: no token68 but the next scheme is possible only after a comma, so this is one.
+            parameters["token68"] = token68
+        return Challenge(scheme, MappingProxyType(parameters))
+
+    def _parameters(self, parameters: dict[str, str]) -> None:
+        while (name := self._parameter_name()) is not None:
+            if name in parameters:
+                raise ChallengeUnusable(f"the WWW-Authenticate field gives {name!r} twice in one challenge")
+            parameters[name] = self._value()
+            before = self._at
+            self._take(_SPACE)
+            if self._at < len(self._text) and self._text[self._at] != ",":
+                raise self._malformed("a comma")
+            self._take(_SEPARATORS)
+            if self._parameter_ahead() is None:
+                # What follows is the next challenge.
+                self._at = before
+                return
+
+    def _parameter_ahead(self) -> str | None:
+        name = _TOKEN.match(self._text, self._at)
+        if name is None:
+            return None
+        after = _SPACE.match(self._text, name.end())
+        end = after.end() if after else name.end()
+        return name.group() if self._text[end : end + 1] == "=" else None
+
+    def _parameter_name(self) -> str | None:
+        name = self._parameter_ahead()
+        if name is None:
+            return None
+        self._at += len(name)
+        self._take(_SPACE)
+        self._at += 1
+        self._take(_SPACE)
+        return name.lower()
+
+    def _value(self) -> str:
+        if self._text[self._at : self._at + 1] == '"':
+            match = _QUOTED.match(self._text, self._at)
+            if match is None:
+                raise self._malformed("a closing quote")
+            self._at = match.end()
+            return _ESCAPE.sub(r"\1", match.group(1))
+        return self._expect(_UNQUOTED, "a value")
+
+    def _peek(self, pattern: re.Pattern[str], at: int) -> bool:
+        return pattern.match(self._text, at) is not None
+
+    def _match(self, pattern: re.Pattern[str]) -> str:
+        match = pattern.match(self._text, self._at)
+        if match is None:
+            return ""
+        self._at = match.end()
+        return match.group()
+
+    _take = _match
+
+    def _expect(self, pattern: re.Pattern[str], due: str) -> str:
+        taken = self._match(pattern)
+        if not taken:
+            raise self._malformed(due)
+        return taken
+
+    def _malformed(self, due: str) -> ChallengeUnusable:
+        return ChallengeUnusable(f"the WWW-Authenticate field is malformed: {due} was due at character {self._at + 1}")

@@ -1,0 +1,141 @@
+"""The Distribution client: one registry, one account."""
+
+import asyncio
+import ssl
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from yarl import URL
+
+from portus_gateway.distribution.blobs import Blobs
+from portus_gateway.distribution.catalog import Catalog
+from portus_gateway.distribution.configuration import Configuration
+from portus_gateway.distribution.deletion import Deletion
+from portus_gateway.distribution.digest import Digest
+from portus_gateway.distribution.exchange import Exchange
+from portus_gateway.distribution.manifest import Descriptor, Manifest
+from portus_gateway.distribution.manifests import Manifests
+from portus_gateway.distribution.names import Repository, Tag, UnusableName
+from portus_gateway.distribution.observer import NotObserved, UpstreamObserver
+from portus_gateway.distribution.origin import Origin
+from portus_gateway.distribution.page import Cursor, Page
+from portus_gateway.distribution.ping import Ping, RegistryVersion
+from portus_gateway.distribution.reference import Reference
+from portus_gateway.distribution.tags import Tags
+from portus_gateway.distribution.tokens import TokenSource
+from portus_gateway.distribution.transport import Transport
+
+
+class DistributionClient:
+    """A client of one Distribution registry; an async context manager that owns its connections.
+
+    Every method raises the errors of `distribution.errors`, and only those. `distribution.deadline.within` bounds
+    a call in time, all retries included.
+    """
+
+    def __init__(self, configuration: Configuration, observer: UpstreamObserver | None = None) -> None:
+        self._configuration = configuration
+        self._observer = observer or NotObserved()
+        self._open = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        configuration, observer = self._configuration, self._observer
+        session = await self._open.enter_async_context(_session(configuration))
+
+        def exchange() -> Exchange:
+            # The token service gets slots of its own: a request that waits for a token must not hold up the token.
+            return Exchange(
+                session,
+                asyncio.Semaphore(configuration.concurrency),
+                timeouts=configuration.timeouts,
+                retries=configuration.retries,
+                observer=observer,
+            )
+
+        tokens = TokenSource(exchange(), configuration.credentials, observer)
+        self._open.push_async_callback(tokens.close)
+        transport = Transport(
+            Origin.of(URL(configuration.url)),
+            exchange(),
+            tokens,
+            configuration.credentials,
+            URL(configuration.token_realm) if configuration.token_realm else None,
+        )
+        deletion = Deletion(transport, configuration.timeouts.delete)
+        self._ping = Ping(transport)
+        self._catalog = Catalog(transport)
+        self._tags = Tags(transport)
+        self._manifests = Manifests(transport, deletion, configuration.manifest_limit)
+        self._blobs = Blobs(transport, deletion)
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._open.aclose()
+
+    async def ping(self) -> RegistryVersion:
+        """Makes sure that the registry answers and takes our credentials."""
+        return await self._ping.send()
+
+    async def list_repositories(self, size: int, after: Cursor | None = None) -> Page[Repository | UnusableName]:
+        """A page of about `size` (1 to 1000) repositories, in the registry's order."""
+        return await self._catalog.page(size, after)
+
+    async def list_tags(self, repository: Repository, size: int, after: Cursor | None = None) -> Page[Tag]:
+        """A page of at most `size` (1 to 1000) tags, in lexical order."""
+        return await self._tags.page(repository, size, after)
+
+    async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
+        """What `reference` points to, without its content."""
+        return await self._manifests.resolve(repository, reference)
+
+    async def get_manifest(
+        self,
+        repository: Repository,
+        reference: Reference,
+        max_staleness: float = 0,  # noqa: ARG002  (a permission, for decorators that remember)
+    ) -> Manifest:
+        """The manifest that `reference` points to. Always asks the registry."""
+        return await self._manifests.get(repository, reference)
+
+    async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
+        """Deletes the manifest and all tags on it, without asking about them."""
+        await self._manifests.delete(repository, digest)
+
+    async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
+        """Whether the repository has the blob."""
+        return await self._blobs.exists(repository, digest)
+
+    async def delete_blob(self, repository: Repository, digest: Digest) -> None:
+        """Deletes the blob from the repository."""
+        await self._blobs.delete(repository, digest)
+
+    async def check_deletion(self, repository: Repository) -> None:
+        """Makes sure that the registry would delete in `repository`, without deleting anything."""
+        await self._manifests.check_deletion(repository)
+
+
+def _session(configuration: Configuration) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        # The slots of `Exchange` are the bound on connections.
+        connector=aiohttp.TCPConnector(limit=0, ssl=_tls(configuration)),
+        headers={"User-Agent": configuration.user_agent},
+        # A compressed answer is refused, not unpacked: its size would be anyone's guess.
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=configuration.use_environment_proxy,
+    )
+
+
+def _tls(configuration: Configuration) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if configuration.ca_file is not None:
+        context.load_verify_locations(configuration.ca_file)
+    return context

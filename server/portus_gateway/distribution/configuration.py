@@ -1,0 +1,57 @@
+"""How to reach a registry: everything that the client has to be told."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from portus_gateway.distribution.credentials import Credentials
+
+MANIFEST_LIMIT = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Bounds of one HTTP request, in seconds. The caller's deadline, where earlier, goes first."""
+
+    connect: float = 5.0
+    """Until the connection stands, TLS included."""
+    read: float = 30.0
+    """Between two reads of an answer."""
+    total: float = 60.0
+    """For the whole request and answer."""
+    delete: float = 300.0
+    """For a whole delete: a registry takes some 2 ms for each tag on the digest and says nothing until it is done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """When to ask again. Only for what can be asked twice without harm; never for a delete."""
+
+    attempts: int = 4
+    """How many times a request is sent at most; 1 is no retry."""
+    first_delay: float = 0.1
+    """The longest first wait, in seconds. It doubles each time; the actual wait is random below it."""
+    longest_delay: float = 5.0
+    """The longest wait, in seconds. A server that asks for a longer one gets no retry: its answer is the error."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """One registry and the account to use there."""
+
+    url: str
+    """Scheme, host and port: `https://registry.example:5000`."""
+    credentials: Credentials | None = None
+    """None: an anonymous registry."""
+    token_realm: str | None = None
+    """The only realm, besides the registry's own origin, that may see the password."""
+    ca_file: Path | None = None
+    """Certificates (PEM) to trust besides the system's."""
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    retries: RetryPolicy = field(default_factory=RetryPolicy)
+    concurrency: int = 8
+    """How many requests the registry gets at a time."""
+    manifest_limit: int = MANIFEST_LIMIT
+    """The largest manifest that is read, in bytes."""
+    use_environment_proxy: bool = False
+    """Whether HTTP_PROXY and its like apply. Off: they took over internal calls (Portus #2312)."""
+    user_agent: str = "portus-gateway"

@@ -1,0 +1,56 @@
+"""The account that the client uses, without ever showing its password."""
+
+import base64
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from portus_gateway.distribution.errors import CredentialsRejected
+
+
+class Password(Protocol):
+    """Where a password comes from."""
+
+    def read(self) -> str:
+        """The password as it is now. Raises `OSError` or `UnicodeError` where it cannot be read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StaticPassword:
+    """A password that stays."""
+
+    secret: str = field(repr=False)
+
+    def read(self) -> str:
+        return self.secret
+
+
+@dataclass(frozen=True, slots=True)
+class PasswordFile:
+    """A password in a file, such as a mounted secret that is rotated. A trailing newline is not part of it."""
+
+    path: Path
+
+    def read(self) -> str:
+        return self.path.read_text(encoding="utf-8").rstrip("\r\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A user name, and where its password comes from."""
+
+    username: str
+    password: Password
+
+    def basic_authorization(self) -> str:
+        """The `Authorization` field of Basic authentication (RFC 7617, UTF-8), with the password as it is now.
+
+        Raises `CredentialsRejected` where the password cannot be read.
+        """
+        try:
+            password = self.password.read()
+        except (OSError, UnicodeError) as error:
+            problem = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise CredentialsRejected(f"the password file (PORTUS_PASSWORD_FILE) cannot be read: {problem}") from error
+        return "Basic " + base64.b64encode(f"{self.username}:{password}".encode()).decode("ascii")

@@ -1,0 +1,61 @@
+"""Deletes, which are sent once: what became of one whose answer got lost is found out by looking."""
+
+from collections.abc import Awaitable, Callable
+
+from portus_gateway.distribution.errors import DeleteOutcomeUnknown, Unavailable
+from portus_gateway.distribution.exchange import Answer
+from portus_gateway.distribution.failures import failure
+from portus_gateway.distribution.names import Repository
+from portus_gateway.distribution.transport import RegistryRequest, Transport
+
+_BODY_LIMIT = 64 * 1024
+
+
+class Deletion:
+    """Sends deletes to one registry. `timeout` is in seconds: a registry says nothing until it is done."""
+
+    def __init__(self, transport: Transport, timeout: float) -> None:
+        self._transport = transport
+        self._timeout = timeout
+
+    async def delete(
+        self,
+        repository: Repository,
+        target: str,
+        route: str,
+        still_there: Callable[[], Awaitable[bool]],
+    ) -> None:
+        """Deletes `target`, a path in the registry.
+
+        Raises `NotFound`, `Unsupported`, `Denied`; `DeleteOutcomeUnknown` where the answer got lost and
+        `still_there` says that the delete has had no effect yet.
+        """
+        action = f"delete {target.removeprefix('/v2/')}"
+        try:
+            answer = await self.attempt(repository, target, route)
+            if answer.status == 202:
+                return
+            error = failure(answer, action)
+        except Unavailable as lost:
+            error = lost
+        if not isinstance(error, Unavailable) or not error.sent:
+            raise error
+        # 502 to 504 too: a proxy in between gave up; the registry behind it may not have.
+        if await still_there():
+            raise DeleteOutcomeUnknown(
+                f"{action}: {error}. It was still there afterwards, but the registry may be at it yet:"
+                " look again before the next try"
+            ) from error
+
+    async def attempt(self, repository: Repository, target: str, route: str) -> Answer:
+        """The registry's plain answer to one DELETE."""
+        return await self._transport.send(
+            RegistryRequest(
+                method="DELETE",
+                target=target,
+                route=route,
+                scope=f"repository:{repository}:delete",
+                body_limit=_BODY_LIMIT,
+                total=self._timeout,
+            )
+        )

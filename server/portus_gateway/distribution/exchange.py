@@ -1,0 +1,206 @@
+"""One HTTP request and its answer: bounded in time and size, retried where that is harmless.
+
+Knows no credentials and no registry: who may see what is the business of `transport` and `tokens`.
+"""
+
+import asyncio
+import ssl
+import time
+from dataclasses import dataclass, field
+
+import aiohttp
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from portus_gateway.distribution import deadline
+from portus_gateway.distribution.configuration import RetryPolicy, Timeouts
+from portus_gateway.distribution.errors import (
+    AnswerTooLarge,
+    DistributionError,
+    Unavailable,
+    Unreachable,
+    UntrustedAnswer,
+    UpstreamTimeout,
+)
+from portus_gateway.distribution.observer import UpstreamObserver
+from portus_gateway.distribution.origin import Origin
+from portus_gateway.distribution.retry import Backoff, retry_after
+
+# Of an answer that reports an error, only the beginning is of use.
+_ERROR_LIMIT = 16 * 1024
+_CHUNK = 64 * 1024
+_RETRIED_STATUSES = frozenset({429, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A request as it goes out. `headers` may hold a credential, so they are no part of the `repr`."""
+
+    method: str
+    url: URL
+    route: str
+    peer: str
+    """Who is asked, in words: `the registry`."""
+    headers: CIMultiDict[str] = field(repr=False)
+    body_limit: int
+    """Bytes that a successful answer may have."""
+    repeatable: bool
+    """Whether sending it twice does no harm."""
+    total: float | None = None
+    """Seconds for the whole exchange where the usual bounds do not fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer. The body of an error (400 and above) is cut at 16 KiB."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes = field(repr=False)
+
+
+class Exchange:
+    """Sends requests over one session, `slots` at a time."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        slots: asyncio.Semaphore,
+        *,
+        timeouts: Timeouts,
+        retries: RetryPolicy,
+        observer: UpstreamObserver,
+    ) -> None:
+        self._session = session
+        self._slots = slots
+        self._timeouts = timeouts
+        self._retries = retries
+        self._observer = observer
+
+    async def send(self, request: Request) -> Answer:
+        """The answer, whatever its status.
+
+        Asks again, after a pause, on broken connections, 429, 502, 503 and 504, where the request is repeatable and
+        the caller's deadline leaves time for it. Raises the `Unavailable` family and `UntrustedAnswer`.
+        """
+        backoff = Backoff(self._retries if request.repeatable else RetryPolicy(attempts=1))
+        while True:
+            try:
+                answer = await self._attempt(request)
+            except Unavailable as error:
+                pause = None if isinstance(error, UpstreamTimeout) and error.sent else backoff.next_pause()
+                if pause is None or not _worth_waiting(pause):
+                    raise
+            else:
+                if answer.status not in _RETRIED_STATUSES:
+                    return answer
+                pause = backoff.next_pause(retry_after(answer.headers))
+                if pause is None or not _worth_waiting(pause):
+                    return answer
+            self._observer.retried(route=request.route)
+            await asyncio.sleep(pause)
+
+    async def _attempt(self, request: Request) -> Answer:
+        async with self._slots:
+            started = time.perf_counter()
+            outcome = "cancelled"
+            try:
+                answer = await self._exchange(request)
+                outcome = str(answer.status)
+                return answer
+            except DistributionError as error:
+                outcome = _outcome(error)
+                raise
+            finally:
+                self._observer.request_finished(
+                    method=request.method,
+                    route=request.route,
+                    outcome=outcome,
+                    seconds=time.perf_counter() - started,
+                )
+
+    async def _exchange(self, request: Request) -> Answer:
+        timeout = aiohttp.ClientTimeout(
+            total=request.total or self._timeouts.total,
+            sock_connect=self._timeouts.connect,
+            sock_read=request.total or self._timeouts.read,
+        )
+        where = f"{request.peer} at {Origin.of(request.url)}"
+        try:
+            async with self._session.request(
+                request.method,
+                request.url,
+                headers=request.headers,
+                timeout=timeout,
+                allow_redirects=False,
+            ) as response:
+                return Answer(response.status, response.headers, await _body(response, request, where))
+        except aiohttp.ConnectionTimeoutError as error:
+            raise UpstreamTimeout(
+                f"{where} did not take the connection within {self._timeouts.connect:g} s", sent=False
+            ) from error
+        except TimeoutError as error:
+            raise UpstreamTimeout(f"{where} did not answer in time") from error
+        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError) as error:
+            raise Unreachable(f"no TLS connection to {where}: {_tls_reason(error)}", sent=False) from error
+        except aiohttp.ClientConnectorError as error:
+            raise Unreachable(
+                f"no connection to {where}: {error.os_error.strerror or 'the connection failed'}", sent=False
+            ) from error
+        except aiohttp.ClientResponseError as error:
+            raise UntrustedAnswer(f"the answer of {where} is not HTTP as it should be") from error
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise Unreachable(f"{where} broke the connection off before its answer was complete") from error
+
+
+async def _body(response: aiohttp.ClientResponse, request: Request, where: str) -> bytes:
+    if response.status >= 400:
+        return await _at_most(response, _ERROR_LIMIT)
+    if response.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
+        raise UntrustedAnswer(f"{where} sent a compressed answer although none was asked for")
+    declared = response.content_length
+    if request.method != "HEAD" and declared is not None and declared > request.body_limit:
+        raise AnswerTooLarge(f"{where} announced {declared} bytes; {request.body_limit} are allowed here")
+    body = await _at_most(response, request.body_limit + 1)
+    if len(body) > request.body_limit:
+        raise AnswerTooLarge(f"{where} sent more than the {request.body_limit} bytes that are allowed here")
+    return body
+
+
+async def _at_most(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The first `limit` bytes of the body. What comes after them is never read: the connection is given up."""
+    chunks = []
+    wanted = limit
+    while wanted > 0 and (chunk := await response.content.read(min(wanted, _CHUNK))):
+        chunks.append(chunk)
+        wanted -= len(chunk)
+    if wanted <= 0:
+        response.close()
+    return b"".join(chunks)
+
+
+def _worth_waiting(pause: float) -> bool:
+    left = deadline.remaining()
+    return left is None or pause < left
+
+
+def _outcome(error: DistributionError) -> str:
+    if isinstance(error, UpstreamTimeout):
+        return "timeout"
+    return "unreachable" if isinstance(error, Unreachable) else "invalid"
+
+
+def _tls_reason(error: Exception) -> str:
+    cause: BaseException = error
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        cause = error.certificate_error
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        cause = error.os_error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return (
+            f"its certificate is not trusted ({cause.verify_message});"
+            " PORTUS_CA_FILE names the certificates to trust besides the system's"
+        )
+    if isinstance(cause, ssl.SSLError) and cause.reason:
+        return cause.reason.lower().replace("_", " ")
+    return "the handshake failed"

@@ -1,0 +1,84 @@
+"""What a registry's refusal means: from an HTTP answer to one of our errors.
+
+The body is `{"errors": [{"code", "message", "detail"}]}` in the specification, and HTML, plain text or nothing in life.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+
+from portus_gateway.distribution.errors import (
+    Denied,
+    DistributionError,
+    InvalidRequest,
+    NotFound,
+    RangeInvalid,
+    RegistryFault,
+    TooManyRequests,
+    Unavailable,
+    Unsupported,
+)
+from portus_gateway.distribution.exchange import Answer
+from portus_gateway.distribution.retry import retry_after
+
+_CODE = re.compile(r"[A-Z][A-Z0-9_]{0,62}")
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
+_LONGEST_TEXT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryError:
+    """The first error that a body names. Both fields are empty where it names none."""
+
+    code: str
+    message: str
+
+    @classmethod
+    def of(cls, body: bytes) -> "RegistryError":
+        try:
+            document = json.loads(body)
+            first = document["errors"][0]
+            code, message = first["code"], first.get("message", "")
+        except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+            return cls("", "")
+        if not isinstance(code, str) or not _CODE.fullmatch(code):
+            return cls("", "")
+        return cls(code, _plain(message) if isinstance(message, str) else "")
+
+
+def failure(answer: Answer, action: str) -> DistributionError:
+    """The error for an answer that is no success. `action` says what was asked: `get manifest v1 of team/app`."""
+    status = answer.status
+    stated = RegistryError.of(answer.body)
+    reason = stated.code or None
+    said = f"{status} {stated.code}".strip() + (f" ({stated.message})" if stated.message else "")
+    message = f"{action}: the registry answered {said}"
+    match status:
+        case 404 if stated.code == "":
+            # A proxy, or a wrong address: this is not the registry saying that something is absent.
+            return RegistryFault(
+                f"{message} without the error body of a registry: check that PORTUS_REGISTRY_URL leads to one"
+            )
+        case 404:
+            return NotFound(message, reason=reason)
+        case 401 | 403:
+            return Denied(message)
+        case 405:
+            return Unsupported(message)
+        case _ if stated.code == "UNSUPPORTED":
+            return Unsupported(message)
+        case 416:
+            return RangeInvalid(message, reason=reason)
+        case 429:
+            return TooManyRequests(message, retry_after=retry_after(answer.headers))
+        case 502 | 503 | 504:
+            return Unavailable(message, retry_after=retry_after(answer.headers))
+        case 400 | 406 | 413 | 414 | 422:
+            return InvalidRequest(message, reason=reason)
+        case _:
+            return RegistryFault(message)
+
+
+def _plain(text: str) -> str:
+    text = _UNPRINTABLE.sub(" ", text).strip()
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."

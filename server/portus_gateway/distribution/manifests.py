@@ -1,0 +1,117 @@
+"""/v2/<name>/manifests/<reference>: GET, HEAD and DELETE (OCI distribution 1.1, "Pulling" and "Deleting manifests")."""
+
+import secrets
+
+from portus_gateway.distribution.deletion import Deletion
+from portus_gateway.distribution.digest import Digest
+from portus_gateway.distribution.errors import (
+    InvalidName,
+    NotFound,
+    Unsupported,
+    UntrustedAnswer,
+)
+from portus_gateway.distribution.exchange import Answer
+from portus_gateway.distribution.failures import failure
+from portus_gateway.distribution.manifest import MANIFEST_MEDIA_TYPES, Descriptor, Manifest
+from portus_gateway.distribution.names import Repository
+from portus_gateway.distribution.reference import Reference
+from portus_gateway.distribution.transport import RegistryRequest, Transport
+
+_SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
+
+
+class Manifests:
+    def __init__(self, transport: Transport, deletion: Deletion, size_limit: int) -> None:
+        self._transport = transport
+        self._deletion = deletion
+        self._size_limit = size_limit
+
+    async def get(self, repository: Repository, reference: Reference) -> Manifest:
+        """The manifest. Its bytes are verified against the digest asked for, else against the one announced."""
+        answer = await self._read("GET", repository, reference)
+        if answer.status != 200:
+            raise failure(answer, f"get manifest {_at(repository, reference)}")
+        media_type = _media_type(answer)
+        if media_type.startswith(_SCHEMA_1):
+            raise Unsupported(
+                f"{_at(repository, reference)} is a manifest of Docker's schema 1, whose digest is not that of its"
+                " bytes: push the image again with a current client",
+                reason="SCHEMA_1",
+            )
+        digest = reference if isinstance(reference, Digest) else _announced(answer)
+        if digest is None:
+            digest = Digest.of(answer.body)
+        else:
+            digest.verify(answer.body)
+        return Manifest.parse(answer.body, digest=digest, media_type=media_type)
+
+    async def resolve(self, repository: Repository, reference: Reference) -> Descriptor:
+        """What `reference` points to. HEAD first; GET where a HEAD leaves open what is the matter."""
+        answer = await self._read("HEAD", repository, reference)
+        announced = _announced(answer) if answer.status == 200 else None
+        if answer.status == 200 and isinstance(reference, Digest) and announced not in (None, reference):
+            raise UntrustedAnswer(f"the registry announces {announced} where {reference} was asked for")
+        digest = reference if isinstance(reference, Digest) else announced
+        if answer.status >= 500 or answer.status == 429:
+            raise failure(answer, f"resolve {_at(repository, reference)}")
+        if answer.status != 200 or digest is None:
+            # A HEAD's answer has no body that says what is absent, or whether it is the registry that says so.
+            return (await self.get(repository, reference)).descriptor
+        return Descriptor(media_type=_media_type(answer), digest=digest, size=_content_length(answer))
+
+    async def delete(self, repository: Repository, digest: Digest) -> None:
+        async def still_there() -> bool:
+            try:
+                await self.resolve(repository, digest)
+            except NotFound:
+                return False
+            return True
+
+        await self._deletion.delete(repository, _target(repository, digest), "manifests", still_there)
+
+    async def check_deletion(self, repository: Repository) -> None:
+        """Asks to delete a digest that cannot exist: 404 says that a delete would be carried out."""
+        # 256 random bits are the digest of nothing that anyone has ever pushed.
+        impossible = Digest(f"sha256:{secrets.token_hex(32)}")
+        answer = await self._deletion.attempt(repository, _target(repository, impossible), "manifests")
+        if answer.status != 404:
+            raise failure(answer, f"check that manifests of {repository} can be deleted")
+
+    async def _read(self, method: str, repository: Repository, reference: Reference) -> Answer:
+        return await self._transport.send(
+            RegistryRequest(
+                method=method,
+                target=_target(repository, reference),
+                route="manifests",
+                scope=f"repository:{repository}:pull",
+                body_limit=self._size_limit,
+                accept=MANIFEST_MEDIA_TYPES,
+            )
+        )
+
+
+def _target(repository: Repository, reference: Reference) -> str:
+    return f"/v2/{repository}/manifests/{reference}"
+
+
+def _at(repository: Repository, reference: Reference) -> str:
+    return f"{repository}{'@' if isinstance(reference, Digest) else ':'}{reference}"
+
+
+def _announced(answer: Answer) -> Digest | None:
+    text = answer.headers.get("Docker-Content-Digest")
+    if text is None:
+        return None
+    try:
+        return Digest(text)
+    except InvalidName as error:
+        raise UntrustedAnswer("the registry's Docker-Content-Digest is no digest that can be verified") from error
+
+
+def _media_type(answer: Answer) -> str:
+    return answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+def _content_length(answer: Answer) -> int | None:
+    text = answer.headers.get("Content-Length", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None

@@ -1,0 +1,58 @@
+"""When to ask again, and how long to wait before it."""
+
+import random
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from portus_gateway.distribution.configuration import RetryPolicy
+
+_SECONDS = re.compile(r"[0-9]{1,9}")
+
+
+class Backoff:
+    """The waits of one request: random below a bound that doubles ("full jitter")."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._retries = 0
+
+    def next_pause(self, asked_for: float | None = None) -> float | None:
+        """Seconds to wait before the next attempt; None when there is to be none.
+
+        `asked_for` is what the server's `Retry-After` says. It is honoured as it is: one that is longer than the policy
+        allows ends the retries, for asking earlier is what the server has just forbidden.
+        """
+        self._retries += 1
+        if self._retries >= self._policy.attempts:
+            return None
+        if asked_for is not None:
+            return asked_for if asked_for <= self._policy.longest_delay else None
+        bound = min(self._policy.longest_delay, self._policy.first_delay * 2.0 ** (self._retries - 1))
+        return random.uniform(0, bound)  # noqa: S311  (spreads load; nothing secret)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the `Retry-After` field asks for, in either of its forms (RFC 9110, 10.2.3).
+
+    A date counts from the answer's own `Date`, where there is one: the two clocks need not agree. None where there is
+    no such field or it cannot be read.
+    """
+    field = headers.get("Retry-After", "").strip()
+    if _SECONDS.fullmatch(field):
+        return float(field)
+    until = http_date(field)
+    if until is None:
+        return None
+    now = http_date(headers.get("Date", "")) or datetime.now(UTC)
+    return max(0.0, (until - now).total_seconds())
+
+
+def http_date(text: str) -> datetime | None:
+    """An HTTP date, None where the text is none."""
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,190 @@
+"""Bearer tokens from the token service: one for each set of scopes, fetched once for all who wait, renewed in time.
+
+Follows Docker's "Token Authentication Specification". The password is sent to the pinned realm alone.
+"""
+
+import json
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from multidict import CIMultiDict
+from yarl import URL
+
+from portus_gateway.distribution.credentials import Credentials
+from portus_gateway.distribution.errors import (
+    CredentialsRejected,
+    DistributionError,
+    RegistryFault,
+    TooManyRequests,
+    Unavailable,
+    UntrustedAnswer,
+)
+from portus_gateway.distribution.exchange import Answer, Exchange, Request
+from portus_gateway.distribution.observer import UpstreamObserver
+from portus_gateway.distribution.origin import without_secrets
+from portus_gateway.distribution.retry import http_date, retry_after
+from portus_gateway.distribution.single_flight import SingleFlight
+
+_BODY_LIMIT = 256 * 1024
+# What the specification has a client assume where the answer does not say.
+_DEFAULT_LIFETIME = 60.0
+_LONGEST_LIFETIME = 86400.0
+# A token is renewed when this share of its life is left, or this many seconds where that is less.
+_RENEWED_AT_SHARE = 0.2
+_RENEWED_AT_SECONDS = 30.0
+# About 2 KiB each: a listing that touches every repository must not keep a token for each.
+_KEPT = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """What to ask the token service for. The scopes are in normal order (`challenge.normal_scopes`)."""
+
+    realm: URL
+    service: str
+    scopes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        scopes = f"the scope {' '.join(self.scopes)}" if self.scopes else "no scope"
+        return f"{scopes} at {without_secrets(self.realm)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A bearer token, and until when (`time.monotonic`) it is used without asking for a new one."""
+
+    secret: str = field(repr=False)
+    renewed_at: float
+
+
+class TokenSource:
+    """Gives out tokens, fetching them as needed."""
+
+    def __init__(self, exchange: Exchange, credentials: Credentials | None, observer: UpstreamObserver) -> None:
+        self._exchange = exchange
+        self._credentials = credentials
+        self._observer = observer
+        self._tokens: OrderedDict[TokenRequest, Token] = OrderedDict()
+        self._flights: SingleFlight[TokenRequest, Token] = SingleFlight()
+
+    async def token(self, request: TokenRequest, *, refused: Token | None = None) -> Token:
+        """A token for `request`. With `refused`, one that is not that one: the registry did not take it.
+
+        Raises `CredentialsRejected` where the token service does not take our password, the `Unavailable` family
+        where it cannot be asked.
+        """
+        kept = self._tokens.get(request)
+        if kept is not None and kept is not refused and time.monotonic() < kept.renewed_at:
+            self._tokens.move_to_end(request)
+            return kept
+        return await self._flights.run(request, lambda: self._fetch_and_keep(request))
+
+    async def close(self) -> None:
+        await self._flights.close()
+
+    async def _fetch_and_keep(self, request: TokenRequest) -> Token:
+        started = time.perf_counter()
+        outcome = "failed"
+        try:
+            token = await self._fetch(request)
+            outcome = "ok"
+        except CredentialsRejected:
+            outcome = "rejected"
+            raise
+        finally:
+            self._observer.token_fetched(outcome=outcome, seconds=time.perf_counter() - started)
+        self._tokens[request] = token
+        self._tokens.move_to_end(request)
+        while len(self._tokens) > _KEPT:
+            self._tokens.popitem(last=False)
+        return token
+
+    async def _fetch(self, request: TokenRequest) -> Token:
+        authorization = self._authorization()
+        asked_at = time.monotonic()
+        answer = await self._ask(request, authorization)
+        if answer.status == 401 and (reread := self._authorization()) != authorization:
+            # The secret was rotated since we read it.
+            asked_at = time.monotonic()
+            answer = await self._ask(request, reread)
+        if answer.status != 200:
+            raise self._failure(request, answer)
+        return _token(answer, asked_at)
+
+    def _authorization(self) -> str | None:
+        return self._credentials.basic_authorization() if self._credentials else None
+
+    async def _ask(self, request: TokenRequest, authorization: str | None) -> Answer:
+        parameters = [("service", request.service)] if request.service else []
+        headers = CIMultiDict({"Accept": "application/json", "Accept-Encoding": "identity"})
+        if self._credentials is not None and authorization is not None:
+            parameters.append(("account", self._credentials.username))
+            headers["Authorization"] = authorization
+        parameters.extend(("scope", scope) for scope in request.scopes)
+        return await self._exchange.send(
+            Request(
+                method="GET",
+                url=request.realm.extend_query(parameters),
+                route="token",
+                peer="the token service",
+                headers=headers,
+                body_limit=_BODY_LIMIT,
+                repeatable=True,
+            )
+        )
+
+    def _failure(self, request: TokenRequest, answer: Answer) -> DistributionError:
+        status = answer.status
+        if status in (401, 403):
+            account = f"the account {self._credentials.username!r}" if self._credentials else "anonymous access"
+            return CredentialsRejected(
+                f"the token service refused {account} ({status}) when asked for {request}. This is the gateway's own"
+                " account, not the caller's: check PORTUS_USERNAME and PORTUS_PASSWORD or PORTUS_PASSWORD_FILE"
+            )
+        if status == 429:
+            return TooManyRequests(
+                f"the token service is asked too often ({request})", retry_after=retry_after(answer.headers)
+            )
+        if status in (502, 503, 504):
+            return Unavailable(
+                f"the token service answered {status} when asked for {request}",
+                retry_after=retry_after(answer.headers),
+            )
+        return RegistryFault(
+            f"the token service answered {status} when asked for {request}: check that PORTUS_TOKEN_REALM"
+            " and the registry's auth.token settings name the same service"
+        )
+
+
+def _token(answer: Answer, asked_at: float) -> Token:
+    try:
+        body = json.loads(answer.body)
+    except (ValueError, RecursionError) as error:
+        raise UntrustedAnswer("the token service answered 200 with something that is not JSON") from error
+    if not isinstance(body, dict):
+        raise UntrustedAnswer("the token service answered 200 with JSON that is no object")
+    # Docker's services say `token`, OAuth 2's say `access_token`; one may be there and empty.
+    secret = body.get("token") or body.get("access_token")
+    if not isinstance(secret, str) or not secret.isascii() or not secret.isprintable() or " " in secret:
+        raise UntrustedAnswer("the token service answered 200 without a usable `token` or `access_token`")
+    lifetime = body.get("expires_in")
+    if isinstance(lifetime, bool) or not isinstance(lifetime, (int, float)) or not lifetime > 0:
+        lifetime = _DEFAULT_LIFETIME
+    left = float(min(lifetime, _LONGEST_LIFETIME)) - _age(body.get("issued_at"), answer)
+    return Token(secret, renewed_at=asked_at + left - min(_RENEWED_AT_SECONDS, _RENEWED_AT_SHARE * left))
+
+
+def _age(issued_at: object, answer: Answer) -> float:
+    """Seconds since the token was issued, by the token service's own clock: ours need not agree with it."""
+    now = http_date(answer.headers.get("Date", ""))
+    if now is None or not isinstance(issued_at, str):
+        return 0.0
+    try:
+        issued = datetime.fromisoformat(issued_at)
+    except ValueError:
+        return 0.0
+    if issued.tzinfo is None:
+        return 0.0
+    return max(0.0, (now - issued).total_seconds())
