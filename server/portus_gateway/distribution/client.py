@@ -14,7 +14,7 @@ from portus_gateway.distribution.catalog import Catalog
 from portus_gateway.distribution.configuration import Configuration
 from portus_gateway.distribution.deletion import Deletion
 from portus_gateway.distribution.digest import Digest
-from portus_gateway.distribution.exchange import Exchange
+from portus_gateway.distribution.exchange import Exchange, sent_once
 from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.manifests import Manifests
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
@@ -128,6 +128,7 @@ def _session(configuration: Configuration) -> aiohttp.ClientSession:
         headers={"User-Agent": configuration.user_agent},
         # A compressed answer is refused, not unpacked: its size would be anyone's guess.
         auto_decompress=False,
+        middlewares=(sent_once,),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=configuration.use_environment_proxy,
     )

@@ -59,6 +59,23 @@ class Answer:
     body: bytes = field(repr=False)
 
 
+class _BrokenOff(aiohttp.ClientError):
+    """The connection ended before the answer was complete."""
+
+
+async def sent_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """A middleware of the session: keeps aiohttp from sending again by itself.
+
+    It does so on a broken connection, a DELETE included, which would turn a delete that was carried out into a 404.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _BrokenOff from error
+
+
 class Exchange:
     """Sends requests over one session, `slots` at a time."""
 

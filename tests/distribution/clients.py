@@ -1,0 +1,61 @@
+"""Clients for the tests of this folder: quick to give up, quick to retry."""
+
+from dataclasses import dataclass, field
+
+from portus_gateway.distribution import (
+    Configuration,
+    Credentials,
+    DistributionClient,
+    RetryPolicy,
+    StaticPassword,
+    Timeouts,
+    UpstreamObserver,
+)
+
+PASSWORD = "correct-horse-battery"
+PORTUS = Credentials("portus", StaticPassword(PASSWORD))
+QUICK = Timeouts(connect=2, read=2, total=5, delete=0.5)
+IMPATIENT = RetryPolicy(attempts=3, first_delay=0.001, longest_delay=1)
+
+
+@dataclass
+class Counting:
+    """An observer that keeps what it is told."""
+
+    requests: list[tuple[str, str, str]] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
+    retries: list[str] = field(default_factory=list)
+
+    def request_finished(self, *, method: str, route: str, outcome: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.requests.append((method, route, outcome))
+
+    def token_fetched(self, *, outcome: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.tokens.append(outcome)
+
+    def retried(self, *, route: str) -> None:
+        self.retries.append(route)
+
+
+def client(
+    url: str,
+    *,
+    realm: str | None = None,
+    credentials: Credentials | None = PORTUS,
+    observer: UpstreamObserver | None = None,
+    timeouts: Timeouts = QUICK,
+    retries: RetryPolicy = IMPATIENT,
+    concurrency: int = 8,
+) -> DistributionClient:
+    return DistributionClient(
+        Configuration(
+            url=url,
+            credentials=credentials,
+            token_realm=realm,
+            timeouts=timeouts,
+            retries=retries,
+            concurrency=concurrency,
+        ),
+        observer,
+    )

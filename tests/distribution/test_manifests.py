@@ -1,0 +1,260 @@
+"""Manifests and blobs: what is fetched is what was asked for, and what is deleted is known."""
+
+import asyncio
+import json
+
+import pytest
+from aiohttp import web
+
+from portus_gateway.distribution import Digest, Image, Repository, Tag
+from portus_gateway.distribution.deadline import within
+from portus_gateway.distribution.errors import (
+    AnswerTooLarge,
+    DeadlineExceeded,
+    DeleteOutcomeUnknown,
+    DigestMismatch,
+    DistributionError,
+    NotFound,
+    RegistryFault,
+    Unreachable,
+    Unsupported,
+    UntrustedAnswer,
+)
+from portus_gateway.distribution.manifest import MANIFEST_MEDIA_TYPES, OCI_MANIFEST
+from portus_gateway.distribution.reference import Reference
+from tests.distribution.clients import client
+from tests.distribution.test_exchange import hang, reset
+from tests.distribution.upstream import Scripted, Upstream, answer, refusal
+
+APP = Repository("team/app")
+V1 = Tag("v1")
+RAW = json.dumps({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": []}, indent=3).encode()
+SHA256 = Digest.of(RAW)
+SHA512 = Digest.of(RAW, "sha512")
+OTHER = Digest.of(b"other")
+
+
+def manifest(
+    raw: bytes = RAW, *, announced: Digest | str | None = SHA256, media_type: str = OCI_MANIFEST
+) -> web.Response:
+    fields = {"Docker_Content_Digest": str(announced)} if announced else {}
+    return answer(200, raw, Content_Type=media_type, **fields)
+
+
+@pytest.mark.parametrize(
+    ("reference", "announced", "expected"),
+    [
+        (V1, SHA256, SHA256),
+        (V1, SHA512, SHA512),
+        (V1, None, SHA256),
+        (SHA256, SHA256, SHA256),
+        (SHA256, None, SHA256),
+        (SHA512, SHA512, SHA512),
+        # The registry stores it under another algorithm than we asked by: the bytes are those that we asked for.
+        (SHA512, SHA256, SHA512),
+        (SHA256, OTHER, SHA256),
+    ],
+)
+async def test_the_bytes_are_those_of_the_digest(
+    upstream: Upstream, reference: Reference, announced: Digest | None, expected: Digest
+) -> None:
+    upstream.script(manifest(announced=announced))
+    async with client(upstream.url) as registry:
+        got = await registry.get_manifest(APP, reference)
+    assert got.raw == RAW
+    assert (got.descriptor.digest, got.descriptor.size) == (expected, len(RAW))
+    assert isinstance(got.content, Image)
+
+
+@pytest.mark.parametrize(
+    ("reference", "announced", "error"),
+    [
+        (V1, OTHER, DigestMismatch),
+        (OTHER, OTHER, DigestMismatch),
+        (OTHER, SHA256, DigestMismatch),
+        (OTHER, None, DigestMismatch),
+        (V1, "sha256:zz", UntrustedAnswer),
+        (V1, "blake3:" + "a" * 64, UntrustedAnswer),
+    ],
+)
+async def test_other_bytes_are_never_passed_on(
+    upstream: Upstream, reference: Reference, announced: Digest | str | None, error: type[DistributionError]
+) -> None:
+    upstream.script(manifest(announced=announced))
+    async with client(upstream.url) as registry:
+        with pytest.raises(error) as caught:
+            await registry.get_manifest(APP, reference)
+    assert type(caught.value) is error
+
+
+async def test_all_four_types_are_accepted_and_the_path_is_as_it_stands(upstream: Upstream) -> None:
+    upstream.script(manifest())
+    async with client(upstream.url) as registry:
+        await registry.get_manifest(APP, SHA256)
+        await registry.resolve_manifest(APP, V1)
+    get, head = upstream.requests
+    assert get.target == f"/v2/team/app/manifests/{SHA256}"
+    assert (head.method, head.target) == ("HEAD", "/v2/team/app/manifests/v1")
+    for request in (get, head):
+        assert set(request.headers["Accept"].split(", ")) == set(MANIFEST_MEDIA_TYPES)
+
+
+async def test_a_manifest_of_the_largest_size_and_one_byte_more(upstream: Upstream) -> None:
+    largest = b'{"schemaVersion": 2, "a": "' + b"x" * (4 * 2**20 - 29) + b'"}'
+    assert len(largest) == 4 * 2**20
+    upstream.script(manifest(largest, announced=None), manifest(largest + b" ", announced=None))
+    async with client(upstream.url) as registry:
+        assert len((await registry.get_manifest(APP, V1)).raw) == 4 * 2**20
+        with pytest.raises(AnswerTooLarge):
+            await registry.get_manifest(APP, V1)
+
+
+async def test_a_manifest_of_schema_1_is_said_to_be_one(upstream: Upstream) -> None:
+    upstream.script(manifest(announced=OTHER, media_type="application/vnd.docker.distribution.manifest.v1+prettyjws"))
+    async with client(upstream.url) as registry:
+        with pytest.raises(Unsupported) as caught:
+            await registry.get_manifest(APP, V1)
+    assert caught.value.reason == "SCHEMA_1"
+
+
+async def test_what_a_tag_points_to(upstream: Upstream) -> None:
+    upstream.script(manifest(media_type=f"{OCI_MANIFEST}; charset=utf-8"))
+    async with client(upstream.url) as registry:
+        descriptor = await registry.resolve_manifest(APP, V1)
+    assert (descriptor.digest, descriptor.media_type, descriptor.size) == (SHA256, OCI_MANIFEST, len(RAW))
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize("head", [answer(200), answer(405), answer(404)])
+async def test_a_head_that_leaves_it_open_is_followed_by_a_get(upstream: Upstream, head: web.Response) -> None:
+    upstream.script(head, manifest())
+    async with client(upstream.url) as registry:
+        assert (await registry.resolve_manifest(APP, V1)).digest == SHA256
+    assert [request.method for request in upstream.requests] == ["HEAD", "GET"]
+
+
+@pytest.mark.parametrize("code", ["MANIFEST_UNKNOWN", "NAME_UNKNOWN"])
+async def test_what_is_not_there_is_named(upstream: Upstream, code: str) -> None:
+    upstream.script(refusal(404, code))
+    async with client(upstream.url) as registry:
+        with pytest.raises(NotFound) as caught:
+            await registry.resolve_manifest(APP, V1)
+    assert caught.value.reason == code
+    assert "team/app:v1" in str(caught.value)
+
+
+async def test_a_404_that_is_not_the_registrys_is_not_absence(upstream: Upstream) -> None:
+    upstream.script(answer(404, "<html>nginx</html>"))
+    async with client(upstream.url) as registry:
+        with pytest.raises(RegistryFault):
+            await registry.resolve_manifest(APP, V1)
+        with pytest.raises(RegistryFault):
+            await registry.blob_exists(APP, SHA256)
+
+
+async def test_a_head_that_announces_another_digest_than_asked_for(upstream: Upstream) -> None:
+    upstream.script(manifest())
+    async with client(upstream.url) as registry:
+        with pytest.raises(UntrustedAnswer):
+            await registry.resolve_manifest(APP, OTHER)
+
+
+async def test_a_delete_is_sent_once_and_believed(upstream: Upstream) -> None:
+    upstream.script(answer(202))
+    async with client(upstream.url) as registry:
+        await registry.delete_manifest(APP, SHA256)
+    (request,) = upstream.requests
+    assert (request.method, request.target) == ("DELETE", f"/v2/team/app/manifests/{SHA256}")
+
+
+LOST: list[Scripted] = [reset, hang, answer(502), answer(503), answer(504)]
+
+
+@pytest.mark.parametrize("lost", LOST)
+@pytest.mark.parametrize("kind", ["manifests", "blobs"])
+async def test_a_delete_whose_answer_got_lost_succeeded_when_the_thing_is_gone(
+    upstream: Upstream, lost: Scripted, kind: str
+) -> None:
+    gone = refusal(404, "MANIFEST_UNKNOWN" if kind == "manifests" else "BLOB_UNKNOWN")
+    # A first request makes the connection one that is used again, as it is in life.
+    upstream.script(manifest(), lost, gone)
+    async with client(upstream.url) as registry:
+        await registry.resolve_manifest(APP, V1)
+        await (registry.delete_manifest if kind == "manifests" else registry.delete_blob)(APP, SHA256)
+    assert [request.method for request in upstream.requests].count("DELETE") == 1
+
+
+@pytest.mark.parametrize("lost", LOST)
+@pytest.mark.parametrize("kind", ["manifests", "blobs"])
+async def test_a_delete_whose_answer_got_lost_is_unknown_when_the_thing_is_there(
+    upstream: Upstream, lost: Scripted, kind: str
+) -> None:
+    upstream.script(manifest(), lost, manifest())
+    async with client(upstream.url) as registry:
+        await registry.resolve_manifest(APP, V1)
+        with pytest.raises(DeleteOutcomeUnknown, match="look again") as caught:
+            await (registry.delete_manifest if kind == "manifests" else registry.delete_blob)(APP, SHA256)
+    assert caught.value.reason == "DELETE_OUTCOME_UNKNOWN"
+    assert [request.method for request in upstream.requests].count("DELETE") == 1
+
+
+async def test_a_delete_that_never_left_is_not_looked_after(unused_tcp_port: int) -> None:
+    async with client(f"http://127.0.0.1:{unused_tcp_port}") as registry:
+        with pytest.raises(Unreachable) as caught:
+            await registry.delete_manifest(APP, SHA256)
+    assert type(caught.value) is Unreachable
+
+
+async def test_a_delete_that_cannot_be_looked_after_is_no_success(upstream: Upstream) -> None:
+    upstream.script(reset, answer(500))
+    async with client(upstream.url) as registry:
+        with pytest.raises(RegistryFault):
+            await registry.delete_manifest(APP, SHA256)
+
+
+async def test_the_deadline_ends_a_delete(upstream: Upstream) -> None:
+    upstream.script(hang)
+    async with client(upstream.url) as registry:
+        with pytest.raises(DeadlineExceeded):
+            async with within(0.05):
+                await registry.delete_manifest(APP, SHA256)
+
+
+async def test_a_registry_with_deletion_disabled(upstream: Upstream) -> None:
+    upstream.script(refusal(405, "UNSUPPORTED", "The operation is unsupported."))
+    async with client(upstream.url) as registry:
+        for refused in (
+            registry.delete_manifest(APP, SHA256),
+            registry.delete_blob(APP, SHA256),
+            registry.check_deletion(APP),
+        ):
+            with pytest.raises(Unsupported) as caught:
+                await refused
+            assert caught.value.reason == "UNSUPPORTED"
+
+
+async def test_the_check_for_deletion_names_nothing_that_exists(upstream: Upstream) -> None:
+    upstream.script(refusal(404, "MANIFEST_UNKNOWN"))
+    async with client(upstream.url) as registry:
+        await asyncio.gather(registry.check_deletion(APP), registry.check_deletion(APP))
+    one, other = upstream.requests
+    assert (one.method, other.method) == ("DELETE", "DELETE")
+    assert one.target != other.target
+
+
+async def test_a_blob_is_there_also_when_its_storage_is_elsewhere(upstream: Upstream) -> None:
+    async with Upstream() as storage:
+        upstream.script(answer(307, Location=f"{storage.url}/signed"), answer(200), refusal(404, "BLOB_UNKNOWN"))
+        async with client(upstream.url) as registry:
+            assert await registry.blob_exists(APP, SHA256)
+            assert await registry.blob_exists(APP, SHA256)
+            assert not await registry.blob_exists(APP, SHA256)
+        assert not storage.requests
+
+
+async def test_a_blob_of_an_unknown_repository(upstream: Upstream) -> None:
+    upstream.script(refusal(404, "NAME_UNKNOWN"))
+    async with client(upstream.url) as registry:
+        with pytest.raises(NotFound) as caught:
+            await registry.blob_exists(APP, SHA256)
+    assert caught.value.reason == "NAME_UNKNOWN"

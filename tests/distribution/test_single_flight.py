@@ -1,0 +1,99 @@
+import asyncio
+
+import pytest
+
+from portus_gateway.distribution.deadline import remaining, within
+from portus_gateway.distribution.errors import DeadlineExceeded, Unavailable
+from portus_gateway.distribution.single_flight import SingleFlight
+
+
+async def test_those_who_ask_while_it_runs_share_one_run_and_later_ones_another() -> None:
+    flights: SingleFlight[str, int] = SingleFlight()
+    runs = 0
+
+    async def work() -> int:
+        nonlocal runs
+        runs += 1
+        await asyncio.sleep(0)
+        return runs
+
+    assert await asyncio.gather(*(flights.run("a", work) for _ in range(5))) == [1] * 5
+    assert await flights.run("a", work) == 2
+
+
+async def test_an_error_reaches_all_and_is_not_remembered() -> None:
+    flights: SingleFlight[str, int] = SingleFlight()
+
+    async def fail() -> int:
+        await asyncio.sleep(0)
+        raise Unavailable("no")
+
+    async def work() -> int:
+        return 1
+
+    outcomes = await asyncio.gather(*(flights.run("a", fail) for _ in range(3)), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [Unavailable] * 3
+    assert await flights.run("a", work) == 1
+
+
+async def test_the_cancellation_of_one_leaves_the_others_alone() -> None:
+    flights: SingleFlight[str, int] = SingleFlight()
+    release = asyncio.Event()
+
+    async def work() -> int:
+        await release.wait()
+        return 7
+
+    first, second = (asyncio.create_task(flights.run("a", work)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    release.set()
+    assert await second == 7
+
+
+async def test_the_work_knows_no_callers_deadline() -> None:
+    flights: SingleFlight[str, float | None] = SingleFlight()
+
+    async def work() -> float | None:
+        return remaining()
+
+    async with within(5):
+        assert remaining() is not None
+        assert await flights.run("a", work) is None
+
+
+async def test_each_waits_as_long_as_its_own_deadline_allows() -> None:
+    flights: SingleFlight[str, int] = SingleFlight()
+    release = asyncio.Event()
+
+    async def work() -> int:
+        await release.wait()
+        return 7
+
+    async def hurried() -> int:
+        async with within(0.01):
+            return await flights.run("a", work)
+
+    patient = asyncio.create_task(flights.run("a", work))
+    with pytest.raises(DeadlineExceeded):
+        await hurried()
+    release.set()
+    assert await patient == 7
+
+
+async def test_closing_answers_those_who_wait() -> None:
+    flights: SingleFlight[str, int] = SingleFlight()
+
+    async def never() -> int:
+        await asyncio.Event().wait()
+        return 0
+
+    waiter = asyncio.create_task(flights.run("a", never))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await flights.close()
+    with pytest.raises(Unavailable) as caught:
+        await waiter
+    assert caught.value.reason == "SHUTTING_DOWN"
