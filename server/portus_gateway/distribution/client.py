@@ -9,6 +9,7 @@ from typing import Self
 import aiohttp
 from yarl import URL
 
+from portus_gateway.distribution.authorization import Authorization
 from portus_gateway.distribution.blobs import Blobs
 from portus_gateway.distribution.catalog import Catalog
 from portus_gateway.distribution.configuration import Configuration
@@ -54,15 +55,12 @@ class DistributionClient:
                 observer=observer,
             )
 
+        origin = Origin.of(URL(configuration.url))
+        realm = URL(configuration.token_realm) if configuration.token_realm else None
         tokens = TokenSource(exchange(), configuration.credentials, observer)
         self._open.push_async_callback(tokens.close)
-        transport = Transport(
-            Origin.of(URL(configuration.url)),
-            exchange(),
-            tokens,
-            configuration.credentials,
-            URL(configuration.token_realm) if configuration.token_realm else None,
-        )
+        authorization = Authorization(origin, tokens, configuration.credentials, realm)
+        transport = Transport(origin, exchange(), authorization)
         deletion = Deletion(transport, configuration.timeouts.delete)
         self._ping = Ping(transport)
         self._catalog = Catalog(transport)

@@ -1,0 +1,146 @@
+"""Which credentials the registry asks for, and who may see them.
+
+The password goes to the pinned realm alone, or to the registry itself where that asks for it (Basic); a token goes to
+the registry alone. A challenge that says otherwise is an error, not an instruction (CVE-2026-33540 and its like).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from yarl import URL
+
+from portus_gateway.distribution.challenge import Challenge, parse_challenges
+from portus_gateway.distribution.credentials import Credentials
+from portus_gateway.distribution.errors import (
+    ChallengeUnusable,
+    CredentialsRejected,
+    Denied,
+    DistributionError,
+    RealmRefused,
+)
+from portus_gateway.distribution.exchange import Answer
+from portus_gateway.distribution.origin import Origin, without_secrets
+from portus_gateway.distribution.tokens import Token, TokenRequest, TokenSource
+
+
+@dataclass(frozen=True, slots=True)
+class Anonymous:
+    """The registry has not asked for credentials yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Basic:
+    """The registry checks the password itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """The registry sends whoever has no token to `realm`."""
+
+    realm: URL
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class Authorized:
+    """What a request carries: its header fields, and the token that they hold, if any."""
+
+    fields: Mapping[str, str] = field(repr=False)
+    token: Token | None = None
+
+
+class Authorization:
+    """Answers the challenges of one registry, and remembers how, so that later requests need none."""
+
+    def __init__(
+        self, origin: Origin, tokens: TokenSource, credentials: Credentials | None, token_realm: URL | None
+    ) -> None:
+        self._origin = origin
+        self._tokens = tokens
+        self._credentials = credentials
+        self._token_realm = token_realm
+        self._scheme: Anonymous | Basic | Bearer = Anonymous()
+
+    async def authorize(self, scopes: tuple[str, ...], refused: Token | None = None) -> Authorized:
+        """What the registry is known to want for `scopes`; with `refused`, by another token than that one."""
+        match self._scheme:
+            case Anonymous():
+                return Authorized({})
+            case Basic():
+                if self._credentials is None:
+                    raise ChallengeUnusable(
+                        "the registry asks for a user name and a password, and none are set:"
+                        " set PORTUS_USERNAME and PORTUS_PASSWORD or PORTUS_PASSWORD_FILE"
+                    )
+                return Authorized({"Authorization": self._credentials.basic_authorization()})
+            case Bearer(realm, service):
+                token = await self._tokens.token(TokenRequest(realm, service, scopes), refused=refused)
+                return Authorized({"Authorization": f"Bearer {token.secret}"}, token)
+
+    def learn(self, answer: Answer) -> tuple[str, ...]:
+        """Takes in the challenge of a 401 and gives the scopes that it names.
+
+        Bearer goes before Basic: its password travels less. Raises the `GatewaySetup` family for a challenge that
+        cannot, or must not, be answered.
+        """
+        before = self._scheme
+        self._scheme, scopes = self._read(answer)
+        if before == self._scheme == Basic():
+            raise self._password_refused()
+        return scopes
+
+    def refused(self, action: str, scopes: tuple[str, ...]) -> DistributionError:
+        """The error for a 401 that answers what `authorize` gave after `learn`."""
+        match self._scheme:
+            case Bearer(realm, service):
+                account = f"the account {self._credentials.username!r}" if self._credentials else "anonymous access"
+                return Denied(
+                    f"the registry refused {action} with a fresh token for {TokenRequest(realm, service, scopes)}:"
+                    f" {account} lacks that right there, or the registry does not trust the token service"
+                    " (issuer, service or certificate)"
+                )
+            case _:
+                return self._password_refused()
+
+    def _read(self, answer: Answer) -> tuple[Basic | Bearer, tuple[str, ...]]:
+        challenges = parse_challenges(answer.headers.getall("WWW-Authenticate", []))
+        for challenge in challenges:
+            if challenge.scheme == "bearer":
+                return Bearer(self._pinned(challenge), challenge.parameters.get("service", "")), challenge.scopes
+        if any(challenge.scheme == "basic" for challenge in challenges):
+            return Basic(), ()
+        asked = ", ".join(challenge.scheme for challenge in challenges)[:100]
+        raise ChallengeUnusable(
+            f"the registry answered 401 and asks for {asked!r} authentication; Bearer and Basic are supported"
+            if asked
+            else "the registry answered 401 without saying (WWW-Authenticate) how to authenticate"
+        )
+
+    def _pinned(self, challenge: Challenge) -> URL:
+        """The challenge's realm, if that is where our password may go."""
+        try:
+            realm = URL(challenge.parameters.get("realm", ""))
+            origin = Origin.of(realm)
+        except ValueError as error:
+            raise ChallengeUnusable(
+                "the registry's challenge names no usable realm:"
+                " its auth.token.realm has to be the token service's address"
+            ) from error
+        realm = realm.with_user(None).with_fragment(None)
+        if origin == self._origin or (self._token_realm is not None and _same_place(realm, self._token_realm)):
+            return realm
+        raise RealmRefused(
+            f"the registry sends us to {without_secrets(realm)} for a token, which is neither the configured realm nor"
+            " the registry itself: the password was not sent. If it is your token service, set PORTUS_TOKEN_REALM to it"
+        )
+
+    def _password_refused(self) -> DistributionError:
+        username = self._credentials.username if self._credentials else ""
+        return CredentialsRejected(
+            f"the registry refused the account {username!r} (401). This is the gateway's own account, not the caller's:"
+            " check PORTUS_USERNAME and PORTUS_PASSWORD or PORTUS_PASSWORD_FILE"
+        )
+
+
+def _same_place(one: URL, other: URL) -> bool:
+    return Origin.of(one) == Origin.of(other) and one.path == other.path

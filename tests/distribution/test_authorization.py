@@ -1,0 +1,431 @@
+"""Credentials: who is asked for them, who gets them, and above all who does not."""
+
+import asyncio
+import base64
+import json
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+import pytest
+from aiohttp import web
+
+from portus_gateway.distribution import Credentials, Digest, PasswordFile, Repository, StaticPassword
+from portus_gateway.distribution.errors import (
+    ChallengeUnusable,
+    CredentialsRejected,
+    Denied,
+    DistributionError,
+    RealmRefused,
+    RegistryFault,
+    TooManyRequests,
+    Unavailable,
+    UntrustedAnswer,
+)
+from tests.distribution.clients import PASSWORD, Counting, client
+from tests.distribution.upstream import Upstream, answer, basic_challenge, bearer_challenge
+
+APP = Repository("team/app")
+TAGS = answer(200, '{"name": "team/app", "tags": ["v1"]}')
+BASIC = "Basic " + base64.b64encode(f"portus:{PASSWORD}".encode()).decode()
+
+
+def token(secret: str = "t0ken", **fields: object) -> web.Response:
+    return answer(200, json.dumps({"token": secret, **fields}))
+
+
+async def test_the_whole_flow(upstream: Upstream, token_service: Upstream) -> None:
+    realm = f"{token_service.url}/v2/token"
+    upstream.script(bearer_challenge(realm, "repository:team/app:pull"), TAGS)
+    token_service.script(token())
+    async with client(upstream.url, realm=realm) as registry:
+        await registry.list_tags(APP, 10)
+    assert [request.authorization for request in upstream.requests] == [None, "Bearer t0ken"]
+    (asked,) = token_service.requests
+    assert asked.authorization == BASIC
+    assert asked.path == "/v2/token"
+    assert sorted(parse_qsl(asked.query)) == [
+        ("account", "portus"),
+        ("scope", "repository:team/app:pull"),
+        ("service", "registry"),
+    ]
+
+
+async def test_several_scopes_are_asked_for_each_on_its_own(upstream: Upstream, token_service: Upstream) -> None:
+    upstream.script(bearer_challenge(token_service.url, "repository:b:push,pull repository:a:pull"), TAGS)
+    token_service.script(token())
+    async with client(upstream.url, realm=token_service.url) as registry:
+        await registry.list_tags(APP, 10)
+    scopes = [value for name, value in parse_qsl(token_service.requests[0].query) if name == "scope"]
+    assert scopes == ["repository:a:pull", "repository:b:pull,push"]
+
+
+async def test_a_realm_with_a_query_keeps_it(upstream: Upstream, token_service: Upstream) -> None:
+    upstream.script(bearer_challenge(f"{token_service.url}/auth?tenant=a%26b"), TAGS)
+    token_service.script(token())
+    async with client(upstream.url, realm=f"{token_service.url}/auth") as registry:
+        await registry.list_tags(APP, 10)
+    assert ("tenant", "a&b") in parse_qsl(token_service.requests[0].query)
+
+
+async def test_after_the_first_challenge_requests_carry_a_token_from_the_start(
+    upstream: Upstream, token_service: Upstream
+) -> None:
+    upstream.script(bearer_challenge(token_service.url), TAGS)
+    token_service.script(token("first"), token("second"))
+    async with client(upstream.url, realm=token_service.url) as registry:
+        await registry.list_tags(APP, 10)
+        await registry.list_tags(APP, 10)
+        await registry.list_tags(Repository("team/other"), 10)
+    assert [request.authorization for request in upstream.requests] == [
+        None,
+        "Bearer first",
+        "Bearer first",
+        "Bearer second",
+    ]
+    assert ("scope", "repository:team/other:pull") in parse_qsl(token_service.requests[1].query)
+
+
+async def test_the_scope_that_the_registry_names_goes_before_the_one_expected(
+    upstream: Upstream, token_service: Upstream
+) -> None:
+    upstream.script(bearer_challenge(token_service.url, "repository:team/app:*"), answer(202), answer(404, "{}"))
+    token_service.script(token())
+    async with client(upstream.url, realm=token_service.url) as registry:
+        await registry.delete_blob(APP, Digest("sha256:" + "a" * 64))
+    assert ("scope", "repository:team/app:*") in parse_qsl(token_service.requests[0].query)
+
+
+async def test_a_refused_token_is_replaced_once_and_then_it_ends(upstream: Upstream, token_service: Upstream) -> None:
+    upstream.script(bearer_challenge(token_service.url))
+    token_service.script(token())
+    async with client(upstream.url, realm=token_service.url) as registry:
+        with pytest.raises(Denied, match="repository:team/app:pull at http") as caught:
+            await registry.list_tags(APP, 10)
+        assert caught.value.reason == "DENIED"
+        assert len(upstream.requests) == 2
+        with pytest.raises(Denied):
+            await registry.list_tags(APP, 10)
+    # A kept token, then a fresh one: never a third.
+    assert len(upstream.requests) == 4
+    assert len(token_service.requests) == 2
+
+
+async def test_a_token_that_expired_on_the_way_is_replaced(upstream: Upstream, token_service: Upstream) -> None:
+    challenge = bearer_challenge(token_service.url)
+    upstream.script(challenge, TAGS, challenge, TAGS)
+    token_service.script(token("old"), token("new"))
+    async with client(upstream.url, realm=token_service.url) as registry:
+        await registry.list_tags(APP, 10)
+        await registry.list_tags(APP, 10)
+    assert [request.authorization for request in upstream.requests] == [
+        None,
+        "Bearer old",
+        "Bearer old",
+        "Bearer new",
+    ]
+
+
+async def test_one_fetch_serves_all_who_wait(upstream: Upstream, token_service: Upstream) -> None:
+    release = asyncio.Event()
+    asked = asyncio.Event()
+
+    async def slow_token(_: web.Request) -> web.StreamResponse:
+        asked.set()
+        await release.wait()
+        return web.Response(body=b'{"token": "t"}')
+
+    async def by_token(request: web.Request) -> web.StreamResponse:
+        known = request.headers.get("Authorization") == "Bearer t"
+        made = TAGS if known else bearer_challenge(token_service.url)
+        return web.Response(status=made.status, headers=made.headers, body=made.body)
+
+    upstream.script(by_token)
+    token_service.script(slow_token)
+    async with client(upstream.url, realm=token_service.url) as registry:
+        first = asyncio.create_task(registry.list_tags(APP, 10))
+        others = [asyncio.create_task(registry.list_tags(APP, 10)) for _ in range(20)]
+        await asyncio.wait_for(asked.wait(), 5)
+        # Whoever began the fetch goes away; the others must not notice.
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        release.set()
+        await asyncio.wait_for(asyncio.gather(*others), 5)
+    assert len(token_service.requests) == 1
+
+
+async def test_waiters_of_a_fetch_are_answered_when_the_client_closes(
+    upstream: Upstream, token_service: Upstream
+) -> None:
+    asked = asyncio.Event()
+
+    async def never(_: web.Request) -> web.StreamResponse:
+        asked.set()
+        await asyncio.Event().wait()
+        return web.Response()
+
+    upstream.script(bearer_challenge(token_service.url))
+    token_service.script(never)
+    registry = client(upstream.url, realm=token_service.url)
+    async with registry:
+        waiter = asyncio.create_task(registry.list_tags(APP, 10))
+        await asyncio.wait_for(asked.wait(), 5)
+    with pytest.raises(Unavailable) as caught:
+        await asyncio.wait_for(waiter, 5)
+    assert caught.value.reason == "SHUTTING_DOWN"
+
+
+@pytest.mark.parametrize(
+    "body", ['{"token": "t0ken"}', '{"access_token": "t0ken"}', '{"token": "", "access_token": "t0ken"}']
+)
+async def test_both_names_of_the_token(upstream: Upstream, token_service: Upstream, body: str) -> None:
+    upstream.script(bearer_challenge(token_service.url), TAGS)
+    token_service.script(answer(200, body))
+    async with client(upstream.url, realm=token_service.url) as registry:
+        await registry.list_tags(APP, 10)
+    assert upstream.requests[1].authorization == "Bearer t0ken"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"expires_in": None},
+        {"expires_in": 0},
+        {"expires_in": "900"},
+        {"expires_in": 10**400},
+        {"issued_at": "yesterday"},
+        {"expires_in": 900, "issued_at": "2026-11-24T10:00:00Z"},
+    ],
+)
+async def test_a_token_is_used_again_whatever_is_missing(
+    upstream: Upstream, token_service: Upstream, fields: dict[str, object]
+) -> None:
+    upstream.script(bearer_challenge(token_service.url), TAGS)
+    token_service.script(answer(200, json.dumps({"token": "t", **fields}), Date="Tue, 24 Nov 2026 10:00:01 GMT"))
+    async with client(upstream.url, realm=token_service.url) as registry:
+        await registry.list_tags(APP, 10)
+        await registry.list_tags(APP, 10)
+    assert len(token_service.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"expires_in": 0.001},
+        {"expires_in": 900, "issued_at": "2026-11-24T09:44:00Z"},
+    ],
+)
+async def test_a_token_near_its_end_is_not_used_again(
+    upstream: Upstream, token_service: Upstream, fields: dict[str, object]
+) -> None:
+    upstream.script(bearer_challenge(token_service.url), TAGS)
+    token_service.script(answer(200, json.dumps({"token": "t", **fields}), Date="Tue, 24 Nov 2026 10:00:00 GMT"))
+    async with client(upstream.url, realm=token_service.url) as registry:
+        await registry.list_tags(APP, 10)
+        await registry.list_tags(APP, 10)
+    assert len(token_service.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "",
+        "[]",
+        "null",
+        '{"token": 1}',
+        '{"token": "a b"}',
+        '{"token": "a\\nX-Evil: 1"}',
+        '{"token": ""}',
+        "[" * 100_000,
+    ],
+)
+async def test_a_200_without_a_token_is_an_error(upstream: Upstream, token_service: Upstream, body: str) -> None:
+    upstream.script(bearer_challenge(token_service.url))
+    token_service.script(answer(200, body))
+    async with client(upstream.url, realm=token_service.url) as registry:
+        with pytest.raises(UntrustedAnswer, match="the token service answered 200"):
+            await registry.list_tags(APP, 10)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_rejected_password_reads_as_the_gateways_own_fault(
+    upstream: Upstream, token_service: Upstream, status: int
+) -> None:
+    observer = Counting()
+    upstream.script(bearer_challenge(f"{token_service.url}/v2/token"))
+    token_service.script(answer(status, json.dumps({"error": f"no {PASSWORD}"})))
+    async with client(upstream.url, realm=f"{token_service.url}/v2/token", observer=observer) as registry:
+        with pytest.raises(CredentialsRejected) as caught:
+            await registry.list_tags(APP, 10)
+    text = str(caught.value)
+    assert caught.value.reason == "UPSTREAM_CREDENTIALS_REJECTED"
+    for needed in ("'portus'", f"{token_service.url}/v2/token", "repository:team/app:pull", "PORTUS_PASSWORD_FILE"):
+        assert needed in text
+    assert PASSWORD not in text
+    assert observer.tokens == ["rejected"]
+
+
+@pytest.mark.parametrize(
+    ("made", "error"),
+    [
+        (answer(400), RegistryFault),
+        (answer(404), RegistryFault),
+        (answer(500), RegistryFault),
+        (answer(503), Unavailable),
+        (answer(429, Retry_After="7"), TooManyRequests),
+        (answer(302, Location="http://127.0.0.1:1/"), RegistryFault),
+    ],
+)
+async def test_a_token_service_in_trouble_is_named_as_such(
+    upstream: Upstream, token_service: Upstream, made: web.Response, error: type[DistributionError]
+) -> None:
+    upstream.script(bearer_challenge(token_service.url))
+    token_service.script(made)
+    async with client(upstream.url, realm=token_service.url) as registry:
+        with pytest.raises(error, match="the token service"):
+            await registry.list_tags(APP, 10)
+
+
+async def test_a_rotated_password_file_is_read_again(
+    upstream: Upstream, token_service: Upstream, tmp_path: Path
+) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("old\n")
+
+    async def rotating(request: web.Request) -> web.StreamResponse:
+        given = base64.b64decode(request.headers["Authorization"].removeprefix("Basic ")).decode()
+        if given == "portus:new":
+            return web.Response(body=b'{"token": "t"}')
+        secret.write_text("new\r\n")
+        return web.Response(status=401)
+
+    upstream.script(bearer_challenge(token_service.url), TAGS)
+    token_service.script(rotating)
+    credentials = Credentials("portus", PasswordFile(secret))
+    async with client(upstream.url, realm=token_service.url, credentials=credentials) as registry:
+        await registry.list_tags(APP, 10)
+    assert len(token_service.requests) == 2
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+async def test_a_password_file_that_cannot_be_read(
+    upstream: Upstream, token_service: Upstream, tmp_path: Path, content: bytes | None
+) -> None:
+    secret = tmp_path / "password"
+    if content is not None:
+        secret.write_bytes(content)
+    upstream.script(bearer_challenge(token_service.url))
+    credentials = Credentials("portus", PasswordFile(secret))
+    async with client(upstream.url, realm=token_service.url, credentials=credentials) as registry:
+        with pytest.raises(CredentialsRejected, match="PORTUS_PASSWORD_FILE"):
+            await registry.list_tags(APP, 10)
+    assert not token_service.requests
+
+
+async def test_anonymous_tokens(upstream: Upstream, token_service: Upstream) -> None:
+    upstream.script(bearer_challenge(token_service.url), TAGS)
+    token_service.script(token())
+    async with client(upstream.url, realm=token_service.url, credentials=None) as registry:
+        await registry.list_tags(APP, 10)
+    (asked,) = token_service.requests
+    assert asked.authorization is None
+    assert "account" not in dict(parse_qsl(asked.query))
+
+
+async def test_basic_authentication(upstream: Upstream) -> None:
+    upstream.script(basic_challenge(), TAGS)
+    async with client(upstream.url) as registry:
+        await registry.list_tags(APP, 10)
+        await registry.list_tags(APP, 10)
+    assert [request.authorization for request in upstream.requests] == [None, BASIC, BASIC]
+
+
+async def test_basic_authentication_rejected(upstream: Upstream) -> None:
+    upstream.script(basic_challenge())
+    async with client(upstream.url) as registry:
+        for tries in (2, 3):
+            with pytest.raises(CredentialsRejected, match="PORTUS_PASSWORD"):
+                await registry.list_tags(APP, 10)
+            assert len(upstream.requests) == tries
+
+
+async def test_basic_authentication_without_credentials(upstream: Upstream) -> None:
+    upstream.script(basic_challenge())
+    async with client(upstream.url, credentials=None) as registry:
+        with pytest.raises(ChallengeUnusable, match="set PORTUS_USERNAME and PORTUS_PASSWORD"):
+            await registry.list_tags(APP, 10)
+
+
+async def test_an_anonymous_registry_gets_no_credentials(upstream: Upstream) -> None:
+    upstream.script(TAGS)
+    async with client(upstream.url) as registry:
+        await registry.list_tags(APP, 10)
+    assert upstream.requests[0].authorization is None
+
+
+async def test_bearer_goes_before_basic(upstream: Upstream, token_service: Upstream) -> None:
+    upstream.script(
+        answer(401, WWW_Authenticate=f'Basic realm="r", Bearer realm="{token_service.url}",service="s"'), TAGS
+    )
+    token_service.script(token())
+    async with client(upstream.url, realm=token_service.url) as registry:
+        await registry.list_tags(APP, 10)
+    assert upstream.requests[1].authorization == "Bearer t0ken"
+
+
+@pytest.mark.parametrize(
+    ("challenge", "why"),
+    [
+        ({}, "without saying"),
+        ({"WWW_Authenticate": "Negotiate"}, "'negotiate' authentication"),
+        ({"WWW_Authenticate": 'Bearer service="s"'}, "no usable realm"),
+        ({"WWW_Authenticate": 'Bearer realm="/relative"'}, "no usable realm"),
+        ({"WWW_Authenticate": 'Bearer realm="ftp://x/"'}, "no usable realm"),
+        ({"WWW_Authenticate": 'Bearer realm="http://[::"'}, "no usable realm"),
+        ({"WWW_Authenticate": 'Bearer realm="x'}, "malformed"),
+    ],
+)
+async def test_a_challenge_that_cannot_be_answered(upstream: Upstream, challenge: dict[str, str], why: str) -> None:
+    upstream.script(answer(401, **challenge))
+    async with client(upstream.url) as registry:
+        with pytest.raises(ChallengeUnusable, match=why):
+            await registry.list_tags(APP, 10)
+    assert len(upstream.requests) == 1
+
+
+async def test_a_realm_on_the_registry_itself_needs_no_setting(upstream: Upstream) -> None:
+    upstream.script(bearer_challenge(f"{upstream.url}/service/token"), token(), TAGS)
+    async with client(upstream.url) as registry:
+        await registry.list_tags(APP, 10)
+    assert [request.path for request in upstream.requests][1] == "/service/token"
+
+
+async def test_a_realm_that_is_not_the_pinned_one_gets_nothing(upstream: Upstream, token_service: Upstream) -> None:
+    async with Upstream() as hostile:
+        hostile.script(token())
+        for realm in (
+            f"{hostile.url}/v2/token",
+            f"{token_service.url}/other/path",
+            f"http://127.0.0.1:{token_service.port}@127.0.0.1:{hostile.port}/v2/token",
+            f"https://127.0.0.1:{token_service.port}/v2/token",
+        ):
+            upstream.script(bearer_challenge(realm))
+            async with client(upstream.url, realm=f"{token_service.url}/v2/token") as registry:
+                with pytest.raises(RealmRefused, match="PORTUS_TOKEN_REALM") as caught:
+                    await registry.list_tags(APP, 10)
+            assert caught.value.reason == "UPSTREAM_REALM_REFUSED"
+        assert not hostile.requests
+    assert not token_service.requests
+
+
+async def test_without_a_pinned_realm_only_the_registry_is_one(upstream: Upstream, token_service: Upstream) -> None:
+    upstream.script(bearer_challenge(token_service.url))
+    async with client(upstream.url) as registry:
+        with pytest.raises(RealmRefused):
+            await registry.list_tags(APP, 10)
+    assert not token_service.requests
+
+
+def test_a_password_is_in_no_repr() -> None:
+    assert PASSWORD not in repr(Credentials("portus", StaticPassword(PASSWORD)))

@@ -1,0 +1,74 @@
+"""What a refusal of the registry becomes."""
+
+import base64
+import json
+import logging
+
+import pytest
+from aiohttp import web
+
+from portus_gateway.distribution import Repository, Tag
+from portus_gateway.distribution.errors import (
+    DistributionError,
+)
+from tests.distribution.clients import PASSWORD, client
+from tests.distribution.upstream import Upstream, answer, bearer_challenge, refusal
+
+APP = Repository("team/app")
+TAGS = answer(200, '{"name": "team/app", "tags": ["v1"]}')
+BASIC = "Basic " + base64.b64encode(f"portus:{PASSWORD}".encode()).decode()
+
+
+def token(secret: str = "t0ken", **fields: object) -> web.Response:
+    return answer(200, json.dumps({"token": secret, **fields}))
+
+
+async def test_a_token_that_the_registry_echoes_is_not_in_the_error(
+    upstream: Upstream, token_service: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    upstream.script(bearer_challenge(token_service.url), refusal(400, "TAG_INVALID", "you sent Bearer s3cr3t-t0ken"))
+    token_service.script(token("s3cr3t-t0ken"))
+    async with client(upstream.url, realm=token_service.url) as registry:
+        with pytest.raises(DistributionError, match="you sent Bearer") as caught:
+            await registry.get_manifest(APP, Tag("v1"))
+    assert "s3cr3t-t0ken" not in str(caught.value)
+    assert "s3cr3t-t0ken" not in caplog.text
+    assert PASSWORD not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("made", "error", "reason"),
+    [
+        (refusal(404, "NAME_UNKNOWN"), "NotFound", "NAME_UNKNOWN"),
+        (answer(404, "<html>"), "RegistryFault", "UPSTREAM_ERROR"),
+        (answer(404, '{"errors": []}'), "RegistryFault", "UPSTREAM_ERROR"),
+        (answer(404, '{"errors": [{"code": "<b>"}]}'), "RegistryFault", "UPSTREAM_ERROR"),
+        (refusal(400, "NAME_INVALID"), "InvalidRequest", "NAME_INVALID"),
+        (refusal(400, "UNSUPPORTED"), "Unsupported", "UNSUPPORTED"),
+        (refusal(405, "UNSUPPORTED"), "Unsupported", "UNSUPPORTED"),
+        (answer(405, "no"), "Unsupported", "UNSUPPORTED"),
+        (refusal(403, "DENIED"), "Denied", "DENIED"),
+        (refusal(416, "RANGE_INVALID"), "RangeInvalid", "RANGE_INVALID"),
+        (refusal(429, "TOOMANYREQUESTS"), "TooManyRequests", "TOOMANYREQUESTS"),
+        (refusal(500, "UNKNOWN"), "RegistryFault", "UPSTREAM_ERROR"),
+        (answer(418), "RegistryFault", "UPSTREAM_ERROR"),
+        (answer(204), "RegistryFault", "UPSTREAM_ERROR"),
+        (refusal(503, "UNAVAILABLE"), "Unavailable", "UPSTREAM_UNAVAILABLE"),
+    ],
+)
+async def test_each_refusal_has_its_error(upstream: Upstream, made: web.Response, error: str, reason: str) -> None:
+    upstream.script(made)
+    async with client(upstream.url) as registry:
+        with pytest.raises(DistributionError) as caught:
+            await registry.list_tags(APP, 10)
+    assert (type(caught.value).__name__, caught.value.reason) == (error, reason)
+
+
+async def test_unprintable_text_of_the_registry_is_cleaned(upstream: Upstream) -> None:
+    upstream.script(answer(400, json.dumps({"errors": [{"code": "X", "message": "a\x1b[31m\nb" + "c" * 1000}]})))
+    async with client(upstream.url) as registry:
+        with pytest.raises(DistributionError) as caught:
+            await registry.list_tags(APP, 10)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
