@@ -212,7 +212,7 @@ async def test_a_token_is_used_again_whatever_is_missing(
 @pytest.mark.parametrize(
     "fields",
     [
-        {"expires_in": 0.001},
+        {"expires_in": 1e-9},
         {"expires_in": 900, "issued_at": "2026-11-24T09:44:00Z"},
     ],
 )
