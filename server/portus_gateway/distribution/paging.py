@@ -7,7 +7,7 @@ the middle of a listing (some object stores), or repeat it.
 
 import json
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TypeVar
 from urllib.parse import quote, unquote
 
@@ -122,7 +122,7 @@ class Listing:
         return query
 
 
-async def walk(page: Callable[[Cursor | None], Awaitable[Page[Item]]]) -> AsyncIterator[Page[Item]]:
+async def walk(page: Callable[[Cursor | None], Awaitable[Page[Item]]]) -> AsyncGenerator[Page[Item], None]:
     """All pages, one after the other. Raises `RegistryFault` where they go round in circles."""
     seen: set[Cursor] = set()
     cursor: Cursor | None = None

@@ -1,0 +1,40 @@
+"""An in-memory registry and a Portus-like token service over real HTTP.
+
+For `portus-gateway dev`, for this project's tests, and for the tests of whoever uses a registry. It shares no
+code with the rest of the package: it is what the client is tested against.
+
+    async with DevRegistry() as registry:
+        digest = registry.push("team/app", "1.0", "latest")
+        with registry.inject(Fault.parse("manifests:status=503,times=2")):
+            ...
+        assert registry.requests.count(route="manifests", status=503) == 2
+"""
+
+from portus_gateway.devregistry.demo_content import seed_demo
+from portus_gateway.devregistry.fault_set import Injection
+from portus_gateway.devregistry.faults import Fault
+from portus_gateway.devregistry.images import Content, artifact, image, index, multi_platform, raw_manifest
+from portus_gateway.devregistry.request_log import RequestLog, RequestRecord
+from portus_gateway.devregistry.server import DevRegistry
+from portus_gateway.devregistry.signing_key import SigningKey
+from portus_gateway.devregistry.token_service import TokenService
+from portus_gateway.devregistry.users import EVERYTHING, User
+
+__all__ = [
+    "EVERYTHING",
+    "Content",
+    "DevRegistry",
+    "Fault",
+    "Injection",
+    "RequestLog",
+    "RequestRecord",
+    "SigningKey",
+    "TokenService",
+    "User",
+    "artifact",
+    "image",
+    "index",
+    "multi_platform",
+    "raw_manifest",
+    "seed_demo",
+]

@@ -1,0 +1,183 @@
+"""Decides whether a request is admitted, and words the challenge when it is not."""
+
+import base64
+import binascii
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import jwt
+from aiohttp import web
+
+from portus_gateway.devregistry.errors import Json, error_response
+from portus_gateway.devregistry.targets import Target
+from portus_gateway.devregistry.token_service import TokenService
+from portus_gateway.devregistry.users import Users
+
+Auth = Literal["token", "basic", "anonymous"]
+
+_REMEMBERED_TOKENS = 4096
+_CATALOG = (("registry", "catalog", "*"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request is not admitted, in the challenge's terms: an error code, or nothing at all."""
+
+    needed: tuple[tuple[str, str, str], ...]
+    error: str = ""
+
+
+class Authorization(Protocol):
+    """One way of admitting requests."""
+
+    def refuse(self, request: web.BaseRequest, target: Target) -> Refusal | None:
+        """None admits the request."""
+
+    def challenge(self, refusal: Refusal, realm: str | None) -> web.Response:
+        """The 401 for a refusal, naming another realm where one is given."""
+
+
+class AnonymousAuthorization:
+    """Everybody may do everything."""
+
+    def refuse(self, request: web.BaseRequest, target: Target) -> Refusal | None:  # noqa: ARG002 - a Protocol's
+        return None
+
+    def challenge(self, refusal: Refusal, realm: str | None) -> web.Response:
+        raise AssertionError(f"nobody is refused: {refusal} {realm}")
+
+
+class BasicAuthorization:
+    """Name and password at the registry itself, as with htpasswd: whoever is known may do everything."""
+
+    def __init__(self, users: Users) -> None:
+        self._users = users
+
+    def refuse(self, request: web.BaseRequest, target: Target) -> Refusal | None:
+        scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "basic":
+            try:
+                name, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+            except (binascii.Error, UnicodeDecodeError):
+                name = password = ""
+            if self._users.authenticate(name, password) is not None:
+                return None
+        return Refusal(_needed(request.method, target))
+
+    def challenge(self, refusal: Refusal, realm: str | None) -> web.Response:
+        return _unauthorized(refusal, f'Basic realm="{realm or "basic-realm"}"')
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    not_before: float
+    expires: float
+    granted: frozenset[tuple[str, str, str]]
+
+
+class TokenAuthorization:
+    """Bearer tokens of the token service: signature, key, issuer, audience, times and access are checked."""
+
+    def __init__(self, tokens: TokenService, leeway: float, clock: Callable[[], float] = time.time) -> None:
+        self._tokens = tokens
+        self._leeway = leeway
+        self._clock = clock
+        self._remembered: dict[str, _Token | None] = {}
+
+    def refuse(self, request: web.BaseRequest, target: Target) -> Refusal | None:
+        needed = _needed(request.method, target)
+        scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not encoded:
+            return Refusal(needed)
+        token = self._read(encoded)
+        now = self._clock()
+        if token is None or now > token.expires + self._leeway or now < token.not_before - self._leeway:
+            return Refusal(needed, "invalid_token")
+        for type_, name, action in needed:
+            if (type_, name, action) not in token.granted and (type_, name, "*") not in token.granted:
+                return Refusal(needed, "insufficient_scope")
+        return None
+
+    def challenge(self, refusal: Refusal, realm: str | None) -> web.Response:
+        challenge = f'Bearer realm="{realm or self._tokens.realm}",service="{self._tokens.service}"'
+        if refusal.needed:
+            challenge += f',scope="{_scopes(refusal.needed)}"'
+        if refusal.error:
+            challenge += f',error="{refusal.error}"'
+        return _unauthorized(refusal, challenge)
+
+    def _read(self, encoded: str) -> _Token | None:
+        # Checking a signature takes longer than answering: a token that was seen is remembered.
+        if encoded not in self._remembered:
+            if len(self._remembered) >= _REMEMBERED_TOKENS:
+                self._remembered.clear()
+            self._remembered[encoded] = self._verify(encoded)
+        return self._remembered[encoded]
+
+    def _verify(self, encoded: str) -> _Token | None:
+        key = self._tokens.signing_key
+        try:
+            if jwt.get_unverified_header(encoded).get("kid") != key.key_id:
+                return None
+            claims: dict[str, Json] = jwt.decode(
+                encoded,
+                key.public_key,
+                algorithms=["RS256"],
+                audience=self._tokens.service,
+                issuer=self._tokens.issuer,
+                # Against this registry's clock, at every request.
+                options={
+                    "require": ["exp", "nbf", "iss", "aud"],
+                    "verify_exp": False,
+                    "verify_nbf": False,
+                    "verify_iat": False,
+                },
+            )
+        except jwt.InvalidTokenError:
+            return None
+        not_before, expires = claims["nbf"], claims["exp"]
+        if not isinstance(not_before, int) or not isinstance(expires, int):
+            return None
+        return _Token(not_before, expires, _granted(claims.get("access")))
+
+
+def _granted(access: Json) -> frozenset[tuple[str, str, str]]:
+    granted: set[tuple[str, str, str]] = set()
+    for entry in access if isinstance(access, list) else ():
+        if isinstance(entry, dict) and isinstance(entry.get("actions"), list):
+            type_, name, actions = entry.get("type"), entry.get("name"), entry["actions"]
+            if isinstance(type_, str) and isinstance(name, str) and isinstance(actions, list):
+                granted.update((type_, name, action) for action in actions if isinstance(action, str))
+    return frozenset(granted)
+
+
+def _needed(method: str, target: Target) -> tuple[tuple[str, str, str], ...]:
+    if target.route == "catalog":
+        return _CATALOG
+    name = target.repository
+    if name is None:
+        return ()
+    if method in ("GET", "HEAD"):
+        return (("repository", name, "pull"),)
+    if method == "DELETE":
+        return (("repository", name, "delete"),)
+    # In this order, because no client may rely on another: the registry's own order is random.
+    return (("repository", name, "push"), ("repository", name, "pull"))
+
+
+def _scopes(needed: tuple[tuple[str, str, str], ...]) -> str:
+    actions: dict[tuple[str, str], list[str]] = {}
+    for type_, name, action in needed:
+        actions.setdefault((type_, name), []).append(action)
+    return " ".join(f"{type_}:{name}:{','.join(names)}" for (type_, name), names in actions.items())
+
+
+def _unauthorized(refusal: Refusal, challenge: str) -> web.Response:
+    detail: list[Json] = [
+        {"Type": type_, "Class": "", "Name": name, "Action": action} for type_, name, action in refusal.needed
+    ]
+    answer = error_response("UNAUTHORIZED", detail or None)
+    answer.headers["WWW-Authenticate"] = challenge
+    return answer

@@ -1,0 +1,53 @@
+"""The registry's error answers: codes, messages and statuses of distribution's `errcode` package."""
+
+import json
+
+from aiohttp import web
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+_CODES: dict[str, tuple[int, str]] = {
+    "UNKNOWN": (500, "unknown error"),
+    "UNSUPPORTED": (405, "The operation is unsupported."),
+    "UNAUTHORIZED": (401, "authentication required"),
+    "DENIED": (403, "requested access to the resource is denied"),
+    "UNAVAILABLE": (503, "service unavailable"),
+    "TOOMANYREQUESTS": (429, "too many requests"),
+    "DIGEST_INVALID": (400, "provided digest did not match uploaded content"),
+    "SIZE_INVALID": (400, "provided length did not match content length"),
+    "RANGE_INVALID": (416, "invalid content range"),
+    "NAME_INVALID": (400, "invalid repository name"),
+    "NAME_UNKNOWN": (404, "repository name not known to registry"),
+    "MANIFEST_UNKNOWN": (404, "manifest unknown"),
+    "MANIFEST_INVALID": (400, "manifest invalid"),
+    "MANIFEST_BLOB_UNKNOWN": (400, "blob unknown to registry"),
+    "BLOB_UNKNOWN": (404, "blob unknown to registry"),
+    "BLOB_UPLOAD_UNKNOWN": (404, "blob upload unknown to registry"),
+    "BLOB_UPLOAD_INVALID": (404, "blob upload invalid"),
+    "PAGINATION_NUMBER_INVALID": (400, "invalid number of results requested"),
+}
+
+
+class RegistryError(Exception):
+    """An answer in the registry's error form."""
+
+    def __init__(self, code: str, detail: Json = None, message: str | None = None) -> None:
+        super().__init__(code)
+        self.code = code
+        self.detail = detail
+        self.message = message
+
+
+def error_response(
+    code: str, detail: Json = None, message: str | None = None, status: int | None = None
+) -> web.Response:
+    """The answer for an error code; without `status`, the one that belongs to the code."""
+    usual_status, usual_message = _CODES[code]
+    error: dict[str, Json] = {"code": code, "message": message or usual_message}
+    if detail is not None:
+        error["detail"] = detail
+    return web.Response(
+        status=status or usual_status,
+        body=json.dumps({"errors": [error]}, separators=(",", ":")).encode() + b"\n",
+        headers={"Content-Type": "application/json"},
+    )

@@ -1,0 +1,148 @@
+"""Carries a fault out on an HTTP exchange."""
+
+import asyncio
+import json
+import socket
+import struct
+import zlib
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from aiohttp import web
+
+from portus_gateway.devregistry.errors import error_response
+from portus_gateway.devregistry.faults import Fault
+
+_CHUNK = b" " * 65536
+_ENDLESS_BYTES = 2 * 1024**3
+_BOMB_BLOCK = bytes(1024**2)
+_BOMB_BLOCKS = 512
+_CODES = {401: "UNAUTHORIZED", 403: "DENIED", 405: "UNSUPPORTED", 429: "TOOMANYREQUESTS", 503: "UNAVAILABLE"}
+
+
+class NoAnswer(web.Response):
+    """Stands for the answer that a reset connection never carried."""
+
+
+Operation = Callable[[], Awaitable[web.StreamResponse]]
+
+
+async def suffer(
+    fault: Fault, request: web.BaseRequest, operation: Operation, closing: asyncio.Event
+) -> web.StreamResponse:
+    """Answers `request` as the fault has it; `operation` is what would have answered it.
+
+    Waits end at once when `closing` is set.
+    """
+    if fault.delay:
+        await _wait(closing, fault.delay)
+    if fault.hang:
+        await closing.wait()
+        return _reset(request)
+    if fault.reset == "before":
+        return _reset(request)
+    if fault.endless:
+        return await _send_endless(request)
+    if fault.gzip_bomb:
+        return await _send_gzip_bomb(request)
+    replacement = _replacement(fault)
+    answer = await operation() if replacement is None else replacement
+    if fault.answer_delay:
+        await _wait(closing, fault.answer_delay)
+    if fault.reset == "after":
+        return _reset(request)
+    _change_headers(fault, request, answer)
+    if isinstance(answer, web.Response):
+        _change_body(fault, answer)
+        if fault.truncate and request.method != "HEAD":
+            return await _send_half(request, answer)
+    return answer
+
+
+def _replacement(fault: Fault) -> web.Response | None:
+    if fault.redirect is not None:
+        return web.Response(status=307, headers={"Location": fault.redirect})
+    if fault.invalid_json:
+        return web.Response(body=b'{"oops": ', content_type="application/json")
+    if fault.status is None:
+        return None
+    if fault.status in (204, 304):
+        return web.Response(status=fault.status)
+    code = _CODES.get(fault.status, "UNKNOWN")
+    if fault.route == "token":
+        body = json.dumps({"error": code}).encode()
+        return web.Response(status=fault.status, body=body, content_type="application/json")
+    return error_response(code, status=fault.status)
+
+
+def _change_headers(fault: Fault, request: web.BaseRequest, answer: web.StreamResponse) -> None:
+    if fault.link == "missing":
+        answer.headers.pop("Link", None)
+    elif fault.link == "repeat":
+        answer.headers["Link"] = f'<{request.raw_path}>; rel="next"'
+    elif fault.link is not None:
+        answer.headers["Link"] = f'<{fault.link}>; rel="next"'
+    for name in fault.without_headers:
+        answer.headers.popall(name, None)
+    for name, value in fault.headers:
+        answer.headers[name] = value
+
+
+def _change_body(fault: Fault, answer: web.Response) -> None:
+    if fault.body is not None:
+        # The announced length goes with the body that it belonged to.
+        answer.headers.popall("Content-Length", None)
+        answer.body = fault.body.encode() if isinstance(fault.body, str) else fault.body
+    if fault.corrupt and isinstance(answer.body, bytes):
+        answer.body = bytes(byte ^ 0x01 for byte in answer.body)
+
+
+async def _wait(closing: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(closing.wait(), seconds)
+
+
+def _reset(request: web.BaseRequest) -> web.StreamResponse:
+    transport = request.transport
+    if transport is not None:
+        connection = transport.get_extra_info("socket")
+        if connection is not None:
+            # Without lingering, closing sends RST in place of FIN. The duplicate is there because
+            # uvloop's sockets take no options.
+            with socket.socket(fileno=socket.dup(connection.fileno())) as duplicate:
+                duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+    return NoAnswer()
+
+
+async def _send_half(request: web.BaseRequest, answer: web.Response) -> web.StreamResponse:
+    body = answer.body if isinstance(answer.body, bytes) else b""
+    half = web.StreamResponse(status=answer.status, headers=answer.headers)
+    half.content_length = len(body)
+    half.force_close()
+    await half.prepare(request)
+    await half.write(body[: len(body) // 2])
+    transport = request.transport
+    if transport is not None:
+        transport.close()
+    return half
+
+
+async def _send_endless(request: web.BaseRequest) -> web.StreamResponse:
+    answer = web.StreamResponse(headers={"Content-Type": "application/json"})
+    answer.enable_chunked_encoding()
+    await answer.prepare(request)
+    for _ in range(_ENDLESS_BYTES // len(_CHUNK)):
+        await answer.write(_CHUNK)
+    return answer
+
+
+async def _send_gzip_bomb(request: web.BaseRequest) -> web.StreamResponse:
+    answer = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Encoding": "gzip"})
+    answer.enable_chunked_encoding()
+    await answer.prepare(request)
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    for _ in range(_BOMB_BLOCKS):
+        await answer.write(packer.compress(_BOMB_BLOCK) + packer.flush(zlib.Z_SYNC_FLUSH))
+    await answer.write(packer.flush())
+    return answer

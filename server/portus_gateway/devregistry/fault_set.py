@@ -1,0 +1,97 @@
+"""The faults in force, and which of them strikes a request."""
+
+from enum import Enum, auto
+from fnmatch import fnmatchcase
+from types import TracebackType
+
+from portus_gateway.devregistry.faults import Fault
+
+
+class Stage(Enum):
+    """Where in its course a request meets its fault."""
+
+    ARRIVAL = auto()
+    CHALLENGE = auto()
+    """The registry is about to answer with a challenge."""
+    OPERATION = auto()
+    """The request has been admitted."""
+
+
+_STRUCK_ON_ARRIVAL = ("ping", "token")
+
+
+class Injection:
+    """A fault that is in force until `remove`, or until the `with` block ends."""
+
+    def __init__(self, fault: Fault, faults: "FaultSet") -> None:
+        self.fault = fault
+        self.seen = 0
+        """How many requests fitted the fault."""
+        self.struck = 0
+        """How many of them it struck."""
+        self._faults = faults
+
+    def remove(self) -> None:
+        """Ends the fault for requests to come; removing it twice is no error."""
+        self._faults.remove(self)
+
+    def __enter__(self) -> "Injection":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.remove()
+
+
+class FaultSet:
+    """The injected faults, in the order of their injection."""
+
+    def __init__(self) -> None:
+        self._injections: list[Injection] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._injections)
+
+    def inject(self, fault: Fault) -> Injection:
+        injection = Injection(fault, self)
+        self._injections.append(injection)
+        return injection
+
+    def remove(self, injection: Injection) -> None:
+        if injection in self._injections:
+            self._injections.remove(injection)
+
+    def clear(self) -> None:
+        self._injections.clear()
+
+    def take(self, stage: Stage, route: str, method: str, repository: str | None) -> Fault | None:
+        """The fault that strikes this request at this stage; it is counted as having struck."""
+        for injection in self._injections:
+            fault = injection.fault
+            if _stage(fault, route) is not stage or not _fits(fault, route, method, repository):
+                continue
+            injection.seen += 1
+            if injection.seen <= fault.after:
+                continue
+            if fault.times is not None and injection.struck >= fault.times:
+                continue
+            injection.struck += 1
+            return fault
+        return None
+
+
+def _stage(fault: Fault, route: str) -> Stage:
+    if fault.realm is not None:
+        return Stage.CHALLENGE
+    if fault.before_authorization or route in _STRUCK_ON_ARRIVAL:
+        return Stage.ARRIVAL
+    return Stage.OPERATION
+
+
+def _fits(fault: Fault, route: str, method: str, repository: str | None) -> bool:
+    if fault.route != route and (fault.route != "any" or route == "token"):
+        return False
+    if fault.method is not None and fault.method != method:
+        return False
+    return fault.repository is None or (repository is not None and fnmatchcase(repository, fault.repository))

@@ -1,0 +1,348 @@
+"""The registry itself: its routes on a port, its token service on another."""
+
+import secrets
+import ssl
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from portus_gateway.devregistry.authorization import (
+    AnonymousAuthorization,
+    Auth,
+    Authorization,
+    BasicAuthorization,
+    TokenAuthorization,
+)
+from portus_gateway.devregistry.behaviour import Behaviour, Flavour
+from portus_gateway.devregistry.blobs import delete_blob, get_blob
+from portus_gateway.devregistry.catalog import list_catalog
+from portus_gateway.devregistry.errors import RegistryError, error_response
+from portus_gateway.devregistry.fault_effects import NoAnswer, suffer
+from portus_gateway.devregistry.fault_set import FaultSet, Injection, Stage
+from portus_gateway.devregistry.faults import Fault
+from portus_gateway.devregistry.images import Content, image
+from portus_gateway.devregistry.listener import Listener
+from portus_gateway.devregistry.manifests import delete_manifest, get_manifest, put_manifest
+from portus_gateway.devregistry.request_log import RequestLog
+from portus_gateway.devregistry.storage import Manifest, Storage
+from portus_gateway.devregistry.tags import list_tags
+from portus_gateway.devregistry.targets import Target, target_of
+from portus_gateway.devregistry.token_service import LIFETIME_SECONDS, TokenService
+from portus_gateway.devregistry.uploads import Uploads
+from portus_gateway.devregistry.users import PORTUS, User
+
+_MAXIMUM_NAME = 255
+_METHODS = {
+    "ping": ("GET",),
+    "catalog": ("GET",),
+    "tags": ("GET",),
+    "manifests": ("DELETE", "GET", "HEAD", "PUT"),
+    "blobs": ("DELETE", "GET", "HEAD"),
+    "uploads": ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"),
+}
+
+
+class DevRegistry:
+    """A registry in memory, over real HTTP, with a Portus-like token service on a second port.
+
+        async with DevRegistry() as registry:
+            digest = registry.push("team/app", "1.0")
+
+    Both ports are free ones of `host` unless given, known once it runs, and kept when the same object is
+    entered again, as is the content: that is a restart.
+
+    `users`: without any there is one, `portus`, with every right and a generated password.
+    `flavour`: the version whose behaviour it follows, `2.8` (measured on 2.8.2) or `3.1` (on 3.1.1).
+    `auth`: `token`, `basic` (as with htpasswd: whoever is known may do everything) or `anonymous`.
+    `token_lifetime`: whole seconds. `token_leeway`: seconds for which a token still counts after its end;
+    real registries give 60.
+    `token_service`: one of your own, which you run yourself; `users`, `service`, `issuer` and the settings
+    of tokens are then its own.
+    `ssl_context`, `token_ssl_context`: serve https. `faults`: in force from the start.
+    `clock`: seconds since the epoch, for tokens.
+    """
+
+    def __init__(
+        self,
+        users: Iterable[User] | None = None,
+        *,
+        flavour: Flavour = "3.1",
+        auth: Auth = "token",
+        deletion_enabled: bool = True,
+        service: str = "registry.test",
+        issuer: str = "portus.test",
+        token_lifetime: int = LIFETIME_SECONDS,
+        token_leeway: float = 0.0,
+        token_service: TokenService | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        token_port: int = 0,
+        ssl_context: ssl.SSLContext | None = None,
+        token_ssl_context: ssl.SSLContext | None = None,
+        faults: Iterable[Fault] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._faults = FaultSet()
+        for fault in faults:
+            self._faults.inject(fault)
+        self._owns_tokens = token_service is None
+        self.tokens = token_service or TokenService(
+            [User(PORTUS, secrets.token_urlsafe(18))] if users is None else users,
+            service=service,
+            issuer=issuer,
+            lifetime=token_lifetime,
+            host=host,
+            port=token_port,
+            ssl_context=token_ssl_context,
+            faults=self._faults,
+            clock=clock,
+        )
+        """The token service."""
+        self.requests = RequestLog()
+        """The requests that the registry saw; those of the token service are in `tokens.requests`."""
+        self._auth = auth
+        self._authorization = _authorization(auth, self.tokens, token_leeway, clock)
+        self._behaviour = Behaviour(flavour, deletion_enabled)
+        self._storage = Storage(blobs_suffice=flavour == "2.8")
+        self._uploads = Uploads(self._storage)
+        self._listener = Listener(self._handle, host, port, ssl_context)
+        self._running: AsyncExitStack | None = None
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            if self._owns_tokens and self._auth == "token":
+                await stack.enter_async_context(self.tokens)
+            await self._listener.start()
+            stack.push_async_callback(self._listener.close)
+            self._running = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._running is not None:
+            await self._running.aclose()
+            self._running = None
+
+    @property
+    def url(self) -> str:
+        return self._listener.origin
+
+    @property
+    def realm(self) -> str:
+        """The token service's address for tokens."""
+        return self.tokens.realm
+
+    @property
+    def service(self) -> str:
+        return self.tokens.service
+
+    @property
+    def username(self) -> str:
+        """Of the `portus` user, or of the first one where there is none of that name."""
+        return self.tokens.username
+
+    @property
+    def password(self) -> str:
+        return self.tokens.password
+
+    @property
+    def deletion_enabled(self) -> bool:
+        """Whether anything can be deleted; a change counts from the next request on."""
+        return self._behaviour.deletion_enabled
+
+    @deletion_enabled.setter
+    def deletion_enabled(self, enabled: bool) -> None:
+        self._behaviour.deletion_enabled = enabled
+
+    @property
+    def maximum_page(self) -> int:
+        """The largest `n` that the catalog admits (`catalog.maxentries`); tags are clamped to it."""
+        return self._behaviour.maximum_page
+
+    @maximum_page.setter
+    def maximum_page(self, size: int) -> None:
+        self._behaviour.maximum_page = size
+
+    def inject(self, fault: Fault) -> Injection:
+        """Puts a fault in force; a `with` block removes it again. Those of the route `token` strike the
+        token service."""
+        return (self.tokens if fault.route == "token" else self._faults).inject(fault)
+
+    def clear_faults(self) -> None:
+        self._faults.clear()
+        self.tokens.clear_faults()
+
+    def push(self, repository: str, *tags: str, content: Content | None = None) -> str:
+        """Stores content, with its blobs and children, and tags it; returns the manifest's digest.
+
+        Without `content` it is an image of its own for this repository and first tag. Nothing is checked, so
+        that broken content can be seeded too.
+        """
+        content = content or image(f"{repository}:{tags[0] if tags else ''}")
+        for child in content.children:
+            self.push(repository, content=child)
+        for digest, blob in content.blobs.items():
+            self._storage.put_blob(repository, digest, blob)
+        self._storage.put_manifest(repository, content.digest, Manifest(content.manifest, content.media_type))
+        for tag in tags:
+            self.tag(repository, tag, content.digest)
+        return content.digest
+
+    def push_many(
+        self, repositories: Iterable[str], tags: Sequence[str] = ("latest",), content: Content | None = None
+    ) -> str:
+        """Gives many new repositories one and the same content; returns the manifest's digest.
+
+        A hundred thousand take about a second.
+        """
+        content = content or image("many")
+        manifests: dict[str, Manifest] = {}
+        blobs: dict[str, bytes] = {}
+        waiting = [content]
+        while waiting:
+            part = waiting.pop()
+            manifests[part.digest] = Manifest(part.manifest, part.media_type)
+            blobs.update(part.blobs)
+            waiting.extend(part.children)
+        self._storage.put_many(repositories, manifests, dict.fromkeys(tags, content.digest), blobs)
+        return content.digest
+
+    def tag(self, repository: str, tag: str, digest: str) -> None:
+        """Points a tag at a manifest of the repository; raises `KeyError` if it is not there."""
+        found = self._storage.repository(repository)
+        if found is None or digest not in found.manifests:
+            raise KeyError(f"{repository} has no manifest {digest}")
+        found.tag(tag, digest)
+
+    def untag(self, repository: str, tag: str) -> bool:
+        """Takes a tag away; says whether there was one."""
+        found = self._storage.repository(repository)
+        return found is not None and found.untag(tag)
+
+    def delete(self, repository: str, digest: str) -> bool:
+        """Deletes a manifest with every tag on it; says whether there was one."""
+        found = self._storage.repository(repository)
+        return found is not None and found.delete_manifest(digest)
+
+    def delete_blob(self, repository: str, digest: str) -> bool:
+        """Unlinks a blob from a repository; says whether there was one."""
+        found = self._storage.repository(repository)
+        if found is None or digest not in found.blobs:
+            return False
+        found.blobs.discard(digest)
+        return True
+
+    def repositories(self) -> list[str]:
+        """The catalog, in its order."""
+        return self._storage.catalog()
+
+    def tags(self, repository: str) -> dict[str, str]:
+        """A repository's tags and their digests; empty for an unknown one."""
+        found = self._storage.repository(repository)
+        return {} if found is None else dict(found.tags)
+
+    def holds(self, repository: str, digest: str) -> bool:
+        """Whether the repository has a manifest or a blob of this digest."""
+        found = self._storage.repository(repository)
+        return found is not None and (digest in found.manifests or digest in found.blobs)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        path, _, query = request.raw_path.partition("?")
+        target = target_of(path)
+        record = self.requests.begin(request, target.route, target.repository)
+        status: int | None = None
+        try:
+            answer = await self._answer(request, target, path, query)
+            if not isinstance(answer, NoAnswer):
+                status = answer.status
+            return answer
+        finally:
+            self.requests.end(record, status)
+
+    async def _answer(
+        self, request: web.BaseRequest, target: Target, path: str, query: str
+    ) -> web.StreamResponse:
+        fault = self._take(Stage.ARRIVAL, request, target)
+        if fault is None:
+            return await self._admit(request, target, path, query)
+        admit = partial(self._admit, request, target, path, query)
+        return await suffer(fault, request, admit, self._listener.closing)
+
+    async def _admit(
+        self, request: web.BaseRequest, target: Target, path: str, query: str
+    ) -> web.StreamResponse:
+        if target.route not in ("unknown", "referrers"):
+            refusal = self._authorization.refuse(request, target)
+            if refusal is not None:
+                struck = self._take(Stage.CHALLENGE, request, target)
+                return _stamp(self._authorization.challenge(refusal, struck.realm if struck else None))
+        fault = self._take(Stage.OPERATION, request, target)
+        if fault is None:
+            return await self._operate(request, target, path, query)
+        operate = partial(self._operate, request, target, path, query)
+        return await suffer(fault, request, operate, self._listener.closing)
+
+    def _take(self, stage: Stage, request: web.BaseRequest, target: Target) -> Fault | None:
+        if not self._faults:
+            return None
+        return self._faults.take(stage, target.route, request.method, target.repository)
+
+    async def _operate(self, request: web.BaseRequest, target: Target, path: str, query: str) -> web.StreamResponse:
+        try:
+            return _stamp(await self._dispatch(request, target, path, query))
+        except RegistryError as error:
+            answer = error_response(error.code, error.detail, error.message)
+            answer.headers["Content-Type"] = self._behaviour.json_type
+            return _stamp(answer)
+
+    async def _dispatch(self, request: web.BaseRequest, target: Target, path: str, query: str) -> web.Response:
+        methods = _METHODS.get(target.route)
+        if methods is None:
+            return _not_found(path)
+        if request.method not in methods:
+            return web.Response(status=405, text="Method not allowed\n", headers={"Allow": ", ".join(methods)})
+        name = target.repository or ""
+        if len(name) > _MAXIMUM_NAME:
+            raise RegistryError("NAME_INVALID", f"at most {_MAXIMUM_NAME} characters")
+        match target.route, request.method:
+            case "ping", _:
+                return web.Response(body=b"{}", headers={"Content-Type": self._behaviour.json_type})
+            case "catalog", _:
+                return list_catalog(self._storage, self._behaviour, path, query)
+            case "tags", _:
+                return list_tags(self._storage, self._behaviour, name, path, query)
+            case "manifests", "PUT":
+                return await put_manifest(self._storage, request, name, target.reference)
+            case "manifests", "DELETE":
+                return delete_manifest(self._storage, self._behaviour, name, target.reference)
+            case "manifests", _:
+                return get_manifest(self._storage, self._behaviour, request, name, target.reference)
+            case "blobs", "DELETE":
+                return delete_blob(self._storage, self._behaviour, name, target.reference)
+            case "blobs", _:
+                return get_blob(self._storage, request, name, target.reference)
+            case _:
+                return await self._uploads.serve(request, name, target.reference, query)
+
+
+def _authorization(auth: Auth, tokens: TokenService, leeway: float, clock: Callable[[], float]) -> Authorization:
+    if auth == "token":
+        return TokenAuthorization(tokens, leeway, clock)
+    return BasicAuthorization(tokens.users) if auth == "basic" else AnonymousAuthorization()
+
+
+def _stamp(answer: web.Response) -> web.Response:
+    answer.headers["Docker-Distribution-Api-Version"] = "registry/2.0"
+    return answer
+
+
+def _not_found(path: str) -> web.Response:
+    if path == "/v2":
+        return web.Response(status=301, headers={"Location": "/v2/"})
+    return web.Response(status=404, text="404 page not found\n")

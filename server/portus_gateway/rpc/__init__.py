@@ -1,0 +1,1 @@
+"""The gRPC side: parses requests, calls the registry, maps the answers. Knows proto, and no HTTP."""

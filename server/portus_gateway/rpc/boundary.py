@@ -1,0 +1,303 @@
+"""The outermost layer around every RPC: request id, limits, deadline, errors, observation.
+
+Whatever happens inside, what comes out is a response or a status of our own table: nothing else reaches a caller.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self, TypeVar, cast
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError, Message
+
+from portus_gateway.distribution import deadline
+from portus_gateway.distribution.errors import DistributionError, Unavailable
+from portus_gateway.rpc import request_id
+from portus_gateway.rpc.call_errors import Bug, CallError, FieldViolation, InvalidFields, ShuttingDown
+from portus_gateway.rpc.call_limit import CallLimit
+from portus_gateway.rpc.limits import ServerLimits
+from portus_gateway.rpc.observation import CallObserver, FinishedCall
+from portus_gateway.rpc.resources import repository_of, resource_of
+from portus_gateway.rpc.service_names import REGISTRY_SERVICE
+from portus_gateway.rpc.status import DETAILS_METADATA_KEY, KnownError, code_of, status_of
+
+Context = grpc.aio.ServicerContext[bytes, bytes]
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+UnaryBehaviour = Callable[[Message | AsyncIterator[Message], Context], Awaitable[Message]]
+StreamBehaviour = Callable[[Message | AsyncIterator[Message], Context], AsyncGenerator[Message, None]]
+
+_log = structlog.get_logger(__name__)
+_LIMITED_METHODS = f"/{REGISTRY_SERVICE}/"
+
+
+@dataclass(frozen=True, slots=True)
+class _Method:
+    """What there is to know of a method. `limited` is False for health and reflection."""
+
+    name: str
+    limited: bool
+    streaming: bool
+    deserialize: Callable[[bytes], Message]
+    serialize: Callable[[Message], bytes]
+
+
+class Boundary(grpc.aio.ServerInterceptor):
+    """The one interceptor of the gateway.
+
+    Calls of the RegistryService are counted and bounded in time; those of health and reflection are not.
+
+    Every handler inside has to be a coroutine function or, where it streams, an async generator function.
+    """
+
+    def __init__(self, *, limits: ServerLimits, call_limit: CallLimit, observer: CallObserver) -> None:
+        self.limits = limits
+        self.call_limit = call_limit
+        self.observer = observer
+        self.draining = False
+        self.running: set[_Call] = set()
+        self._handlers: dict[str, tuple[object, object]] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Request, Response] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Request, Response] | None:
+        name = handler_call_details.method
+        try:
+            inner = await continuation(handler_call_details)
+        except Exception as error:
+            return self._failing(name, error)
+        if inner is None:
+            return None
+        # A method's handler is the same object at each call, unless an interceptor put one of its own in its place.
+        known, handler = self._handlers.get(name, (None, None))
+        if known is not inner:
+            handler = self._around(name, inner)
+            self._handlers[name] = (inner, handler)
+        return cast("grpc.RpcMethodHandler[Request, Response]", handler)
+
+    def drain(self) -> None:
+        """Refuses new calls from now on, but for health checks."""
+        self.draining = True
+
+    def end_unlimited_calls(self) -> None:
+
+        for call in tuple(self.running):
+            if not call.method.limited:
+                call.end()
+
+    def end_calls(self) -> None:
+        """Ends all calls; each is answered that the gateway is shutting down."""
+        for call in tuple(self.running):
+            call.end()
+
+    def _around(
+        self, name: str, inner: grpc.RpcMethodHandler[Request, Response]
+    ) -> grpc.RpcMethodHandler[Request, Response]:
+        # Messages are read and written in here: what fails at that must not get past the boundary either. The stubs
+        # describe handlers of the synchronous API, hence the casts.
+        method = _Method(
+            name=name,
+            limited=name.startswith(_LIMITED_METHODS),
+            streaming=inner.response_streaming,
+            deserialize=cast("Callable[[bytes], Message]", inner.request_deserializer),
+            serialize=cast("Callable[[Message], bytes]", inner.response_serializer),
+        )
+        if inner.response_streaming:
+            streams = cast("StreamBehaviour", inner.stream_stream if inner.request_streaming else inner.unary_stream)
+
+            # A coroutine that writes, not a generator: a generator that is left behind is closed by nobody in particular,
+            # outside of its context.
+            async def serve_stream(incoming: bytes | AsyncIterator[bytes], context: Context) -> None:
+                async with _Call(self, method, context) as call:
+                    await call.begin()
+                    request = call.read(incoming)
+                    async with call.bounded(), aclosing(streams(request, context)) as responses:
+                        async for response in responses:
+                            await context.write(method.serialize(response))
+
+            if inner.request_streaming:
+                return grpc.stream_stream_rpc_method_handler(serve_stream)
+            return grpc.unary_stream_rpc_method_handler(serve_stream)
+
+        answers = cast("UnaryBehaviour", inner.stream_unary if inner.request_streaming else inner.unary_unary)
+
+        async def serve(incoming: bytes | AsyncIterator[bytes], context: Context) -> bytes:
+            async with _Call(self, method, context) as call:
+                await call.begin()
+                request = call.read(incoming)
+                async with call.bounded():
+                    response = await answers(request, context)
+                return method.serialize(response)
+
+        if inner.request_streaming:
+            return grpc.stream_unary_rpc_method_handler(serve)
+        return grpc.unary_unary_rpc_method_handler(serve)
+
+    def _failing(self, name: str, error: Exception) -> grpc.RpcMethodHandler[Request, Response]:
+        """A handler for any kind of method: on the wire, all of them are streams."""
+        method = _Method(name=name, limited=False, streaming=True, deserialize=_never_read, serialize=_never_written)
+
+        async def fail(_: AsyncIterator[bytes], context: Context) -> None:
+            async with _Call(self, method, context) as call:
+                await call.begin()
+                raise error
+
+        return grpc.stream_stream_rpc_method_handler(fail)
+
+
+class _Call:
+    """One call, from its coming in to its status."""
+
+    __slots__ = (
+        "_boundary",
+        "_context",
+        "_counted",
+        "_ended",
+        "_request",
+        "_request_id",
+        "_started",
+        "_task",
+        "method",
+    )
+
+    def __init__(self, boundary: Boundary, method: _Method, context: Context) -> None:
+        self.method = method
+        self._boundary = boundary
+        self._context = context
+        self._counted = False
+        self._ended = False
+        self._request: Message | None = None
+
+    async def __aenter__(self) -> Self:
+        self._started = time.perf_counter()
+        self._task = asyncio.current_task()
+        self._request_id = request_id.accepted(self._context.invocation_metadata() or ())
+        request_id.current.set(self._request_id)
+        self._boundary.running.add(self)
+        try:
+            self._boundary.observer.call_started(self.method.name)
+        except Exception:
+            _log.exception("the observer of calls failed")
+        return self
+
+    async def begin(self) -> None:
+        """Lets the call in. Raises `ShuttingDown`, `TooManyCalls`."""
+        # Sent apart from the answer, so that it is there whatever the answer will be.
+        await self._context.send_initial_metadata(((request_id.METADATA_KEY, self._request_id),))
+        method = self.method
+        if self._boundary.draining and (method.limited or method.streaming):
+            raise ShuttingDown
+        if method.limited:
+            self._boundary.call_limit.enter(streaming=method.streaming)
+            self._counted = True
+
+    def read(self, incoming: bytes | AsyncIterator[bytes]) -> Message | AsyncIterator[Message]:
+        """The request, or all requests of a caller that streams. Raises `InvalidFields`."""
+        if isinstance(incoming, bytes):
+            self._request = self._parsed(incoming)
+            return self._request
+        return self._read_all(incoming)
+
+    def bounded(self) -> AbstractAsyncContextManager[None]:
+        """Bounds a block to what the caller is willing to wait, and to our own limit."""
+        if not self.method.limited:
+            return nullcontext()
+        limits = self._boundary.limits
+        limit = limits.max_stream_duration if self.method.streaming else limits.max_call_duration
+        remaining: float | None = self._context.time_remaining()
+        return deadline.within(limit if remaining is None else min(limit, remaining))
+
+    def end(self) -> None:
+        """Ends the call from outside, because the gateway stops."""
+        if self._task is not None:
+            self._ended = True
+            self._task.cancel()
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._boundary.running.discard(self)
+        if self._counted:
+            self._boundary.call_limit.leave(streaming=self.method.streaming)
+        if error is None:
+            self._observe(grpc.StatusCode.OK)
+        elif isinstance(error, grpc.aio.AbortError):
+            # The status went out already: from an interceptor within.
+            self._observe(self._context.code() or grpc.StatusCode.UNKNOWN)
+        elif self._is_over(error):
+            late = self._context.time_remaining() == 0
+            self._observe(grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED)
+        else:
+            await self._answer(self._known(error))
+
+    def _is_over(self, error: BaseException) -> bool:
+        """Whether there is nobody left to answer: the caller went away, or the server was stopped."""
+        if isinstance(error, asyncio.CancelledError):
+            if self._task is None:
+                return True
+            if self._ended:
+                self._task.uncancel()
+            # Without a request to cancel this very task, it is what the call waited for that was cancelled.
+            return self._task.cancelling() > 0
+        # The core's own errors say that the call is finished or its transport is gone.
+        return isinstance(error, grpc.aio.BaseError) or not isinstance(error, Exception)
+
+    def _known(self, error: BaseException) -> KnownError:
+        if isinstance(error, DistributionError | CallError):
+            return error
+        if isinstance(error, asyncio.CancelledError):
+            if self._ended:
+                return ShuttingDown()
+            return Unavailable("what this call waited for was ended by something else: try again")
+        _log.error("a call failed unexpectedly", method=self.method.name, request_id=self._request_id, exc_info=error)
+        return Bug(self._request_id)
+
+    async def _answer(self, error: KnownError) -> None:
+        status = status_of(error, resource_of(self._request, error.reason))
+        code = code_of(error)
+        self._observe(code, error.reason)
+        await self._context.abort(code, status.message, ((DETAILS_METADATA_KEY, status.SerializeToString()),))
+
+    def _observe(self, code: grpc.StatusCode, reason: str = "") -> None:
+        call = FinishedCall(
+            method=self.method.name,
+            code=code,
+            reason=reason,
+            seconds=time.perf_counter() - self._started,
+            request_id=self._request_id,
+            peer=self._context.peer(),
+            repository=repository_of(self._request),
+        )
+        try:
+            self._boundary.observer.call_finished(call)
+        except Exception:
+            _log.exception("the observer of calls failed")
+
+    def _parsed(self, data: bytes) -> Message:
+        try:
+            return self.method.deserialize(data)
+        except DecodeError as error:
+            violation = FieldViolation("request", "not a message of the type that this method takes")
+            raise InvalidFields([violation]) from error
+
+    async def _read_all(self, incoming: AsyncIterator[bytes]) -> AsyncIterator[Message]:
+        async for data in incoming:
+            yield self._parsed(data)
+
+
+def _never_read(data: bytes) -> Message:
+    raise AssertionError("the call failed before its request was read")
+
+
+def _never_written(message: Message) -> bytes:
+    raise AssertionError("the call failed before it had a response")

@@ -1,0 +1,100 @@
+"""grpc.health.v1: whether the process lives (the empty name), and whether the registry answers (the service's name).
+
+Nothing here asks the registry: whoever checks it says so by `set_serving`.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import grpc
+from google.protobuf.message import Message
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+from portus_gateway.distribution.errors import NotFound
+from portus_gateway.rpc.call_errors import ShuttingDown, TooManyCalls
+from portus_gateway.rpc.health_list import HealthListRequest, health_list
+from portus_gateway.rpc.service_names import HEALTH_SERVICE, REGISTRY_SERVICE
+
+_PROCESS = ""
+MAX_WATCHERS = 256
+
+
+class Health:
+    """The health of the process and of the RegistryService. A service begins as not serving."""
+
+    def __init__(self) -> None:
+        self._serving = {_PROCESS: True, REGISTRY_SERVICE: False}
+        self._draining = False
+        self._watchers = 0
+        self._changed = asyncio.Event()
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Registers the service's methods: Check, Watch and List."""
+        handlers: dict[str, grpc.RpcMethodHandler[Message, Message]] = {
+            "Check": grpc.unary_unary_rpc_method_handler(
+                self.check, HealthCheckRequest.FromString, HealthCheckResponse.SerializeToString
+            ),
+            "Watch": grpc.unary_stream_rpc_method_handler(
+                self.watch, HealthCheckRequest.FromString, HealthCheckResponse.SerializeToString
+            ),
+            "List": grpc.unary_unary_rpc_method_handler(
+                self.list_all, HealthListRequest.FromString, Message.SerializeToString
+            ),
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(HEALTH_SERVICE, handlers),))
+
+    def set_serving(self, service: str, serving: bool) -> None:
+        """Sets a service's health; without effect once the server drains."""
+        if not self._draining:
+            self._set(service, serving)
+
+    def drain(self) -> None:
+        """Says NOT_SERVING of everything from now on, and ends all who watch: they would hold up the stop."""
+        self._draining = True
+        for service in tuple(self._serving):
+            self._set(service, False)
+
+    async def check(self, request: HealthCheckRequest, context: object) -> HealthCheckResponse:  # noqa: ARG002
+        if request.service not in self._serving:
+            raise NotFound("this gateway serves no such service", reason="SERVICE_UNKNOWN")
+        return HealthCheckResponse(status=self._status(request.service))
+
+    async def list_all(self, request: Message, context: object) -> Message:  # noqa: ARG002
+        return health_list({service: self._status(service) for service in self._serving})
+
+    async def watch(
+        self,
+        request: HealthCheckRequest,
+        context: object,  # noqa: ARG002
+    ) -> AsyncGenerator[HealthCheckResponse, None]:
+        if self._watchers >= MAX_WATCHERS:
+            raise TooManyCalls(f"{MAX_WATCHERS} callers watch the health of this gateway: try again later")
+        self._watchers += 1
+        try:
+            told: int | None = None
+            while True:
+                # Taken before the status is read: a change in between must not be missed.
+                changed = self._changed
+                status = self._status(request.service)
+                if status != told:
+                    yield HealthCheckResponse(status=status)
+                    told = status
+                if self._draining:
+                    raise ShuttingDown
+                await changed.wait()
+        finally:
+            self._watchers -= 1
+
+    def _status(self, service: str) -> int:
+        match self._serving.get(service):
+            case None:
+                return HealthCheckResponse.SERVICE_UNKNOWN
+            case True:
+                return HealthCheckResponse.SERVING
+            case False:
+                return HealthCheckResponse.NOT_SERVING
+
+    def _set(self, service: str, serving: bool) -> None:
+        self._serving[service] = serving
+        self._changed.set()
+        self._changed = asyncio.Event()

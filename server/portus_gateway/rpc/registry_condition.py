@@ -1,0 +1,38 @@
+"""How the registry is, as an answer instead of an error."""
+
+from dataclasses import dataclass
+
+from portus_gateway.distribution import deadline
+from portus_gateway.distribution.errors import DeadlineExceeded, DistributionError, Unavailable, UpstreamTimeout
+from portus_gateway.registry import Registry
+
+# How long the registry may take to say anything, in seconds, and of what its caller is willing to wait: whoever asks
+# whether the registry answers is not helped by a deadline that runs out.
+_PATIENCE = 10.0
+_SHARE = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryCondition:
+    """`reachable`: something answered there. `api_version` is empty, and `error` says why, where that is of no use."""
+
+    reachable: bool
+    api_version: str
+    error: DistributionError | None
+
+
+async def condition_of(registry: Registry) -> RegistryCondition:
+    """Asks the registry. Never fails because of it."""
+    remaining = deadline.remaining()
+    patience = _PATIENCE if remaining is None else min(_PATIENCE, remaining * _SHARE)
+    try:
+        async with deadline.within(patience):
+            version = await registry.ping()
+    except DeadlineExceeded:
+        late = UpstreamTimeout(f"the registry did not answer within {patience:.1f} s")
+        return RegistryCondition(reachable=False, api_version="", error=late)
+    except Unavailable as error:
+        return RegistryCondition(reachable=False, api_version="", error=error)
+    except DistributionError as error:
+        return RegistryCondition(reachable=True, api_version="", error=error)
+    return RegistryCondition(reachable=True, api_version=version.api_version, error=None)

@@ -1,0 +1,24 @@
+"""The request id: what a caller's error and our log have in common."""
+
+import re
+import secrets
+from collections.abc import Iterable
+from contextvars import ContextVar
+from typing import Final
+
+METADATA_KEY: Final = "x-request-id"
+
+# The id of the call that is being served; empty outside of calls.
+current: ContextVar[str] = ContextVar("request_id", default="")
+
+_SANE = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+def accepted(metadata: Iterable[tuple[str, str | bytes]]) -> str:
+    """The id that the caller sent, if it is 1 to 128 visible ASCII characters; else a new one."""
+    for key, value in metadata:
+        if key == METADATA_KEY:
+            if isinstance(value, str) and _SANE.fullmatch(value):
+                return value
+            break
+    return secrets.token_hex(16)

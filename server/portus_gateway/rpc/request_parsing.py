@@ -1,0 +1,233 @@
+"""From requests to values: each RPC's request becomes an object whose every field is valid.
+
+What is not raises `InvalidFields`, which names all bad fields at once. Nothing has been sent to the registry then.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from google.protobuf.duration_pb2 import Duration
+
+from portus.registry.v1 import manifest_pb2, registry_service_pb2
+from portus_gateway.distribution.digest import Digest
+from portus_gateway.distribution.errors import InvalidName
+from portus_gateway.distribution.manifest import Platform
+from portus_gateway.distribution.names import REPOSITORY_MAX_LENGTH, Repository, Tag
+from portus_gateway.registry import Cursor, Reference
+from portus_gateway.rpc import page_tokens
+from portus_gateway.rpc.call_errors import FieldViolation, InvalidFields
+from portus_gateway.rpc.limits import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
+
+MAX_EXPECTED_TAGS = 1000
+_NANOSECONDS = 1_000_000_000
+
+Name = TypeVar("Name", Repository, Tag, Digest)
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogPage:
+    size: int
+    after: Cursor | None
+    include_tags: bool
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class WholeCatalog:
+    include_tags: bool
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class TagPage:
+    repository: Repository
+    size: int
+    after: Cursor | None
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestLookup:
+    repository: Repository
+    reference: Reference
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestRead:
+    """`max_staleness` is in seconds; `platform` None asks for what the reference points to itself."""
+
+    repository: Repository
+    reference: Reference
+    platform: Platform | None
+    max_staleness: float
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestDeletion:
+    repository: Repository
+    digest: Digest
+    expected_tags: frozenset[Tag]
+    force: bool
+    validate_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BlobDeletion:
+    repository: Repository
+    digest: Digest
+    validate_only: bool
+
+
+def catalog_page(request: registry_service_pb2.CatalogRequest) -> CatalogPage:
+    fields = _Fields()
+    size = fields.page_size(request.page_size)
+    prefix = fields.prefix(request.prefix)
+    after = fields.page_token(request.page_token, "Catalog", request.include_tags, request.prefix)
+    fields.check()
+    return CatalogPage(size, after, request.include_tags, prefix)
+
+
+def catalog_token(cursor: Cursor | None, request: CatalogPage) -> str:
+    return page_tokens.encode(cursor, "Catalog", request.include_tags, request.prefix)
+
+
+def whole_catalog(request: registry_service_pb2.StreamCatalogRequest) -> WholeCatalog:
+    fields = _Fields()
+    prefix = fields.prefix(request.prefix)
+    fields.check()
+    return WholeCatalog(request.include_tags, prefix)
+
+
+def tag_page(request: registry_service_pb2.ListTagsRequest) -> TagPage:
+    fields = _Fields()
+    repository = fields.name("repository", Repository, request.repository)
+    size = fields.page_size(request.page_size)
+    after = fields.page_token(request.page_token, "ListTags", request.repository)
+    if repository is None or fields.violations:
+        raise fields.error()
+    return TagPage(repository, size, after)
+
+
+def tag_token(cursor: Cursor | None, request: TagPage) -> str:
+    return page_tokens.encode(cursor, "ListTags", request.repository.name)
+
+
+def manifest_lookup(request: registry_service_pb2.ResolveManifestRequest) -> ManifestLookup:
+    fields = _Fields()
+    repository = fields.name("repository", Repository, request.repository)
+    reference = fields.reference(request)
+    if repository is None or reference is None:
+        raise fields.error()
+    return ManifestLookup(repository, reference)
+
+
+def manifest_read(request: registry_service_pb2.GetManifestRequest) -> ManifestRead:
+    fields = _Fields()
+    repository = fields.name("repository", Repository, request.repository)
+    reference = fields.reference(request)
+    platform = fields.platform(request.platform) if request.HasField("platform") else None
+    max_staleness = fields.not_negative("max_staleness", request.max_staleness)
+    if repository is None or reference is None or fields.violations:
+        raise fields.error()
+    return ManifestRead(repository, reference, platform, max_staleness)
+
+
+def manifest_deletion(request: registry_service_pb2.DeleteManifestRequest) -> ManifestDeletion:
+    fields = _Fields()
+    repository = fields.name("repository", Repository, request.repository)
+    digest = fields.name("digest", Digest, request.digest)
+    if len(request.expected_tags) > MAX_EXPECTED_TAGS:
+        fields.refuse(
+            "expected_tags", f"has {len(request.expected_tags)} tags; at most {MAX_EXPECTED_TAGS} are allowed"
+        )
+        raise fields.error()
+    tags = [fields.name(f"expected_tags[{position}]", Tag, tag) for position, tag in enumerate(request.expected_tags)]
+    if repository is None or digest is None or fields.violations:
+        raise fields.error()
+    return ManifestDeletion(
+        repository=repository,
+        digest=digest,
+        expected_tags=frozenset(tag for tag in tags if tag is not None),
+        force=request.force,
+        validate_only=request.validate_only,
+    )
+
+
+def blob_deletion(request: registry_service_pb2.DeleteBlobRequest) -> BlobDeletion:
+    fields = _Fields()
+    repository = fields.name("repository", Repository, request.repository)
+    digest = fields.name("digest", Digest, request.digest)
+    if repository is None or digest is None:
+        raise fields.error()
+    return BlobDeletion(repository, digest, request.validate_only)
+
+
+class _Fields:
+    """Reads fields and keeps what is wrong with them, so that a caller learns of all mistakes at once."""
+
+    def __init__(self) -> None:
+        self.violations: list[FieldViolation] = []
+
+    def refuse(self, field: str, description: str) -> None:
+        self.violations.append(FieldViolation(field, description))
+
+    def error(self) -> InvalidFields:
+        return InvalidFields(self.violations)
+
+    def check(self) -> None:
+        if self.violations:
+            raise self.error()
+
+    def name(self, field: str, kind: Callable[[str], Name], text: str) -> Name | None:
+        try:
+            return kind(text)
+        except InvalidName as error:
+            self.refuse(field, str(error))
+            return None
+
+    def reference(
+        self,
+        request: registry_service_pb2.ResolveManifestRequest | registry_service_pb2.GetManifestRequest,
+    ) -> Reference | None:
+        match request.WhichOneof("reference"):
+            case "tag":
+                return self.name("tag", Tag, request.tag)
+            case "digest":
+                return self.name("digest", Digest, request.digest)
+            case None:
+                self.refuse("reference", "required: set `tag` or `digest`")
+                return None
+
+    def prefix(self, text: str) -> str:
+        if len(text) > REPOSITORY_MAX_LENGTH:
+            self.refuse("prefix", f"has {len(text)} characters; at most {REPOSITORY_MAX_LENGTH} are allowed")
+        return text
+
+    def page_size(self, size: int) -> int:
+        if size < 0:
+            self.refuse("page_size", f"{size} is negative; 0 takes the default of {DEFAULT_PAGE_SIZE}")
+        return min(size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+
+    def page_token(self, token: str, rpc: str, *arguments: page_tokens.Argument) -> Cursor | None:
+        try:
+            return page_tokens.decode(token, rpc, *arguments)
+        except page_tokens.InvalidPageToken as error:
+            self.refuse("page_token", str(error))
+            return None
+
+    def platform(self, platform: manifest_pb2.Platform) -> Platform:
+        for field, value in (("os", platform.os), ("architecture", platform.architecture)):
+            if not value:
+                self.refuse(f"platform.{field}", "required where a platform is given")
+        return Platform(
+            os=platform.os,
+            architecture=platform.architecture,
+            variant=platform.variant,
+            os_version=platform.os_version,
+            os_features=tuple(platform.os_features),
+        )
+
+    def not_negative(self, field: str, duration: Duration) -> float:
+        if duration.seconds < 0 or not 0 <= duration.nanos < _NANOSECONDS:
+            self.refuse(field, "has to be 0 or more")
+        return duration.seconds + duration.nanos / _NANOSECONDS

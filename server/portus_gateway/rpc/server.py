@@ -1,0 +1,155 @@
+"""The gRPC server: what listens, what it serves, and how it stops."""
+
+import asyncio
+from collections.abc import Sequence
+
+import grpc
+
+from portus.registry.v1 import registry_service_pb2_grpc
+from portus_gateway.catalog_listing import CatalogListing
+from portus_gateway.guarded_deletion import GuardedDeletion
+from portus_gateway.registry import Registry
+from portus_gateway.rpc.boundary import Boundary
+from portus_gateway.rpc.call_limit import CallLimit
+from portus_gateway.rpc.health import Health
+from portus_gateway.rpc.limits import ServerLimits
+from portus_gateway.rpc.observation import CallObserver, FinishedCall
+from portus_gateway.rpc.reflection import add_reflection
+from portus_gateway.rpc.service_names import REGISTRY_SERVICE
+from portus_gateway.rpc.servicer import RegistryServicer
+
+__all__ = ["CallObserver", "FinishedCall", "GatewayServer", "ServerLimits"]
+
+_RECEIVE_LIMIT = 1024 * 1024
+_SEND_LIMIT = 16 * 1024 * 1024
+# A manifest comes twice, as it is and parsed, and the parsed form may be the larger one.
+_MANIFEST_FACTOR = 4
+# How much earlier than the grace's end running calls are ended, in seconds: time to tell their callers why.
+_FAREWELL = 1.0
+
+
+class GatewayServer:
+    """Serves `registry` on `listen` (`127.0.0.1:50051`; port 0 takes a free one), with health and reflection.
+
+    `credentials` makes it TLS. `interceptors` come between the boundary, which maps errors and counts calls, and the
+    service: each has to be `async` all through.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        listen: str,
+        limits: ServerLimits,
+        deletion_enabled: bool,
+        observer: CallObserver,
+        gateway_version: str,
+        reflection: bool = True,
+        credentials: grpc.ServerCredentials | None = None,
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+    ) -> None:
+        self._listen = listen
+        self._limits = limits
+        self._reflection = reflection
+        self._credentials = credentials
+        self._health = Health()
+        self._boundary = Boundary(
+            limits=limits,
+            call_limit=CallLimit(limits.max_concurrent_calls),
+            observer=observer,
+        )
+        self._interceptors = (self._boundary, *interceptors)
+        self._servicer = RegistryServicer(
+            registry=registry,
+            listing=CatalogListing(registry, limits.max_upstream_requests),
+            deletion=GuardedDeletion(registry, deletion_enabled, limits.max_upstream_requests),
+            deletion_enabled=deletion_enabled,
+            limits=limits,
+            gateway_version=gateway_version,
+        )
+        self._server: grpc.aio.Server | None = None
+        self._stopping: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Listens and serves; answers with the port. Raises `OSError` where it cannot listen there."""
+        server = grpc.aio.server(interceptors=self._interceptors, options=_options(self._limits))
+        registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(self._servicer, server)
+        self._health.add_to(server)
+        if self._reflection:
+            add_reflection(server)
+        try:
+            if self._credentials is None:
+                port = server.add_insecure_port(self._listen)
+            else:
+                port = server.add_secure_port(self._listen, self._credentials)
+        except RuntimeError as error:
+            raise OSError(
+                f"cannot listen on {self._listen}: the address is in use, is not one of this machine, or may not be"
+                f" bound by this user ({error})"
+            ) from error
+        await server.start()
+        self._server = server
+        return port
+
+    def set_registry_serving(self, serving: bool) -> None:
+        """Sets the health of the RegistryService: whether the registry answers. It begins as not serving."""
+        self._health.set_serving(REGISTRY_SERVICE, serving)
+
+    async def drain(self, grace: float) -> None:
+        """Stops: new calls are refused, running ones get `grace` seconds to finish.
+
+        Health says NOT_SERVING at once, its watchers and reflection are ended. Calls that are still running just before the
+        end of the grace are answered UNAVAILABLE, SHUTTING_DOWN.
+        """
+        if self._server is None:
+            return
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop(self._server, grace))
+        await asyncio.shield(self._stopping)
+
+    async def wait(self) -> None:
+        """Returns when the server has stopped."""
+        if self._server is not None:
+            await self._server.wait_for_termination()
+
+    async def _stop(self, server: grpc.aio.Server, grace: float) -> None:
+        self._health.drain()
+        self._boundary.drain()
+        loop = asyncio.get_running_loop()
+        farewell = min(_FAREWELL, grace / 4)
+        # Watchers end by themselves, having been told NOT_SERVING; one that does not read cannot be told.
+        endings = (
+            loop.call_later(farewell, self._boundary.end_unlimited_calls),
+            loop.call_later(grace - farewell, self._boundary.end_calls),
+        )
+        try:
+            await server.stop(grace)
+        finally:
+            for ending in endings:
+                ending.cancel()
+
+
+def _options(limits: ServerLimits) -> list[tuple[str, int]]:
+    def milliseconds(seconds: float) -> int:
+        return min(int(seconds * 1000), 2**31 - 1)
+
+    return [
+        # With it, a second process would take the same port in silence.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", _RECEIVE_LIMIT),
+        ("grpc.max_send_message_length", max(_SEND_LIMIT, _MANIFEST_FACTOR * limits.max_manifest_bytes)),
+        ("grpc.max_metadata_size", 8 * 1024),
+        ("grpc.absolute_max_metadata_size", 16 * 1024),
+        ("grpc.max_connection_age_ms", milliseconds(limits.max_connection_age)),
+        # No call that is within its own limit is cut short by its connection's age.
+        (
+            "grpc.max_connection_age_grace_ms",
+            milliseconds(max(limits.max_call_duration, limits.max_stream_duration)),
+        ),
+        # A dead peer is noticed within a minute and a half; a client may ping every ten seconds, calls or not, as those
+        # of Go and Java are allowed to be set.
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 9_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+    ]

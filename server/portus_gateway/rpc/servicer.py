@@ -1,0 +1,119 @@
+"""The RegistryService: each RPC parses its request, asks, and maps the answer. What fails is the boundary's."""
+
+# No RPC needs its context: what a call has beside its request is the boundary's.
+# ruff: noqa: ARG002
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from portus.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
+from portus_gateway.catalog_listing import CatalogListing
+from portus_gateway.guarded_deletion import GuardedDeletion
+from portus_gateway.registry import Registry
+from portus_gateway.rpc import conversion, request_parsing
+from portus_gateway.rpc.limits import ServerLimits
+from portus_gateway.rpc.platform_selection import manifest_for
+from portus_gateway.rpc.registry_condition import condition_of
+from portus_gateway.rpc.status import status_of
+
+
+class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
+    """Serves `registry`. The .proto says what each RPC does."""
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        listing: CatalogListing,
+        deletion: GuardedDeletion,
+        deletion_enabled: bool,
+        limits: ServerLimits,
+        gateway_version: str,
+    ) -> None:
+        self._registry = registry
+        self._listing = listing
+        self._deletion = deletion
+        self._deletion_enabled = deletion_enabled
+        self._limits = limits
+        self._gateway_version = gateway_version
+
+    async def GetRegistryInfo(  # noqa: N802
+        self, request: registry_service_pb2.GetRegistryInfoRequest, context: object
+    ) -> registry_service_pb2.GetRegistryInfoResponse:
+        condition = await condition_of(self._registry)
+        return registry_service_pb2.GetRegistryInfoResponse(
+            reachable=condition.reachable,
+            api_version=conversion.text(condition.api_version),
+            gateway_version=self._gateway_version,
+            limits=conversion.limits(self._limits),
+            deletion_enabled=self._deletion_enabled,
+            registry_status=None if condition.error is None else status_of(condition.error),
+        )
+
+    async def Catalog(  # noqa: N802
+        self, request: registry_service_pb2.CatalogRequest, context: object
+    ) -> registry_service_pb2.CatalogResponse:
+        wanted = request_parsing.catalog_page(request)
+        page = await self._listing.page(
+            wanted.size, wanted.after, include_tags=wanted.include_tags, prefix=wanted.prefix
+        )
+        return registry_service_pb2.CatalogResponse(
+            repositories=[conversion.repository(entry) for entry in page.items],
+            next_page_token=request_parsing.catalog_token(page.next, wanted),
+        )
+
+    async def StreamCatalog(  # noqa: N802
+        self, request: registry_service_pb2.StreamCatalogRequest, context: object
+    ) -> AsyncIterator[registry_service_pb2.StreamCatalogResponse]:
+        wanted = request_parsing.whole_catalog(request)
+        async with aclosing(self._listing.stream(include_tags=wanted.include_tags, prefix=wanted.prefix)) as entries:
+            async for entry in entries:
+                yield registry_service_pb2.StreamCatalogResponse(repository=conversion.repository(entry))
+
+    async def ListTags(  # noqa: N802
+        self, request: registry_service_pb2.ListTagsRequest, context: object
+    ) -> registry_service_pb2.ListTagsResponse:
+        wanted = request_parsing.tag_page(request)
+        page = await self._registry.list_tags(wanted.repository, wanted.size, wanted.after)
+        return registry_service_pb2.ListTagsResponse(
+            tags=[tag.name for tag in page.items],
+            next_page_token=request_parsing.tag_token(page.next, wanted),
+        )
+
+    async def ResolveManifest(  # noqa: N802
+        self, request: registry_service_pb2.ResolveManifestRequest, context: object
+    ) -> registry_service_pb2.ResolveManifestResponse:
+        wanted = request_parsing.manifest_lookup(request)
+        descriptor = await self._registry.resolve_manifest(wanted.repository, wanted.reference)
+        return registry_service_pb2.ResolveManifestResponse(descriptor=conversion.descriptor(descriptor))
+
+    async def GetManifest(  # noqa: N802
+        self, request: registry_service_pb2.GetManifestRequest, context: object
+    ) -> registry_service_pb2.GetManifestResponse:
+        wanted = request_parsing.manifest_read(request)
+        manifest = await manifest_for(
+            wanted.platform, self._registry, wanted.repository, wanted.reference, wanted.max_staleness
+        )
+        return registry_service_pb2.GetManifestResponse(manifest=conversion.manifest(manifest))
+
+    async def DeleteManifest(  # noqa: N802
+        self, request: registry_service_pb2.DeleteManifestRequest, context: object
+    ) -> registry_service_pb2.DeleteManifestResponse:
+        wanted = request_parsing.manifest_deletion(request)
+        tags = await self._deletion.delete_manifest(
+            wanted.repository,
+            wanted.digest,
+            expected_tags=wanted.expected_tags,
+            force=wanted.force,
+            validate_only=wanted.validate_only,
+        )
+        return registry_service_pb2.DeleteManifestResponse(
+            digest=wanted.digest.text, deleted_tags=[tag.name for tag in tags]
+        )
+
+    async def DeleteBlob(  # noqa: N802
+        self, request: registry_service_pb2.DeleteBlobRequest, context: object
+    ) -> registry_service_pb2.DeleteBlobResponse:
+        wanted = request_parsing.blob_deletion(request)
+        await self._deletion.delete_blob(wanted.repository, wanted.digest, validate_only=wanted.validate_only)
+        return registry_service_pb2.DeleteBlobResponse(digest=wanted.digest.text)

@@ -1,0 +1,204 @@
+"""From errors to gRPC: the one table of codes, and the rich status (AIP-193) that goes with each error."""
+
+import math
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import TypeVar
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, ResourceInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from portus_gateway.catalog_listing import TooManyTags
+from portus_gateway.distribution import errors
+from portus_gateway.rpc import call_errors
+from portus_gateway.rpc.call_errors import CallError, InvalidFields
+
+DOMAIN = "portus-gateway"
+DETAILS_METADATA_KEY = "grpc-status-details-bin"
+
+# Trailing metadata above 8 KiB gets lost on its way, and the status with it. The details travel as base64 to most clients, a
+# third larger, beside the message, in which every character but plain ASCII takes three or more.
+SERIALIZED_LIMIT = 4608
+MESSAGE_LIMIT = 1024
+# The first tags that Tagged names, in the contract's words.
+_MOST_VIOLATIONS = 50
+_TEXT_LIMIT = 512
+_DESCRIPTION_LIMIT = 256
+_LONGEST_RETRY_DELAY = 24 * 3600.0
+_DEFAULT_RETRY_DELAY = 1.0
+_CUT_MARK = "..."
+
+CODES: Mapping[type[Exception], grpc.StatusCode] = MappingProxyType(
+    {
+        errors.DistributionError: grpc.StatusCode.INTERNAL,
+        errors.InvalidName: grpc.StatusCode.INVALID_ARGUMENT,
+        errors.NotFound: grpc.StatusCode.NOT_FOUND,
+        errors.PlatformUnknown: grpc.StatusCode.NOT_FOUND,
+        errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+        errors.RangeInvalid: grpc.StatusCode.OUT_OF_RANGE,
+        errors.Unsupported: grpc.StatusCode.FAILED_PRECONDITION,
+        errors.DeletionRefused: grpc.StatusCode.FAILED_PRECONDITION,
+        errors.Tagged: grpc.StatusCode.FAILED_PRECONDITION,
+        errors.IsManifest: grpc.StatusCode.FAILED_PRECONDITION,
+        errors.DeletionDisabled: grpc.StatusCode.FAILED_PRECONDITION,
+        errors.Denied: grpc.StatusCode.PERMISSION_DENIED,
+        errors.TooManyRequests: grpc.StatusCode.RESOURCE_EXHAUSTED,
+        errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+        errors.Unreachable: grpc.StatusCode.UNAVAILABLE,
+        errors.UpstreamTimeout: grpc.StatusCode.UNAVAILABLE,
+        errors.DeleteOutcomeUnknown: grpc.StatusCode.UNAVAILABLE,
+        errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+        errors.GatewaySetup: grpc.StatusCode.INTERNAL,
+        errors.CredentialsRejected: grpc.StatusCode.INTERNAL,
+        errors.RealmRefused: grpc.StatusCode.INTERNAL,
+        errors.ChallengeUnusable: grpc.StatusCode.INTERNAL,
+        errors.RegistryFault: grpc.StatusCode.INTERNAL,
+        errors.UntrustedAnswer: grpc.StatusCode.DATA_LOSS,
+        errors.DigestMismatch: grpc.StatusCode.DATA_LOSS,
+        errors.AnswerTooLarge: grpc.StatusCode.DATA_LOSS,
+        TooManyTags: grpc.StatusCode.FAILED_PRECONDITION,
+        call_errors.InvalidFields: grpc.StatusCode.INVALID_ARGUMENT,
+        call_errors.TooManyCalls: grpc.StatusCode.RESOURCE_EXHAUSTED,
+        call_errors.ShuttingDown: grpc.StatusCode.UNAVAILABLE,
+        call_errors.Bug: grpc.StatusCode.INTERNAL,
+    }
+)
+
+# What a registry says in its own code, where that tells more than the HTTP status did.
+_CODES_OF_REASONS: Mapping[str, grpc.StatusCode] = MappingProxyType(
+    {
+        "MANIFEST_BLOB_UNKNOWN": grpc.StatusCode.FAILED_PRECONDITION,
+        "NAME_UNKNOWN": grpc.StatusCode.NOT_FOUND,
+        "MANIFEST_UNKNOWN": grpc.StatusCode.NOT_FOUND,
+        "BLOB_UNKNOWN": grpc.StatusCode.NOT_FOUND,
+        "BLOB_UPLOAD_UNKNOWN": grpc.StatusCode.NOT_FOUND,
+    }
+)
+
+KnownError = errors.DistributionError | CallError
+Item = TypeVar("Item", bound=Message)
+
+
+def code_of(error: KnownError) -> grpc.StatusCode:
+    """The gRPC code for an error: the row of its class, or of the nearest class above it."""
+    if isinstance(error, errors.NotFound | errors.InvalidRequest):
+        stated = _CODES_OF_REASONS.get(error.reason)
+        if stated is not None:
+            return stated
+    for kind in type(error).__mro__:
+        code = CODES.get(kind)
+        if code is not None:
+            return code
+    return grpc.StatusCode.INTERNAL
+
+
+def status_of(error: KnownError, resource: ResourceInfo | None = None, *, limit: int = SERIALIZED_LIMIT) -> Status:
+    """The rich status for an error; `resource` is what it is about.
+
+    Serialized it has at most `limit` bytes, which have to be 1 KiB or more: the message and long texts are cut, and
+    of lists as much is kept as fits.
+    """
+    code = code_of(error)
+    number: int = code.value[0]
+    status = Status(code=number, message=_cut(str(error), min(MESSAGE_LIMIT, limit // 2)))
+    room = _Room(status, limit)
+    room.add(ErrorInfo(reason=_cut(error.reason, 63), domain=DOMAIN, metadata=_facts(error)))
+    delay = _retry_delay(error)
+    if delay is not None:
+        room.add(RetryInfo(retry_delay=delay))
+    if resource is not None:
+        room.add(
+            ResourceInfo(
+                resource_type=resource.resource_type,
+                resource_name=_cut(resource.resource_name, _TEXT_LIMIT),
+                description=resource.description,
+            )
+        )
+    if isinstance(error, InvalidFields):
+        violations = (
+            BadRequest.FieldViolation(
+                field=_cut(violation.field, _DESCRIPTION_LIMIT),
+                description=_cut(violation.description, _DESCRIPTION_LIMIT),
+            )
+            for violation in error.violations
+        )
+        room.add(BadRequest(field_violations=room.fitting(violations)))
+    if isinstance(error, errors.Tagged):
+        tags = (
+            PreconditionFailure.Violation(type=error.reason, subject=_cut(tag, _DESCRIPTION_LIMIT))
+            for tag in error.tags[:_MOST_VIOLATIONS]
+        )
+        room.add(PreconditionFailure(violations=room.fitting(tags)))
+    return status
+
+
+class _Room:
+    """Fills the details of a status as far as its size allows."""
+
+    # The tags and lengths around a message inside of another, at most.
+    _FRAME = 8
+    # What packing adds to a detail: its type's address.
+    _PACKING = 80
+
+    def __init__(self, status: Status, limit: int) -> None:
+        self._status = status
+        self._limit = limit
+
+    def add(self, detail: Message) -> None:
+        packed = AnyMessage()
+        packed.Pack(detail)
+        if self._status.ByteSize() + packed.ByteSize() + self._FRAME <= self._limit:
+            self._status.details.append(packed)
+
+    def fitting(self, items: Iterable[Item]) -> list[Item]:
+        """The first of `items`, as many as there is room for in one detail."""
+        kept: list[Item] = []
+        size = self._status.ByteSize() + self._PACKING
+        for item in items:
+            size += item.ByteSize() + self._FRAME
+            if size > self._limit:
+                break
+            kept.append(item)
+        return kept
+
+
+def _facts(error: KnownError) -> dict[str, str]:
+    if isinstance(error, errors.Tagged):
+        return {"tags": str(len(error.tags))}
+    if isinstance(error, errors.DigestMismatch):
+        return {"expected": _cut(error.expected, _DESCRIPTION_LIMIT), "actual": _cut(error.actual, _DESCRIPTION_LIMIT)}
+    return {}
+
+
+def _retry_delay(error: KnownError) -> Duration | None:
+    if isinstance(error, call_errors.TooManyCalls):
+        seconds: float | None = error.retry_after
+    elif isinstance(error, errors.TooManyRequests):
+        seconds = _DEFAULT_RETRY_DELAY if error.retry_after is None else error.retry_after
+    elif isinstance(error, errors.Unavailable):
+        seconds = error.retry_after
+    else:
+        seconds = None
+    if seconds is None or math.isnan(seconds):
+        return None
+    delay = Duration()
+    delay.FromMilliseconds(int(1000 * min(max(seconds, 0.0), _LONGEST_RETRY_DELAY)))
+    return delay
+
+
+def _cut(text: str, limit: int) -> str:
+    """As much of `text` as takes at most `limit` bytes in a percent-encoded message (gRPC over HTTP/2, "Responses")."""
+    text = text.encode(errors="replace").decode()
+    if len(text) * 12 <= limit:
+        return text
+    size = 0
+    for position, character in enumerate(text):
+        size += 1 if " " <= character <= "~" and character != "%" else 3 * len(character.encode())
+        if size > limit:
+            # The dots take the place of as many characters, none of which is smaller than a dot.
+            return text[: max(0, position - len(_CUT_MARK))] + _CUT_MARK
+    return text

@@ -1,0 +1,95 @@
+"""A `Registry` in memory, for what is tested above the Distribution client: it can fail, and wait, on demand."""
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from portus_gateway.distribution.digest import Digest
+from portus_gateway.distribution.errors import DistributionError, NotFound
+from portus_gateway.distribution.manifest import OCI_MANIFEST, Descriptor, Manifest
+from portus_gateway.distribution.names import Repository, Tag, UnusableName
+from portus_gateway.distribution.ping import RegistryVersion
+from portus_gateway.registry import Cursor, Page, Reference
+
+
+def manifest_of(content: str) -> Manifest:
+    """A manifest whose bytes, and with them its digest, are its own."""
+    raw = f'{{"schemaVersion": 2, "annotations": {{"content": "{content}"}}}}'.encode()
+    return Manifest.parse(raw, digest=Digest.of(raw), media_type=OCI_MANIFEST)
+
+
+@dataclass
+class ScriptedRegistry:
+    """`repositories` maps names to tags, and those to the content of their manifests."""
+
+    repositories: Mapping[str, dict[str, str]]
+    blobs: set[Digest] = field(default_factory=set)
+    failures: dict[str, DistributionError] = field(default_factory=dict)
+    """By what is asked for: `team/app` for its tags, `team/app:1.0`, `catalog`, `deletion`."""
+    gate: asyncio.Event | None = None
+    """While it is not set, no tags are answered."""
+    deleted: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    running: int = 0
+    most_running: int = 0
+
+    async def ping(self) -> RegistryVersion:
+        return RegistryVersion("registry/2.0")
+
+    async def list_repositories(self, size: int, after: Cursor | None = None) -> Page[Repository | UnusableName]:
+        self._ask(f"catalog after {after.text if after else ''}", "catalog")
+        names = sorted(self.repositories)
+        start = bisect_right(names, after.text) if after else 0
+        chosen = names[start : start + size]
+        following = Cursor(chosen[-1]) if start + size < len(names) else None
+        return Page(tuple(_named(name) for name in chosen), following)
+
+    async def list_tags(self, repository: Repository, size: int, after: Cursor | None = None) -> Page[Tag]:
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+            await asyncio.sleep(0)
+            self._ask(f"tags of {repository}", repository.name)
+            tags = sorted(Tag(name) for name in self.repositories[repository.name])
+        finally:
+            self.running -= 1
+        start = bisect_right(tags, Tag(after.text)) if after else 0
+        chosen = tags[start : start + size]
+        return Page(tuple(chosen), Cursor(chosen[-1].name) if start + size < len(tags) else None)
+
+    async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
+        return (await self.get_manifest(repository, reference)).descriptor
+
+    async def get_manifest(self, repository: Repository, reference: Reference, max_staleness: float = 0) -> Manifest:
+        at = f"{repository}{'@' if isinstance(reference, Digest) else ':'}{reference}"
+        self._ask(at, at)
+        for tag, content in self.repositories[repository.name].items():
+            manifest = manifest_of(content)
+            same = reference in (manifest.descriptor.digest, Digest.of(manifest.raw, "sha512"))
+            if same or reference == Tag(tag):
+                return manifest
+        raise NotFound(f"no manifest {at}", reason="MANIFEST_UNKNOWN")
+
+    async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
+        self.deleted.append(f"{repository}@{digest}")
+
+    async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
+        return digest in self.blobs
+
+    async def delete_blob(self, repository: Repository, digest: Digest) -> None:
+        self.deleted.append(f"{repository}@{digest}")
+
+    async def check_deletion(self, repository: Repository) -> None:
+        self._ask(f"deletion in {repository}", "deletion")
+
+    def _ask(self, question: str, subject: str) -> None:
+        self.asked.append(question)
+        if subject in self.failures:
+            raise self.failures[subject]
+
+
+def _named(name: str) -> Repository | UnusableName:
+    return UnusableName(name, "no repository name") if name != name.lower() else Repository(name)
