@@ -1,0 +1,3 @@
+from portus_client.cli import main
+
+main()

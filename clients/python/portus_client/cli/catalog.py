@@ -1,0 +1,119 @@
+"""`portus-client catalog`."""
+
+from collections.abc import Iterable, Iterator
+
+import click
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from portus_client.cli import failures, json_output
+from portus_client.cli.exit_codes import ExitCode
+from portus_client.cli.session import Session, Style, with_session
+from portus_client.cli.terminal import complain, console, counted, printable
+from portus_client.repository import Repository
+
+# Lines are written as they come, so the column cannot be as wide as the longest name.
+_NAME_COLUMN = 40
+# No tag begins with one of these.
+_NO_TAGS = "-"
+_UNKNOWN_TAGS = "?"
+
+
+def _checked_prefix(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if not (value.isascii() and value.isprintable()):
+        raise click.BadParameter(f"no repository's name begins with {value!a}", context, parameter)
+    return value
+
+
+@click.command()
+@click.option(
+    "--prefix", default="", callback=_checked_prefix, help="Only repositories whose names begin with this: team/"
+)
+@click.option("--tags/--no-tags", default=True, help="Whether to list each one's tags.  [default: tags]")
+@with_session
+def catalog(session: Session, prefix: str, tags: bool) -> ExitCode:
+    """List all repositories, with their tags.
+
+    In a pipe: a line for each as soon as it is known, with its name and then its tags; `-` where it has none, `?` and
+    the reason where they are not known. With --output json: one JSON object a line. The exit status is 6 where
+    the tags of some repository are not known.
+
+    \b
+    Examples:
+      portus-client catalog
+      portus-client catalog --prefix team/ --no-tags
+      portus-client catalog --output json | jq -r '.name + ":" + .tags[]?'
+    """
+    tally = _Tally()
+    with session.connect() as client:
+        listing = counted(
+            tally.counting(client.catalog(include_tags=tags, prefix=prefix)),
+            "repositories",
+            silent=session.style is Style.TERMINAL,
+        )
+        match session.style:
+            case Style.JSON:
+                for repository in listing:
+                    json_output.write_line(json_output.repository(repository, include_tags=tags))
+            case Style.TEXT:
+                for repository in listing:
+                    click.echo(_line(repository))
+            case Style.TERMINAL:
+                _show(listing, tally, include_tags=tags)
+    if tally.unknown:
+        complain(f"the tags of {tally.unknown} of {tally.repositories} repositories are not known")
+        return ExitCode.PARTIAL
+    return ExitCode.OK
+
+
+class _Tally:
+    """Counts what a listing yields."""
+
+    def __init__(self) -> None:
+        self.repositories = 0
+        self.tags = 0
+        self.unknown = 0
+
+    def counting(self, listing: Iterable[Repository]) -> Iterator[Repository]:
+        for repository in listing:
+            self.repositories += 1
+            self.tags += len(repository.tags or ())
+            self.unknown += repository.tags_error is not None
+            yield repository
+
+
+def _line(repository: Repository) -> str:
+    name = printable(repository.name)
+    tags = _tags(repository)
+    return f"{name:<{_NAME_COLUMN}}  {tags}" if tags else name
+
+
+def _tags(repository: Repository, separator: str = " ") -> str:
+    if repository.tags_error is not None:
+        return f"{_UNKNOWN_TAGS} {printable(failures.summary(repository.tags_error))}"
+    if repository.tags is None:
+        return ""
+    return printable(separator.join(repository.tags)) or _NO_TAGS
+
+
+def _show(listing: Iterable[Repository], tally: _Tally, *, include_tags: bool) -> None:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("Repository", style="bold", overflow="fold")
+    if include_tags:
+        table.add_column("Tags", overflow="fold")
+    try:
+        for repository in listing:
+            cells = [Text(printable(repository.name))]
+            if include_tags:
+                style = "red" if repository.tags_error else "" if repository.tags else "dim"
+                cells.append(Text(_tags(repository, ", "), style=style))
+            table.add_row(*cells)
+    finally:
+        # Also before an error: it ends the listing, but what came before it stands.
+        if tally.repositories:
+            console().print(table)
+    summary = f"{tally.repositories:,} {'repository' if tally.repositories == 1 else 'repositories'}"
+    if include_tags:
+        summary += f", {tally.tags:,} {'tag' if tally.tags == 1 else 'tags'}"
+    console().print(summary, style="dim")

@@ -1,0 +1,103 @@
+"""The JSON that `--output json` writes."""
+
+import json
+from typing import TypeAlias
+
+import click
+
+from portus_client.deletion import DeletedBlob, DeletedManifest
+from portus_client.descriptor import Descriptor, Platform
+from portus_client.errors import RegistryError
+from portus_client.manifest import Manifest
+from portus_client.registry_info import RegistryInfo
+from portus_client.repository import Repository
+
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
+
+
+def write_document(value: Json) -> None:
+    """Writes one document, for people to read too."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def write_line(value: Json) -> None:
+    """Writes one document on one line: one of many."""
+    click.echo(json.dumps(value))
+
+
+def repository(value: Repository, *, include_tags: bool) -> Json:
+    answer: dict[str, Json] = {"name": value.name}
+    if include_tags:
+        answer["tags"] = None if value.tags is None else list(value.tags)
+    if value.tags_error is not None:
+        answer["tags_error"] = failure(value.tags_error)
+    return answer
+
+
+def descriptor(value: Descriptor) -> dict[str, Json]:
+    answer: dict[str, Json] = {
+        "digest": value.digest,
+        "media_type": value.media_type,
+        "size": value.size,
+    }
+    if value.platform is not None:
+        answer["platform"] = _platform(value.platform)
+    if value.artifact_type:
+        answer["artifact_type"] = value.artifact_type
+    if value.annotations:
+        answer["annotations"] = dict(value.annotations)
+    return answer
+
+
+def manifest(value: Manifest) -> Json:
+    """The descriptor's fields, and under `manifest` what the registry keeps."""
+    return {**descriptor(value.descriptor), "manifest": manifest_document(value)}
+
+
+def manifest_document(value: Manifest) -> Json:
+    """What the bytes of a manifest hold; as one text where that is no JSON."""
+    try:
+        document: Json = json.loads(value.raw)
+    except ValueError:
+        return value.raw.decode(errors="replace")
+    return document
+
+
+def deleted(value: DeletedManifest | DeletedBlob, *, dry_run: bool) -> Json:
+    answer: dict[str, Json] = {"digest": value.digest, "dry_run": dry_run}
+    if isinstance(value, DeletedManifest):
+        answer["deleted_tags"] = list(value.deleted_tags)
+    return answer
+
+
+def registry_info(value: RegistryInfo) -> Json:
+    return {
+        "reachable": value.reachable,
+        "api_version": value.api_version,
+        "gateway_version": value.gateway_version,
+        "deletion_enabled": value.deletion_enabled,
+        "problem": None if value.problem is None else failure(value.problem),
+        "limits": {
+            "default_page_size": value.limits.default_page_size,
+            "max_page_size": value.limits.max_page_size,
+            "max_manifest_bytes": value.limits.max_manifest_bytes,
+            "max_concurrent_calls": value.limits.max_concurrent_calls,
+            "max_call_duration_seconds": value.limits.max_call_duration.total_seconds(),
+            "max_upstream_requests": value.limits.max_upstream_requests,
+        },
+    }
+
+
+def failure(error: RegistryError) -> Json:
+    return {"code": error.code.name, "reason": error.reason, "message": error.message}
+
+
+def _platform(value: Platform) -> Json:
+    answer: dict[str, Json] = {"os": value.os, "architecture": value.architecture}
+    if value.variant:
+        answer["variant"] = value.variant
+    if value.os_version:
+        answer["os_version"] = value.os_version
+    if value.os_features:
+        answer["os_features"] = list(value.os_features)
+    return answer

@@ -1,0 +1,45 @@
+"""`portus-client ping`."""
+
+import click
+
+from portus_client.cli import failures, json_output
+from portus_client.cli.exit_codes import ExitCode, exit_code
+from portus_client.cli.session import Session, Style, with_session
+from portus_client.cli.terminal import printable
+from portus_client.registry_info import RegistryInfo
+
+
+@click.command()
+@with_session
+def ping(session: Session) -> ExitCode:
+    """Say in one line whether the gateway can use its registry.
+
+    The exit status is 0 only if it can: 5 where gateway or registry do not answer, 1 where the registry rejects the
+    gateway's account.
+
+    \b
+    Examples:
+      portus-client ping
+      until portus-client ping --timeout 5; do sleep 1; done
+    """
+    with session.connect() as client:
+        info = client.info()
+    if session.style is Style.JSON:
+        json_output.write_document(json_output.registry_info(info))
+    else:
+        click.echo(printable(_line(info)))
+    if info.problem is not None:
+        return exit_code(info.problem)
+    return ExitCode.OK if info.reachable else ExitCode.UNAVAILABLE
+
+
+def _line(info: RegistryInfo) -> str:
+    if info.problem is not None:
+        state = f"registry {'reachable, but not usable' if info.reachable else 'not reachable'}"
+        state += f": {failures.summary(info.problem)}"
+    elif info.reachable:
+        state = f"registry reachable ({info.api_version or 'says no version of its API'})"
+    else:
+        state = "registry not reachable"
+    deletion = "enabled" if info.deletion_enabled else "disabled"
+    return f"{state}; gateway {info.gateway_version}; deletion {deletion}"

@@ -1,0 +1,102 @@
+"""From the messages of the API to the values of this client."""
+
+from portus.registry.v1 import manifest_pb2, registry_service_pb2
+from portus_client import errors
+from portus_client.deletion import DeletedBlob, DeletedManifest
+from portus_client.descriptor import Descriptor, Platform
+from portus_client.manifest import Image, Index, Manifest
+from portus_client.registry_info import Limits, RegistryInfo
+from portus_client.repository import CatalogPage, Repository
+
+
+def registry_info(message: registry_service_pb2.GetRegistryInfoResponse) -> RegistryInfo:
+    return RegistryInfo(
+        reachable=message.reachable,
+        api_version=message.api_version,
+        gateway_version=message.gateway_version,
+        limits=Limits(
+            default_page_size=message.limits.default_page_size,
+            max_page_size=message.limits.max_page_size,
+            max_manifest_bytes=message.limits.max_manifest_bytes,
+            max_concurrent_calls=message.limits.max_concurrent_calls,
+            max_call_duration=message.limits.max_call_duration.ToTimedelta(),
+            max_upstream_requests=message.limits.max_upstream_requests,
+        ),
+        deletion_enabled=message.deletion_enabled,
+        problem=errors.from_status(message.registry_status) if message.HasField("registry_status") else None,
+    )
+
+
+def repository(message: registry_service_pb2.Repository, *, include_tags: bool) -> Repository:
+    if message.HasField("tags_status"):
+        return Repository(message.name, tags_error=errors.from_status(message.tags_status))
+    return Repository(message.name, tags=tuple(message.tags) if include_tags else None)
+
+
+def catalog_page(message: registry_service_pb2.CatalogResponse, *, include_tags: bool) -> CatalogPage:
+    return CatalogPage(
+        repositories=tuple(repository(item, include_tags=include_tags) for item in message.repositories),
+        next_page_token=message.next_page_token,
+    )
+
+
+def descriptor(message: manifest_pb2.Descriptor) -> Descriptor:
+    return Descriptor(
+        media_type=message.media_type,
+        digest=message.digest,
+        size=message.size if message.HasField("size") else None,
+        platform=_platform(message.platform) if message.HasField("platform") else None,
+        artifact_type=message.artifact_type,
+        annotations=dict(message.annotations),
+    )
+
+
+def manifest(message: manifest_pb2.Manifest) -> Manifest:
+    content: Image | Index | None
+    match message.WhichOneof("content"):
+        case "image":
+            content = _image(message.image)
+        case "index":
+            content = _index(message.index)
+        case None:
+            content = None
+    return Manifest(descriptor=descriptor(message.descriptor), raw=message.raw, content=content)
+
+
+def deleted_manifest(message: registry_service_pb2.DeleteManifestResponse) -> DeletedManifest:
+    return DeletedManifest(digest=message.digest, deleted_tags=tuple(message.deleted_tags))
+
+
+def deleted_blob(message: registry_service_pb2.DeleteBlobResponse) -> DeletedBlob:
+    return DeletedBlob(digest=message.digest)
+
+
+def _platform(message: manifest_pb2.Platform) -> Platform:
+    return Platform(
+        os=message.os,
+        architecture=message.architecture,
+        variant=message.variant,
+        os_version=message.os_version,
+        os_features=tuple(message.os_features),
+    )
+
+
+def _image(message: manifest_pb2.Image) -> Image:
+    return Image(
+        config=descriptor(message.config) if message.HasField("config") else None,
+        layers=tuple(map(descriptor, message.layers)),
+        subject=descriptor(message.subject) if message.HasField("subject") else None,
+        artifact_type=message.artifact_type,
+        annotations=dict(message.annotations),
+        image_id=message.image_id,
+        total_size=message.total_size if message.HasField("total_size") else None,
+    )
+
+
+def _index(message: manifest_pb2.Index) -> Index:
+    return Index(
+        manifests=tuple(map(descriptor, message.manifests)),
+        subject=descriptor(message.subject) if message.HasField("subject") else None,
+        artifact_type=message.artifact_type,
+        annotations=dict(message.annotations),
+    )

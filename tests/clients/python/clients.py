@@ -1,0 +1,125 @@
+"""Both clients behind one face, so that one test says what both do."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+from portus_client import (
+    AsyncRegistryClient,
+    CatalogPage,
+    DeletedBlob,
+    DeletedManifest,
+    Descriptor,
+    Manifest,
+    Platform,
+    RegistryClient,
+    RegistryInfo,
+    Repository,
+)
+
+Item = TypeVar("Item")
+
+
+class Client(Protocol):
+    """What both clients do; the asynchronous one is driven to the end of each call."""
+
+    def info(self, *, timeout: float | None = None) -> RegistryInfo: ...
+
+    def catalog(
+        self, *, include_tags: bool = False, prefix: str = "", timeout: float | None = None
+    ) -> Iterable[Repository]: ...
+
+    def catalog_page(
+        self, page_token: str = "", *, page_size: int = 0, include_tags: bool = False, prefix: str = ""
+    ) -> CatalogPage: ...
+
+    def tags(self, repository: str, *, timeout: float | None = None) -> Iterable[str]: ...
+
+    def resolve(self, repository: str, reference: str, *, timeout: float | None = None) -> Descriptor: ...
+
+    def manifest(
+        self, repository: str, reference: str, *, platform: Platform | None = None, timeout: float | None = None
+    ) -> Manifest: ...
+
+    def delete_manifest(
+        self,
+        repository: str,
+        digest: str,
+        *,
+        expected_tags: Iterable[str] = (),
+        force: bool = False,
+        validate_only: bool = False,
+    ) -> DeletedManifest: ...
+
+    def delete_blob(self, repository: str, digest: str, *, validate_only: bool = False) -> DeletedBlob: ...
+
+
+class Driven:
+    """An asynchronous client whose every method runs to its end at once."""
+
+    def __init__(self, client: AsyncRegistryClient, runner: asyncio.Runner) -> None:
+        self._client = client
+        self._runner = runner
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        method = getattr(self._client, name)
+
+        def drive(*arguments: object, **options: object) -> object:
+            answer: Awaitable[object] | AsyncIterator[object] = method(*arguments, **options)
+            if isinstance(answer, AsyncIterator):
+                return _Listing(answer, self._runner)
+            return self._runner.run(_awaited(answer))
+
+        return drive
+
+
+class _Listing(Iterator[object]):
+    def __init__(self, items: AsyncIterator[object], runner: asyncio.Runner) -> None:
+        self._items = items
+        self._runner = runner
+
+    def __next__(self) -> object:
+        try:
+            return self._runner.run(_awaited(anext(self._items)))
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+
+async def _awaited(answer: Awaitable[Item]) -> Item:
+    return await answer
+
+
+Open = Callable[..., "Client"]
+
+
+@contextmanager
+def synchronous() -> Iterator[Open]:
+    """Makes synchronous clients, and closes them."""
+    clients: list[RegistryClient] = []
+
+    def make(address: str, **settings: object) -> Client:
+        clients.append(RegistryClient(address, **settings))  # type: ignore[arg-type]
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@contextmanager
+def asynchronous() -> Iterator[Open]:
+    """Makes asynchronous clients in a loop of their own, and closes them."""
+    clients: list[AsyncRegistryClient] = []
+    with asyncio.Runner() as runner:
+
+        async def made(address: str, **settings: object) -> AsyncRegistryClient:
+            return AsyncRegistryClient(address, **settings)  # type: ignore[arg-type]
+
+        def make(address: str, **settings: object) -> Client:
+            clients.append(runner.run(made(address, **settings)))
+            return Driven(clients[-1], runner)  # type: ignore[return-value]
+
+        yield make
+        for client in clients:
+            runner.run(client.close())

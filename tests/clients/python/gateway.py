@@ -1,0 +1,300 @@
+"""A gateway for the client's tests: the generated service on a free port, with canned content, and errors on demand."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import NoReturn, Self
+
+import grpc
+from google.protobuf.any_pb2 import Any
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import ErrorInfo, PreconditionFailure, RetryInfo
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
+
+from portus.registry.v1 import manifest_pb2, registry_service_pb2
+from portus.registry.v1.registry_service_pb2_grpc import (
+    RegistryServiceServicer,
+    add_RegistryServiceServicer_to_server,
+)
+
+IMAGE_TYPE = "application/vnd.oci.image.manifest.v1+json"
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+UNKNOWN_TYPE = "application/vnd.example.unknown"
+LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
+CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+
+CONFIG_DIGEST = "sha256:" + "c" * 64
+LAYER_DIGEST = "sha256:" + "b" * 64
+TAGS_PER_PAGE = 1000
+
+
+def status(code: grpc.StatusCode, message: str, reason: str = "", *details: Message, **metadata: str) -> Status:
+    """A status as the gateway answers with: ErrorInfo, where there is a reason, and the `details`."""
+    number: int = code.value[0]
+    answer = Status(code=number, message=message)
+    information = [ErrorInfo(domain="portus-gateway", reason=reason, metadata=metadata)] if reason else []
+    for detail in (*information, *details):
+        packed = Any()
+        packed.Pack(detail)
+        answer.details.append(packed)
+    return answer
+
+
+def retry_after(seconds: int) -> RetryInfo:
+    return RetryInfo(retry_delay=Duration(seconds=seconds))
+
+
+def tagged(tags: Iterable[str], count: int | None = None) -> Status:
+    listed = list(tags)
+    violations = [PreconditionFailure.Violation(type="TAGGED", subject=tag) for tag in listed]
+    return status(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "tags point to the digest that were not expected",
+        "TAGGED",
+        PreconditionFailure(violations=violations),
+        tags=str(len(listed) if count is None else count),
+    )
+
+
+TAGS_UNKNOWN = status(grpc.StatusCode.UNAVAILABLE, "the registry took too long", "UPSTREAM_TIMEOUT")
+
+
+def digest_of(raw: bytes) -> str:
+    return f"sha256:{hashlib.sha256(raw).hexdigest()}"
+
+
+def image(name: str) -> manifest_pb2.Manifest:
+    raw = json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": IMAGE_TYPE,
+            "config": {"mediaType": CONFIG_TYPE, "digest": CONFIG_DIGEST, "size": 1000},
+            "layers": [{"mediaType": LAYER_TYPE, "digest": LAYER_DIGEST, "size": 2_500_000}],
+            "annotations": {"name": name},
+        }
+    ).encode()
+    return manifest_pb2.Manifest(
+        descriptor=manifest_pb2.Descriptor(media_type=IMAGE_TYPE, digest=digest_of(raw), size=len(raw)),
+        raw=raw,
+        image=manifest_pb2.Image(
+            config=manifest_pb2.Descriptor(media_type=CONFIG_TYPE, digest=CONFIG_DIGEST, size=1000),
+            layers=[manifest_pb2.Descriptor(media_type=LAYER_TYPE, digest=LAYER_DIGEST, size=2_500_000)],
+            annotations={"name": name},
+            image_id=CONFIG_DIGEST,
+            total_size=2_501_000,
+        ),
+    )
+
+
+def index(children: dict[str, manifest_pb2.Manifest]) -> manifest_pb2.Manifest:
+    descriptors = []
+    for platform, child in children.items():
+        os, _, architecture = platform.partition("/")
+        described = manifest_pb2.Descriptor(platform=manifest_pb2.Platform(os=os, architecture=architecture))
+        described.MergeFrom(child.descriptor)
+        descriptors.append(described)
+    raw = json.dumps({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": list(children)}).encode()
+    return manifest_pb2.Manifest(
+        descriptor=manifest_pb2.Descriptor(media_type=INDEX_TYPE, digest=digest_of(raw), size=len(raw)),
+        raw=raw,
+        index=manifest_pb2.Index(manifests=descriptors),
+    )
+
+
+def unknown_content(raw: bytes) -> manifest_pb2.Manifest:
+    return manifest_pb2.Manifest(
+        descriptor=manifest_pb2.Descriptor(media_type=UNKNOWN_TYPE, digest=digest_of(raw)), raw=raw
+    )
+
+
+IMAGE = image("app")
+AMD64 = image("amd64")
+ARM64 = image("arm64")
+INDEX = index({"linux/amd64": AMD64, "linux/arm64": ARM64})
+IMAGE_DIGEST = IMAGE.descriptor.digest
+MANY_TAGS = tuple(f"v{number:04}" for number in range(2500))
+
+
+class Gateway(RegistryServiceServicer):
+    """Serves `repositories` (their tags, or the status that stands for them) and `manifests`, until it is closed.
+
+    `failures` are what calls of an RPC end with, one after the other. An RPC in `silent` never answers.
+    """
+
+    def __init__(self, credentials: grpc.ServerCredentials | None = None) -> None:
+        self.repositories: dict[str, tuple[str, ...] | Status] = {
+            "empty": (),
+            "many": MANY_TAGS,
+            "team/app": ("1.0", "latest", "multi"),
+        }
+        self.manifests = {IMAGE_DIGEST: IMAGE, INDEX.descriptor.digest: INDEX}
+        self.manifests |= {child.descriptor.digest: child for child in (AMD64, ARM64)}
+        self.tags = {"1.0": IMAGE_DIGEST, "latest": IMAGE_DIGEST, "multi": INDEX.descriptor.digest}
+        self.blobs = {LAYER_DIGEST}
+        self.info = registry_service_pb2.GetRegistryInfoResponse(
+            reachable=True,
+            api_version="registry/2.0",
+            gateway_version="1.2.3",
+            deletion_enabled=True,
+            limits=registry_service_pb2.Limits(
+                default_page_size=100, max_page_size=1000, max_call_duration=Duration(seconds=60)
+            ),
+        )
+        self.failures: dict[str, list[Status]] = {}
+        self.silent: set[str] = set()
+        self.requests: list[tuple[str, Message]] = []
+        self.metadata: dict[str, str | bytes] = {}
+        self.time_given = 0.0
+        self.listing_ended = threading.Event()
+        self._closed = threading.Event()
+        self._server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
+        add_RegistryServiceServicer_to_server(self, self._server)
+        if credentials is None:
+            self.port = self._server.add_insecure_port("127.0.0.1:0")
+        else:
+            self.port = self._server.add_secure_port("127.0.0.1:0", credentials)
+
+    def __enter__(self) -> Self:
+        self._server.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._closed.set()
+        self._server.stop(None).wait()
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def called(self, rpc: str) -> int:
+        """How often an RPC was called."""
+        return sum(name == rpc for name, _ in self.requests)
+
+    def GetRegistryInfo(  # noqa: N802
+        self, request: registry_service_pb2.GetRegistryInfoRequest, context: grpc.ServicerContext
+    ) -> registry_service_pb2.GetRegistryInfoResponse:
+        self._begin("GetRegistryInfo", request, context)
+        return self.info
+
+    def Catalog(  # noqa: N802
+        self, request: registry_service_pb2.CatalogRequest, context: grpc.ServicerContext
+    ) -> registry_service_pb2.CatalogResponse:
+        self._begin("Catalog", request, context)
+        names = self._names(request.prefix)
+        start = int(request.page_token or 0)
+        end = start + (request.page_size or 100)
+        return registry_service_pb2.CatalogResponse(
+            repositories=[self._repository(name, request.include_tags) for name in names[start:end]],
+            next_page_token=str(end) if end < len(names) else "",
+        )
+
+    def StreamCatalog(  # noqa: N802
+        self, request: registry_service_pb2.StreamCatalogRequest, context: grpc.ServicerContext
+    ) -> Iterator[registry_service_pb2.StreamCatalogResponse]:
+        context.add_callback(self.listing_ended.set)
+        for name in self._names(request.prefix):
+            yield registry_service_pb2.StreamCatalogResponse(repository=self._repository(name, request.include_tags))
+        # What came before an error stands.
+        self._begin("StreamCatalog", request, context)
+
+    def ListTags(  # noqa: N802
+        self, request: registry_service_pb2.ListTagsRequest, context: grpc.ServicerContext
+    ) -> registry_service_pb2.ListTagsResponse:
+        self._begin("ListTags", request, context)
+        tags = self.repositories.get(request.repository)
+        if not isinstance(tags, tuple):
+            _fail(context, status(grpc.StatusCode.NOT_FOUND, "there is no such repository", "NAME_UNKNOWN"))
+        start = int(request.page_token or 0)
+        end = start + min(request.page_size or 100, TAGS_PER_PAGE)
+        # As the API allows: there may be an empty page before the last one.
+        return registry_service_pb2.ListTagsResponse(
+            tags=tags[start:end], next_page_token=str(end) if start < len(tags) else ""
+        )
+
+    def ResolveManifest(  # noqa: N802
+        self, request: registry_service_pb2.ResolveManifestRequest, context: grpc.ServicerContext
+    ) -> registry_service_pb2.ResolveManifestResponse:
+        self._begin("ResolveManifest", request, context)
+        return registry_service_pb2.ResolveManifestResponse(descriptor=self._manifest(request, context).descriptor)
+
+    def GetManifest(  # noqa: N802
+        self, request: registry_service_pb2.GetManifestRequest, context: grpc.ServicerContext
+    ) -> registry_service_pb2.GetManifestResponse:
+        self._begin("GetManifest", request, context)
+        manifest = self._manifest(request, context)
+        if request.HasField("platform") and manifest.HasField("index"):
+            for child in manifest.index.manifests:
+                if child.platform == request.platform:
+                    return registry_service_pb2.GetManifestResponse(manifest=self.manifests[child.digest])
+            _fail(context, status(grpc.StatusCode.NOT_FOUND, "no manifest for the platform", "PLATFORM_UNKNOWN"))
+        return registry_service_pb2.GetManifestResponse(manifest=manifest)
+
+    def DeleteManifest(  # noqa: N802
+        self, request: registry_service_pb2.DeleteManifestRequest, context: grpc.ServicerContext
+    ) -> registry_service_pb2.DeleteManifestResponse:
+        self._begin("DeleteManifest", request, context)
+        if request.digest not in self.manifests:
+            _fail(context, status(grpc.StatusCode.NOT_FOUND, "there is no such manifest", "MANIFEST_UNKNOWN"))
+        tags = sorted(tag for tag, digest in self.tags.items() if digest == request.digest)
+        unexpected = [tag for tag in tags if tag not in request.expected_tags]
+        if unexpected and not request.force:
+            _fail(context, tagged(unexpected))
+        if not request.validate_only:
+            del self.manifests[request.digest]
+            for tag in tags:
+                del self.tags[tag]
+        return registry_service_pb2.DeleteManifestResponse(digest=request.digest, deleted_tags=tags)
+
+    def DeleteBlob(  # noqa: N802
+        self, request: registry_service_pb2.DeleteBlobRequest, context: grpc.ServicerContext
+    ) -> registry_service_pb2.DeleteBlobResponse:
+        self._begin("DeleteBlob", request, context)
+        if request.digest not in self.blobs:
+            _fail(context, status(grpc.StatusCode.NOT_FOUND, "there is no such blob", "BLOB_UNKNOWN"))
+        if not request.validate_only:
+            self.blobs.remove(request.digest)
+        return registry_service_pb2.DeleteBlobResponse(digest=request.digest)
+
+    def _begin(self, rpc: str, request: Message, context: grpc.ServicerContext) -> None:
+        self.requests.append((rpc, request))
+        self.metadata = dict(context.invocation_metadata())
+        self.time_given = context.time_remaining()
+        context.set_trailing_metadata((("x-request-id", str(self.metadata.get("x-request-id", ""))),))
+        if rpc in self.silent:
+            self._closed.wait()
+        if self.failures.get(rpc):
+            _fail(context, self.failures[rpc].pop(0))
+
+    def _names(self, prefix: str) -> list[str]:
+        return sorted(name for name in self.repositories if name.startswith(prefix))
+
+    def _repository(self, name: str, include_tags: bool) -> registry_service_pb2.Repository:
+        tags = self.repositories[name]
+        if not include_tags:
+            return registry_service_pb2.Repository(name=name)
+        if isinstance(tags, Status):
+            return registry_service_pb2.Repository(name=name, tags_status=tags)
+        return registry_service_pb2.Repository(name=name, tags=tags)
+
+    def _manifest(
+        self,
+        request: registry_service_pb2.ResolveManifestRequest | registry_service_pb2.GetManifestRequest,
+        context: grpc.ServicerContext,
+    ) -> manifest_pb2.Manifest:
+        if request.repository not in self.repositories:
+            _fail(context, status(grpc.StatusCode.NOT_FOUND, "there is no such repository", "NAME_UNKNOWN"))
+        digest = request.digest if request.WhichOneof("reference") == "digest" else self.tags.get(request.tag, "")
+        if digest not in self.manifests:
+            _fail(context, status(grpc.StatusCode.NOT_FOUND, "there is no such manifest", "MANIFEST_UNKNOWN"))
+        return self.manifests[digest]
+
+
+def _fail(context: grpc.ServicerContext, answer: Status) -> NoReturn:
+    context.abort_with_status(rpc_status.to_status(answer))

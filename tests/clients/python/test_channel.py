@@ -1,0 +1,120 @@
+"""How calls reach the gateway: the shipped service config, TLS, tokens."""
+
+import json
+from pathlib import Path
+
+import grpc
+import pytest
+
+from portus.registry.v1 import registry_service_pb2
+from portus_client import RegistryClient, Unavailable, channel
+from portus_client.address import Address
+from tests.clients.python.certificates import Authority
+from tests.clients.python.clients import Open
+from tests.clients.python.gateway import Gateway
+
+BESIDE_THE_PROTO = Path(__file__).parents[3] / "protos/portus/registry/v1/service_config.json"
+
+
+def test_the_service_config_beside_the_proto_is_the_one_that_the_client_brings() -> None:
+    assert BESIDE_THE_PROTO.read_text(encoding="utf-8") == channel.service_config(), "copy one over the other"
+
+
+def test_the_service_config_retries_exactly_the_rpcs_that_change_nothing() -> None:
+    (policy,) = json.loads(channel.service_config())["methodConfig"]
+    service = registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"]
+
+    assert {name["service"] for name in policy["name"]} == {service.full_name}
+    assert {name["method"] for name in policy["name"]} == {
+        method.name for method in service.methods if not method.name.startswith("Delete")
+    }
+    assert policy["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
+
+
+def test_calls_go_through_tls_with_the_authority_that_was_given(connect: Open, tmp_path: Path) -> None:
+    authority = Authority()
+    pair = authority.issue("127.0.0.1")
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    (tmp_path / "other.pem").write_bytes(Authority().pem)
+
+    with Gateway(grpc.ssl_server_credentials([(pair.key, pair.certificate)])) as gateway:
+        assert connect(gateway.address, ca_file=tmp_path / "ca.pem").info().reachable
+        with pytest.raises(Unavailable, match="CERTIFICATE_VERIFY_FAILED"):
+            connect(gateway.address, ca_file=tmp_path / "other.pem").info()
+
+
+def test_a_gateway_that_asks_for_a_certificate_gets_it(connect: Open, tmp_path: Path) -> None:
+    authority = Authority()
+    server = authority.issue("127.0.0.1")
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    certificate, key = authority.issue("localhost").write(tmp_path, "client")
+    credentials = grpc.ssl_server_credentials(
+        [(server.key, server.certificate)], root_certificates=authority.pem, require_client_auth=True
+    )
+
+    with Gateway(credentials) as gateway:
+        settings = {"ca_file": tmp_path / "ca.pem"}
+        assert connect(gateway.address, **settings, certificate_file=certificate, key_file=key).info().reachable
+        with pytest.raises(Unavailable):
+            connect(gateway.address, **settings).info()
+
+
+def test_the_token_goes_with_every_call(connect: Open, gateway: Gateway) -> None:
+    client = connect(gateway.address, token="s3cret")
+    client.info()
+    assert gateway.metadata["authorization"] == "Bearer s3cret"
+    list(client.catalog())
+    assert gateway.metadata["authorization"] == "Bearer s3cret"
+
+
+def test_a_token_is_never_sent_in_plaintext_to_another_machine() -> None:
+    with pytest.raises(ValueError, match="token") as raised:
+        RegistryClient("gateway.example:50051", plaintext=True, token="s3cret")
+    assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("token", ["", "s3cret\n", "s3 cret", "s3crét"])
+def test_a_token_that_cannot_be_sent_is_refused_without_being_repeated(token: str) -> None:
+    with pytest.raises(ValueError, match="token") as raised:
+        RegistryClient("127.0.0.1:1", token=token)
+    assert "s3" not in str(raised.value)
+
+
+def test_the_token_is_in_no_repr() -> None:
+    with RegistryClient("127.0.0.1:1", token="s3cret") as client:
+        assert repr(client) == "RegistryClient('127.0.0.1:1')"
+        assert "s3cret" not in repr(client._terms(None))
+
+
+def test_another_machine_is_spoken_to_in_tls_unless_told_otherwise() -> None:
+    def credentials(address: str, plaintext: bool | None) -> grpc.ChannelCredentials | None:
+        return channel.credentials(
+            Address(address), plaintext=plaintext, ca_file=None, certificate_file=None, key_file=None
+        )
+
+    assert credentials("127.0.0.1:1", None) is None
+    assert credentials("127.0.0.1:1", False) is not None
+    assert credentials("gateway.example:1", None) is not None
+    assert credentials("gateway.example:1", True) is None
+
+
+def test_settings_that_cannot_work_are_refused_before_any_call(tmp_path: Path) -> None:
+    authority = Authority()
+    certificate, key = authority.issue("localhost").write(tmp_path, "one")
+    _, other_key = authority.issue("localhost").write(tmp_path, "two")
+    junk = tmp_path / "junk.pem"
+    junk.write_bytes(b"\xff\x00 no certificate")
+    address = "127.0.0.1:1"
+
+    with pytest.raises(ValueError, match="needs both"):
+        RegistryClient(address, certificate_file=certificate)
+    with pytest.raises(ValueError, match="exclude each other"):
+        RegistryClient(address, plaintext=True, ca_file=certificate)
+    with pytest.raises(ValueError, match="no certificates of an authority"):
+        RegistryClient(address, ca_file=junk)
+    with pytest.raises(ValueError, match="no certificate and its"):
+        RegistryClient(address, certificate_file=certificate, key_file=other_key)
+    with pytest.raises(ValueError, match="no certificate and its"):
+        RegistryClient(address, certificate_file=junk, key_file=key)
+    with pytest.raises(FileNotFoundError):
+        RegistryClient(address, ca_file=tmp_path / "missing.pem")

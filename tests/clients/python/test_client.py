@@ -1,0 +1,328 @@
+"""What both clients do."""
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import BadRequest, ResourceInfo
+
+from portus.registry.v1 import manifest_pb2, registry_service_pb2
+from portus_client import (
+    CatalogPage,
+    DeadlineExceeded,
+    DeletedBlob,
+    DeletedManifest,
+    Descriptor,
+    FailedPrecondition,
+    Image,
+    Index,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    Platform,
+    RegistryClient,
+    RegistryError,
+    Repository,
+    ResourceExhausted,
+    Tagged,
+    Unavailable,
+)
+from tests.clients.python import gateway as canned
+from tests.clients.python.clients import Client, Open
+from tests.clients.python.gateway import IMAGE, IMAGE_DIGEST, LAYER_DIGEST, MANY_TAGS, Gateway, status
+
+UNAVAILABLE = status(grpc.StatusCode.UNAVAILABLE, "the registry cannot be reached", "UPSTREAM_UNREACHABLE")
+
+CALLS: dict[str, Callable[[Client], object]] = {
+    "GetRegistryInfo": lambda client: client.info(),
+    "Catalog": lambda client: client.catalog_page(),
+    "StreamCatalog": lambda client: list(client.catalog()),
+    "ListTags": lambda client: list(client.tags("empty")),
+    "ResolveManifest": lambda client: client.resolve("team/app", "1.0"),
+    "GetManifest": lambda client: client.manifest("team/app", "1.0"),
+    "DeleteManifest": lambda client: client.delete_manifest("team/app", IMAGE_DIGEST, force=True),
+    "DeleteBlob": lambda client: client.delete_blob("team/app", LAYER_DIGEST),
+}
+DELETES = ("DeleteManifest", "DeleteBlob")
+
+
+def test_every_rpc_of_the_api_has_a_method(client: Client, gateway: Gateway) -> None:
+    for call in CALLS.values():
+        call(client)
+
+    service = registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"]
+    assert {name for name, _ in gateway.requests} == {method.name for method in service.methods}
+
+
+def test_info_says_what_the_gateway_says(client: Client) -> None:
+    info = client.info()
+
+    assert info.reachable
+    assert info.api_version == "registry/2.0"
+    assert info.deletion_enabled
+    assert info.limits.max_call_duration == timedelta(minutes=1)
+    assert info.problem is None
+
+
+def test_info_answers_with_what_is_wrong_with_the_registry(client: Client, gateway: Gateway) -> None:
+    gateway.info = registry_service_pb2.GetRegistryInfoResponse(registry_status=UNAVAILABLE)
+
+    info = client.info()
+
+    assert not info.reachable
+    assert isinstance(info.problem, Unavailable)
+    assert info.problem.reason == "UPSTREAM_UNREACHABLE"
+
+
+def test_catalog_tells_no_tags_from_unknown_tags_from_tags_not_asked_for(client: Client, gateway: Gateway) -> None:
+    gateway.repositories = {"broken": canned.TAGS_UNKNOWN, "empty": (), "team/app": ("1.0",)}
+
+    broken, empty, app = client.catalog(include_tags=True)
+
+    assert broken.tags is None
+    assert isinstance(broken.tags_error, Unavailable)
+    assert broken.tags_error.reason == "UPSTREAM_TIMEOUT"
+    assert empty == Repository("empty", tags=())
+    assert app == Repository("team/app", tags=("1.0",))
+    assert list(client.catalog(prefix="team/")) == [Repository("team/app", tags=None)]
+
+
+def test_what_the_catalog_listed_before_an_error_stands(client: Client, gateway: Gateway) -> None:
+    gateway.failures["StreamCatalog"] = [
+        status(grpc.StatusCode.DATA_LOSS, "a page is damaged", "UPSTREAM_ANSWER_INVALID")
+    ]
+    listing = iter(client.catalog())
+
+    assert [next(listing).name for _ in range(3)] == ["empty", "many", "team/app"]
+    with pytest.raises(RegistryError, match="a page is damaged") as raised:
+        next(listing)
+    assert raised.value.reason == "UPSTREAM_ANSWER_INVALID"
+
+
+def test_catalog_pages_lead_from_one_to_the_next(client: Client) -> None:
+    first = client.catalog_page(page_size=2)
+    second = client.catalog_page(first.next_page_token, page_size=2, include_tags=True)
+
+    assert [repository.name for repository in first.repositories] == ["empty", "many"]
+    assert first.repositories[0].tags is None
+    assert second == CatalogPage((Repository("team/app", tags=("1.0", "latest", "multi")),), next_page_token="")
+
+
+def test_tags_follow_all_pages_also_an_empty_one(client: Client, gateway: Gateway) -> None:
+    assert tuple(client.tags("many")) == MANY_TAGS
+    assert gateway.called("ListTags") > len(MANY_TAGS) / canned.TAGS_PER_PAGE
+
+
+def test_a_repository_without_tags_has_none_and_one_that_is_not_there_raises(client: Client) -> None:
+    assert list(client.tags("empty")) == []
+    with pytest.raises(NotFound) as raised:
+        list(client.tags("nowhere"))
+    assert raised.value.code is grpc.StatusCode.NOT_FOUND
+    assert raised.value.reason == "NAME_UNKNOWN"
+
+
+@pytest.mark.parametrize("reference", ["1.0", IMAGE_DIGEST])
+def test_a_reference_is_a_tag_or_a_digest(client: Client, reference: str) -> None:
+    assert client.resolve("team/app", reference).digest == IMAGE_DIGEST
+    assert client.manifest("team/app", reference).descriptor.digest == IMAGE_DIGEST
+
+
+def test_an_image_comes_with_its_exact_bytes_and_what_they_say(client: Client) -> None:
+    manifest = client.manifest("team/app", "1.0")
+
+    assert manifest.raw == IMAGE.raw
+    assert canned.digest_of(manifest.raw) == manifest.descriptor.digest
+    assert manifest.content == Image(
+        config=Descriptor(canned.CONFIG_TYPE, canned.CONFIG_DIGEST, 1000),
+        layers=(Descriptor(canned.LAYER_TYPE, LAYER_DIGEST, 2_500_000),),
+        annotations={"name": "app"},
+        image_id=canned.CONFIG_DIGEST,
+        total_size=2_501_000,
+    )
+
+
+def test_a_missing_size_config_or_content_is_none_not_zero(client: Client, gateway: Gateway) -> None:
+    artifact = canned.image("artifact")
+    artifact.descriptor.ClearField("size")
+    artifact.image.ClearField("config")
+    artifact.image.ClearField("total_size")
+    unknown = canned.unknown_content(b"\x00")
+    gateway.manifests = {"sha256:a": artifact, "sha256:u": unknown}
+
+    manifest = client.manifest("team/app", "sha256:a")
+
+    assert manifest.descriptor.size is None
+    assert isinstance(manifest.content, Image)
+    assert manifest.content.config is None
+    assert manifest.content.total_size is None
+    assert client.manifest("team/app", "sha256:u").content is None
+
+
+def test_an_index_comes_with_its_platforms_and_a_platform_picks_from_it(client: Client) -> None:
+    index = client.manifest("team/app", "multi")
+    picked = client.manifest("team/app", "multi", platform=Platform("linux", "arm64"))
+
+    assert isinstance(index.content, Index)
+    assert [str(child.platform) for child in index.content.manifests] == ["linux/amd64", "linux/arm64"]
+    assert picked.descriptor.digest == canned.ARM64.descriptor.digest
+    with pytest.raises(NotFound) as raised:
+        client.manifest("team/app", "multi", platform=Platform("windows", "amd64"))
+    assert raised.value.reason == "PLATFORM_UNKNOWN"
+
+
+def test_a_manifest_of_4_mib_and_its_parsed_form_come_through(client: Client, gateway: Gateway) -> None:
+    raw = b" " * (4 * 1024 * 1024)
+    layer = manifest_pb2.Descriptor(media_type=canned.LAYER_TYPE, digest=LAYER_DIGEST, annotations={"a": "x" * 1000})
+    gateway.manifests["sha256:large"] = manifest_pb2.Manifest(
+        descriptor=IMAGE.descriptor, raw=raw, image=manifest_pb2.Image(layers=[layer] * 2000)
+    )
+
+    assert len(client.manifest("team/app", "sha256:large").raw) == len(raw)
+
+
+def test_a_delete_says_which_tags_went(client: Client, gateway: Gateway) -> None:
+    planned = client.delete_manifest("team/app", IMAGE_DIGEST, expected_tags=["1.0", "latest"], validate_only=True)
+    assert IMAGE_DIGEST in gateway.manifests
+
+    deleted = client.delete_manifest("team/app", IMAGE_DIGEST, expected_tags=["1.0", "latest"])
+
+    assert planned == deleted == DeletedManifest(IMAGE_DIGEST, ("1.0", "latest"))
+    assert IMAGE_DIGEST not in gateway.manifests
+    assert client.delete_blob("team/app", LAYER_DIGEST, validate_only=True) == DeletedBlob(LAYER_DIGEST)
+    assert LAYER_DIGEST in gateway.blobs
+
+
+def test_a_delete_that_would_take_other_tags_is_refused_and_names_them(client: Client, gateway: Gateway) -> None:
+    with pytest.raises(Tagged) as raised:
+        client.delete_manifest("team/app", IMAGE_DIGEST, expected_tags=["1.0"])
+
+    assert isinstance(raised.value, FailedPrecondition)
+    assert raised.value.tags == ("latest",)
+    assert raised.value.tag_count == 1
+    assert IMAGE_DIGEST in gateway.manifests
+
+
+@pytest.mark.parametrize("rpc", [rpc for rpc in CALLS if rpc not in DELETES])
+def test_a_read_is_tried_again_while_the_gateway_is_unavailable(client: Client, gateway: Gateway, rpc: str) -> None:
+    if rpc == "StreamCatalog":
+        gateway.repositories = {}  # Once something was listed there is no other try.
+    gateway.failures[rpc] = [UNAVAILABLE]
+
+    CALLS[rpc](client)
+
+    assert gateway.called(rpc) == 2
+
+
+@pytest.mark.parametrize("rpc", DELETES)
+def test_a_delete_is_never_tried_again(client: Client, gateway: Gateway, rpc: str) -> None:
+    gateway.failures[rpc] = [UNAVAILABLE]
+
+    with pytest.raises(Unavailable):
+        CALLS[rpc](client)
+
+    assert gateway.called(rpc) == 1
+
+
+def test_an_error_that_another_try_would_not_change_is_not_tried_again(client: Client, gateway: Gateway) -> None:
+    gateway.failures["GetManifest"] = [status(grpc.StatusCode.INTERNAL, "bug", "BUG")]
+
+    with pytest.raises(Internal):
+        client.manifest("team/app", "1.0")
+
+    assert gateway.called("GetManifest") == 1
+
+
+@pytest.mark.parametrize("rpc", CALLS)
+def test_a_gateway_that_never_answers_ends_every_call_at_its_deadline(
+    connect: Open, gateway: Gateway, rpc: str
+) -> None:
+    gateway.silent.add(rpc)
+    client = connect(gateway.address, timeout=0.3, stream_timeout=0.3)
+    began = time.monotonic()
+
+    with pytest.raises(DeadlineExceeded) as raised:
+        CALLS[rpc](client)
+
+    assert time.monotonic() - began < 5
+    assert raised.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_calls_have_a_deadline_by_default_and_can_set_their_own(client: Client, gateway: Gateway) -> None:
+    client.info()
+    assert 25 < gateway.time_given < 35
+    client.info(timeout=5)
+    assert 0 < gateway.time_given < 10
+    list(client.catalog())
+    assert 500 < gateway.time_given < 610
+    list(client.catalog(timeout=5))
+    assert 0 < gateway.time_given < 10
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan")])
+def test_a_call_without_an_end_is_refused(connect: Open, gateway: Gateway, timeout: float) -> None:
+    with pytest.raises(ValueError, match="deadline"):
+        connect(gateway.address).info(timeout=timeout)
+    with pytest.raises(ValueError, match="deadline"):
+        connect(gateway.address, timeout=timeout)
+
+
+def test_where_nothing_listens_a_call_fails_soon_with_grpcs_own_error_as_its_cause(connect: Open) -> None:
+    began = time.monotonic()
+
+    with pytest.raises(Unavailable) as raised:
+        connect("127.0.0.1:1").info()
+
+    assert time.monotonic() - began < 10
+    assert raised.value.reason == ""
+    assert isinstance(raised.value.__cause__, grpc.RpcError)
+    assert raised.value.__cause__.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_an_error_carries_the_request_id_that_the_gateway_logs(client: Client, gateway: Gateway) -> None:
+    with pytest.raises(NotFound) as raised:
+        client.resolve("nowhere", "1.0")
+
+    assert raised.value.request_id
+    assert raised.value.request_id == gateway.metadata["x-request-id"]
+
+
+def test_wrong_fields_and_waiting_times_are_in_the_error(client: Client, gateway: Gateway) -> None:
+    violation = BadRequest.FieldViolation(field="repository", description="no upper case")
+    gateway.failures["GetManifest"] = [
+        status(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "repository: no upper case",
+            "INVALID_FIELD",
+            BadRequest(field_violations=[violation]),
+        ),
+        status(
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "too many calls",
+            "TOO_MANY_CALLS",
+            canned.retry_after(2),
+            ResourceInfo(resource_type="repository", resource_name="team/app"),
+        ),
+    ]
+
+    with pytest.raises(InvalidArgument) as invalid:
+        client.manifest("Team/App", "1.0")
+    with pytest.raises(ResourceExhausted) as exhausted:
+        client.manifest("team/app", "1.0")
+
+    assert [(found.field, found.description) for found in invalid.value.field_violations] == [
+        ("repository", "no upper case")
+    ]
+    assert exhausted.value.retry_delay == timedelta(seconds=2)
+    assert exhausted.value.resource is not None
+    assert exhausted.value.resource.name == "team/app"
+
+
+def test_a_listing_that_is_left_early_ends_at_the_gateway_too(gateway: Gateway) -> None:
+    gateway.silent.add("StreamCatalog")
+    with RegistryClient(gateway.address) as client:
+        for repository in client.catalog():
+            assert repository.name == "empty"
+            break
+        assert gateway.listing_ended.wait(10)

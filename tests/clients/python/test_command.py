@@ -1,0 +1,414 @@
+"""The command's output, in a pipe."""
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import grpc
+import pytest
+
+from portus.registry.v1 import registry_service_pb2
+from tests.clients.python import gateway as canned
+from tests.clients.python.certificates import Authority
+from tests.clients.python.command_line import COMMAND, PATIENCE, environment, run
+from tests.clients.python.gateway import IMAGE, IMAGE_DIGEST, INDEX, LAYER_DIGEST, MANY_TAGS, Gateway, status
+
+
+def test_catalog_lists_each_repository_with_its_tags_on_a_line(gateway: Gateway) -> None:
+    gateway.repositories["many"] = ("v1",)
+
+    finished = run(gateway.address, "catalog")
+
+    assert finished.status == 0
+    assert [line.split() for line in finished.output.splitlines()] == [
+        ["empty", "-"],
+        ["many", "v1"],
+        ["team/app", "1.0", "latest", "multi"],
+    ]
+    assert "\x1b" not in finished.output
+    assert finished.errors == ""
+
+
+def test_catalog_can_be_narrowed_and_do_without_tags(gateway: Gateway) -> None:
+    assert run(gateway.address, "catalog", "--prefix", "team/", "--no-tags").output == "team/app\n"
+
+
+def test_unknown_tags_are_shown_as_unknown_and_make_the_status_6(gateway: Gateway) -> None:
+    gateway.repositories = {"app": ("1.0",), "broken": canned.TAGS_UNKNOWN, "empty": ()}
+
+    text = run(gateway.address, "catalog")
+    documents = run(gateway.address, "catalog", "--output", "json")
+
+    assert text.status == documents.status == 6
+    assert text.output.splitlines()[1].split(maxsplit=2) == [
+        "broken",
+        "?",
+        "the registry took too long (UPSTREAM_TIMEOUT)",
+    ]
+    assert text.errors == "portus-client: the tags of 1 of 3 repositories are not known\n"
+    assert [json.loads(line) for line in documents.output.splitlines()] == [
+        {"name": "app", "tags": ["1.0"]},
+        {
+            "name": "broken",
+            "tags": None,
+            "tags_error": {
+                "code": "UNAVAILABLE",
+                "reason": "UPSTREAM_TIMEOUT",
+                "message": "the registry took too long",
+            },
+        },
+        {"name": "empty", "tags": []},
+    ]
+
+
+def test_catalog_shows_what_came_before_an_error_and_is_not_ok(gateway: Gateway) -> None:
+    gateway.failures["StreamCatalog"] = [
+        status(grpc.StatusCode.INTERNAL, "the password is wrong", "UPSTREAM_CREDENTIALS_REJECTED")
+    ]
+
+    finished = run(gateway.address, "catalog")
+
+    assert len(finished.output.splitlines()) == 3
+    assert finished.status == 1
+    assert "the password is wrong (UPSTREAM_CREDENTIALS_REJECTED); the gateway's log has it under" in finished.errors
+
+
+def test_names_that_would_steer_a_terminal_are_shown_as_text(gateway: Gateway) -> None:
+    gateway.repositories = {"evil\x1b[2J\n": ("a\x9bb",)}
+
+    finished = run(gateway.address, "catalog")
+
+    assert finished.output.split() == [r"evil\x1b[2J\n", r"a\x9bb"]
+
+
+def test_tags_are_listed_over_all_pages(gateway: Gateway) -> None:
+    assert run(gateway.address, "tags", "many").output.split() == list(MANY_TAGS)
+    assert json.loads(run(gateway.address, "tags", "host:5000/empty", "--output", "json").output) == {
+        "repository": "empty",
+        "tags": [],
+    }
+
+
+def test_manifest_is_json_and_on_its_last_line_the_digest(gateway: Gateway) -> None:
+    finished = run(gateway.address, "manifest", "host:5000/team/app:1.0")
+
+    document, _, digest = finished.output.rstrip("\n").rpartition("\n")
+    assert finished.status == 0
+    assert json.loads(document) == json.loads(IMAGE.raw)
+    assert digest == IMAGE_DIGEST
+
+
+def test_manifest_without_a_tag_is_the_latest_and_with_a_digest_the_one_of_the_digest(gateway: Gateway) -> None:
+    assert IMAGE_DIGEST in run(gateway.address, "manifest", "team/app").output
+    reference = f"team/app@{INDEX.descriptor.digest}"
+    assert INDEX.descriptor.digest in run(gateway.address, "manifest", reference).output
+
+
+def test_manifest_in_json_is_one_document(gateway: Gateway) -> None:
+    document = json.loads(run(gateway.address, "--output", "json", "manifest", "team/app:1.0").output)
+
+    assert document == {
+        "digest": IMAGE_DIGEST,
+        "media_type": canned.IMAGE_TYPE,
+        "size": len(IMAGE.raw),
+        "manifest": json.loads(IMAGE.raw),
+    }
+
+
+def test_raw_is_exactly_what_the_digest_is_of(gateway: Gateway) -> None:
+    raw = b'\x00\xff{"not": "text"}'
+    gateway.manifests["sha256:u"] = canned.unknown_content(raw)
+    gateway.tags["odd"] = "sha256:u"
+
+    finished = subprocess.run(
+        [*COMMAND, "--address", gateway.address, "manifest", "team/app:odd", "--raw"],
+        env=environment(),
+        capture_output=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+
+    assert hashlib.sha256(finished.stdout).digest() == hashlib.sha256(raw).digest()
+
+
+def test_platform_picks_from_an_index(gateway: Gateway) -> None:
+    picked = run(gateway.address, "manifest", "team/app:multi", "--platform", "linux/arm64")
+    missing = run(gateway.address, "manifest", "team/app:multi", "--platform", "windows/amd64")
+
+    assert picked.output.rstrip("\n").endswith(canned.ARM64.descriptor.digest)
+    assert missing.status == 3
+    assert "PLATFORM_UNKNOWN" in missing.errors
+
+
+def test_resolve_begins_with_the_digest(gateway: Gateway) -> None:
+    finished = run(gateway.address, "resolve", "team/app:1.0")
+
+    assert finished.output.split() == [IMAGE_DIGEST, canned.IMAGE_TYPE, str(len(IMAGE.raw))]
+    assert json.loads(run(gateway.address, "resolve", "team/app:1.0", "--output", "json").output) == {
+        "digest": IMAGE_DIGEST,
+        "media_type": canned.IMAGE_TYPE,
+        "size": len(IMAGE.raw),
+    }
+
+
+def test_ping_says_in_one_line_and_in_its_status_how_things_are(gateway: Gateway) -> None:
+    well = run(gateway.address, "ping")
+    gateway.info = registry_service_pb2.GetRegistryInfoResponse(
+        gateway_version="1.2.3",
+        registry_status=status(grpc.StatusCode.UNAVAILABLE, "no route to host", "UPSTREAM_UNREACHABLE"),
+    )
+    unreachable = run(gateway.address, "ping")
+    gateway.info.reachable = True
+    gateway.info.registry_status.CopyFrom(
+        status(grpc.StatusCode.INTERNAL, "the password is wrong", "UPSTREAM_CREDENTIALS_REJECTED")
+    )
+    rejected = run(gateway.address, "ping")
+
+    assert (well.status, well.output) == (
+        0,
+        "registry reachable (registry/2.0); gateway 1.2.3; deletion enabled\n",
+    )
+    assert (unreachable.status, unreachable.output) == (
+        5,
+        "registry not reachable: no route to host (UPSTREAM_UNREACHABLE); gateway 1.2.3; deletion disabled\n",
+    )
+    assert rejected.status == 1
+    assert "UPSTREAM_CREDENTIALS_REJECTED" in rejected.output
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "expected"),
+    [
+        (grpc.StatusCode.NOT_FOUND, "MANIFEST_UNKNOWN", 3),
+        (grpc.StatusCode.FAILED_PRECONDITION, "UNSUPPORTED", 4),
+        (grpc.StatusCode.PERMISSION_DENIED, "DENIED", 4),
+        (grpc.StatusCode.UNAUTHENTICATED, "", 4),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", 5),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS", 5),
+        (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD", 2),
+        (grpc.StatusCode.DATA_LOSS, "DIGEST_MISMATCH", 1),
+        (grpc.StatusCode.UNIMPLEMENTED, "", 1),
+    ],
+)
+def test_the_exit_status_tells_failures_apart_and_one_line_says_why(
+    gateway: Gateway, code: grpc.StatusCode, reason: str, expected: int
+) -> None:
+    gateway.failures["ResolveManifest"] = [status(code, "what\nhappened", reason)]
+
+    finished = run(gateway.address, "resolve", "team/app")
+
+    assert finished.status == expected
+    assert finished.output == ""
+    assert finished.errors.startswith("portus-client: ")
+    assert finished.errors.count("\n") == 1
+    assert reason in finished.errors
+    assert r"what\nhappened" in finished.errors
+
+
+def test_a_busy_gateway_says_when_to_try_again(gateway: Gateway) -> None:
+    gateway.failures["ResolveManifest"] = [
+        status(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls", "TOO_MANY_CALLS", canned.retry_after(2))
+    ]
+
+    assert run(gateway.address, "resolve", "team/app").errors == (
+        "portus-client: too many calls (TOO_MANY_CALLS); try again in 2 s\n"
+    )
+
+
+def test_not_found_says_what_was_left_out_of_the_name(gateway: Gateway) -> None:
+    finished = run(gateway.address, "resolve", "my.team/app")
+
+    assert finished.status == 3
+    assert finished.errors == (
+        "portus-client: there is no such repository (NAME_UNKNOWN);"
+        " my.team was taken for the registry's host, and left out\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["manifest", "Team/App"],
+        ["manifest", "team/app@latest"],
+        ["manifest", "team/app", "--platform", "arm64"],
+        ["tags", "team/app:1.0"],
+        ["delete", "team/app", "1.0", "manifests", "--yes"],
+        ["delete", f"team/app@{IMAGE_DIGEST}", IMAGE_DIGEST, "manifests", "--yes"],
+        ["delete", "team/app", LAYER_DIGEST, "blobs", "--force", "--yes"],
+        ["delete", "team/app", LAYER_DIGEST, "layers", "--yes"],
+        ["--timeout", "0", "ping"],
+        ["--address", "http://localhost:50051", "ping"],
+        ["--token-file", "/no/such/file", "ping"],
+        ["--certificate", "/no/such/file", "ping"],
+        ["push"],
+        [],
+    ],
+)
+def test_wrong_usage_has_status_2_and_calls_nothing(gateway: Gateway, arguments: list[str]) -> None:
+    finished = run(gateway.address, *arguments)
+
+    assert finished.status == 2
+    assert finished.output == ""
+    assert "Traceback" not in finished.errors
+    if arguments:
+        assert finished.errors.startswith("portus-client: ")
+        assert finished.errors.count("\n") == 1
+    assert gateway.requests == []
+
+
+def test_options_stand_before_or_behind_the_command_and_win_over_the_environment(gateway: Gateway) -> None:
+    behind = run("127.0.0.1:1", "ping", "--address", gateway.address, "--timeout", "7")
+    assert behind.status == 0
+    assert 0 < gateway.time_given < 10
+    assert run("127.0.0.1:1", "--address", gateway.address, "ping").status == 0
+
+
+def test_help_shows_examples_and_exit_statuses(gateway: Gateway) -> None:
+    finished = run(gateway.address, "--help")
+
+    assert finished.status == 0
+    assert "Exit status:" in finished.output
+    assert "PORTUS_GATEWAY_ADDRESS" in finished.output
+    for command in ("catalog", "tags", "manifest", "resolve", "delete", "ping"):
+        assert "Examples:" in run(gateway.address, command, "--help").output
+    assert run(gateway.address, "--version").output.startswith("portus-client, version ")
+
+
+def test_where_nothing_listens_one_line_says_so() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        began = time.monotonic()
+        finished = run(address, "ping")
+
+    assert time.monotonic() - began < 15
+    assert finished.status == 5
+    assert finished.errors == (
+        f"portus-client: nothing listens at {address}: is the gateway running, and is --address right?\n"
+    )
+
+
+def test_a_gateway_that_never_answers_is_given_up_at_the_timeout(gateway: Gateway) -> None:
+    gateway.silent.add("StreamCatalog")
+    gateway.repositories = {}
+
+    finished = run(gateway.address, "catalog", "--timeout", "0.5")
+
+    assert finished.status == 5
+    assert finished.errors == (
+        f"portus-client: no answer from the gateway at {gateway.address} within 0.5 s:"
+        " give a longer --timeout, or check --address\n"
+    )
+
+
+def test_a_port_that_accepts_and_stays_silent_is_given_up_at_the_timeout() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        finished = run(f"127.0.0.1:{silent.getsockname()[1]}", "ping", "--timeout", "1")
+
+    assert finished.status == 5
+    assert finished.errors.count("\n") == 1
+
+
+def test_tls_and_plaintext_mixed_up_are_named(tmp_path: Path, gateway: Gateway) -> None:
+    authority = Authority()
+    pair = authority.issue("localhost")
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(authority.pem)
+    other = tmp_path / "other.pem"
+    other.write_bytes(Authority().pem)
+
+    with Gateway(grpc.ssl_server_credentials([(pair.key, pair.certificate)])) as secure:
+        assert run(f"localhost:{secure.port}", "ping", "--ca-file", str(ca)).status == 0
+        assert run(f"localhost:{secure.port}", "ping", PORTUS_GATEWAY_CA_FILE=str(ca)).status == 0
+        plaintext = run(secure.address, "ping")
+        untrusted = run(secure.address, "ping", "--ca-file", str(other))
+        named = run(secure.address, "ping", "--ca-file", str(ca))
+    tls = run(gateway.address, "ping", "--tls")
+
+    assert {plaintext.status, untrusted.status, named.status, tls.status} == {5}
+    assert "it wants TLS (--tls, --ca-file)" in plaintext.errors
+    assert "signed by nobody trusted here" in untrusted.errors
+    assert "is for another name" in named.errors
+    assert "does not speak TLS: give --plaintext" in tls.errors
+    assert {run.errors.count("\n") for run in (plaintext, untrusted, named, tls)} == {1}
+
+
+def test_a_token_comes_from_its_file(gateway: Gateway, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("s3cret\n")
+
+    assert run(gateway.address, "ping", "--token-file", str(file)).status == 0
+
+    assert gateway.metadata["authorization"] == "Bearer s3cret"
+
+
+def test_a_proxy_in_the_environment_is_not_for_calls_to_the_gateway(gateway: Gateway) -> None:
+    proxy = "http://127.0.0.1:1"
+    assert run(gateway.address, "ping", http_proxy=proxy, https_proxy=proxy, grpc_proxy=proxy, no_proxy="").status == 0
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly(gateway: Gateway) -> None:
+    gateway.repositories = {f"repository-{number:05}": ("1.0",) for number in range(20_000)}
+    command = subprocess.Popen(
+        [*COMMAND, "catalog"],
+        env=environment(PORTUS_GATEWAY_ADDRESS=gateway.address),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert command.stdout is not None
+    assert command.stderr is not None
+    with command:
+        assert command.stdout.readline().startswith(b"repository-00000")
+        command.stdout.close()
+        assert command.stderr.read() == b""
+    assert command.returncode == 141
+
+
+@pytest.mark.parametrize("arguments", [["tags", "many"], ["catalog", "--output", "json"], ["--help"]])
+def test_output_that_cannot_be_written_is_an_error(gateway: Gateway, arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        finished = subprocess.run(
+            [*COMMAND, *arguments],
+            env=environment(PORTUS_GATEWAY_ADDRESS=gateway.address),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=PATIENCE,
+            check=False,
+        )
+    assert finished.returncode == 1
+    assert finished.stderr == b"portus-client: cannot write the output: No space left on device\n"
+
+
+def test_ctrl_c_ends_the_command_quietly(gateway: Gateway) -> None:
+    gateway.silent.add("StreamCatalog")
+    command = subprocess.Popen(
+        [*COMMAND, "catalog", "--output", "json"],
+        env=environment(PORTUS_GATEWAY_ADDRESS=gateway.address),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert command.stdout is not None
+    assert command.stderr is not None
+    with command:
+        command.stdout.readline()
+        os.kill(command.pid, signal.SIGINT)
+        assert command.stderr.read() == b""
+    assert command.returncode == 130
+
+
+def test_the_client_needs_nothing_of_the_server() -> None:
+    program = (
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(('aiohttp', 'portus_gateway', 'pydantic', 'yarl', 'structlog')))\n"
+        "import portus_client\n"
+        "from portus_client.cli.command import run\n"
+        "for name in portus_client.__all__: getattr(portus_client, name)\n"
+        "sys.exit(run(['--version']))\n"
+    )
+    subprocess.run([sys.executable, "-c", program], env=environment(), timeout=PATIENCE, check=True)

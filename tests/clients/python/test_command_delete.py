@@ -1,0 +1,150 @@
+"""`portus-client delete`: what it says, what it asks, and what it never does."""
+
+import json
+
+import grpc
+import pytest
+
+from portus.registry.v1 import registry_service_pb2
+from tests.clients.python.command_line import Terminal, run
+from tests.clients.python.gateway import IMAGE_DIGEST, LAYER_DIGEST, Gateway, status, tagged
+
+BOTH = ("--expect", "1.0", "--expect", "latest")
+
+
+def real_deletes(gateway: Gateway) -> list[registry_service_pb2.DeleteManifestRequest]:
+    return [
+        request
+        for _, request in gateway.requests
+        if isinstance(request, registry_service_pb2.DeleteManifestRequest) and not request.validate_only
+    ]
+
+
+def test_delete_says_which_tags_went(gateway: Gateway) -> None:
+    finished = run(gateway.address, "delete", "team/app", IMAGE_DIGEST, "manifests", *BOTH, "--yes")
+
+    assert (finished.status, finished.errors) == (0, "")
+    assert finished.output == f"deleted team/app@{IMAGE_DIGEST}, and with it the 2 tags 1.0, latest\n"
+    assert IMAGE_DIGEST not in gateway.manifests
+
+
+def test_the_tag_in_the_images_name_may_go_and_its_siblings_may_not(gateway: Gateway) -> None:
+    refused = run(gateway.address, "delete", "team/app:1.0", IMAGE_DIGEST, "manifests", "--yes")
+    assert refused.status == 4
+    assert refused.errors == (
+        "portus-client: nothing was deleted: tags that were not expected point there: latest (TAGGED);"
+        " name each with --expect, or give --force\n"
+    )
+    assert IMAGE_DIGEST in gateway.manifests
+
+    del gateway.tags["latest"]
+    assert run(gateway.address, "delete", "team/app:1.0", IMAGE_DIGEST, "manifests", "--yes").status == 0
+
+
+def test_very_many_tags_are_counted_not_listed(gateway: Gateway) -> None:
+    gateway.failures["DeleteManifest"] = [tagged([f"v{number}" for number in range(50)], count=2000)]
+
+    finished = run(gateway.address, "delete", "team/app", IMAGE_DIGEST, "manifests", "--yes")
+
+    assert "v0, v1, v2, v3, v4, v5, v6, v7, v8, v9 and 1990 more (TAGGED)" in finished.errors
+
+
+def test_a_dry_run_says_what_would_go_and_deletes_nothing(gateway: Gateway) -> None:
+    text = run(gateway.address, "delete", "team/app", IMAGE_DIGEST, "manifests", "--force", "--dry-run")
+    arguments = ("delete", "team/app", IMAGE_DIGEST, "manifests", "--force", "--dry-run", "--output", "json")
+
+    assert text.output == f"would delete team/app@{IMAGE_DIGEST}, and with it the 2 tags 1.0, latest\n"
+    assert json.loads(run(gateway.address, *arguments).output) == {
+        "digest": IMAGE_DIGEST,
+        "deleted_tags": ["1.0", "latest"],
+        "dry_run": True,
+    }
+    assert real_deletes(gateway) == []
+
+
+def test_even_with_force_no_tag_goes_that_it_did_not_say(gateway: Gateway) -> None:
+    assert run(gateway.address, "delete", "team/app", IMAGE_DIGEST, "manifests", "--force", "--yes").status == 0
+
+    (request,) = real_deletes(gateway)
+    assert not request.force
+    assert list(request.expected_tags) == ["1.0", "latest"]
+
+
+def test_a_tag_that_comes_between_the_look_and_the_delete_stops_it(gateway: Gateway) -> None:
+    terminal = Terminal(gateway.address, ["delete", "team/app", IMAGE_DIGEST, "manifests", "--force"])
+    terminal.wait_for("Delete? [y/N]")
+    gateway.tags["new"] = IMAGE_DIGEST
+    terminal.type("y\n")
+
+    assert terminal.end() == 4
+    assert "not expected point there: new (TAGGED)" in terminal.text
+    assert "they were put there after this looked" in terminal.text
+    assert IMAGE_DIGEST in gateway.manifests
+
+
+def test_more_tags_than_can_be_named_go_by_force(gateway: Gateway) -> None:
+    gateway.tags |= {f"v{number:04}": IMAGE_DIGEST for number in range(1500)}
+
+    finished = run(gateway.address, "delete", "team/app", IMAGE_DIGEST, "manifests", "--force", "--yes")
+
+    assert finished.status == 0
+    assert "the 1502 tags" in finished.output
+
+
+def test_without_a_terminal_nothing_is_deleted_unless_told_so(gateway: Gateway) -> None:
+    finished = run(gateway.address, "delete", "team/app", IMAGE_DIGEST, "manifests", *BOTH)
+
+    assert finished.status == 2
+    assert "give --yes" in finished.errors
+    assert gateway.requests == []
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n", "\x04"])
+def test_on_a_terminal_it_asks_and_takes_no_for_an_answer(gateway: Gateway, answer: str) -> None:
+    terminal = Terminal(gateway.address, ["delete", "team/app", IMAGE_DIGEST, "manifests", *BOTH])
+    terminal.wait_for("and with it the 2 tags 1.0, latest")
+    terminal.wait_for("Delete? [y/N]")
+    terminal.type(answer)
+
+    assert terminal.end() == 1
+    assert "nothing was deleted" in terminal.text
+    assert real_deletes(gateway) == []
+
+
+def test_on_a_terminal_it_asks_and_deletes_after_yes(gateway: Gateway) -> None:
+    terminal = Terminal(gateway.address, ["delete", "team/app", IMAGE_DIGEST, "manifests", *BOTH])
+    terminal.wait_for("Delete? [y/N]")
+    assert IMAGE_DIGEST in gateway.manifests
+    terminal.type("y\n")
+
+    assert terminal.end() == 0
+    assert IMAGE_DIGEST not in gateway.manifests
+
+
+def test_blobs_are_deleted_too(gateway: Gateway) -> None:
+    arguments = ("delete", "team/app", LAYER_DIGEST, "blobs", "--yes")
+
+    assert run(gateway.address, *arguments).output == f"deleted the blob team/app@{LAYER_DIGEST}\n"
+    again = run(gateway.address, *arguments)
+    assert again.status == 3
+    assert "BLOB_UNKNOWN" in again.errors
+
+
+def test_a_delete_whose_answer_got_lost_is_called_unknown_not_failed(gateway: Gateway) -> None:
+    terminal = Terminal(gateway.address, ["delete", "team/app", LAYER_DIGEST, "blobs"])
+    terminal.wait_for("Delete? [y/N]")
+    gateway.failures["DeleteBlob"] = [
+        status(grpc.StatusCode.UNAVAILABLE, "the answer got lost", "DELETE_OUTCOME_UNKNOWN")
+    ]
+    terminal.type("y\n")
+
+    assert terminal.end() == 5
+    assert f"whether {LAYER_DIGEST} was deleted is not known" in terminal.text
+
+
+def test_a_check_that_failed_leaves_nothing_unknown(gateway: Gateway) -> None:
+    gateway.failures["DeleteBlob"] = [status(grpc.StatusCode.UNAVAILABLE, "try later", "UPSTREAM_UNAVAILABLE")]
+
+    finished = run(gateway.address, "delete", "team/app", LAYER_DIGEST, "blobs", "--yes")
+
+    assert finished.errors == "portus-client: try later (UPSTREAM_UNAVAILABLE)\n"

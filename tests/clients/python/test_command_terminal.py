@@ -1,0 +1,89 @@
+"""The command on a terminal."""
+
+from pathlib import Path
+
+import grpc
+
+from tests.clients.python import gateway as canned
+from tests.clients.python.command_line import Terminal, run
+from tests.clients.python.gateway import IMAGE_DIGEST, INDEX, Gateway, status
+
+COLOUR = "\x1b["
+
+
+def test_the_catalog_is_a_table_with_a_summary(gateway: Gateway) -> None:
+    gateway.repositories = {"broken": canned.TAGS_UNKNOWN, "empty": (), "team/app": ("1.0", "latest")}
+    terminal = Terminal(gateway.address, ["catalog"])
+
+    assert terminal.end() == 6
+    assert "Repository" in terminal.text
+    assert "1.0, latest" in terminal.text
+    assert "? the registry took too long (UPSTREAM_TIMEOUT)" in terminal.text
+    assert "3 repositories, 2 tags" in terminal.text
+    assert COLOUR in terminal.shown
+
+
+def test_the_catalog_counts_while_it_waits(gateway: Gateway) -> None:
+    gateway.silent.add("StreamCatalog")
+    terminal = Terminal(gateway.address, ["catalog"])
+
+    terminal.wait_for("3 repositories")
+    terminal.interrupt()
+
+    assert terminal.end() == 130
+    assert "Traceback" not in terminal.text
+
+
+def test_the_count_is_shown_too_while_output_goes_to_a_file(gateway: Gateway, tmp_path: Path) -> None:
+    file = tmp_path / "catalog"
+    gateway.silent.add("StreamCatalog")
+    terminal = Terminal(gateway.address, ["catalog", "--no-tags"], output_file=file)
+
+    terminal.wait_for("3 repositories")
+    terminal.interrupt()
+
+    assert terminal.end() == 130
+    assert file.read_text() == "empty\nmany\nteam/app\n"
+
+
+def test_what_came_before_an_error_is_shown(gateway: Gateway) -> None:
+    gateway.failures["StreamCatalog"] = [status(grpc.StatusCode.INTERNAL, "the registry failed", "UPSTREAM_ERROR")]
+    terminal = Terminal(gateway.address, ["catalog", "--no-tags"])
+
+    assert terminal.end() == 1
+    assert "team/app" in terminal.text
+    assert "the registry failed (UPSTREAM_ERROR)" in terminal.text
+
+
+def test_an_image_is_shown_with_its_layers_and_sizes(gateway: Gateway) -> None:
+    terminal = Terminal(gateway.address, ["manifest", "team/app:1.0"])
+
+    assert terminal.end() == 0
+    assert IMAGE_DIGEST in terminal.text
+    assert "2.5 MB in 1 layer" in terminal.text
+    assert canned.LAYER_TYPE in terminal.text
+
+
+def test_an_index_is_shown_with_its_platforms(gateway: Gateway) -> None:
+    terminal = Terminal(gateway.address, ["manifest", "team/app:multi"])
+
+    assert terminal.end() == 0
+    assert INDEX.descriptor.digest in terminal.text
+    assert "linux/arm64" in terminal.text
+    assert canned.ARM64.descriptor.digest in terminal.text
+
+
+def test_json_on_a_terminal_is_json(gateway: Gateway) -> None:
+    terminal = Terminal(gateway.address, ["resolve", "team/app", "--output", "json"])
+
+    assert terminal.end() == 0
+    assert terminal.text == run(gateway.address, "resolve", "team/app", "--output", "json").output
+
+
+def test_no_color_is_honoured(gateway: Gateway) -> None:
+    terminal = Terminal(gateway.address, ["catalog"], variables={"NO_COLOR": "1"})
+    gateway.repositories["broken"] = canned.TAGS_UNKNOWN
+
+    assert terminal.end() == 6
+    assert "\x1b[31m" not in terminal.shown
+    assert "team/app" in terminal.text

@@ -1,0 +1,98 @@
+import pickle
+
+import grpc
+import pytest
+from google.protobuf.any_pb2 import Any
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+
+from portus_client import FailedPrecondition, NotFound, RegistryError, Tagged
+from portus_client.errors import from_call, from_status
+from tests.clients.python.gateway import status, tagged
+
+
+def call_error(code: grpc.StatusCode, message: str, serialized: bytes) -> grpc.RpcError:
+    return grpc.aio.AioRpcError(
+        code, grpc.aio.Metadata(), grpc.aio.Metadata(("grpc-status-details-bin", serialized)), details=message
+    )
+
+
+def test_details_of_unknown_kinds_are_passed_over() -> None:
+    answer = Status(code=5, message="gone")
+    answer.details.append(Any(type_url="type.googleapis.com/example.Unheard", value=b"\xff\xff"))
+    known = Any()
+    known.Pack(Duration(seconds=1))
+    answer.details.append(known)
+    information = Any()
+    information.Pack(ErrorInfo(reason="NAME_UNKNOWN"))
+    answer.details.append(information)
+
+    error = from_status(answer)
+
+    assert isinstance(error, NotFound)
+    assert error.reason == "NAME_UNKNOWN"
+    assert error.retry_delay is None
+
+
+def test_damaged_details_leave_code_and_message() -> None:
+    answer = Status(code=5, message="gone")
+    answer.details.append(Any(type_url="type.googleapis.com/google.rpc.ErrorInfo", value=b"\xff\xff"))
+
+    for error in (
+        from_status(answer),
+        from_call(call_error(grpc.StatusCode.NOT_FOUND, "gone", b"\xff\xff"), ""),
+        from_call(call_error(grpc.StatusCode.NOT_FOUND, "gone", answer.SerializeToString()), ""),
+    ):
+        assert isinstance(error, NotFound)
+        assert error.message == "gone"
+        assert error.reason == ""
+
+
+def test_details_of_another_status_than_the_calls_are_not_believed() -> None:
+    rich = status(grpc.StatusCode.NOT_FOUND, "gone", "NAME_UNKNOWN").SerializeToString()
+
+    error = from_call(call_error(grpc.StatusCode.UNAVAILABLE, "proxy: no route", rich), "")
+
+    assert error.code is grpc.StatusCode.UNAVAILABLE
+    assert error.reason == ""
+    assert error.message == "proxy: no route"
+
+
+@pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK])
+def test_every_status_code_is_an_error_of_the_one_family(code: grpc.StatusCode) -> None:
+    error = from_status(status(code, "what happened", "WHY"))
+
+    assert error.code is code
+    assert str(error) == f"what happened ({code.name}, WHY)"
+
+
+def test_a_code_that_grpc_does_not_know_is_unknown() -> None:
+    error = from_status(Status(code=99, message="?"))
+
+    assert type(error) is RegistryError
+    assert error.code is grpc.StatusCode.UNKNOWN
+
+
+def test_only_the_reason_tagged_is_tagged() -> None:
+    assert isinstance(from_status(tagged(["1.0"])), Tagged)
+    disabled = from_status(status(grpc.StatusCode.FAILED_PRECONDITION, "no deletes", "DELETION_DISABLED"))
+    assert type(disabled) is FailedPrecondition
+
+
+def test_tagged_counts_the_tags_that_did_not_fit_too() -> None:
+    error = from_status(tagged(["1", "2"], count=70))
+
+    assert isinstance(error, Tagged)
+    assert error.tags == ("1", "2")
+    assert error.tag_count == 70
+
+
+def test_an_error_survives_the_way_to_another_process() -> None:
+    error = from_status(tagged(["1.0"]), "id-1")
+
+    copy = pickle.loads(pickle.dumps(error))
+
+    assert isinstance(copy, Tagged)
+    assert copy.tags == ("1.0",)
+    assert copy.request_id == "id-1"
