@@ -34,6 +34,9 @@ class Counting:
         assert seconds >= 0
         self.tokens.append(outcome)
 
+    def token_reused(self) -> None:
+        pass
+
     def retried(self, *, route: str) -> None:
         self.retries.append(route)
 

@@ -18,6 +18,10 @@ class UpstreamObserver(Protocol):
         """A token was asked for; `outcome` is `ok`, `rejected` or `failed`."""
         ...
 
+    def token_reused(self) -> None:
+        """A request goes out with a token that was there already."""
+        ...
+
     def retried(self, *, route: str) -> None:
         """A request is about to be sent again."""
         ...
@@ -30,6 +34,9 @@ class NotObserved:
         pass
 
     def token_fetched(self, *, outcome: str, seconds: float) -> None:
+        pass
+
+    def token_reused(self) -> None:
         pass
 
     def retried(self, *, route: str) -> None:

@@ -78,6 +78,7 @@ class TokenSource:
         kept = self._tokens.get(request)
         if kept is not None and kept is not refused and time.monotonic() < kept.renewed_at:
             self._tokens.move_to_end(request)
+            self._observer.token_reused()
             return kept
         return await self._flights.run(request, lambda: self._fetch_and_keep(request))
 

@@ -65,13 +65,15 @@ class Boundary(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Request, Response] | None]],
+        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Request, Response] | None]]",
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Request, Response] | None:
+    ) -> "grpc.RpcMethodHandler[Request, Response] | None":
         name = handler_call_details.method
         try:
             inner = await continuation(handler_call_details)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if _is_cancelled():
+                raise
             return self._failing(name, error)
         if inner is None:
             return None
@@ -87,7 +89,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         self.draining = True
 
     def end_unlimited_calls(self) -> None:
-
+        """Ends the calls of health and reflection; each is answered that the gateway is shutting down."""
         for call in tuple(self.running):
             if not call.method.limited:
                 call.end()
@@ -98,8 +100,8 @@ class Boundary(grpc.aio.ServerInterceptor):
             call.end()
 
     def _around(
-        self, name: str, inner: grpc.RpcMethodHandler[Request, Response]
-    ) -> grpc.RpcMethodHandler[Request, Response]:
+        self, name: str, inner: "grpc.RpcMethodHandler[Request, Response]"
+    ) -> "grpc.RpcMethodHandler[Request, Response]":
         # Messages are read and written in here: what fails at that must not get past the boundary either. The stubs
         # describe handlers of the synchronous API, hence the casts.
         method = _Method(
@@ -112,7 +114,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         if inner.response_streaming:
             streams = cast("StreamBehaviour", inner.stream_stream if inner.request_streaming else inner.unary_stream)
 
-            # A coroutine that writes, not a generator: a generator that is left behind is closed by nobody in particular,
+            # A coroutine that writes, not a generator: one that is left behind is closed by nobody in particular, and
             # outside of its context.
             async def serve_stream(incoming: bytes | AsyncIterator[bytes], context: Context) -> None:
                 async with _Call(self, method, context) as call:
@@ -140,7 +142,7 @@ class Boundary(grpc.aio.ServerInterceptor):
             return grpc.stream_unary_rpc_method_handler(serve)
         return grpc.unary_unary_rpc_method_handler(serve)
 
-    def _failing(self, name: str, error: Exception) -> grpc.RpcMethodHandler[Request, Response]:
+    def _failing(self, name: str, error: BaseException) -> "grpc.RpcMethodHandler[Request, Response]":
         """A handler for any kind of method: on the wire, all of them are streams."""
         method = _Method(name=name, limited=False, streaming=True, deserialize=_never_read, serialize=_never_written)
 
@@ -216,7 +218,7 @@ class _Call:
 
     def end(self) -> None:
         """Ends the call from outside, because the gateway stops."""
-        if self._task is not None:
+        if self._task is not None and not self._ended:
             self._ended = True
             self._task.cancel()
 
@@ -249,8 +251,9 @@ class _Call:
                 self._task.uncancel()
             # Without a request to cancel this very task, it is what the call waited for that was cancelled.
             return self._task.cancelling() > 0
-        # The core's own errors say that the call is finished or its transport is gone.
-        return isinstance(error, grpc.aio.BaseError) or not isinstance(error, Exception)
+        # The core's own errors say that the call is finished or its transport is gone; but one of misuse is a bug.
+        gone = isinstance(error, grpc.aio.BaseError) and not isinstance(error, grpc.aio.UsageError)
+        return gone or not isinstance(error, Exception)
 
     def _known(self, error: BaseException) -> KnownError:
         if isinstance(error, DistributionError | CallError):
@@ -263,7 +266,8 @@ class _Call:
         return Bug(self._request_id)
 
     async def _answer(self, error: KnownError) -> None:
-        status = status_of(error, resource_of(self._request, error.reason))
+        resource = resource_of(self._request, error.reason) if isinstance(error, DistributionError) else None
+        status = status_of(error, resource)
         code = code_of(error)
         self._observe(code, error.reason)
         await self._context.abort(code, status.message, ((DETAILS_METADATA_KEY, status.SerializeToString()),))
@@ -295,9 +299,14 @@ class _Call:
             yield self._parsed(data)
 
 
-def _never_read(data: bytes) -> Message:
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _never_read(_: bytes) -> Message:
     raise AssertionError("the call failed before its request was read")
 
 
-def _never_written(message: Message) -> bytes:
+def _never_written(_: Message) -> bytes:
     raise AssertionError("the call failed before it had a response")

@@ -12,7 +12,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from portus_gateway.distribution.errors import NotFound
 from portus_gateway.rpc.call_errors import ShuttingDown, TooManyCalls
-from portus_gateway.rpc.health_list import HealthListRequest, health_list
+from portus_gateway.rpc.health_list import HealthListRequest, HealthListResponse, health_list
 from portus_gateway.rpc.service_names import HEALTH_SERVICE, REGISTRY_SERVICE
 
 _PROCESS = ""
@@ -38,7 +38,7 @@ class Health:
                 self.watch, HealthCheckRequest.FromString, HealthCheckResponse.SerializeToString
             ),
             "List": grpc.unary_unary_rpc_method_handler(
-                self.list_all, HealthListRequest.FromString, Message.SerializeToString
+                self.list_all, HealthListRequest.FromString, HealthListResponse.SerializeToString
             ),
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(HEALTH_SERVICE, handlers),))
@@ -73,13 +73,13 @@ class Health:
         try:
             told: int | None = None
             while True:
-                # Taken before the status is read: a change in between must not be missed.
-                changed = self._changed
+                # Taken before the caller is told: a change meanwhile must not be missed.
+                changed, draining = self._changed, self._draining
                 status = self._status(request.service)
                 if status != told:
                     yield HealthCheckResponse(status=status)
                     told = status
-                if self._draining:
+                if draining:
                     raise ShuttingDown
                 await changed.wait()
         finally:

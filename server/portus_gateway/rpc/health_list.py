@@ -52,9 +52,9 @@ def health_file() -> FileDescriptorProto:
 _pool = DescriptorPool()
 _pool.Add(health_file())
 HealthListRequest: type[Message] = GetMessageClass(_pool.FindMessageTypeByName(f"{_PACKAGE}.HealthListRequest"))
-_HealthListResponse: type[Message] = GetMessageClass(_pool.FindMessageTypeByName(f"{_PACKAGE}.HealthListResponse"))
+HealthListResponse: type[Message] = GetMessageClass(_pool.FindMessageTypeByName(f"{_PACKAGE}.HealthListResponse"))
 
 
 def health_list(statuses: Mapping[str, int]) -> Message:
     """The answer of List: the status of each service."""
-    return _HealthListResponse(statuses={service: {"status": status} for service, status in statuses.items()})
+    return HealthListResponse(statuses={service: {"status": status} for service, status in statuses.items()})

@@ -10,8 +10,8 @@ MAX_PAGE_SIZE = 1000
 class ServerLimits:
     """The limits of a gateway. Durations are in seconds.
 
-    `max_concurrent_calls`: calls served at a time; one more is answered RESOURCE_EXHAUSTED. Streams get a quarter of them
-    at most (but one at least), health and reflection are not counted.
+    `max_concurrent_calls`: calls served at a time; one more is answered RESOURCE_EXHAUSTED. Streams get a quarter of
+    them at most (but one at least), health and reflection are not counted.
     `max_call_duration`: how long a unary call may take, whatever its own deadline.
     `max_stream_duration`: the same for a stream.
     `max_connection_age`: after how long a connection is asked to go, so that clients spread over replicas anew. The

@@ -10,12 +10,13 @@ import binascii
 import hashlib
 import json
 
+from portus_gateway.distribution.paging import valid_cursor
 from portus_gateway.registry import Cursor
 
 _VERSION = b"\x01"
 _CHECKSUM_LENGTH = 12
-# A cursor has at most 4096 characters, and base64 makes four of three.
-_LONGEST = 8192
+# A cursor has at most 4096 characters of at most four bytes each, and base64 makes four of three.
+_LONGEST = 22 * 1024
 
 Argument = str | bool
 
@@ -48,6 +49,9 @@ def decode(token: str, rpc: str, *arguments: Argument) -> Cursor | None:
         raise InvalidPageToken("none of this gateway's page tokens") from error
     if version != _VERSION:
         raise InvalidPageToken("none of this gateway's page tokens, or one of another version of it: begin anew")
+    if not valid_cursor(cursor):
+        # The checksum can be forged, and what the cursor says goes into a URL.
+        raise InvalidPageToken("none of this gateway's page tokens")
     if checksum != _checksum(position, rpc, arguments) or encode(cursor, rpc, *arguments) != token:
         raise InvalidPageToken("not given out for these arguments: send those of the page before, or begin anew")
     return cursor

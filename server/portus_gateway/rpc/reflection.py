@@ -68,7 +68,9 @@ def _v1(v1alpha: FileDescriptorProto) -> FileDescriptorProto:
     file.service.extend(v1alpha.service)
     for message in file.message_type:
         for field in message.field:
-            field.type_name = field.type_name.replace(".v1alpha.", ".v1.")
+            # Set on a field of a plain type, an empty one would be an error too.
+            if field.type_name:
+                field.type_name = field.type_name.replace(".v1alpha.", ".v1.")
     for method in file.service[0].method:
         method.input_type = method.input_type.replace(".v1alpha.", ".v1.")
         method.output_type = method.output_type.replace(".v1alpha.", ".v1.")

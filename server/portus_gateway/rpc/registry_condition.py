@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 
 from portus_gateway.distribution import deadline
-from portus_gateway.distribution.errors import DeadlineExceeded, DistributionError, Unavailable, UpstreamTimeout
+from portus_gateway.distribution.errors import (
+    DeadlineExceeded,
+    DistributionError,
+    RegistryFault,
+    Unavailable,
+    UntrustedAnswer,
+    UpstreamTimeout,
+)
 from portus_gateway.registry import Registry
 
 # How long the registry may take to say anything, in seconds, and of what its caller is willing to wait: whoever asks
@@ -14,7 +21,10 @@ _SHARE = 0.8
 
 @dataclass(frozen=True, slots=True)
 class RegistryCondition:
-    """`reachable`: something answered there. `api_version` is empty, and `error` says why, where that is of no use."""
+    """`reachable`: a registry answered, to whatever account. `error` is why it is of no use, None where all is well.
+
+    `api_version` is empty where the registry said nothing of it.
+    """
 
     reachable: bool
     api_version: str
@@ -31,7 +41,8 @@ async def condition_of(registry: Registry) -> RegistryCondition:
     except DeadlineExceeded:
         late = UpstreamTimeout(f"the registry did not answer within {patience:.1f} s")
         return RegistryCondition(reachable=False, api_version="", error=late)
-    except Unavailable as error:
+    except (Unavailable, RegistryFault, UntrustedAnswer) as error:
+        # The latter two: what answers there does not do so as a registry does.
         return RegistryCondition(reachable=False, api_version="", error=error)
     except DistributionError as error:
         return RegistryCondition(reachable=True, api_version="", error=error)

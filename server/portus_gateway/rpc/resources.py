@@ -28,7 +28,7 @@ def repository_of(request: Message | None) -> str:
 
 
 def resource_of(request: Message | None, reason: str) -> ResourceInfo | None:
-    """What was not there, or could not be had: the repository, or the manifest or blob in it; None for a whole catalog."""
+    """What was not there, or could not be had: the repository, or the manifest or blob in it; None for a catalog."""
     repository = repository_of(request)
     if not repository:
         return None

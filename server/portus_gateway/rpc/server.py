@@ -98,8 +98,8 @@ class GatewayServer:
     async def drain(self, grace: float) -> None:
         """Stops: new calls are refused, running ones get `grace` seconds to finish.
 
-        Health says NOT_SERVING at once, its watchers and reflection are ended. Calls that are still running just before the
-        end of the grace are answered UNAVAILABLE, SHUTTING_DOWN.
+        Health says NOT_SERVING at once, its watchers and reflection are ended. Calls that are still running just before
+        the end of the grace are answered UNAVAILABLE, SHUTTING_DOWN.
         """
         if self._server is None:
             return

@@ -20,8 +20,8 @@ from portus_gateway.rpc.call_errors import CallError, InvalidFields
 DOMAIN = "portus-gateway"
 DETAILS_METADATA_KEY = "grpc-status-details-bin"
 
-# Trailing metadata above 8 KiB gets lost on its way, and the status with it. The details travel as base64 to most clients, a
-# third larger, beside the message, in which every character but plain ASCII takes three or more.
+# Trailing metadata above 8 KiB gets lost on its way, and the status with it. The details travel as base64 to most
+# clients, a third larger, beside the message, in which every character but plain ASCII takes three or more.
 SERIALIZED_LIMIT = 4608
 MESSAGE_LIMIT = 1024
 # The first tags that Tagged names, in the contract's words.

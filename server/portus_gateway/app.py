@@ -1,0 +1,127 @@
+"""The composition root: the only place that knows every part, and how they fit together."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from portus_gateway import __version__
+from portus_gateway.call_log import CallLog
+from portus_gateway.call_observers import CallObservers
+from portus_gateway.distribution import Configuration, Credentials, DistributionClient, PasswordFile, StaticPassword
+from portus_gateway.distribution.configuration import RetryPolicy, Timeouts
+from portus_gateway.listen_address import ListenAddress
+from portus_gateway.metrics import Metrics
+from portus_gateway.metrics_server import MetricsServer
+from portus_gateway.readiness import Readiness
+from portus_gateway.registry import Registry
+from portus_gateway.rpc.server import GatewayServer, ServerLimits
+from portus_gateway.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunningGateway:
+    """A gateway that serves: where it listens, with the real ports."""
+
+    address: ListenAddress
+    metrics_address: ListenAddress | None
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncGenerator[RunningGateway, None]:
+    """Serves a gateway for as long as the block runs; then drains it, within `settings.drain_grace`.
+
+    Serves from the start, the registry there or not: its health says which. Raises `OSError` where it cannot listen.
+    """
+    metrics = Metrics(__version__)
+    async with AsyncExitStack() as stack:
+        registry: Registry = await stack.enter_async_context(DistributionClient(_configuration(settings), metrics))
+        server = GatewayServer(
+            registry=registry,
+            listen=str(settings.listen),
+            limits=_limits(settings),
+            deletion_enabled=settings.allow_delete,
+            observer=CallObservers(metrics, CallLog()),
+            gateway_version=__version__,
+            reflection=settings.reflection,
+        )
+
+        def readiness_changed(ready: bool) -> None:
+            server.set_registry_serving(ready)
+            metrics.registry_ready(ready)
+
+        metrics_address = None
+        if settings.metrics_listen is not None:
+            metrics_server = await stack.enter_async_context(MetricsServer(metrics, settings.metrics_listen))
+            metrics_address = metrics_server.address
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        address = settings.listen.with_port(await server.start())
+        stack.push_async_callback(server.drain, settings.drain_grace)
+        checks = tasks.create_task(Readiness(registry, settings.readiness_interval, readiness_changed).run())
+        stack.callback(checks.cancel)
+        _announce(settings, address, metrics_address)
+        yield RunningGateway(address, metrics_address)
+        _log.info("draining", grace=settings.drain_grace)
+    _log.info("stopped")
+
+
+def _announce(settings: Settings, address: ListenAddress, metrics_address: ListenAddress | None) -> None:
+    _log.info(
+        "listening",
+        address=str(address),
+        metrics=str(metrics_address) if metrics_address else None,
+        registry=settings.registry_url,
+        username=None if settings.registry_anonymous else settings.username,
+        deletes=settings.allow_delete,
+        version=__version__,
+    )
+    if not address.is_loopback:
+        _log.warning(
+            "callers are not authenticated: whoever reaches this address acts as the registry's"
+            f" {settings.username!r} account",
+            address=str(address),
+            deletes=settings.allow_delete,
+        )
+
+
+def _configuration(settings: Settings) -> Configuration:
+    return Configuration(
+        url=settings.registry_url,
+        credentials=_credentials(settings),
+        token_realm=settings.token_realm,
+        ca_file=settings.ca_file,
+        timeouts=Timeouts(
+            connect=settings.connect_timeout,
+            read=settings.read_timeout,
+            total=settings.total_timeout,
+            delete=settings.delete_timeout,
+        ),
+        retries=RetryPolicy(attempts=settings.upstream_attempts),
+        concurrency=settings.upstream_concurrency,
+        manifest_limit=settings.max_manifest_bytes,
+        use_environment_proxy=settings.use_environment_proxy,
+        user_agent=f"portus-gateway/{__version__}",
+    )
+
+
+def _credentials(settings: Settings) -> Credentials | None:
+    if settings.password_file is not None:
+        return Credentials(settings.username, PasswordFile(settings.password_file))
+    if settings.password is not None:
+        return Credentials(settings.username, StaticPassword(settings.password.get_secret_value()))
+    return None
+
+
+def _limits(settings: Settings) -> ServerLimits:
+    return ServerLimits(
+        max_concurrent_calls=settings.max_concurrent_calls,
+        max_call_duration=settings.max_call_duration,
+        max_stream_duration=settings.max_stream_duration,
+        max_connection_age=settings.max_connection_age,
+        max_manifest_bytes=settings.max_manifest_bytes,
+        max_upstream_requests=settings.upstream_concurrency,
+    )

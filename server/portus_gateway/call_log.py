@@ -1,0 +1,43 @@
+"""A line for each call that somebody will ask about: every delete and every failure; the others at level debug."""
+
+import grpc
+import structlog
+
+from portus_gateway.rpc.observation import FinishedCall
+
+_log = structlog.get_logger(__name__)
+
+_OURS = frozenset(
+    {
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.DATA_LOSS,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.UNKNOWN,
+    }
+)
+
+
+class CallLog:
+    """Observes calls, and logs them."""
+
+    def call_started(self, method: str) -> None:
+        pass
+
+    def call_finished(self, call: FinishedCall) -> None:
+        method = call.method.rpartition("/")[2]
+        if call.code in _OURS:
+            write = _log.warning
+        elif call.code is not grpc.StatusCode.OK or method.startswith("Delete"):
+            write = _log.info
+        else:
+            write = _log.debug
+        write(
+            "call",
+            method=method,
+            code=call.code.name,
+            milliseconds=round(call.seconds * 1000, 1),
+            peer=call.peer,
+            request_id=call.request_id,
+            **({"reason": call.reason} if call.reason else {}),
+            **({"repository": call.repository} if call.repository else {}),
+        )

@@ -1,0 +1,132 @@
+"""`portus-gateway dev`."""
+
+import os
+import secrets
+
+import click
+
+from portus_gateway import app, logs, process, settings
+from portus_gateway.cli.serve import EXIT_CONFIGURATION, report
+from portus_gateway.cli.setting_options import given, setting_options
+from portus_gateway.devregistry import EVERYTHING, DevRegistry, Fault, User, seed_demo
+from portus_gateway.devregistry.behaviour import Flavour
+from portus_gateway.listen_address import ListenAddress
+from portus_gateway.settings import InvalidSettings, Value
+
+# What the registry in memory decides.
+_DECIDED = frozenset(
+    {"registry_url", "username", "password", "password_file", "registry_anonymous", "token_realm", "ca_file"}
+    | {"use_environment_proxy", "allow_delete"}
+)
+
+
+def _read_faults(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[Fault, ...]:
+    try:
+        return tuple(Fault.parse(text) for text in texts)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _read_address(_: click.Context, __: click.Parameter, text: str) -> ListenAddress:
+    try:
+        return ListenAddress.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command()
+@click.option(
+    "--registry-listen",
+    callback=_read_address,
+    default="127.0.0.1:0",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where the registry listens. Its token service takes a free port of the same host.",
+)
+@click.option(
+    "--flavour",
+    type=click.Choice(["2.8", "3.1"]),
+    default="3.1",
+    show_default=True,
+    help="The version of distribution whose behaviour the registry follows.",
+)
+@click.option("--seed/--no-seed", default=True, show_default=True, help="Whether to begin with a few images.")
+@click.option(
+    "--fault",
+    "faults",
+    callback=_read_faults,
+    multiple=True,
+    metavar="ROUTE:SETTING[,…]",
+    help="A failure of the registry's side, such as manifests:status=503,times=2, tags:delay=3, catalog:truncate"
+    " or token:token-lifetime=2. Repeatable.",
+)
+@setting_options(without=_DECIDED)
+def dev(
+    registry_listen: ListenAddress, flavour: Flavour, seed: bool, faults: tuple[Fault, ...], **flags: Value | None
+) -> None:
+    """Serves the gateway over a registry in memory, with a Portus-like token service and a few images.
+
+    Everything is gone when it ends. Deletes are allowed. The registry's user is `portus`; its password is
+    PORTUS_PASSWORD where that is set, so that images can be pushed to it, else a random one.
+    """
+    try:
+        process.run(_serve(registry_listen, flavour, seed, faults, given(flags)))
+    except OSError as error:
+        raise click.ClickException(str(error)) from None
+
+
+async def _serve(
+    registry_listen: ListenAddress,
+    flavour: Flavour,
+    seed: bool,
+    faults: tuple[Fault, ...],
+    flags: dict[str, Value | None],
+) -> None:
+    password = os.environ.get("PORTUS_PASSWORD") or secrets.token_urlsafe(18)
+    async with DevRegistry(
+        [User("portus", password, EVERYTHING)],
+        flavour=flavour,
+        faults=faults,
+        host=registry_listen.host,
+        port=registry_listen.port,
+    ) as registry:
+        if seed:
+            seed_demo(registry)
+        try:
+            loaded = settings.load(
+                {
+                    **flags,
+                    "registry_url": registry.url,
+                    "username": registry.username,
+                    "password": password,
+                    "password_file": None,
+                    "registry_anonymous": False,
+                    "token_realm": registry.realm,
+                    "ca_file": None,
+                    "use_environment_proxy": False,
+                    "allow_delete": True,
+                }
+            )
+        except InvalidSettings as error:
+            report(error)
+            raise SystemExit(EXIT_CONFIGURATION) from None
+        logs.configure(loaded.log_format, loaded.log_level)
+        async with app.running(loaded) as gateway:
+            click.echo(_welcome(gateway.address, registry))
+            await process.stop_requested()
+
+
+def _welcome(address: ListenAddress, registry: DevRegistry) -> str:
+    return f"""
+The gateway serves gRPC at {address}, over a registry in memory at {registry.url}
+(user {registry.username}, tokens from {registry.realm}). Try:
+
+  portus-client --address {address} catalog
+  portus-client --address {address} manifest library/alpine:3.20
+  grpcurl -plaintext {address} list
+  grpcurl -plaintext -d '{{"include_tags": true}}' {address} portus.registry.v1.RegistryService/Catalog
+  grpcurl -plaintext -d '{{"repository": "team/app", "tag": "1.1.0"}}' \\
+    {address} portus.registry.v1.RegistryService/ResolveManifest
+
+Ctrl-C ends it.
+"""

@@ -1,0 +1,49 @@
+"""`portus-gateway serve`."""
+
+import os
+
+import click
+import structlog
+
+from portus_gateway import app, logs, process, settings
+from portus_gateway.cli.setting_options import given, setting_options
+from portus_gateway.settings import InvalidSettings, Settings, Value
+
+_log = structlog.get_logger(__name__)
+
+# As sysexits.h has it: something is wrong with the configuration.
+EXIT_CONFIGURATION = 78
+
+
+@click.command()
+@setting_options()
+def serve(**flags: Value | None) -> None:
+    """Serves the gateway until SIGTERM or SIGINT, then lets running calls finish.
+
+    Settings come from environment variables; a flag goes before its variable. The password has no flag.
+    """
+    try:
+        loaded = settings.load(given(flags))
+    except InvalidSettings as error:
+        report(error)
+        raise SystemExit(EXIT_CONFIGURATION) from None
+    logs.configure(loaded.log_format, loaded.log_level)
+    for name, meant in settings.unknown_variables(os.environ).items():
+        _log.warning(f"{name} is no setting" + (f": was {meant} meant?" if meant else ""))
+    try:
+        process.run(_serve(loaded))
+    except OSError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def report(error: InvalidSettings) -> None:
+    """Writes every mistake to standard error."""
+    count = len(error.problems)
+    click.echo(f"portus-gateway: {count} setting{'s' if count > 1 else ''} cannot be used as they are:", err=True)
+    for problem in error.problems:
+        click.echo(f"  {problem}", err=True)
+
+
+async def _serve(loaded: Settings) -> None:
+    async with app.running(loaded):
+        await process.stop_requested()

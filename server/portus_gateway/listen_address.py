@@ -1,0 +1,46 @@
+"""Where a server listens."""
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Self
+
+_ALL = "::"
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """A host, by name or address, and a port; port 0 takes a free one."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads `127.0.0.1:50051`, `[::1]:50051`, `localhost:50051`, or `:50051`, which is every interface.
+
+        Raises `ValueError`.
+        """
+        host, separator, port = text.rpartition(":")
+        if not separator or not port.isascii() or not port.isdigit() or int(port) > 65535:
+            raise ValueError("write it as host:port, for example 127.0.0.1:50051")
+        if host.startswith("[") and host.endswith("]"):
+            host = str(ipaddress.IPv6Address(host[1:-1]))
+        elif ":" in host or any(character.isspace() for character in host):
+            raise ValueError("write an IPv6 address in brackets: [::1]:50051")
+        return cls(host or _ALL, int(port))
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def with_port(self, port: int) -> "ListenAddress":
+        return ListenAddress(self.host, port)
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

@@ -1,0 +1,48 @@
+"""Serves the metrics over HTTP, on an address of their own."""
+
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from portus_gateway.listen_address import ListenAddress
+from portus_gateway.metrics import Metrics
+
+_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class MetricsServer:
+    """`GET /metrics` on `listen`; an async context manager. Raises `OSError` where it cannot listen there."""
+
+    def __init__(self, metrics: Metrics, listen: ListenAddress) -> None:
+        self._metrics = metrics
+        self._listen = listen
+
+    async def __aenter__(self) -> Self:
+        application = web.Application()
+        application.router.add_get("/metrics", self._answer)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._listen.host, self._listen.port).start()
+        except BaseException:
+            await self._runner.cleanup()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._runner.cleanup()
+
+    @property
+    def address(self) -> ListenAddress:
+        """Where it listens, with the real port."""
+        port: int = self._runner.addresses[0][1]
+        return self._listen.with_port(port)
+
+    async def _answer(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.exposition(), headers={"Content-Type": _CONTENT_TYPE})

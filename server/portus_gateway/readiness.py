@@ -1,0 +1,60 @@
+"""Whether the registry can be used, found out now and then, so that no health check has to ask it."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from portus_gateway.distribution import deadline
+from portus_gateway.distribution.errors import DeadlineExceeded, DistributionError
+from portus_gateway.registry import Registry
+
+_log = structlog.get_logger(__name__)
+
+_PATIENCE = 10.0
+# The first failure may be a hiccup: it is looked at again sooner than a state that lasts.
+_SOON = 1.0
+
+
+class Readiness:
+    """Checks `registry` every `interval` seconds, and tells `changed` when what it finds changes.
+
+    One failure after a success is checked again after a second before it counts. Only changes are logged.
+    """
+
+    def __init__(self, registry: Registry, interval: float, changed: Callable[[bool], None]) -> None:
+        self._registry = registry
+        self._interval = interval
+        self._changed = changed
+        self._ready: bool | None = None
+
+    async def run(self) -> None:
+        """Checks until it is cancelled."""
+        while True:
+            problem = await self._problem()
+            if problem is not None and self._ready:
+                await asyncio.sleep(min(_SOON, self._interval))
+                problem = await self._problem()
+            self._found(problem)
+            await asyncio.sleep(self._interval)
+
+    async def _problem(self) -> DistributionError | None:
+        try:
+            async with deadline.within(_PATIENCE):
+                await self._registry.ping()
+        except DeadlineExceeded:
+            return DistributionError(f"the registry did not answer within {_PATIENCE:g} s", reason="UPSTREAM_TIMEOUT")
+        except DistributionError as error:
+            return error
+        return None
+
+    def _found(self, problem: DistributionError | None) -> None:
+        ready = problem is None
+        if ready is self._ready:
+            return
+        self._ready = ready
+        if problem is None:
+            _log.info("registry ready")
+        else:
+            _log.warning("registry not ready", reason=problem.reason, problem=str(problem))
+        self._changed(ready)
