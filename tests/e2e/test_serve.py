@@ -1,0 +1,337 @@
+"""`portus-gateway serve` as its operator meets it: settings, signals, logs, metrics."""
+
+import asyncio
+import json
+import signal
+import socket
+import urllib.request
+from pathlib import Path
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+from portus.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
+from portus_gateway.devregistry import DevRegistry, Fault
+from tests.e2e.gateway_process import GatewayProcess, gateway_process, outcome
+
+CATALOG = registry_service_pb2.CatalogRequest(include_tags=True)
+
+
+def stub(channel: grpc.aio.Channel) -> "registry_service_pb2_grpc.RegistryServiceAsyncStub":
+    return registry_service_pb2_grpc.RegistryServiceStub(channel)
+
+
+def reason_of(error: grpc.aio.AioRpcError) -> tuple[grpc.StatusCode, str]:
+    details = dict(error.trailing_metadata())["grpc-status-details-bin"]
+    assert isinstance(details, bytes)
+    information = ErrorInfo()
+    assert Status.FromString(details).details[0].Unpack(information)
+    return error.code(), information.reason
+
+
+def check(channel: grpc.aio.Channel) -> "grpc.aio.UnaryUnaryMultiCallable[HealthCheckRequest, HealthCheckResponse]":
+    return channel.unary_unary(
+        "/grpc.health.v1.Health/Check", HealthCheckRequest.SerializeToString, HealthCheckResponse.FromString
+    )
+
+
+def watch(channel: grpc.aio.Channel) -> "grpc.aio.UnaryStreamMultiCallable[HealthCheckRequest, HealthCheckResponse]":
+    return channel.unary_stream(
+        "/grpc.health.v1.Health/Watch", HealthCheckRequest.SerializeToString, HealthCheckResponse.FromString
+    )
+
+
+async def status_of(watching: "grpc.aio.UnaryStreamCall[HealthCheckRequest, HealthCheckResponse]") -> int:
+    answer = await watching.read()
+    assert isinstance(answer, HealthCheckResponse)
+    return int(answer.status)
+
+
+def metrics_of(gateway: GatewayProcess) -> str:
+    with urllib.request.urlopen(f"http://{gateway.metrics}/metrics", timeout=5) as answer:
+        return str(answer.read().decode())
+
+
+async def test_it_serves_the_catalog_with_the_whole_token_flow(registry: DevRegistry, settings: dict[str, str]) -> None:
+    async with (
+        gateway_process("serve", **settings) as gateway,
+        grpc.aio.insecure_channel(gateway.address) as channel,
+    ):
+        answer = await stub(channel).Catalog(CATALOG, timeout=10)
+        assert [repository.name for repository in answer.repositories] == [
+            "charts/shop",
+            "library/alpine",
+            "library/nginx",
+            "team/app",
+            "team/worker",
+        ]
+        assert list(answer.repositories[4].tags) == ["0.9"]
+    assert registry.tokens.requests.count(route="token", status=200) > 0
+
+
+async def test_every_mistake_in_the_settings_is_told_at_once(tmp_path: Path) -> None:
+    status, output, errors = await outcome(
+        "serve",
+        "--read-timeout",
+        "soon",
+        PORTUS_REGISTRY_URL="https://user:s3cret-in-url@registry.example/v2/",
+        PORTUS_PASSWORD="s3cret-password",
+        PORTUS_PASSWORD_FILE=str(tmp_path / "missing"),
+        PORTUS_LISTEN="0.0.0.0:50051",
+    )
+    assert status == 78
+    assert output == ""
+    assert errors.startswith("portus-gateway: 4 settings cannot be used as they are:\n")
+    for variable in ("PORTUS_REGISTRY_URL", "PORTUS_PASSWORD_FILE", "PORTUS_ALLOW_ANONYMOUS", "PORTUS_READ_TIMEOUT"):
+        assert f"  {variable} (" in errors
+    assert "s3cret" not in errors
+    assert "Traceback" not in errors
+
+
+async def test_a_port_that_is_taken_is_one_clear_line(settings: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        status, _, errors = await outcome("serve", "--listen", address, **settings)
+        assert status == 1
+        assert f"cannot listen on {address}" in errors
+        assert "Traceback" not in errors
+        status, _, errors = await outcome("serve", "--listen=127.0.0.1:0", "--metrics-listen", address, **settings)
+        assert status == 1
+        assert "Error:" in errors
+        assert "Traceback" not in errors
+
+
+async def test_two_gateways_never_share_a_port(settings: dict[str, str]) -> None:
+    async with gateway_process("serve", **settings) as first:
+        status, _, errors = await outcome("serve", "--listen", first.address, **settings)
+    assert status == 1
+    assert f"cannot listen on {first.address}" in errors
+
+
+async def test_off_loopback_it_says_loudly_that_callers_are_not_authenticated(settings: dict[str, str]) -> None:
+    async with gateway_process("serve", "--listen", "0.0.0.0:0", "--allow-anonymous", **settings) as gateway:
+        await gateway.event(
+            "callers are not authenticated: whoever reaches this address acts as the registry's 'portus' account"
+        )
+
+
+async def test_a_misspelt_variable_is_pointed_out(settings: dict[str, str]) -> None:
+    async with gateway_process("serve", PORTUS_ALOW_DELETE="true", **settings) as gateway:
+        await gateway.event("PORTUS_ALOW_DELETE is no setting: was PORTUS_ALLOW_DELETE meant?")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_lets_a_running_call_finish(
+    registry: DevRegistry, settings: dict[str, str], number: signal.Signals
+) -> None:
+    registry.inject(Fault.parse("manifests:delay=1.5,times=1"))
+    async with (
+        gateway_process("serve", **settings) as gateway,
+        grpc.aio.insecure_channel(gateway.address) as channel,
+    ):
+        request = registry_service_pb2.GetManifestRequest(repository="team/app", tag="1.1.0")
+        call = stub(channel).GetManifest(request, timeout=20)
+        await registry.requests.wait_for(route="manifests")
+        gateway.signal(number)
+        await gateway.event("draining")
+        assert (await call).manifest.raw
+        assert await gateway.ended() == 0
+        await gateway.event("stopped")
+
+
+async def test_the_grace_is_bounded_and_what_still_runs_is_told(
+    registry: DevRegistry, settings: dict[str, str]
+) -> None:
+    registry.inject(Fault.parse("manifests:hang"))
+    async with (
+        gateway_process("serve", "--drain-grace", "2s", **settings) as gateway,
+        grpc.aio.insecure_channel(gateway.address) as channel,
+    ):
+        request = registry_service_pb2.GetManifestRequest(repository="team/app", tag="1.1.0")
+        call = stub(channel).GetManifest(request, timeout=60)
+        await registry.requests.wait_for(route="manifests")
+        gateway.signal(signal.SIGTERM)
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await call
+        assert reason_of(failed.value) == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+        assert await gateway.ended() == 0
+
+
+async def test_draining_says_not_serving_and_ends_the_watchers(settings: dict[str, str]) -> None:
+    async with (
+        gateway_process("serve", **settings) as gateway,
+        grpc.aio.insecure_channel(gateway.address) as channel,
+    ):
+        watching = watch(channel)(HealthCheckRequest(), timeout=20)
+        statuses = [await status_of(watching)]
+        gateway.signal(signal.SIGTERM)
+        statuses.append(await status_of(watching))
+        assert statuses == [HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING]
+        assert await gateway.ended() == 0
+
+
+async def test_a_second_signal_ends_it_at_once(registry: DevRegistry, settings: dict[str, str]) -> None:
+    registry.inject(Fault.parse("manifests:hang"))
+    async with (
+        gateway_process("serve", **settings) as gateway,
+        grpc.aio.insecure_channel(gateway.address) as channel,
+    ):
+        request = registry_service_pb2.GetManifestRequest(repository="team/app", tag="1.1.0")
+        call = stub(channel).GetManifest(request, timeout=60)
+        await registry.requests.wait_for(route="manifests")
+        gateway.signal(signal.SIGTERM)
+        await gateway.event("draining")
+        gateway.signal(signal.SIGTERM)
+        assert await gateway.ended() == -signal.SIGTERM
+        call.cancel()
+
+
+async def test_readiness_follows_the_registry_and_liveness_does_not(
+    registry: DevRegistry, settings: dict[str, str]
+) -> None:
+    fault = registry.inject(Fault.parse("ping:status=503"))
+    async with (
+        gateway_process(
+            "serve", PORTUS_READINESS_INTERVAL="200ms", PORTUS_UPSTREAM_ATTEMPTS="1", **settings
+        ) as gateway,
+        grpc.aio.insecure_channel(gateway.address) as channel,
+    ):
+        name = HealthCheckRequest(service="portus.registry.v1.RegistryService")
+        problem = await asyncio.wait_for(gateway.event("registry not ready"), 10)
+        assert problem["reason"] == "UPSTREAM_UNAVAILABLE"
+        assert (await check(channel)(name, timeout=5)).status == HealthCheckResponse.NOT_SERVING
+        alive = await check(channel)(HealthCheckRequest(), timeout=5)
+        assert alive.status == HealthCheckResponse.SERVING
+        watching = watch(channel)(name, timeout=20)
+        assert await status_of(watching) == HealthCheckResponse.NOT_SERVING
+        fault.remove()
+        assert await status_of(watching) == HealthCheckResponse.SERVING
+        watching.cancel()
+        pings = registry.requests.count(route="ping")
+        for _ in range(20):
+            await check(channel)(name, timeout=5)
+        assert registry.requests.count(route="ping") - pings < 10
+
+
+async def test_metrics_count_calls_by_method_and_code_and_what_went_upstream(
+    registry: DevRegistry, settings: dict[str, str]
+) -> None:
+    registry.inject(Fault.parse("tags:status=503,times=1"))
+    async with (
+        gateway_process("serve", PORTUS_METRICS_LISTEN="127.0.0.1:0", **settings) as gateway,
+        grpc.aio.insecure_channel(gateway.address) as channel,
+    ):
+        await stub(channel).ListTags(registry_service_pb2.ListTagsRequest(repository="team/app"), timeout=10)
+        await stub(channel).ListTags(registry_service_pb2.ListTagsRequest(repository="team/app"), timeout=10)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await stub(channel).ListTags(registry_service_pb2.ListTagsRequest(repository="team/none"), timeout=10)
+        await gateway.event("registry ready")
+        text = await asyncio.to_thread(metrics_of, gateway)
+    service = 'grpc_service="portus.registry.v1.RegistryService"'
+    for line in (
+        f'grpc_server_handled_total{{grpc_code="OK",grpc_method="ListTags",{service}}} 2.0',
+        f'grpc_server_handled_total{{grpc_code="NotFound",grpc_method="ListTags",{service}}} 1.0',
+        f'grpc_server_in_flight{{grpc_method="ListTags",{service}}} 0.0',
+        'portus_gateway_errors_total{grpc_method="ListTags",reason="NAME_UNKNOWN"} 1.0',
+        'portus_upstream_requests_total{method="GET",outcome="200",route="tags"} 2.0',
+        'portus_upstream_requests_total{method="GET",outcome="503",route="tags"} 1.0',
+        'portus_upstream_retries_total{route="tags"} 1.0',
+        "portus_registry_ready 1.0",
+    ):
+        assert line in text.splitlines()
+    assert 'portus_token_fetches_total{outcome="ok"}' in text
+    assert "portus_token_cache_hits_total" in text
+    assert registry.password not in text
+
+
+async def test_no_secret_gets_into_the_log(registry: DevRegistry, settings: dict[str, str]) -> None:
+    registry.inject(Fault.parse("tags:status=500"))
+    async with (
+        gateway_process("serve", PORTUS_LOG_LEVEL="debug", **settings) as gateway,
+        grpc.aio.insecure_channel(gateway.address) as channel,
+    ):
+        await stub(channel).Catalog(CATALOG, timeout=10)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await stub(channel).ListTags(
+                registry_service_pb2.ListTagsRequest(repository="team/app"),
+                timeout=10,
+                metadata=(("authorization", "Bearer caller-token"), ("x-request-id", "abc-123")),
+            )
+        await gateway.event("registry ready")
+        gateway.signal(signal.SIGTERM)
+        assert await gateway.ended() == 0
+    log = "\n".join(gateway.log)
+    calls = [json.loads(line) for line in gateway.log if '"call"' in line]
+    assert [(call["method"], call["code"], call.get("reason")) for call in calls] == [
+        ("Catalog", "OK", None),
+        ("ListTags", "INTERNAL", "UPSTREAM_ERROR"),
+    ]
+    assert calls[1]["request_id"] == "abc-123"
+    assert calls[1]["repository"] == "team/app"
+    assert registry.password not in log
+    assert "eyJ" not in log  # what every JWT begins with
+    assert "caller-token" not in log
+
+
+async def test_a_password_that_the_token_service_rejects_reads_as_the_gateways_own_fault(
+    settings: dict[str, str],
+) -> None:
+    async with (
+        gateway_process("serve", **{**settings, "PORTUS_PASSWORD": "wrong-s3cret"}) as gateway,
+        grpc.aio.insecure_channel(gateway.address) as channel,
+    ):
+        call = stub(channel).Catalog(CATALOG, timeout=10)
+        with pytest.raises(grpc.aio.AioRpcError, match="PORTUS_PASSWORD") as failed:
+            await call
+        assert reason_of(failed.value) == (grpc.StatusCode.INTERNAL, "UPSTREAM_CREDENTIALS_REJECTED")
+        problem = await gateway.event("registry not ready")
+        assert problem["reason"] == "UPSTREAM_CREDENTIALS_REJECTED"
+    assert "wrong-s3cret" not in "\n".join(gateway.log)
+
+
+async def test_a_rotated_password_file_is_read_again(
+    registry: DevRegistry, settings: dict[str, str], tmp_path: Path
+) -> None:
+    del settings["PORTUS_PASSWORD"]
+    file = tmp_path / "password"
+    file.write_text("not yet the right one\n")
+    async with (
+        gateway_process("serve", PORTUS_PASSWORD_FILE=str(file), **settings) as gateway,
+        grpc.aio.insecure_channel(gateway.address) as channel,
+    ):
+        with pytest.raises(grpc.aio.AioRpcError):
+            await stub(channel).Catalog(CATALOG, timeout=10)
+        file.write_text(registry.password + "\n")
+        assert (await stub(channel).Catalog(CATALOG, timeout=10)).repositories
+
+
+async def test_deletes_are_off_until_enabled(registry: DevRegistry, settings: dict[str, str]) -> None:
+    digest = registry.push("team/gone", "1")
+    request = registry_service_pb2.DeleteManifestRequest(repository="team/gone", digest=digest, expected_tags=["1"])
+    async with (
+        gateway_process("serve", **settings) as gateway,
+        grpc.aio.insecure_channel(gateway.address) as channel,
+    ):
+        call = stub(channel).DeleteManifest(request, timeout=10)
+        with pytest.raises(grpc.aio.AioRpcError, match="PORTUS_ALLOW_DELETE=true") as refused:
+            await call
+        assert reason_of(refused.value) == (grpc.StatusCode.FAILED_PRECONDITION, "DELETION_DISABLED")
+    async with (
+        gateway_process("serve", "--allow-delete", **settings) as gateway,
+        grpc.aio.insecure_channel(gateway.address) as channel,
+    ):
+        assert list((await stub(channel).DeleteManifest(request, timeout=10)).deleted_tags) == ["1"]
+
+
+async def test_healthcheck_tells_by_its_exit_status(settings: dict[str, str]) -> None:
+    async with gateway_process("serve", **settings) as gateway:
+        assert await outcome("healthcheck", PORTUS_LISTEN=gateway.address) == (0, "SERVING\n", "")
+        await gateway.event("registry ready")
+        assert (await outcome("healthcheck", "--ready", "--address", gateway.address))[0] == 0
+        address = gateway.address
+    status, _, errors = await outcome("healthcheck", "--address", address)
+    assert status == 1
+    assert "UNAVAILABLE" in errors
