@@ -86,9 +86,9 @@ async def test_a_refused_delete_reads_well(
     assert status != 0
     assert output == ""
     assert "Code: FailedPrecondition" in errors
-    assert '"reason": "TAGGED"' in errors
-    assert '"subject": "1.0.1"' in errors
-    assert ('"subject": "1.0"' in errors) is not bool(expected)
+    assert '"reason":"TAGGED"' in errors
+    assert '"subject":"1.0.1"' in errors
+    assert ('"subject":"1.0"' in errors) is not bool(expected)
     assert "expected_tags" in errors
 
 

@@ -1,11 +1,12 @@
 """Server reflection, v1 and v1alpha, of exactly what the gateway serves."""
 
-from collections.abc import Iterable
+from typing import cast
 
 import grpc
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.rpc import error_details_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection import aio
 
@@ -23,7 +24,8 @@ _SERVICES = (REGISTRY_SERVICE, HEALTH_SERVICE, REFLECTION_V1_SERVICE, REFLECTION
 
 def add_reflection(server: grpc.aio.Server) -> None:
     """Serves both versions: their messages are the same, to the byte, under two names."""
-    servicer = aio.ReflectionServicer(_SERVICES, pool=_pool())
+    # The pool stands in for the library's, which asks four things of it.
+    servicer = aio.ReflectionServicer(_SERVICES, pool=cast("DescriptorPool", _SymbolPool(_pool())))
     for service in (REFLECTION_V1_SERVICE, REFLECTION_V1ALPHA_SERVICE):
         handler: grpc.RpcMethodHandler[
             reflection_pb2.ServerReflectionRequest, reflection_pb2.ServerReflectionResponse
@@ -37,9 +39,30 @@ def add_reflection(server: grpc.aio.Server) -> None:
         )
 
 
+class _SymbolPool:
+    """A pool that finds methods, too, which protobuf's own does not: `grpcurl describe` asks for them by name."""
+
+    def __init__(self, pool: DescriptorPool) -> None:
+        self._pool = pool
+        self.FindFileByName = pool.FindFileByName
+        self.FindMessageTypeByName = pool.FindMessageTypeByName
+        self.FindExtensionByNumber = pool.FindExtensionByNumber
+        self.FindAllExtensions = pool.FindAllExtensions
+
+    def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:  # noqa: N802
+        service, _, method = symbol.rpartition(".")
+        if service in _SERVICES and method in self._pool.FindServiceByName(service).methods_by_name:
+            return self._pool.FindFileContainingSymbol(service)
+        return self._pool.FindFileContainingSymbol(symbol)
+
+
 def _pool() -> DescriptorPool:
     pool = DescriptorPool()
-    for file in _with_imports(registry_service_pb2.DESCRIPTOR, {}):
+    # Errors carry their details as messages of a file that ours do not import: without it they show as bytes.
+    files: dict[str, FileDescriptorProto] = {}
+    for root in (registry_service_pb2.DESCRIPTOR, error_details_pb2.DESCRIPTOR):
+        _collect_with_imports(root, files)
+    for file in files.values():
         pool.Add(file)
     v1alpha = FileDescriptorProto()
     reflection_pb2.DESCRIPTOR.CopyToProto(v1alpha)
@@ -49,14 +72,13 @@ def _pool() -> DescriptorPool:
     return pool
 
 
-def _with_imports(file: FileDescriptor, seen: dict[str, FileDescriptorProto]) -> Iterable[FileDescriptorProto]:
-    """The file and all that it imports, what is imported first."""
+def _collect_with_imports(file: FileDescriptor, files: dict[str, FileDescriptorProto]) -> None:
+    """Adds the file and all that it imports to `files`, what is imported first."""
     for imported in file.dependencies:
-        _with_imports(imported, seen)
-    if file.name not in seen:
-        seen[file.name] = FileDescriptorProto()
-        file.CopyToProto(seen[file.name])
-    return seen.values()
+        _collect_with_imports(imported, files)
+    if file.name not in files:
+        files[file.name] = FileDescriptorProto()
+        file.CopyToProto(files[file.name])
 
 
 def _v1(v1alpha: FileDescriptorProto) -> FileDescriptorProto:
