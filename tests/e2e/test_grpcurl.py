@@ -86,10 +86,12 @@ async def test_a_refused_delete_reads_well(
     assert status != 0
     assert output == ""
     assert "Code: FailedPrecondition" in errors
-    assert '"reason":"TAGGED"' in errors
-    assert '"subject":"1.0.1"' in errors
-    assert ('"subject":"1.0"' in errors) is not bool(expected)
     assert "expected_tags" in errors
+    # Its JSON has spaces at random, so that nobody relies on them.
+    details = errors.replace(" ", "")
+    assert '"reason":"TAGGED"' in details
+    assert '"subject":"1.0.1"' in details
+    assert ('"subject":"1.0"' in details) is not bool(expected)
 
 
 async def test_without_reflection_the_descriptor_set_does(settings: dict[str, str]) -> None:

@@ -1,0 +1,53 @@
+# `make` alone lists the targets. Everything is installed into .venv, from the hash-pinned requirements/dev.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+CONTRACT := build/portus-registry-v1.binpb
+PROTOS := $(wildcard protos/portus/registry/v1/*.proto) protos/generate
+FROZEN := protos/frozen/portus-registry-v1.binpb
+
+.PHONY: help demo test test-clients lint format protos clients bench requirements clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
+
+demo: .venv/installed ## a gateway over a registry in memory, and its main job shown
+	@PATH="$(CURDIR)/$(BIN):$$PATH" deploy/demo
+
+test: .venv/installed $(CONTRACT) ## all tests but those of the other languages' clients
+	$(BIN)/pytest --ignore=tests/clients/interop
+
+test-clients: clients ## one scenario in five languages, against one gateway
+	$(BIN)/pytest tests/clients/interop
+
+lint: .venv/installed $(CONTRACT) ## ruff, mypy, buf
+	$(BIN)/ruff check --output-format concise .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
+	$(BIN)/buf lint $(CONTRACT) --config protos/buf.yaml --path portus
+	$(BIN)/buf breaking $(CONTRACT) --against $(FROZEN) --config protos/buf.yaml --path portus
+
+format: .venv/installed ## ruff's formatting and simple mends
+	$(BIN)/ruff format --quiet .
+	$(BIN)/ruff check --fix --output-format concise .
+
+protos: .venv/installed ## the Python code and the descriptor set, from the .proto files
+	protos/generate
+
+$(CONTRACT): .venv/installed $(PROTOS)
+	protos/generate
+
+clients: .venv/installed $(CONTRACT) ## the clients in Go, TypeScript and Java: generated, built and tested
+	clients/generate
+	clients/build
+
+requirements: .venv/installed ## the pinned requirements, from pyproject.toml
+	$(BIN)/python requirements/compile
+
+clean: ## removes what was installed and built
+	rm -rf .venv build dist
+
+.venv/installed: requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv .venv || { echo "$(PYTHON) cannot make an environment: apt install python3-venv" >&2; exit 1; }
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@

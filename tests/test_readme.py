@@ -1,0 +1,104 @@
+"""The README says what is so: its settings, its errors, its targets, and its grpcurl session, run as it stands."""
+
+import asyncio
+import os
+import re
+import sys
+from asyncio.subprocess import PIPE, STDOUT
+from pathlib import Path
+
+import pytest
+
+from portus_gateway.distribution import errors
+from portus_gateway.rpc.status import CODES
+from portus_gateway.settings import Settings, variable_of
+from tests.e2e.gateway_process import gateway_process
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def settings_table() -> str:
+    """What belongs between the README's marks."""
+    lines = ["| variable | default | what it is |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        match field.default:
+            case _ if field.is_required():
+                default = "required"
+            case None:
+                default = ""
+            case bool():
+                default = f"`{str(field.default).lower()}`"
+            case float():
+                default = f"`{field.default:g}`"
+            case _:
+                default = f"`{field.default}`"
+        lines.append(f"| `{variable_of(name)}` | {default} | {field.description} |")
+    return "\n".join(lines)
+
+
+def test_the_settings_table_is_the_settings() -> None:
+    written = README.partition("tests/test_readme.py -->\n")[2].partition("\n<!-- /settings -->")[0]
+    assert written == settings_table(), f"the README's table should be:\n{settings_table()}"
+
+
+def written_reasons() -> dict[str, str]:
+    """The errors table: reason to status."""
+    table = README.partition("## Errors")[2].partition("## Metrics")[0]
+    rows = re.findall(r"^\| `([A-Z_]+)` \| ((?:`[A-Z_0-9]+`(?:, )?)+) \|", table, flags=re.MULTILINE)
+    return {reason: status for status, reasons in rows for reason in re.findall(r"`([A-Z_0-9]+)`", reasons)}
+
+
+# Names of families, never raised as such; and an unusable name in a request is an INVALID_FIELD.
+FAMILIES = (errors.NotFound, errors.GatewaySetup, errors.DeletionRefused, errors.InvalidName)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CODES if kind not in FAMILIES], ids=lambda kind: kind.__name__)
+def test_every_error_that_a_caller_may_get_is_in_the_errors_table(kind: type[Exception]) -> None:
+    reason = str(kind.reason)  # type: ignore[attr-defined]
+    assert written_reasons().get(reason) == CODES[kind].name
+
+
+def test_the_errors_table_names_no_reason_that_is_none() -> None:
+    known = {str(kind.reason) for kind in CODES}  # type: ignore[attr-defined]
+    # What registries say, and what is said of one place alone.
+    known |= {"NAME_UNKNOWN", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN", "SCHEMA_1", "UNUSABLE_NAME"}
+    assert set(written_reasons()) <= known
+
+
+def test_every_target_that_is_named_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"make ([a-z-]+)", README):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def test_every_file_that_is_linked_exists() -> None:
+    for link in re.findall(r"\]\(([^)#]+)\)", README):
+        if not link.startswith("http"):
+            assert (ROOT / link).exists(), link
+
+
+def session() -> list[tuple[str, str]]:
+    """The commands of the README's grpcurl session, and what they print."""
+    (text,) = re.findall(r"```console\n(.*?)```", README, flags=re.DOTALL)
+    steps: list[tuple[str, str]] = []
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        lines = part.splitlines()
+        end = next(number for number, line in enumerate(lines) if "RegistryService" in line)
+        steps.append(("\n".join(lines[: end + 1]), "\n".join(lines[end + 1 :])))
+    return steps
+
+
+async def test_the_grpcurl_session_prints_what_it_says() -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    async with gateway_process("dev") as gateway:
+        for command, expected in session():
+            process = await asyncio.create_subprocess_shell(
+                command.replace("127.0.0.1:50051", gateway.address),
+                stdout=PIPE,
+                stderr=STDOUT,
+                env={**os.environ, "PATH": path},
+            )
+            output, _ = await asyncio.wait_for(process.communicate(), 30)
+            # Details are printed with spaces at random, so that nobody relies on them.
+            assert re.sub(r"\s", "", output.decode()) == re.sub(r"\s", "", expected)
