@@ -24,7 +24,7 @@ class ListenAddress:
         if not separator or not port.isascii() or not port.isdigit() or int(port) > 65535:
             raise ValueError("write it as host:port, for example 127.0.0.1:50051")
         if host.startswith("[") and host.endswith("]"):
-            host = str(ipaddress.IPv6Address(host[1:-1]))
+            host = _ipv6(host[1:-1])
         elif ":" in host or any(character.isspace() for character in host):
             raise ValueError("write an IPv6 address in brackets: [::1]:50051")
         return cls(host or _ALL, int(port))
@@ -44,3 +44,10 @@ class ListenAddress:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _ipv6(text: str) -> str:
+    try:
+        return str(ipaddress.IPv6Address(text))
+    except ValueError:
+        raise ValueError(f"[{text}] is no IPv6 address") from None
