@@ -37,14 +37,14 @@ $(CONTRACT): .venv/installed $(PROTOS)
 	protos/generate
 
 clients: .venv/installed $(CONTRACT) ## the clients in Go, TypeScript and Java: generated, built and tested
-	clients/generate
+	clients/generate $(if $(filter true,$(CI)),--check)
 	clients/build
 
 requirements: .venv/installed ## the pinned requirements, from pyproject.toml
 	$(BIN)/python requirements/compile
 
 clean: ## removes what was installed and built
-	rm -rf .venv build dist
+	rm -rf .venv build dist clients/typescript/node_modules clients/typescript/dist clients/java/target
 
 .venv/installed: requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv .venv || { echo "$(PYTHON) cannot make an environment: apt install python3-venv" >&2; exit 1; }

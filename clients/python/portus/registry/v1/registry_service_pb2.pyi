@@ -433,6 +433,84 @@ class GetManifestResponse(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class BatchGetManifestsRequest(message.Message):
+    """The request of BatchGetManifests."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def requests(self) -> containers.RepeatedCompositeFieldContainer[GetManifestRequest]:
+        """Which manifests, each as for GetManifest. At least 1, at most 1000."""
+
+    def __init__(
+        self,
+        *,
+        requests: abc.Iterable[GetManifestRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class BatchGetManifestsResponse(message.Message):
+    """One of the answers of BatchGetManifests."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def results(self) -> containers.RepeatedCompositeFieldContainer[BatchGetManifestsResult]:
+        """Some of the results: those that are known by now, about 64 KiB of them at most, but one at least."""
+
+    def __init__(
+        self,
+        *,
+        results: abc.Iterable[BatchGetManifestsResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class BatchGetManifestsResult(message.Message):
+    """What became of one of the requests of BatchGetManifests."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUEST_INDEX_FIELD_NUMBER: builtins.int
+    MANIFEST_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    request_index: builtins.int
+    """Which request this answers: its position in `requests`, from 0."""
+    @builtins.property
+    def manifest(self) -> manifest_pb2.Manifest:
+        """The manifest."""
+
+    @builtins.property
+    def status(self) -> status_pb2.Status:
+        """The error that GetManifest would have answered with."""
+
+    def __init__(
+        self,
+        *,
+        request_index: builtins.int = ...,
+        manifest: manifest_pb2.Manifest | None = ...,
+        status: status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["manifest", b"manifest", "outcome", b"outcome", "status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["manifest", b"manifest", "outcome", b"outcome", "request_index", b"request_index", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = typing.Literal["manifest", "status"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+@typing.final
 class DeleteManifestRequest(message.Message):
     """The request of DeleteManifest."""
 

@@ -85,6 +85,11 @@ class RegistryServiceStub(object):
                 request_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.GetManifestRequest.SerializeToString,
                 response_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.GetManifestResponse.FromString,
                 _registered_method=True)
+        self.BatchGetManifests = channel.unary_stream(
+                '/portus.registry.v1.RegistryService/BatchGetManifests',
+                request_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchGetManifestsRequest.SerializeToString,
+                response_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchGetManifestsResponse.FromString,
+                _registered_method=True)
         self.DeleteManifest = channel.unary_unary(
                 '/portus.registry.v1.RegistryService/DeleteManifest',
                 request_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.DeleteManifestRequest.SerializeToString,
@@ -186,6 +191,17 @@ class RegistryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetManifests(self, request, context):
+        """Fetches up to 1000 manifests in one call. They come as they are known, not in the order of the requests: each result
+        says which request it answers. What fails is that one request's, as its status, and never ends the others.
+
+        Errors:
+        INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. What is wrong with one of them is in its status.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteManifest(self, request, context):
         """Deletes a manifest, and with it every tag that points to it. Refused while a tag that the
         caller did not name points to it, unless `force` is set. Never retried blindly: where the registry's answer got lost, the gateway looks.
@@ -248,6 +264,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.GetManifest,
                     request_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.GetManifestRequest.FromString,
                     response_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.GetManifestResponse.SerializeToString,
+            ),
+            'BatchGetManifests': grpc.unary_stream_rpc_method_handler(
+                    servicer.BatchGetManifests,
+                    request_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchGetManifestsRequest.FromString,
+                    response_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchGetManifestsResponse.SerializeToString,
             ),
             'DeleteManifest': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteManifest,
@@ -443,6 +464,33 @@ class RegistryService(object):
             '/portus.registry.v1.RegistryService/GetManifest',
             portus_dot_registry_dot_v1_dot_registry__service__pb2.GetManifestRequest.SerializeToString,
             portus_dot_registry_dot_v1_dot_registry__service__pb2.GetManifestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetManifests(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/portus.registry.v1.RegistryService/BatchGetManifests',
+            portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchGetManifestsRequest.SerializeToString,
+            portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchGetManifestsResponse.FromString,
             options,
             channel_credentials,
             insecure,

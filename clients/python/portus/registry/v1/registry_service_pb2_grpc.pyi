@@ -95,6 +95,13 @@ class RegistryServiceStub:
       NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
       NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`; the message names those that it has.
     """
+    BatchGetManifests: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.BatchGetManifestsRequest, _registry_service_pb2.BatchGetManifestsResponse]
+    """Fetches up to 1000 manifests in one call. They come as they are known, not in the order of the requests: each result
+    says which request it answers. What fails is that one request's, as its status, and never ends the others.
+
+    Errors:
+      INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. What is wrong with one of them is in its status.
+    """
     DeleteManifest: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteManifestRequest, _registry_service_pb2.DeleteManifestResponse]
     """Deletes a manifest, and with it every tag that points to it. Refused while a tag that the
     caller did not name points to it, unless `force` is set. Never retried blindly: where the registry's answer got lost, the gateway looks.
@@ -184,6 +191,13 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
       INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag`, `digest`, no reference at all, `platform` without `os` or `architecture`, or a negative `max_staleness`.
       NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
       NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`; the message names those that it has.
+    """
+    BatchGetManifests: _aio.UnaryStreamMultiCallable[_registry_service_pb2.BatchGetManifestsRequest, _registry_service_pb2.BatchGetManifestsResponse]  # type: ignore[assignment]
+    """Fetches up to 1000 manifests in one call. They come as they are known, not in the order of the requests: each result
+    says which request it answers. What fails is that one request's, as its status, and never ends the others.
+
+    Errors:
+      INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. What is wrong with one of them is in its status.
     """
     DeleteManifest: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteManifestRequest, _registry_service_pb2.DeleteManifestResponse]  # type: ignore[assignment]
     """Deletes a manifest, and with it every tag that points to it. Refused while a tag that the
@@ -307,6 +321,19 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
           INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag`, `digest`, no reference at all, `platform` without `os` or `architecture`, or a negative `max_staleness`.
           NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
           NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`; the message names those that it has.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchGetManifests(
+        self,
+        request: _registry_service_pb2.BatchGetManifestsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_registry_service_pb2.BatchGetManifestsResponse], _abc.AsyncIterator[_registry_service_pb2.BatchGetManifestsResponse]]:
+        """Fetches up to 1000 manifests in one call. They come as they are known, not in the order of the requests: each result
+        says which request it answers. What fails is that one request's, as its status, and never ends the others.
+
+        Errors:
+          INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. What is wrong with one of them is in its status.
         """
 
     @_abc_1.abstractmethod

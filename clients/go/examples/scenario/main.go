@@ -1,0 +1,143 @@
+// Command scenario shows what a caller of the gateway does: it lists the catalog with its tags, checks a manifest
+// against its digest, tries a guarded delete, and asks for what is not there.
+//
+//	scenario ADDRESS REPOSITORY TAG
+//
+// PORTUS_GATEWAY_CA_FILE turns TLS on, PORTUS_GATEWAY_TOKEN_FILE has a bearer token, PORTUS_GATEWAY_TIMEOUT is each
+// call's time in seconds.
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/portus-gateway/portus-gateway/clients/go/portus"
+	registryv1 "github.com/portus-gateway/portus-gateway/clients/go/portus/registry/v1"
+)
+
+func main() {
+	if len(os.Args) != 4 {
+		fmt.Fprintln(os.Stderr, "usage: scenario ADDRESS REPOSITORY TAG")
+		os.Exit(2)
+	}
+	if err := run(os.Args[1], os.Args[2], os.Args[3]); err != nil {
+		if failure, ok := portus.FromError(err); ok {
+			err = failure
+		}
+		fmt.Fprintln(os.Stderr, "scenario:", err)
+		os.Exit(1)
+	}
+}
+
+func run(address, repository, tag string) error {
+	client, err := dial(address)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx := context.Background()
+
+	fmt.Println("catalog")
+	for listed, err := range client.Repositories(ctx, &registryv1.CatalogRequest{IncludeTags: true}) {
+		if err != nil {
+			return err
+		}
+		fmt.Printf("  %s: %s\n", listed.GetName(), tagsOf(listed))
+	}
+
+	answer, err := client.GetManifest(ctx, &registryv1.GetManifestRequest{
+		Repository: repository,
+		Reference:  &registryv1.GetManifestRequest_Tag{Tag: tag},
+	})
+	if err != nil {
+		return err
+	}
+	manifest := answer.GetManifest()
+	digest := manifest.GetDescriptor_().GetDigest()
+	computed := fmt.Sprintf("sha256:%x", sha256.Sum256(manifest.GetRaw()))
+	fmt.Printf("manifest %s:%s\n", repository, tag)
+	fmt.Printf("  media type: %s\n", manifest.GetDescriptor_().GetMediaType())
+	fmt.Printf("  size: %d\n", len(manifest.GetRaw()))
+	fmt.Printf("  digest: %s\n", digest)
+	fmt.Printf("  SHA-256 of the bytes: %s\n", computed)
+	if computed != digest {
+		return fmt.Errorf("the bytes are not those of %s", digest)
+	}
+
+	for _, validateOnly := range []bool{true, false} {
+		fmt.Printf("delete %s@%s, expecting the tag %s, validate only: %t\n", repository, digest, tag, validateOnly)
+		deleted, err := client.DeleteManifest(ctx, &registryv1.DeleteManifestRequest{
+			Repository:   repository,
+			Digest:       digest,
+			ExpectedTags: []string{tag},
+			ValidateOnly: validateOnly,
+		})
+		if err == nil {
+			fmt.Printf("  deleted, with the tags: %s\n", strings.Join(deleted.GetDeletedTags(), ", "))
+			continue
+		}
+		if err := show(err); err != nil {
+			return err
+		}
+	}
+
+	fmt.Printf("manifest %s:no-such-tag\n", repository)
+	_, err = client.GetManifest(ctx, &registryv1.GetManifestRequest{
+		Repository: repository,
+		Reference:  &registryv1.GetManifestRequest_Tag{Tag: "no-such-tag"},
+	})
+	return show(err)
+}
+
+func dial(address string) (*portus.Client, error) {
+	security := portus.Plaintext()
+	if caFile := os.Getenv("PORTUS_GATEWAY_CA_FILE"); caFile != "" {
+		security = portus.TLS(caFile)
+	}
+	var options []portus.Option
+	if tokenFile := os.Getenv("PORTUS_GATEWAY_TOKEN_FILE"); tokenFile != "" {
+		options = append(options, portus.WithTokenFile(tokenFile))
+	}
+	if text := os.Getenv("PORTUS_GATEWAY_TIMEOUT"); text != "" {
+		seconds, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, portus.WithTimeout(time.Duration(seconds*float64(time.Second))))
+	}
+	return portus.Dial(address, security, options...)
+}
+
+func tagsOf(repository *registryv1.Repository) string {
+	if repository.GetTagsStatus() != nil {
+		return "tags unknown, " + portus.FromStatus(repository.GetTagsStatus()).Reason
+	}
+	if len(repository.GetTags()) == 0 {
+		return "no tags"
+	}
+	return strings.Join(repository.GetTags(), ", ")
+}
+
+// show prints an error of the gateway's; any other is returned.
+func show(err error) error {
+	failure, ok := portus.FromError(err)
+	if !ok || failure.Reason == "" {
+		return err
+	}
+	fmt.Printf("  code: %s\n  reason: %s\n", failure.CodeName(), failure.Reason)
+	if failure.ResourceName != "" {
+		fmt.Printf("  %s: %s\n", failure.ResourceType, failure.ResourceName)
+	}
+	if len(failure.Tags) > 0 {
+		fmt.Printf("  tags: %s\n", strings.Join(failure.Tags, ", "))
+	}
+	if failure.RetryDelay > 0 {
+		fmt.Printf("  retry after: %g s\n", failure.RetryDelay.Seconds())
+	}
+	return nil
+}

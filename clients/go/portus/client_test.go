@@ -1,0 +1,170 @@
+package portus_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/portus-gateway/portus-gateway/clients/go/portus"
+	registryv1 "github.com/portus-gateway/portus-gateway/clients/go/portus/registry/v1"
+)
+
+func TestServiceConfigIsTheOneBesideTheProto(t *testing.T) {
+	shipped, err := os.ReadFile("../../../protos/portus/registry/v1/service_config.json")
+	if err != nil {
+		t.Skip("outside of the repository:", err)
+	}
+	if string(shipped) != portus.ServiceConfig {
+		t.Error("service_config.json differs from protos/: run clients/generate go")
+	}
+}
+
+func TestReadIsRetriedWhileTheGatewayIsUnavailable(t *testing.T) {
+	g := &gateway{}
+	g.get = func(context.Context) (*registryv1.GetManifestResponse, error) {
+		if g.calls.Load() < 3 {
+			return nil, status.Error(codes.Unavailable, "not now")
+		}
+		return &registryv1.GetManifestResponse{}, nil
+	}
+	client := dial(t, g.start(t), portus.Plaintext())
+	if _, err := client.GetManifest(context.Background(), &registryv1.GetManifestRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if calls := g.calls.Load(); calls != 3 {
+		t.Errorf("%d calls, want 3", calls)
+	}
+}
+
+func TestDeleteIsNeverRetried(t *testing.T) {
+	g := &gateway{refusal: status.Error(codes.Unavailable, "the outcome is unknown")}
+	client := dial(t, g.start(t), portus.Plaintext())
+	_, err := client.DeleteManifest(context.Background(), &registryv1.DeleteManifestRequest{})
+	if status.Code(err) != codes.Unavailable {
+		t.Errorf("got %v, want UNAVAILABLE", err)
+	}
+	if calls := g.calls.Load(); calls != 1 {
+		t.Errorf("%d calls, want 1", calls)
+	}
+}
+
+func TestCallWithoutDeadlineHasTheClients(t *testing.T) {
+	g := &gateway{get: func(ctx context.Context) (*registryv1.GetManifestResponse, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	client := dial(t, g.start(t), portus.Plaintext(), portus.WithTimeout(200*time.Millisecond))
+	_, err := client.GetManifest(context.Background(), &registryv1.GetManifestRequest{})
+	if status.Code(err) != codes.DeadlineExceeded {
+		t.Errorf("got %v, want DEADLINE_EXCEEDED", err)
+	}
+}
+
+func TestStreamWithoutDeadlineHasTheClients(t *testing.T) {
+	client := dial(t, (&gateway{}).start(t), portus.Plaintext(), portus.WithStreamTimeout(300*time.Millisecond))
+	stream, err := client.StreamCatalog(context.Background(), &registryv1.StreamCatalogRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); status.Code(err) != codes.DeadlineExceeded || errors.Is(err, io.EOF) {
+		t.Errorf("got %v, want DEADLINE_EXCEEDED", err)
+	}
+}
+
+func TestDeadlineOfTheContextComesFirst(t *testing.T) {
+	g := &gateway{}
+	var left time.Duration
+	g.get = func(ctx context.Context) (*registryv1.GetManifestResponse, error) {
+		deadline, _ := ctx.Deadline()
+		left = time.Until(deadline)
+		return &registryv1.GetManifestResponse{}, nil
+	}
+	client := dial(t, g.start(t), portus.Plaintext(), portus.WithTimeout(time.Second))
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	defer cancel()
+	if _, err := client.GetManifest(ctx, &registryv1.GetManifestRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if left < 59*time.Minute {
+		t.Errorf("the gateway was given %v, want an hour", left)
+	}
+}
+
+func TestAnswerAboveFourMebibytesIsTaken(t *testing.T) {
+	raw := make([]byte, 5<<20)
+	g := &gateway{get: func(context.Context) (*registryv1.GetManifestResponse, error) {
+		return &registryv1.GetManifestResponse{Manifest: &registryv1.Manifest{Raw: raw}}, nil
+	}}
+	client := dial(t, g.start(t), portus.Plaintext())
+	answer, err := client.GetManifest(context.Background(), &registryv1.GetManifestRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := len(answer.GetManifest().GetRaw()); got != len(raw) {
+		t.Errorf("%d bytes, want %d", got, len(raw))
+	}
+}
+
+func TestIterationGoesOnOverShortAndEmptyPages(t *testing.T) {
+	g := &gateway{tags: map[string]*registryv1.ListTagsResponse{
+		"":  {Tags: []string{"a", "b"}, NextPageToken: "2"},
+		"2": {NextPageToken: "3"},
+		"3": {Tags: []string{"c"}},
+	}}
+	client := dial(t, g.start(t), portus.Plaintext())
+	tags := client.Tags(context.Background(), &registryv1.ListTagsRequest{Repository: "team/app"})
+	for range 2 { // an iterator can be ranged over again
+		var listed []string
+		for tag, err := range tags {
+			if err != nil {
+				t.Fatal(err)
+			}
+			listed = append(listed, tag)
+		}
+		if want := []string{"a", "b", "c"}; !slices.Equal(listed, want) {
+			t.Errorf("got %v, want %v", listed, want)
+		}
+	}
+}
+
+func TestIterationFetchesNoPageAheadAndEndsWithItsReader(t *testing.T) {
+	g := &gateway{tags: map[string]*registryv1.ListTagsResponse{"": {Tags: []string{"a", "b"}, NextPageToken: "2"}}}
+	client := dial(t, g.start(t), portus.Plaintext())
+	for range client.Tags(context.Background(), &registryv1.ListTagsRequest{}) {
+		break
+	}
+	if calls := g.calls.Load(); calls != 1 {
+		t.Errorf("%d calls, want 1", calls)
+	}
+}
+
+func TestErrorEndsTheIteration(t *testing.T) {
+	g := &gateway{catalog: func(_ context.Context, request *registryv1.CatalogRequest) (*registryv1.CatalogResponse, error) {
+		if !request.GetIncludeTags() {
+			return nil, status.Error(codes.InvalidArgument, "the arguments got lost")
+		}
+		if request.GetPageToken() != "" {
+			return nil, status.Error(codes.DataLoss, "garbage")
+		}
+		return &registryv1.CatalogResponse{Repositories: []*registryv1.Repository{{Name: "one"}}, NextPageToken: "2"}, nil
+	}}
+	client := dial(t, g.start(t), portus.Plaintext())
+	var names []string
+	var last error
+	for repository, err := range client.Repositories(context.Background(), &registryv1.CatalogRequest{IncludeTags: true}) {
+		names, last = append(names, repository.GetName()), err
+	}
+	if want := []string{"one", ""}; !slices.Equal(names, want) || status.Code(last) != codes.DataLoss {
+		t.Errorf("got %v and %v, want one repository and DATA_LOSS", names, last)
+	}
+}

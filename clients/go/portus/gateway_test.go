@@ -1,0 +1,83 @@
+package portus_test
+
+import (
+	"context"
+	"net"
+	"sync/atomic"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/portus-gateway/portus-gateway/clients/go/portus"
+	registryv1 "github.com/portus-gateway/portus-gateway/clients/go/portus/registry/v1"
+)
+
+// gateway answers as a test tells it to.
+type gateway struct {
+	registryv1.UnimplementedRegistryServiceServer
+	calls   atomic.Int32
+	catalog func(context.Context, *registryv1.CatalogRequest) (*registryv1.CatalogResponse, error)
+	tags    map[string]*registryv1.ListTagsResponse
+	get     func(context.Context) (*registryv1.GetManifestResponse, error)
+	refusal error
+}
+
+func (g *gateway) Catalog(ctx context.Context, request *registryv1.CatalogRequest) (*registryv1.CatalogResponse, error) {
+	g.calls.Add(1)
+	return g.catalog(ctx, request)
+}
+
+func (g *gateway) StreamCatalog(
+	_ *registryv1.StreamCatalogRequest, stream grpc.ServerStreamingServer[registryv1.StreamCatalogResponse],
+) error {
+	if err := stream.Send(&registryv1.StreamCatalogResponse{}); err != nil {
+		return err
+	}
+	<-stream.Context().Done()
+	return stream.Context().Err()
+}
+
+func (g *gateway) ListTags(_ context.Context, request *registryv1.ListTagsRequest) (*registryv1.ListTagsResponse, error) {
+	g.calls.Add(1)
+	page, ok := g.tags[request.GetPageToken()]
+	if !ok {
+		return nil, status.Error(codes.InvalidArgument, "no such page")
+	}
+	return page, nil
+}
+
+func (g *gateway) GetManifest(ctx context.Context, _ *registryv1.GetManifestRequest) (*registryv1.GetManifestResponse, error) {
+	g.calls.Add(1)
+	return g.get(ctx)
+}
+
+func (g *gateway) DeleteManifest(context.Context, *registryv1.DeleteManifestRequest) (*registryv1.DeleteManifestResponse, error) {
+	g.calls.Add(1)
+	return nil, g.refusal
+}
+
+// start serves the gateway for the length of the test, and answers with its address.
+func (g *gateway) start(t *testing.T, options ...grpc.ServerOption) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer(options...)
+	registryv1.RegisterRegistryServiceServer(server, g)
+	go server.Serve(listener)
+	t.Cleanup(server.Stop)
+	return listener.Addr().String()
+}
+
+func dial(t *testing.T, address string, security portus.Security, options ...portus.Option) *portus.Client {
+	t.Helper()
+	client, err := portus.Dial(address, security, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	return client
+}

@@ -1,0 +1,57 @@
+package portus
+
+import (
+	"context"
+	"iter"
+
+	"google.golang.org/protobuf/proto"
+
+	registryv1 "github.com/portus-gateway/portus-gateway/clients/go/portus/registry/v1"
+)
+
+// Repositories iterates over the catalog, from the request's page on, and fetches each page when it is needed. An
+// error ends the iteration. The deadline of ctx bounds all pages together; without one each page has the client's
+// timeout.
+func (c *Client) Repositories(
+	ctx context.Context, request *registryv1.CatalogRequest,
+) iter.Seq2[*registryv1.Repository, error] {
+	return pages(request.GetPageToken(), func(token string) ([]*registryv1.Repository, string, error) {
+		page := proto.CloneOf(request)
+		page.PageToken = token
+		response, err := c.Catalog(ctx, page)
+		return response.GetRepositories(), response.GetNextPageToken(), err
+	})
+}
+
+// Tags iterates over the tags of a repository, as Repositories does over the catalog.
+func (c *Client) Tags(ctx context.Context, request *registryv1.ListTagsRequest) iter.Seq2[string, error] {
+	return pages(request.GetPageToken(), func(token string) ([]string, string, error) {
+		page := proto.CloneOf(request)
+		page.PageToken = token
+		response, err := c.ListTags(ctx, page)
+		return response.GetTags(), response.GetNextPageToken(), err
+	})
+}
+
+func pages[Item any](token string, fetch func(token string) ([]Item, string, error)) iter.Seq2[Item, error] {
+	return func(yield func(Item, error) bool) {
+		// An iterator may be ranged over again, from its start.
+		for token := token; ; {
+			items, next, err := fetch(token)
+			if err != nil {
+				var none Item
+				yield(none, err)
+				return
+			}
+			for _, item := range items {
+				if !yield(item, nil) {
+					return
+				}
+			}
+			if next == "" {
+				return
+			}
+			token = next
+		}
+	}
+}

@@ -1,0 +1,42 @@
+package io.portus.client;
+
+import java.util.Iterator;
+import java.util.List;
+import java.util.NoSuchElementException;
+import java.util.function.Function;
+
+/** Iterates over what comes in pages. A page may be empty and not be the last: only its token says so. */
+final class Pages<P, T> implements Iterator<T> {
+  private final Function<String, P> fetch;
+  private final Function<P, List<T>> items;
+  private final Function<P, String> nextToken;
+  private String token;
+  private Iterator<T> page = List.<T>of().iterator();
+  private boolean last = false;
+
+  Pages(String token, Function<String, P> fetch, Function<P, List<T>> items, Function<P, String> nextToken) {
+    this.token = token;
+    this.fetch = fetch;
+    this.items = items;
+    this.nextToken = nextToken;
+  }
+
+  @Override
+  public boolean hasNext() {
+    while (!page.hasNext() && !last) {
+      P fetched = fetch.apply(token);
+      page = items.apply(fetched).iterator();
+      token = nextToken.apply(fetched);
+      last = token.isEmpty();
+    }
+    return page.hasNext();
+  }
+
+  @Override
+  public T next() {
+    if (!hasNext()) {
+      throw new NoSuchElementException();
+    }
+    return page.next();
+  }
+}

@@ -1,0 +1,109 @@
+package io.portus.client;
+
+import io.grpc.Grpc;
+import io.grpc.InsecureServerCredentials;
+import io.grpc.Metadata;
+import io.grpc.Server;
+import io.grpc.ServerCall;
+import io.grpc.ServerCallHandler;
+import io.grpc.ServerCredentials;
+import io.grpc.ServerInterceptor;
+import io.grpc.stub.StreamObserver;
+import io.portus.registry.v1.CatalogRequest;
+import io.portus.registry.v1.CatalogResponse;
+import io.portus.registry.v1.DeleteManifestRequest;
+import io.portus.registry.v1.DeleteManifestResponse;
+import io.portus.registry.v1.GetManifestRequest;
+import io.portus.registry.v1.GetManifestResponse;
+import io.portus.registry.v1.ListTagsRequest;
+import io.portus.registry.v1.ListTagsResponse;
+import io.portus.registry.v1.RegistryServiceGrpc;
+import io.portus.registry.v1.StreamCatalogRequest;
+import io.portus.registry.v1.StreamCatalogResponse;
+import java.io.IOException;
+import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.Function;
+
+/** A gateway on loopback that answers as a test tells it to. A null answer is none at all. */
+final class Gateway extends RegistryServiceGrpc.RegistryServiceImplBase implements AutoCloseable {
+  Function<CatalogRequest, CatalogResponse> catalog;
+  Function<ListTagsRequest, ListTagsResponse> tags;
+  Function<GetManifestRequest, GetManifestResponse> manifest;
+  Function<DeleteManifestRequest, DeleteManifestResponse> deletion;
+
+  /** The authorization of each call, in their order. */
+  final List<String> authorizations = new CopyOnWriteArrayList<>();
+
+  private final Server server;
+
+  Gateway() throws IOException {
+    this(InsecureServerCredentials.create());
+  }
+
+  Gateway(ServerCredentials credentials) throws IOException {
+    server = Grpc.newServerBuilderForPort(0, credentials).addService(this).intercept(new Listening()).build().start();
+  }
+
+  String address() {
+    return "127.0.0.1:" + server.getPort();
+  }
+
+  int calls() {
+    return authorizations.size();
+  }
+
+  @Override
+  public void catalog(CatalogRequest request, StreamObserver<CatalogResponse> observer) {
+    answer(catalog, request, observer);
+  }
+
+  @Override
+  public void listTags(ListTagsRequest request, StreamObserver<ListTagsResponse> observer) {
+    answer(tags, request, observer);
+  }
+
+  @Override
+  public void getManifest(GetManifestRequest request, StreamObserver<GetManifestResponse> observer) {
+    answer(manifest, request, observer);
+  }
+
+  @Override
+  public void deleteManifest(DeleteManifestRequest request, StreamObserver<DeleteManifestResponse> observer) {
+    answer(deletion, request, observer);
+  }
+
+  @Override
+  public void streamCatalog(StreamCatalogRequest request, StreamObserver<StreamCatalogResponse> observer) {
+    observer.onNext(StreamCatalogResponse.getDefaultInstance());
+  }
+
+  @Override
+  public void close() {
+    server.shutdownNow();
+  }
+
+  private static <Q, A> void answer(Function<Q, A> method, Q request, StreamObserver<A> observer) {
+    A answer;
+    try {
+      answer = method.apply(request);
+    } catch (RuntimeException error) {
+      observer.onError(error);
+      return;
+    }
+    if (answer != null) {
+      observer.onNext(answer);
+      observer.onCompleted();
+    }
+  }
+
+  private final class Listening implements ServerInterceptor {
+    @Override
+    public <Q, A> ServerCall.Listener<Q> interceptCall(
+        ServerCall<Q, A> call, Metadata headers, ServerCallHandler<Q, A> next) {
+      String authorization = headers.get(Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER));
+      authorizations.add(String.valueOf(authorization));
+      return next.startCall(call, headers);
+    }
+  }
+}

@@ -1,0 +1,164 @@
+package io.portus.client;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.google.protobuf.ByteString;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
+import io.portus.registry.v1.CatalogRequest;
+import io.portus.registry.v1.CatalogResponse;
+import io.portus.registry.v1.DeleteManifestRequest;
+import io.portus.registry.v1.GetManifestRequest;
+import io.portus.registry.v1.GetManifestResponse;
+import io.portus.registry.v1.ListTagsRequest;
+import io.portus.registry.v1.ListTagsResponse;
+import io.portus.registry.v1.Manifest;
+import io.portus.registry.v1.Repository;
+import io.portus.registry.v1.StreamCatalogRequest;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Iterator;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.function.Executable;
+
+@Timeout(30)
+class PortusClientTest {
+  private static final GetManifestRequest ANY = GetManifestRequest.getDefaultInstance();
+
+  private Gateway gateway;
+  private PortusClient client;
+
+  @BeforeEach
+  void start() throws IOException {
+    gateway = new Gateway();
+    client = PortusClient.connect(gateway.address(), Security.plaintext());
+  }
+
+  @AfterEach
+  void stop() {
+    client.close();
+    gateway.close();
+  }
+
+  @Test
+  void readIsRetriedWhileTheGatewayIsUnavailable() {
+    gateway.manifest =
+        request -> {
+          if (gateway.calls() < 3) {
+            throw Status.UNAVAILABLE.asRuntimeException();
+          }
+          return GetManifestResponse.getDefaultInstance();
+        };
+    client.blocking().getManifest(ANY);
+    assertEquals(3, gateway.calls());
+  }
+
+  @Test
+  void deleteIsNeverRetried() {
+    gateway.deletion =
+        request -> {
+          throw Status.UNAVAILABLE.asRuntimeException();
+        };
+    assertCode(
+        Status.Code.UNAVAILABLE, () -> client.blocking().deleteManifest(DeleteManifestRequest.getDefaultInstance()));
+    assertEquals(1, gateway.calls());
+  }
+
+  @Test
+  void callWithoutDeadlineHasTheClients() {
+    gateway.manifest = request -> null;
+    Duration soon = Duration.ofMillis(200);
+    try (PortusClient hurried =
+        PortusClient.connect(gateway.address(), Security.plaintext(), soon, Duration.ofMinutes(1))) {
+      assertCode(Status.Code.DEADLINE_EXCEEDED, () -> hurried.blocking().getManifest(ANY));
+    }
+  }
+
+  @Test
+  void streamWithoutDeadlineHasTheClients() {
+    Duration soon = Duration.ofMillis(500);
+    try (PortusClient hurried =
+        PortusClient.connect(gateway.address(), Security.plaintext(), Duration.ofMinutes(1), soon)) {
+      var stream = hurried.blocking().streamCatalog(StreamCatalogRequest.getDefaultInstance());
+      assertTrue(stream.hasNext());
+      stream.next();
+      assertCode(Status.Code.DEADLINE_EXCEEDED, stream::hasNext);
+    }
+  }
+
+  @Test
+  void deadlineOfTheCallComesFirst() {
+    gateway.manifest = request -> null;
+    assertCode(
+        Status.Code.DEADLINE_EXCEEDED,
+        () -> client.blocking().withDeadlineAfter(200, TimeUnit.MILLISECONDS).getManifest(ANY));
+  }
+
+  @Test
+  void answerAboveFourMebibytesIsTaken() {
+    Manifest manifest = Manifest.newBuilder().setRaw(ByteString.copyFrom(new byte[5 << 20])).build();
+    gateway.manifest = request -> GetManifestResponse.newBuilder().setManifest(manifest).build();
+    assertEquals(5 << 20, client.blocking().getManifest(ANY).getManifest().getRaw().size());
+  }
+
+  @Test
+  void iterationGoesOnOverShortAndEmptyPages() {
+    Map<String, ListTagsResponse> pages =
+        Map.of(
+            "", ListTagsResponse.newBuilder().addTags("a").addTags("b").setNextPageToken("2").build(),
+            "2", ListTagsResponse.newBuilder().setNextPageToken("3").build(),
+            "3", ListTagsResponse.newBuilder().addTags("c").build());
+    gateway.tags =
+        request -> {
+          assertEquals("team/app", request.getRepository());
+          return pages.get(request.getPageToken());
+        };
+    Iterable<String> tags = client.tags(ListTagsRequest.newBuilder().setRepository("team/app").build());
+    for (int time = 0; time < 2; time++) { // an Iterable can be iterated over again
+      List<String> listed = new ArrayList<>();
+      tags.forEach(listed::add);
+      assertEquals(List.of("a", "b", "c"), listed);
+    }
+  }
+
+  @Test
+  void iterationFetchesNoPageAheadAndAnErrorEndsIt() {
+    gateway.catalog =
+        request -> {
+          if (!request.getPageToken().isEmpty()) {
+            throw Status.DATA_LOSS.asRuntimeException();
+          }
+          Repository one = Repository.newBuilder().setName("one").build();
+          return CatalogResponse.newBuilder().addRepositories(one).setNextPageToken("2").build();
+        };
+    Iterable<Repository> repositories = client.repositories(CatalogRequest.getDefaultInstance());
+    assertEquals(0, gateway.calls());
+    Iterator<Repository> iterator = repositories.iterator();
+    assertEquals("one", iterator.next().getName());
+    assertEquals(1, gateway.calls());
+    assertCode(Status.Code.DATA_LOSS, iterator::next);
+  }
+
+  @Test
+  void serviceConfigRetriesNoDelete() {
+    String config = PortusClient.serviceConfig().toString();
+    assertTrue(config.contains("GetManifest"), config);
+    assertTrue(config.contains("round_robin"), config);
+    assertFalse(config.contains("Delete"), config);
+  }
+
+  private static void assertCode(Status.Code code, Executable call) {
+    StatusRuntimeException error = assertThrows(StatusRuntimeException.class, call);
+    assertEquals(code, error.getStatus().getCode(), error.toString());
+  }
+}

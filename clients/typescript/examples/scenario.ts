@@ -1,0 +1,103 @@
+/**
+ * What a caller of the gateway does: lists the catalog with its tags, checks a manifest against its digest, tries a
+ * guarded delete, and asks for what is not there.
+ *
+ *     node dist/examples/scenario.js ADDRESS REPOSITORY TAG
+ *
+ * PORTUS_GATEWAY_CA_FILE turns TLS on, PORTUS_GATEWAY_TOKEN_FILE has a bearer token, PORTUS_GATEWAY_TIMEOUT is each
+ * call's time in seconds.
+ */
+import { createHash } from "node:crypto";
+import { argv, env, exit } from "node:process";
+
+import { plaintext, PortusClient, PortusError, type Repository, type Security, tls } from "../src/index.js";
+
+async function run(client: PortusClient, repository: string, tag: string): Promise<void> {
+  console.log("catalog");
+  for await (const listed of client.repositories({ includeTags: true })) {
+    console.log(`  ${listed.name}: ${tagsOf(listed)}`);
+  }
+
+  const { manifest } = await client.getManifest({ repository, reference: { $case: "tag", value: tag } });
+  if (manifest?.descriptor === undefined) {
+    throw new Error("the answer has no manifest");
+  }
+  const { mediaType, digest } = manifest.descriptor;
+  const computed = `sha256:${createHash("sha256").update(manifest.raw).digest("hex")}`;
+  console.log(`manifest ${repository}:${tag}`);
+  console.log(`  media type: ${mediaType}`);
+  console.log(`  size: ${manifest.raw.length}`);
+  console.log(`  digest: ${digest}`);
+  console.log(`  SHA-256 of the bytes: ${computed}`);
+  if (computed !== digest) {
+    throw new Error(`the bytes are not those of ${digest}`);
+  }
+
+  for (const validateOnly of [true, false]) {
+    console.log(`delete ${repository}@${digest}, expecting the tag ${tag}, validate only: ${validateOnly}`);
+    try {
+      const deleted = await client.deleteManifest({ repository, digest, expectedTags: [tag], validateOnly });
+      console.log(`  deleted, with the tags: ${deleted.deletedTags.join(", ")}`);
+    } catch (error) {
+      show(error);
+    }
+  }
+
+  console.log(`manifest ${repository}:no-such-tag`);
+  try {
+    await client.getManifest({ repository, reference: { $case: "tag", value: "no-such-tag" } });
+  } catch (error) {
+    show(error);
+  }
+}
+
+function tagsOf(repository: Repository): string {
+  if (repository.tagsStatus !== undefined) {
+    return `tags unknown, ${new PortusError(repository.tagsStatus).reason}`;
+  }
+  return repository.tags.join(", ") || "no tags";
+}
+
+/** Prints an error of the gateway's; any other is thrown again. */
+function show(error: unknown): void {
+  if (!(error instanceof PortusError) || error.reason === "") {
+    throw error;
+  }
+  console.log(`  code: ${error.codeName}`);
+  console.log(`  reason: ${error.reason}`);
+  if (error.resourceName !== "") {
+    console.log(`  ${error.resourceType}: ${error.resourceName}`);
+  }
+  if (error.tags.length > 0) {
+    console.log(`  tags: ${error.tags.join(", ")}`);
+  }
+  if (error.retryDelayMs !== undefined) {
+    console.log(`  retry after: ${error.retryDelayMs / 1000} s`);
+  }
+}
+
+function security(): Security {
+  const caFile = env["PORTUS_GATEWAY_CA_FILE"];
+  const tokenFile = env["PORTUS_GATEWAY_TOKEN_FILE"];
+  return caFile ? tls(caFile, tokenFile ? { tokenFile } : undefined) : plaintext();
+}
+
+const [address, repository, tag] = argv.slice(2);
+if (address === undefined || repository === undefined || tag === undefined) {
+  console.error("usage: scenario ADDRESS REPOSITORY TAG");
+  exit(2);
+}
+const client = new PortusClient(address, security(), {
+  timeoutMs: 1000 * Number(env["PORTUS_GATEWAY_TIMEOUT"] ?? "30"),
+});
+try {
+  await run(client, repository, tag);
+} catch (error) {
+  if (!(error instanceof PortusError)) {
+    throw error;
+  }
+  console.error(`scenario: ${error.codeName}: ${error.reason && `${error.reason}: `}${error.message}`);
+  exit(1);
+} finally {
+  client.close();
+}

@@ -1,0 +1,31 @@
+/** Calls a portus-gateway: typed access to a Docker Distribution (OCI) registry. */
+
+export { Metadata, status } from "@grpc/grpc-js";
+
+export * from "./client.js";
+export * from "./errors.js";
+export * from "./security.js";
+
+export type { Status } from "./generated/google/rpc/status.js";
+export type { Descriptor, Image, Index, Manifest, Platform } from "./generated/portus/registry/v1/manifest.js";
+export {
+  type CatalogRequest,
+  type CatalogResponse,
+  type DeleteBlobRequest,
+  type DeleteBlobResponse,
+  type DeleteManifestRequest,
+  type DeleteManifestResponse,
+  type GetManifestRequest,
+  type GetManifestResponse,
+  type GetRegistryInfoResponse,
+  type Limits,
+  type ListTagsRequest,
+  type ListTagsResponse,
+  RegistryServiceClient,
+  type RegistryServiceServer,
+  RegistryServiceService,
+  type Repository,
+  type ResolveManifestRequest,
+  type ResolveManifestResponse,
+  type StreamCatalogRequest,
+} from "./generated/portus/registry/v1/registry_service.js";

@@ -1,0 +1,165 @@
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { afterEach, test } from "node:test";
+
+import type { RegistryServiceServer } from "../src/index.js";
+import { CHANNEL_OPTIONS, plaintext, PortusClient, PortusError, status } from "../src/index.js";
+import { failure, serve } from "./gateway.js";
+
+const closing: (() => void)[] = [];
+afterEach(() => {
+  for (const close of closing.splice(0)) {
+    close();
+  }
+});
+
+async function clientOf(methods: Partial<RegistryServiceServer>, timeoutMs = 10_000): Promise<PortusClient> {
+  const gateway = await serve(methods);
+  const client = new PortusClient(gateway.address, plaintext(), { timeoutMs });
+  closing.push(() => client.close(), () => gateway.stop());
+  return client;
+}
+
+function withCode(code: status): (error: unknown) => boolean {
+  return (error) => error instanceof PortusError && error.code === code;
+}
+
+async function all<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
+  const collected: Item[] = [];
+  for await (const item of items) {
+    collected.push(item);
+  }
+  return collected;
+}
+
+test("the service config is the one beside the proto", async (context) => {
+  const shipped = await readFile("../../protos/portus/registry/v1/service_config.json", "utf8").catch(() => undefined);
+  if (shipped === undefined) {
+    context.skip("outside of the repository");
+    return;
+  }
+  assert.deepEqual(JSON.parse(String(CHANNEL_OPTIONS["grpc.service_config"])), JSON.parse(shipped));
+});
+
+test("a read is retried while the gateway is unavailable", async () => {
+  let calls = 0;
+  const client = await clientOf({
+    getManifest: (_, answer) => {
+      calls += 1;
+      if (calls < 3) {
+        answer(failure(status.UNAVAILABLE, "not now"));
+      } else {
+        answer(null, { manifest: undefined });
+      }
+    },
+  });
+  await client.getManifest({ repository: "team/app", reference: { $case: "tag", value: "latest" } });
+  assert.equal(calls, 3);
+});
+
+test("a delete is never retried", async () => {
+  let calls = 0;
+  const client = await clientOf({
+    deleteManifest: (_, answer) => {
+      calls += 1;
+      answer(failure(status.UNAVAILABLE, "the outcome is unknown"));
+    },
+  });
+  await assert.rejects(client.deleteManifest({}), withCode(status.UNAVAILABLE));
+  assert.equal(calls, 1);
+});
+
+test("a call without a timeout has the client's, and one of its own comes first", async () => {
+  const client = await clientOf({ getManifest: () => {} }, 60_000);
+  await assert.rejects(client.getManifest({}, { timeoutMs: 100 }), withCode(status.DEADLINE_EXCEEDED));
+  const hurried = await clientOf({ getManifest: () => {} }, 100);
+  await assert.rejects(hurried.getManifest({}), withCode(status.DEADLINE_EXCEEDED));
+});
+
+test("a stream ends with its timeout, what came before it stands", async () => {
+  const client = await clientOf({
+    streamCatalog: (call) => {
+      call.write({ repository: { name: "team/app", tags: [], tagsStatus: undefined } });
+    },
+  });
+  const names: string[] = [];
+  await assert.rejects(async () => {
+    for await (const repository of client.streamCatalog({}, { timeoutMs: 300 })) {
+      names.push(repository.name);
+    }
+  }, withCode(status.DEADLINE_EXCEEDED));
+  assert.deepEqual(names, ["team/app"]);
+});
+
+test("a reader that leaves a stream ends the call", async () => {
+  const { promise: cancelled, resolve } = withResolvers();
+  const client = await clientOf({
+    streamCatalog: (call) => {
+      call.on("cancelled", resolve);
+      call.write({ repository: { name: "team/app", tags: [], tagsStatus: undefined } });
+    },
+  });
+  for await (const _ of client.streamCatalog()) {
+    break;
+  }
+  await cancelled;
+});
+
+test("an abort ends the call", async () => {
+  const abort = new AbortController();
+  const client = await clientOf({ getManifest: () => abort.abort() });
+  await assert.rejects(client.getManifest({}, { signal: abort.signal }), withCode(status.CANCELLED));
+  await assert.rejects(client.getManifest({}, { signal: abort.signal }), withCode(status.CANCELLED));
+});
+
+test("an answer above 4 MiB is taken", async () => {
+  const raw = Buffer.alloc(5 << 20);
+  const client = await clientOf({
+    getManifest: (_, answer) => answer(null, { manifest: { descriptor: undefined, raw, content: undefined } }),
+  });
+  assert.equal((await client.getManifest({})).manifest?.raw.length, raw.length);
+});
+
+test("iteration goes on over short and empty pages, with the request's other arguments", async () => {
+  const pages: Record<string, { tags: string[]; nextPageToken: string }> = {
+    "": { tags: ["a", "b"], nextPageToken: "2" },
+    "2": { tags: [], nextPageToken: "3" },
+    "3": { tags: ["c"], nextPageToken: "" },
+  };
+  const asked: string[] = [];
+  const client = await clientOf({
+    listTags: ({ request }, answer) => {
+      asked.push(request.repository);
+      answer(null, pages[request.pageToken]);
+    },
+  });
+  assert.deepEqual(await all(client.tags({ repository: "team/app" })), ["a", "b", "c"]);
+  assert.deepEqual(asked, ["team/app", "team/app", "team/app"]);
+});
+
+test("iteration fetches no page ahead, and an error ends it", async () => {
+  let calls = 0;
+  const client = await clientOf({
+    catalog: (_, answer) => {
+      calls += 1;
+      if (calls === 1) {
+        const repository = { name: "one", tags: [], tagsStatus: undefined };
+        answer(null, { repositories: [repository], nextPageToken: "2" });
+      } else {
+        answer(failure(status.DATA_LOSS, "garbage"));
+      }
+    },
+  });
+  const iterator = client.repositories({ includeTags: true });
+  assert.equal((await iterator.next()).value?.name, "one");
+  assert.equal(calls, 1);
+  await assert.rejects(iterator.next(), withCode(status.DATA_LOSS));
+});
+
+function withResolvers(): { promise: Promise<void>; resolve: () => void } {
+  let resolve = (): void => {};
+  const promise = new Promise<void>((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
+}

@@ -1,0 +1,41 @@
+"""An event loop in a thread: what is asynchronous stays up while a test waits for other programs."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import TypeVar
+
+Value = TypeVar("Value")
+
+
+@contextmanager
+def running(context: AbstractAsyncContextManager[Value]) -> Iterator[Value]:
+    """Keeps `context` open in a thread of its own, entered and left there."""
+    entered: Future[Value] = Future()
+    loop = asyncio.new_event_loop()
+    leave = asyncio.Event()
+
+    async def hold() -> None:
+        async with context as value:
+            entered.set_result(value)
+            await leave.wait()
+
+    def run() -> None:
+        try:
+            with asyncio.Runner(loop_factory=lambda: loop) as runner:
+                runner.run(hold())
+        except BaseException as error:
+            if entered.done():
+                raise
+            entered.set_exception(error)
+
+    thread = threading.Thread(target=run, name="running")
+    thread.start()
+    try:
+        yield entered.result(60)
+    finally:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(leave.set)
+        thread.join(60)

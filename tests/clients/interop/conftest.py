@@ -1,0 +1,83 @@
+"""Gateways that all tests of this folder share, and the certificates that they use."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest
+
+from portus_gateway.devregistry import DevRegistry, Fault, image, seed_demo
+from tests.clients.interop.background import running
+from tests.clients.interop.gateways import RequireToken, configuration_of, gateway
+from tests.clients.interop.programs import PROGRAMS, Program
+from tests.clients.python.certificates import Authority
+
+TOKEN = "open-sesame"
+
+
+@dataclass(frozen=True, slots=True)
+class Gateways:
+    """Gateways in plaintext and with TLS over one registry: their addresses, and what it takes to be let in."""
+
+    plaintext: str
+    tls: str
+    """Wants the token, too."""
+    ca_file: Path
+    other_ca_file: Path
+    token_file: Path
+    wrong_token_file: Path
+    registry: str
+    """The registry's own host and port, which speak HTTP."""
+
+
+@pytest.fixture(params=PROGRAMS, ids=lambda program: program.language)
+def program(request: pytest.FixtureRequest) -> Program:
+    """The scenario in each language."""
+    chosen: Program = request.param
+    chosen.require()
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateways]:
+    """Over the in-memory registry as `portus-gateway dev` seeds it, and two repositories that have no tags to show."""
+    with running(_gateways(tmp_path_factory.mktemp("gateways"))) as served:
+        yield served
+
+
+@asynccontextmanager
+async def _gateways(folder: Path) -> AsyncIterator[Gateways]:
+    authority = Authority()
+    pair = authority.issue("localhost")
+    files = {
+        "ca.pem": authority.pem,
+        "other-ca.pem": Authority().pem,
+        "token": f"{TOKEN}\n".encode(),
+        "wrong-token": b"close-sesame\n",
+    }
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    credentials = grpc.ssl_server_credentials([(pair.key, pair.certificate)])
+    async with DevRegistry() as registry:
+        seed_demo(registry)
+        registry.push("team/untagged", "latest", content=image("untagged"))
+        registry.untag("team/untagged", "latest")
+        registry.push("team/broken", "latest", content=image("broken"))
+        registry.inject(Fault(route="tags", repository="team/broken", status=500))
+        configuration = configuration_of(registry)
+        async with (
+            gateway(configuration) as plaintext,
+            gateway(configuration, credentials=credentials, interceptors=[RequireToken(TOKEN)]) as tls,
+        ):
+            yield Gateways(
+                plaintext=plaintext,
+                # The certificate's name.
+                tls=tls.replace("127.0.0.1", "localhost"),
+                ca_file=folder / "ca.pem",
+                other_ca_file=folder / "other-ca.pem",
+                token_file=folder / "token",
+                wrong_token_file=folder / "wrong-token",
+                registry=registry.url.removeprefix("http://"),
+            )

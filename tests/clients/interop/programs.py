@@ -1,0 +1,100 @@
+"""The scenario in five languages: how to run each, once `clients/build` has made what has to be made."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+GO = ROOT / "build/tools/scenario-go"
+TYPESCRIPT = ROOT / "clients/typescript/dist/examples/scenario.js"
+JAVA = ROOT / "clients/java"
+JAVA_CLASSES = f"{JAVA}/target/*:{JAVA}/target/dependency/*"
+GRPCURL = ROOT / "clients/grpcurl/scenario"
+PYTHON = Path(__file__).with_name("scenario.py")
+
+# Nobody waits longer: whatever runs is hanging then.
+_PATIENCE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a program ended. `seconds` includes its start."""
+
+    code: int
+    output: str
+    error: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The scenario in one language, the `tools` that it runs with, and the `product` of `clients/build` that it is."""
+
+    language: str
+    command: tuple[str, ...]
+    tools: tuple[str, ...]
+    product: Path
+
+    def require(self) -> None:
+        """Skips the test, named, where a tool or the product is missing; an error in CI."""
+        for tool in self.tools:
+            if shutil.which(tool, path=search_path()) is None:
+                _missing(f"{self.language}: {tool} is not installed")
+        if not self.product.exists():
+            _missing(f"{self.language}: {self.product.relative_to(ROOT)} is not built: run clients/build")
+
+    def run(self, address: str, repository: str, tag: str, *, timeout: float = 30, **settings: str | Path) -> Outcome:
+        """Runs the scenario. `settings` are environment variables: `ca_file` is PORTUS_GATEWAY_CA_FILE."""
+        variables = {f"PORTUS_GATEWAY_{name.upper()}": str(value) for name, value in settings.items()}
+        return run([*self.command, address, repository, tag], {"PORTUS_GATEWAY_TIMEOUT": str(timeout), **variables})
+
+
+def run(command: list[str], variables: Mapping[str, str], folder: Path | None = None) -> Outcome:
+    """Runs a command to its end. Fails the test where it does not end."""
+    started = time.monotonic()
+    try:
+        ended = subprocess.run(
+            command,
+            env={**os.environ, **variables, "PATH": search_path()},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        pytest.fail(f"{command} hangs")
+    return Outcome(ended.returncode, ended.stdout, ended.stderr, time.monotonic() - started)
+
+
+def search_path() -> str:
+    """PATH, and before it where this Python's own commands are: grpcurl comes from PyPI."""
+    return os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+
+
+def _missing(what: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+PROGRAMS = (
+    Program("python", (sys.executable, str(PYTHON)), (), PYTHON),
+    Program("go", (str(GO),), (), GO),
+    Program("typescript", ("node", str(TYPESCRIPT)), ("node",), TYPESCRIPT),
+    Program(
+        "java",
+        # Whoever ends after a second is not worth the better compiler.
+        ("java", "-XX:TieredStopAtLevel=1", "-cp", f"{JAVA_CLASSES}:{JAVA}/target/examples", "Scenario"),
+        ("java",),
+        JAVA / "target/examples/Scenario.class",
+    ),
+    Program("grpcurl", (str(GRPCURL),), ("bash", "grpcurl", "jq", "base64", "sha256sum"), GRPCURL),
+)

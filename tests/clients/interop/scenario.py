@@ -1,0 +1,94 @@
+"""What a caller of the gateway does.
+
+Lists the catalog with its tags, checks a manifest against its digest, tries a guarded delete, and asks for what is not
+there.
+
+    python scenario.py ADDRESS REPOSITORY TAG
+
+PORTUS_GATEWAY_CA_FILE turns TLS on, PORTUS_GATEWAY_TOKEN_FILE has a bearer token, PORTUS_GATEWAY_TIMEOUT is each call's
+time in seconds.
+"""
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+from portus_client import RegistryClient, RegistryError, Repository, Tagged
+
+
+def run(client: RegistryClient, repository: str, tag: str) -> None:
+    print("catalog")
+    for listed in client.catalog(include_tags=True):
+        print(f"  {listed.name}: {tags_of(listed)}")
+
+    manifest = client.manifest(repository, tag)
+    digest = manifest.descriptor.digest
+    computed = "sha256:" + hashlib.sha256(manifest.raw).hexdigest()
+    print(f"manifest {repository}:{tag}")
+    print(f"  media type: {manifest.descriptor.media_type}")
+    print(f"  size: {len(manifest.raw)}")
+    print(f"  digest: {digest}")
+    print(f"  SHA-256 of the bytes: {computed}")
+    if computed != digest:
+        raise SystemExit(f"scenario: the bytes are not those of {digest}")
+
+    for validate_only in (True, False):
+        stated = "true" if validate_only else "false"
+        print(f"delete {repository}@{digest}, expecting the tag {tag}, validate only: {stated}")
+        try:
+            deleted = client.delete_manifest(repository, digest, expected_tags=[tag], validate_only=validate_only)
+        except RegistryError as error:
+            show(error)
+        else:
+            print(f"  deleted, with the tags: {', '.join(deleted.deleted_tags)}")
+
+    print(f"manifest {repository}:no-such-tag")
+    try:
+        client.manifest(repository, "no-such-tag")
+    except RegistryError as error:
+        show(error)
+
+
+def tags_of(repository: Repository) -> str:
+    if repository.tags_error is not None:
+        return f"tags unknown, {repository.tags_error.reason}"
+    return ", ".join(repository.tags or ()) or "no tags"
+
+
+def show(error: RegistryError) -> None:
+    """Prints an error of the gateway's; any other is raised again."""
+    if not error.reason:
+        raise error
+    print(f"  code: {error.code.name}")
+    print(f"  reason: {error.reason}")
+    if error.resource is not None:
+        print(f"  {error.resource.kind}: {error.resource.name}")
+    if isinstance(error, Tagged):
+        print(f"  tags: {', '.join(error.tags)}")
+    if error.retry_delay is not None:
+        print(f"  retry after: {error.retry_delay.total_seconds():g} s")
+
+
+def main() -> None:
+    if len(sys.argv) != 4:
+        raise SystemExit("usage: scenario.py ADDRESS REPOSITORY TAG")
+    address, repository, tag = sys.argv[1:]
+    token_file = os.environ.get("PORTUS_GATEWAY_TOKEN_FILE")
+    timeout = float(os.environ.get("PORTUS_GATEWAY_TIMEOUT", "30"))
+    client = RegistryClient(
+        address,
+        timeout=timeout,
+        stream_timeout=timeout,
+        ca_file=os.environ.get("PORTUS_GATEWAY_CA_FILE"),
+        token=Path(token_file).read_text(encoding="utf-8").strip() if token_file else None,
+    )
+    with client:
+        try:
+            run(client, repository, tag)
+        except RegistryError as error:
+            raise SystemExit(f"scenario: {error.code.name}: {error}") from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""The same scenario in five languages prints the same text."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager
+
+import pytest
+
+from portus_gateway.devregistry import DevRegistry, image, index
+from portus_gateway.distribution import Configuration
+from tests.clients.interop import real_registry
+from tests.clients.interop.background import running
+from tests.clients.interop.conftest import Gateways
+from tests.clients.interop.gateways import configuration_of, gateway
+from tests.clients.interop.programs import Program
+from tests.clients.interop.scenario_output import APP, DEMO, expected
+
+
+def test_prints_the_same_over_the_in_memory_registry(program: Program, gateways: Gateways) -> None:
+    outcome = program.run(gateways.plaintext, "team/app", "latest")
+    assert (outcome.code, outcome.error) == (0, "")
+    assert outcome.output == DEMO
+
+
+def test_prints_the_same_over_tls_with_a_token(program: Program, gateways: Gateways) -> None:
+    outcome = program.run(gateways.tls, "team/app", "latest", ca_file=gateways.ca_file, token_file=gateways.token_file)
+    assert (outcome.code, outcome.error) == (0, "")
+    assert outcome.output == DEMO
+
+
+@pytest.fixture(scope="module")
+def over_a_real_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    registry = real_registry.find()
+    if registry is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("docker-registry is not installed")
+        pytest.skip("docker-registry is not installed")
+    with ExitStack() as stack:
+        url = stack.enter_context(real_registry.serving(registry, tmp_path_factory.mktemp("registry")))
+        real_registry.push(
+            url, "library/alpine", index([image("alpine"), image("arm", platform="linux/arm64")]), "3.20"
+        )
+        real_registry.push(url, "team/app", image("app 1.0.0"), "1.0.0")
+        real_registry.push(url, "team/app", APP, "1.1.0", "latest", "stable")
+        yield stack.enter_context(running(gateway(Configuration(url=url))))
+
+
+def test_prints_the_same_over_a_real_registry(program: Program, over_a_real_registry: str) -> None:
+    outcome = program.run(over_a_real_registry, "team/app", "latest")
+    assert (outcome.code, outcome.error) == (0, "")
+    assert outcome.output == expected(
+        """\
+  library/alpine: 3.20
+  team/app: 1.0.0, 1.1.0, latest, stable
+""",
+        APP.digest,
+        len(APP.manifest),
+        "1.1.0, stable",
+    )
+
+
+# A page has a hundred.
+MANY = [f"many/repository-{number:03}" for number in range(230)]
+
+
+@pytest.fixture(scope="module")
+def over_many_repositories() -> Iterator[str]:
+    @asynccontextmanager
+    async def serving() -> AsyncIterator[str]:
+        async with DevRegistry() as registry:
+            registry.push_many(MANY)
+            registry.push("team/app", "latest", "stable", content=APP)
+            async with gateway(configuration_of(registry)) as address:
+                yield address
+
+    with running(serving()) as address:
+        yield address
+
+
+def test_goes_through_all_pages(program: Program, over_many_repositories: str) -> None:
+    outcome = program.run(over_many_repositories, "team/app", "latest")
+    assert (outcome.code, outcome.error) == (0, "")
+    listed = outcome.output.partition("manifest ")[0].splitlines()[1:]
+    assert listed == [*(f"  {name}: latest" for name in MANY), "  team/app: latest, stable"]

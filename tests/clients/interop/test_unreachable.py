@@ -1,0 +1,119 @@
+"""No client can be made to hang: whatever stands where the gateway should be, a clear error comes in time."""
+
+import re
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.clients.interop.conftest import Gateways
+from tests.clients.interop.impostors import closing, failing_relay, silent
+from tests.clients.interop.programs import Outcome, Program
+
+# Enough for all retries of a read.
+TIMEOUT = 3.0
+# Where none of them could help.
+SHORT_TIMEOUT = 1.5
+# To start a JVM on a busy machine, and to end.
+SLACK = 12.0
+
+
+def call(program: Program, address: str, *, timeout: float = TIMEOUT, **settings: str | Path) -> str:
+    """Calls, and answers with what the program says of its failure."""
+    outcome = program.run(address, "team/app", "latest", timeout=timeout, **settings)
+    assert outcome.code == 1, outcome
+    # A stream may have begun; nothing comes of it.
+    assert "manifest" not in outcome.output, outcome
+    assert outcome.seconds < timeout + SLACK
+    return said(outcome)
+
+
+def said(outcome: Outcome) -> str:
+    """The program's last word. gRPC itself may log before it."""
+    assert "Traceback" not in outcome.error
+    assert "Exception in thread" not in outcome.error
+    assert "scenario: " in outcome.error, outcome
+    return outcome.error.partition("scenario: ")[2]
+
+
+def is_unavailable(program: Program, error: str) -> bool:
+    """Whether the error says that there is no gateway. grpcurl has no status for it, and waits where others retry."""
+    if program.language == "grpcurl":
+        return "Failed to dial target host" in error or "Unavailable" in error or '"code": 14' in error
+    return error.startswith("UNAVAILABLE: ")
+
+
+def is_late(program: Program, error: str) -> bool:
+    """Whether the error says that the deadline ran out."""
+    if program.language == "grpcurl":
+        return "context deadline exceeded" in error or '"code": 4' in error
+    return error.startswith("DEADLINE_EXCEEDED: ")
+
+
+def test_nothing_listens(program: Program) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+    error = call(program, address)
+    assert is_unavailable(program, error), error
+    # Not every version of grpcurl says why.
+    assert program.language == "grpcurl" or re.search("refused", error, re.IGNORECASE), error
+
+
+def test_something_else_listens(program: Program, gateways: Gateways) -> None:
+    """The registry's own port speaks HTTP/1.1."""
+    error = call(program, gateways.registry)
+    if program.language == "java":  # grpc-java's own status for it
+        assert error.startswith("INTERNAL: http2 exception"), error
+    else:
+        assert is_unavailable(program, error), error
+
+
+def test_what_listens_says_nothing(program: Program) -> None:
+    with silent() as address:
+        error = call(program, address, timeout=SHORT_TIMEOUT)
+    assert is_late(program, error), error
+
+
+def test_what_listens_says_nothing_to_tls(program: Program, gateways: Gateways) -> None:
+    with silent() as address:
+        error = call(program, address, timeout=SHORT_TIMEOUT, ca_file=gateways.ca_file)
+    assert is_late(program, error), error
+
+
+def test_what_listens_closes_every_connection(program: Program) -> None:
+    with closing() as address:
+        error = call(program, address)
+    assert is_unavailable(program, error), error
+
+
+def test_plaintext_meets_tls(program: Program, gateways: Gateways) -> None:
+    error = call(program, gateways.tls)
+    assert is_unavailable(program, error), error
+
+
+def test_tls_meets_plaintext(program: Program, gateways: Gateways) -> None:
+    error = call(program, gateways.plaintext.replace("127.0.0.1", "localhost"), ca_file=gateways.ca_file)
+    assert is_unavailable(program, error), error
+
+
+def test_gateway_of_an_unknown_authority(program: Program, gateways: Gateways) -> None:
+    error = call(program, gateways.tls, ca_file=gateways.other_ca_file)
+    assert is_unavailable(program, error), error
+    assert re.search("certificate", error, re.IGNORECASE) or program.language in ("python", "java"), error
+
+
+def test_wrong_token(program: Program, gateways: Gateways) -> None:
+    error = call(program, gateways.tls, ca_file=gateways.ca_file, token_file=gateways.wrong_token_file)
+    assert "no token, or another one" in error
+    assert "close-sesame" not in error
+
+
+@pytest.mark.parametrize("cut", [True, False], ids=["is cut", "stands still"])
+def test_connection_fails_in_the_middle_of_an_answer(program: Program, gateways: Gateways, cut: bool) -> None:
+    # Behind the settings of HTTP/2, within the first answer's frames.
+    with failing_relay(gateways.plaintext, after=250, cut=cut) as address:
+        error = call(program, address, timeout=TIMEOUT if cut else SHORT_TIMEOUT)
+    if cut:
+        assert is_unavailable(program, error), error
+    else:
+        assert is_late(program, error), error
