@@ -29,6 +29,8 @@ class ScriptedRegistry:
     """By what is asked for: `team/app` for its tags, `team/app:1.0`, `catalog`, `deletion`."""
     gate: asyncio.Event | None = None
     """While it is not set, no tags are answered."""
+    manifest_gate: asyncio.Event | None = None
+    """While it is not set, no manifests are answered."""
     deleted: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     running: int = 0
@@ -64,6 +66,8 @@ class ScriptedRegistry:
         return (await self.get_manifest(repository, reference)).descriptor
 
     async def get_manifest(self, repository: Repository, reference: Reference, max_staleness: float = 0) -> Manifest:
+        if self.manifest_gate is not None:
+            await self.manifest_gate.wait()
         at = f"{repository}{'@' if isinstance(reference, Digest) else ':'}{reference}"
         self._ask(at, at)
         for tag, content in self.repositories[repository.name].items():
@@ -72,6 +76,13 @@ class ScriptedRegistry:
             if same or reference == Tag(tag):
                 return manifest
         raise NotFound(f"no manifest {at}", reason="MANIFEST_UNKNOWN")
+
+    async def revalidate_manifest(self, repository: Repository, reference: Reference, known: Manifest) -> Manifest:
+        if self.manifest_gate is not None:
+            await self.manifest_gate.wait()
+        manifest = await self.get_manifest(repository, reference)
+        self.asked[-1] += f" unless {known.descriptor.digest}"
+        return known if manifest == known else manifest
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
         self.deleted.append(f"{repository}@{digest}")

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 import structlog
 
 from portus_gateway import __version__
+from portus_gateway.cached_registry import CachedRegistry
 from portus_gateway.call_log import CallLog
 from portus_gateway.call_observers import CallObservers
+from portus_gateway.coalesced_registry import CoalescedRegistry
 from portus_gateway.distribution import Configuration, Credentials, DistributionClient, PasswordFile, StaticPassword
 from portus_gateway.distribution.configuration import RetryPolicy, Timeouts
+from portus_gateway.fresh_registry import FreshRegistry
+from portus_gateway.guarded_deletion import GuardedDeletion
 from portus_gateway.listen_address import ListenAddress
 from portus_gateway.metrics import Metrics
 from portus_gateway.metrics_server import MetricsServer
@@ -38,9 +42,16 @@ async def running(settings: Settings) -> AsyncGenerator[RunningGateway, None]:
     """
     metrics = Metrics(__version__)
     async with AsyncExitStack() as stack:
-        registry: Registry = await stack.enter_async_context(DistributionClient(_configuration(settings), metrics))
+        client = await stack.enter_async_context(DistributionClient(_configuration(settings), metrics))
+        # Each decorator can go by the deletion of its line.
+        registry: Registry = client
+        registry = coalesced = await stack.enter_async_context(CoalescedRegistry(client))
+        registry = CachedRegistry(coalesced, settings.cache_bytes, metrics)
         server = GatewayServer(
             registry=registry,
+            deletion=GuardedDeletion(
+                FreshRegistry(client, registry), settings.allow_delete, settings.upstream_concurrency
+            ),
             listen=str(settings.listen),
             limits=_limits(settings),
             deletion_enabled=settings.allow_delete,
@@ -59,7 +70,7 @@ async def running(settings: Settings) -> AsyncGenerator[RunningGateway, None]:
             metrics_address = metrics_server.address
         address = settings.listen.with_port(await server.start())
         stack.push_async_callback(server.drain, settings.drain_grace)
-        await stack.enter_async_context(Readiness(registry, settings.readiness_interval, readiness_changed))
+        await stack.enter_async_context(Readiness(client, settings.readiness_interval, readiness_changed))
         _announce(settings, address, metrics_address)
         yield RunningGateway(address, metrics_address)
         _log.info("draining", grace=settings.drain_grace)

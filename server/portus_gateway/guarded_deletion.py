@@ -8,15 +8,32 @@ somebody may push a tag: a registry has no compare-and-delete, so that window st
 import asyncio
 from collections.abc import Collection
 from contextlib import aclosing
+from typing import Protocol
 
 from portus_gateway.distribution.digest import Digest
-from portus_gateway.distribution.errors import DeletionDisabled, IsManifest, NotFound, Tagged
+from portus_gateway.distribution.errors import DeletionDisabled, IsManifest, NotFound, RegistryFault, Tagged
 from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.distribution.paging import walk
 from portus_gateway.registry import Registry
 
 _PAGE = 1000
 _MOST_NAMED = 10
+
+
+class Deletion(Protocol):
+    """What `GuardedDeletion` does, for whoever wraps it."""
+
+    async def delete_manifest(
+        self,
+        repository: Repository,
+        digest: Digest,
+        *,
+        expected_tags: Collection[Tag],
+        force: bool,
+        validate_only: bool,
+    ) -> tuple[Tag, ...]: ...
+
+    async def delete_blob(self, repository: Repository, digest: Digest, *, validate_only: bool) -> None: ...
 
 
 class GuardedDeletion:
@@ -44,8 +61,7 @@ class GuardedDeletion:
         'not on it'.
         """
         self._check_enabled()
-        # A blob's digest is NotFound here.
-        await self._registry.resolve_manifest(repository, digest)
+        await self._resolve(repository, digest)
         tags = await self._tags_on(repository, digest)
         unexpected = [tag for tag in tags if tag not in expected_tags]
         if unexpected and not force:
@@ -80,12 +96,22 @@ class GuardedDeletion:
 
     async def _is_manifest(self, repository: Repository, digest: Digest) -> bool:
         try:
-            await self._registry.resolve_manifest(repository, digest)
+            await self._resolve(repository, digest)
         except NotFound as error:
             if error.reason == "NAME_UNKNOWN":
                 raise
             return False
         return True
+
+    async def _resolve(self, repository: Repository, digest: Digest) -> None:
+        """Makes sure that there is such a manifest. Raises `NotFound`, also where the digest is a blob's."""
+        try:
+            await self._registry.resolve_manifest(repository, digest)
+        except RegistryFault as error:
+            # Distribution 2.8 answers 500 for a blob's digest, which it tries to read as a manifest.
+            if not await self._registry.blob_exists(repository, digest):
+                raise
+            raise NotFound(f"{repository}@{digest} is a blob, no manifest", reason="MANIFEST_UNKNOWN") from error
 
     async def _tags_on(self, repository: Repository, digest: Digest) -> tuple[Tag, ...]:
         found: list[Tag] = []

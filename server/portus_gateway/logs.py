@@ -61,4 +61,4 @@ def _request_id(_: object, __: str, event: structlog.typing.EventDict) -> struct
 
 def _in_reading_order(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     first = {name: event[name] for name in ("timestamp", "level", "event") if name in event}
-    return first | event
+    return first | dict(event)

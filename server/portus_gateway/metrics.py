@@ -8,13 +8,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from portus_gateway.cached_registry import Outcome
 from portus_gateway.rpc.observation import FinishedCall
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
 class Metrics:
-    """Observes calls (`rpc.CallObserver`) and upstream requests (`distribution.UpstreamObserver`), and counts them."""
+    """Counts what it observes: calls (`rpc.CallObserver`), requests (`distribution.UpstreamObserver`), the cache."""
 
     def __init__(self, version: str) -> None:
         self._registry = CollectorRegistry()
@@ -44,6 +45,15 @@ class Metrics:
         self._token_reuses = self._counter(
             "portus_token_cache_hits_total", "Requests for which a token was there already."
         )
+        self._manifests = self._counter(
+            "portus_manifest_cache_total",
+            "Manifests asked of the cache: hit, revalidated (the registry said that it is the same), or miss.",
+            "outcome",
+        )
+        self._cache_size = Gauge(
+            "portus_manifest_cache_bytes", "Memory that the cached manifests take, about.", registry=self._registry
+        )
+        self._cache_entries = Gauge("portus_manifest_cache_entries", "Manifests in the cache.", registry=self._registry)
         self._ready = Gauge(
             "portus_registry_ready", "1 while the registry answers and takes our account.", registry=self._registry
         )
@@ -82,6 +92,13 @@ class Metrics:
 
     def retried(self, *, route: str) -> None:
         self._retries.labels(route).inc()
+
+    def manifest_answered(self, outcome: Outcome) -> None:
+        self._manifests.labels(outcome).inc()
+
+    def cache_resized(self, size: int, entries: int) -> None:
+        self._cache_size.set(size)
+        self._cache_entries.set(entries)
 
     def registry_ready(self, ready: bool) -> None:
         """Whether the registry can be used, as the last check found."""

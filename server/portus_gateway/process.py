@@ -1,8 +1,11 @@
 """The process around a gateway: its event loop, and the signals that end it."""
 
 import asyncio
+import os
 import signal
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import asynccontextmanager
+from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -18,15 +21,29 @@ def run(main: Coroutine[None, None, None]) -> None:
         runner.run(main)
 
 
-async def stop_requested() -> None:
-    """Returns at the first SIGINT or SIGTERM. A second one then ends the process at once."""
+@asynccontextmanager
+async def stop_signal() -> AsyncGenerator[asyncio.Event, None]:
+    """An event that the first SIGINT or SIGTERM sets, from the beginning of the block on. A second one ends the process
+    at once.
+
+    Without it, a process that is the first of its container ignores SIGTERM.
+    """
     loop = asyncio.get_running_loop()
     requested = asyncio.Event()
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, requested.set)
-    try:
-        await requested.wait()
-    finally:
+
+    def request() -> None:
+        requested.set()
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, _end_at_once)
+
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, request)
+    yield requested
+
+
+def _end_at_once(number: int, _: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    # As the first process of a container it lives on: the kernel gives such a process no default.
+    os._exit(128 + number)

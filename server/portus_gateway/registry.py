@@ -12,7 +12,7 @@ from portus_gateway.distribution.page import Cursor, Page
 from portus_gateway.distribution.ping import RegistryVersion
 from portus_gateway.distribution.reference import Reference
 
-__all__ = ["Cursor", "Page", "Reference", "Registry", "RegistryVersion"]
+__all__ = ["Cursor", "Page", "Reference", "Registry", "RegistryVersion", "RevalidatingRegistry"]
 
 
 class Registry(Protocol):
@@ -61,5 +61,16 @@ class Registry(Protocol):
         """Makes sure that the registry would delete in `repository`, without deleting anything.
 
         Raises `Unsupported` where it has deletion switched off, `Denied` where our account may not.
+        """
+        ...
+
+
+class RevalidatingRegistry(Registry, Protocol):
+    """A registry that can be asked whether a manifest is still the one that the asker has."""
+
+    async def revalidate_manifest(self, repository: Repository, reference: Reference, known: Manifest) -> Manifest:
+        """What `get_manifest` answers; `known` itself where that is still it, without its bytes being sent.
+
+        Raises `NotFound`.
         """
         ...

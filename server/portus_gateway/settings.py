@@ -142,6 +142,12 @@ class Settings(BaseSettings):
         4 * 1024 * 1024, description="The largest manifest that is passed on."
     )
 
+    cache_bytes: Annotated[int, Field(ge=0, le=64 * 1024**3)] = Field(
+        64 * 1024 * 1024,
+        description="How much memory manifests may take that are kept to ask the registry only whether they changed."
+        " 0: keep none.",
+    )
+
     max_concurrent_calls: Count = Field(
         256, description="How many calls are served at a time, a quarter of them streams. Health checks do not count."
     )

@@ -258,3 +258,19 @@ async def test_a_blob_of_an_unknown_repository(upstream: Upstream) -> None:
         with pytest.raises(NotFound) as caught:
             await registry.blob_exists(APP, SHA256)
     assert caught.value.reason == "NAME_UNKNOWN"
+
+
+async def test_what_is_known_is_asked_after_and_not_sent_again(upstream: Upstream) -> None:
+    upstream.script(manifest(), answer(304, b""), manifest(RAW + b" ", announced=Digest.of(RAW + b" ")))
+    async with client(upstream.url) as registry:
+        known = await registry.get_manifest(APP, V1)
+        assert await registry.revalidate_manifest(APP, V1, known) is known
+        assert (await registry.revalidate_manifest(APP, V1, known)).descriptor.digest == Digest.of(RAW + b" ")
+    assert [seen.headers.get("If-None-Match") for seen in upstream.requests] == [None, f'"{SHA256}"', f'"{SHA256}"']
+
+
+async def test_not_modified_is_no_answer_to_who_knows_nothing(upstream: Upstream) -> None:
+    upstream.script(answer(304, b""))
+    async with client(upstream.url) as registry:
+        with pytest.raises(RegistryFault):
+            await registry.get_manifest(APP, V1)

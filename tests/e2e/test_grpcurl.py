@@ -59,17 +59,23 @@ async def test_it_calls_every_rpc(registry: DevRegistry, settings: dict[str, str
         called: set[str] = set()
         info = json.loads(await call("GetRegistryInfo", {}))
         assert info["reachable"]
-        assert info["deletion_enabled"]
+        assert info["deletionEnabled"]
         catalog = json.loads(await call("Catalog", {"page_size": 2, "include_tags": True}))
         assert catalog["repositories"][0] == {"name": "charts/shop", "tags": ["1.4.0"]}
-        assert catalog["next_page_token"]
+        assert catalog["nextPageToken"]
         assert '"name": "team/old"' in await call("StreamCatalog", {"prefix": "team/"})
         assert json.loads(await call("ListTags", {"repository": "team/old"})) == {"tags": ["1.0", "1.0.1"]}
         assert json.loads(await call("ResolveManifest", asked))["descriptor"]["digest"] == image
         manifest = json.loads(await call("GetManifest", asked))["manifest"]
         assert manifest["descriptor"]["digest"] == image
+        batch = await call("BatchGetManifests", {"requests": [{"repository": "team/none", "tag": "1"}, asked]})
+        # A stream: one object after the other.
+        messages = json.loads("[" + batch.replace("}\n{", "},{") + "]")
+        outcomes = {result.get("requestIndex", 0): result for message in messages for result in message["results"]}
+        assert outcomes[0]["status"]["code"] == 5
+        assert outcomes[1]["manifest"] == manifest
         deletion = {"repository": "team/old", "digest": image, "expected_tags": ["1.0", "1.0.1"]}
-        assert json.loads(await call("DeleteManifest", deletion))["deleted_tags"] == ["1.0", "1.0.1"]
+        assert json.loads(await call("DeleteManifest", deletion))["deletedTags"] == ["1.0", "1.0.1"]
         layer = manifest["image"]["layers"][0]["digest"]
         assert json.loads(await call("DeleteBlob", {"repository": "team/old", "digest": layer})) == {"digest": layer}
         assert sorted(called) == RPCS

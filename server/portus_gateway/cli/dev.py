@@ -6,6 +6,7 @@ import secrets
 import click
 
 from portus_gateway import app, logs, process, settings
+from portus_gateway.cli.addresses import read_address
 from portus_gateway.cli.serve import EXIT_CONFIGURATION, report
 from portus_gateway.cli.setting_options import given, setting_options
 from portus_gateway.devregistry import EVERYTHING, DevRegistry, Fault, User, seed_demo
@@ -27,17 +28,10 @@ def _read_faults(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) 
         raise click.BadParameter(str(error)) from None
 
 
-def _read_address(_: click.Context, __: click.Parameter, text: str) -> ListenAddress:
-    try:
-        return ListenAddress.parse(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
 @click.command()
 @click.option(
     "--registry-listen",
-    callback=_read_address,
+    callback=read_address,
     default="127.0.0.1:0",
     show_default=True,
     metavar="HOST:PORT",
@@ -111,9 +105,9 @@ async def _serve(
             report(error)
             raise SystemExit(EXIT_CONFIGURATION) from None
         logs.configure(loaded.log_format, loaded.log_level)
-        async with app.running(loaded) as gateway:
+        async with process.stop_signal() as stop, app.running(loaded) as gateway:
             click.echo(_welcome(gateway.address, registry))
-            await process.stop_requested()
+            await stop.wait()
 
 
 def _welcome(address: ListenAddress, registry: DevRegistry) -> str:

@@ -45,5 +45,5 @@ def report(error: InvalidSettings) -> None:
 
 
 async def _serve(loaded: Settings) -> None:
-    async with app.running(loaded):
-        await process.stop_requested()
+    async with process.stop_signal() as stop, app.running(loaded):
+        await stop.wait()

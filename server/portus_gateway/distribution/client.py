@@ -102,6 +102,10 @@ class DistributionClient:
         """The manifest that `reference` points to. Always asks the registry."""
         return await self._manifests.get(repository, reference)
 
+    async def revalidate_manifest(self, repository: Repository, reference: Reference, known: Manifest) -> Manifest:
+        """What `get_manifest` answers; `known` itself where the registry says that it is still that one."""
+        return await self._manifests.get(repository, reference, known)
+
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
         """Deletes the manifest and all tags on it, without asking about them."""
         await self._manifests.delete(repository, digest)

@@ -102,7 +102,7 @@ class Index:
         return next((child for child in self.manifests if child.platform and platform.admits(child.platform)), None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Manifest:
     """A manifest: the exact bytes, which hash to `descriptor.digest`, and what they say.
 

@@ -26,9 +26,14 @@ class Manifests:
         self._deletion = deletion
         self._size_limit = size_limit
 
-    async def get(self, repository: Repository, reference: Reference) -> Manifest:
-        """The manifest. Its bytes are verified against the digest asked for, else against the one announced."""
-        answer = await self._read("GET", repository, reference)
+    async def get(self, repository: Repository, reference: Reference, known: Manifest | None = None) -> Manifest:
+        """The manifest. Its bytes are verified against the digest asked for, else against the one announced.
+
+        With `known`, the registry is asked whether it is still that one, and sends no bytes where it is.
+        """
+        answer = await self._read("GET", repository, reference, known)
+        if answer.status == 304 and known is not None:
+            return known
         if answer.status != 200:
             raise failure(answer, f"get manifest {_at(repository, reference)}")
         media_type = _media_type(answer)
@@ -77,7 +82,9 @@ class Manifests:
         if answer.status != 404:
             raise failure(answer, f"check that manifests of {repository} can be deleted")
 
-    async def _read(self, method: str, repository: Repository, reference: Reference) -> Answer:
+    async def _read(
+        self, method: str, repository: Repository, reference: Reference, known: Manifest | None = None
+    ) -> Answer:
         return await self._transport.send(
             RegistryRequest(
                 method=method,
@@ -86,6 +93,7 @@ class Manifests:
                 scope=f"repository:{repository}:pull",
                 body_limit=self._size_limit,
                 accept=MANIFEST_MEDIA_TYPES,
+                if_none_match=f'"{known.descriptor.digest}"' if known else "",
             )
         )
 

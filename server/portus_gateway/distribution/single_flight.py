@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from contextvars import Context
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from portus_gateway.distribution.errors import Unavailable
@@ -11,22 +12,31 @@ Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
 
 
+@dataclass(slots=True)
+class _Flight(Generic[Result]):
+    task: "asyncio.Task[Result]"
+    waiting: int = 0
+
+
 class SingleFlight(Generic[Key, Result]):
     """Runs the work for a key once; whoever asks while it runs gets the same outcome.
 
     The work belongs to nobody who waits: it runs in a task and a context of its own (no caller's deadline), and one
-    caller's cancellation never fails another's. The work must bound its own time.
+    caller's cancellation never fails another's. The work must bound its own time. With `ends_when_abandoned` it is
+    cancelled when the last one who waited was.
     """
 
-    def __init__(self) -> None:
-        self._running: dict[Key, asyncio.Task[Result]] = {}
+    def __init__(self, *, ends_when_abandoned: bool = False) -> None:
+        self._ends_when_abandoned = ends_when_abandoned
+        self._flights: dict[Key, _Flight[Result]] = {}
+        self._running: set[asyncio.Task[Result]] = set()
 
     async def run(self, key: Key, work: Callable[[], Awaitable[Result]]) -> Result:
-        task = self._running.get(key)
-        if task is None:
-            task = asyncio.create_task(_awaited(work), context=Context())
-            self._running[key] = task
-            task.add_done_callback(lambda done: self._finished(key, done))
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = self._begin(key, work)
+        task = flight.task
+        flight.waiting += 1
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -36,19 +46,36 @@ class SingleFlight(Generic[Key, Result]):
                 # the caller's RPC without any answer (grpc#29248).
                 raise Unavailable("the client is closing", reason="SHUTTING_DOWN", sent=False) from None
             raise
+        finally:
+            flight.waiting -= 1
+            if self._ends_when_abandoned and not flight.waiting and not task.done():
+                # Whoever comes now begins anew, instead of sharing an end.
+                if self._flights.get(key) is flight:
+                    del self._flights[key]
+                task.cancel()
 
     async def close(self) -> None:
         """Ends what still runs."""
-        tasks = list(self._running.values())
+        tasks = list(self._running)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _finished(self, key: Key, task: "asyncio.Task[Result]") -> None:
-        del self._running[key]
-        if not task.cancelled():
+    def _begin(self, key: Key, work: Callable[[], Awaitable[Result]]) -> _Flight[Result]:
+        task = asyncio.create_task(_awaited(work), context=Context())
+        flight = _Flight(task)
+        self._flights[key] = flight
+        self._running.add(task)
+        task.add_done_callback(lambda _: self._finished(key, flight))
+        return flight
+
+    def _finished(self, key: Key, flight: _Flight[Result]) -> None:
+        self._running.discard(flight.task)
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+        if not flight.task.cancelled():
             # Retrieved here as well: all who waited may have been cancelled meanwhile.
-            task.exception()
+            flight.task.exception()
 
 
 async def _awaited(work: Callable[[], Awaitable[Result]]) -> Result:

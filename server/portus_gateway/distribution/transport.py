@@ -29,6 +29,7 @@ class RegistryRequest:
     """The scope that this is expected to need. What the registry's challenge names goes first."""
     body_limit: int
     accept: tuple[str, ...] = ()
+    if_none_match: str = ""
     follow_redirects: bool = True
     total: float | None = None
 
@@ -72,6 +73,8 @@ class Transport:
     async def _exchange_once(self, request: RegistryRequest, url: URL, authorization: Mapping[str, str]) -> Answer:
         headers = CIMultiDict({"Accept-Encoding": "identity", **authorization})
         headers["Accept"] = ", ".join(request.accept) if request.accept else "application/json"
+        if request.if_none_match:
+            headers["If-None-Match"] = request.if_none_match
         answer = await self._exchange.send(
             Request(
                 method=request.method,

@@ -1,0 +1,13 @@
+"""Addresses on the command line."""
+
+import click
+
+from portus_gateway.listen_address import ListenAddress
+
+
+def read_address(_: click.Context, __: click.Parameter, text: str) -> ListenAddress:
+    """An option's callback. Raises `BadParameter`, which says what an address looks like."""
+    try:
+        return ListenAddress.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None

@@ -1,0 +1,26 @@
+"""The files that describe how the gateway is built and run."""
+
+import tomllib
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[2]
+_PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def requirements(kind: str) -> tuple[Requirement, ...]:
+    """What pyproject.toml asks for: to `build` a wheel, for the `server`, and for who works on it, `dev`."""
+    build = _PYPROJECT["build-system"]["requires"]
+    server = [*_PYPROJECT["project"]["dependencies"], *_PYPROJECT["project"]["optional-dependencies"]["server"]]
+    wanted: dict[str, list[str]] = {
+        "build": build,
+        "server": server,
+        "dev": [*build, *server, *_PYPROJECT["dependency-groups"]["dev"]],
+    }
+    return tuple(Requirement(text) for text in wanted[kind])
+
+
+def commands() -> frozenset[str]:
+    """The commands that an installation has."""
+    return frozenset(_PYPROJECT["project"]["scripts"])

@@ -1,0 +1,95 @@
+"""A proxy that stands in front of a real registry: it makes the faults that no registry makes on demand, and counts."""
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from aiohttp import web
+from multidict import CIMultiDict
+from yarl import URL
+
+from portus_gateway.devregistry import Fault, Injection, RequestLog
+from portus_gateway.devregistry.fault_effects import NoAnswer, suffer
+from portus_gateway.devregistry.fault_set import FaultSet, Stage
+from portus_gateway.devregistry.listener import Listener
+from portus_gateway.devregistry.targets import target_of
+
+_HOP_BY_HOP = ("Connection", "Keep-Alive", "Transfer-Encoding")
+
+
+class FaultProxy:
+    """Passes requests on to `upstream`, and the answers back, byte for byte, but for the faults.
+
+    A fault strikes requests that carry credentials, unless it is one of `before_authorization`, so that the challenge
+    which precedes a token is neither struck nor counted.
+    """
+
+    def __init__(self, upstream: str) -> None:
+        self.requests = RequestLog()
+        self._upstream = upstream
+        self._faults = FaultSet()
+        self._listener = Listener(self._handle, "127.0.0.1", 0, None)
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def url(self) -> str:
+        return self._listener.origin
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar())
+        await self._listener.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._listener.close()
+        if self._session is not None:
+            await self._session.close()
+
+    def inject(self, fault: Fault) -> Injection:
+        """Puts a fault in force; a `with` block removes it again."""
+        return self._faults.inject(fault)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        target = target_of(request.raw_path.partition("?")[0])
+        record = self.requests.begin(request, target.route, target.repository)
+        status: int | None = None
+        stages = [Stage.ARRIVAL, *([Stage.OPERATION] if "Authorization" in request.headers else [])]
+
+        async def forward() -> web.StreamResponse:
+            return await self._forward(request)
+
+        try:
+            fault = next(
+                (
+                    found
+                    for stage in stages
+                    if (found := self._faults.take(stage, target.route, request.method, target.repository))
+                ),
+                None,
+            )
+            answer = await (suffer(fault, request, forward, self._listener.closing) if fault else forward())
+            status = None if isinstance(answer, NoAnswer) else answer.status
+            return answer
+        finally:
+            self.requests.end(record, status)
+
+    async def _forward(self, request: web.BaseRequest) -> web.Response:
+        assert self._session is not None
+        async with self._session.request(
+            request.method,
+            URL(f"{self._upstream}{request.raw_path}", encoded=True),
+            headers=_passed_on(request.headers.items()),
+            data=await request.read(),
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=30),
+        ) as answer:
+            return web.Response(
+                status=answer.status, headers=_passed_on(answer.headers.items()), body=await answer.read() or None
+            )
+
+
+def _passed_on(fields: Iterable[tuple[str, str]]) -> CIMultiDict[str]:
+    return CIMultiDict((name, value) for name, value in fields if name not in _HOP_BY_HOP)

@@ -1,0 +1,109 @@
+"""A gateway as its callers see it: gRPC on loopback, over the Distribution client."""
+
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import ErrorInfo, PreconditionFailure, ResourceInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from portus_gateway.distribution import Configuration, DistributionClient
+from portus_gateway.rpc.server import FinishedCall, GatewayServer, ServerLimits
+
+if TYPE_CHECKING:
+    from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceAsyncStub
+
+DOMAIN = "portus-gateway"
+_DETAILS = "grpc-status-details-bin"
+# No call of these tests takes longer unless something is broken.
+_LIMITS = ServerLimits(max_call_duration=20.0, max_stream_duration=30.0)
+
+
+class _Unobserved:
+    def call_started(self, method: str) -> None:
+        pass
+
+    def call_finished(self, call: FinishedCall) -> None:
+        pass
+
+
+@asynccontextmanager
+async def gateway_over(
+    configuration: Configuration, *, deletion_enabled: bool = True
+) -> "AsyncIterator[RegistryServiceAsyncStub]":
+    """Serves a gateway, and answers with a client of it."""
+    async with DistributionClient(configuration) as registry:
+        server = GatewayServer(
+            registry=registry,
+            listen="127.0.0.1:0",
+            limits=_LIMITS,
+            deletion_enabled=deletion_enabled,
+            observer=_Unobserved(),
+            gateway_version="1.0.0",
+        )
+        port = await server.start()
+        try:
+            options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
+                yield RegistryServiceStub(channel)
+        finally:
+            await server.drain(1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How a call failed, or why a part of its answer is missing."""
+
+    code: grpc.StatusCode
+    reason: str
+    message: str
+    resource: str
+    """What it is about, `type name`; empty where the error does not say."""
+    violations: tuple[str, ...]
+    """The subjects of a failed precondition: the tags, say."""
+    retry_delay: float | None
+    """Seconds after which to try again."""
+
+    @classmethod
+    def of(cls, status: Status) -> "Failure":
+        information, resource = ErrorInfo(), ResourceInfo()
+        precondition, retry = PreconditionFailure(), RetryInfo()
+        found = {
+            detail.DESCRIPTOR.full_name
+            for packed in status.details
+            for detail in (information, resource, precondition, retry)
+            if packed.Unpack(detail)
+        }
+        assert information.domain == DOMAIN, f"an error without the gateway's ErrorInfo: {status}"
+        return cls(
+            code=next(code for code in grpc.StatusCode if code.value[0] == status.code),
+            reason=information.reason,
+            message=status.message,
+            resource=f"{resource.resource_type} {resource.resource_name}".strip(),
+            violations=tuple(violation.subject for violation in precondition.violations),
+            retry_delay=retry.retry_delay.ToTimedelta().total_seconds()
+            if RetryInfo.DESCRIPTOR.full_name in found
+            else None,
+        )
+
+    @property
+    def kind(self) -> tuple[grpc.StatusCode, str]:
+        """What a program would look at."""
+        return self.code, self.reason
+
+
+async def failure_of(call: Awaitable[object]) -> Failure:
+    """How the call fails. A call that does not fail fails the test."""
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await call
+    error = raised.value
+    trailing = error.trailing_metadata() or grpc.aio.Metadata()
+    details = cast("bytes | None", trailing.get(_DETAILS))
+    assert details is not None, f"an error without details: {error.code()} {error.details()}"
+    failure = Failure.of(Status.FromString(details))
+    assert (error.code(), error.details()) == (failure.code, failure.message)
+    return failure

@@ -1,0 +1,191 @@
+"""Deletes: what they take away, what they refuse, and that skopeo finds it so."""
+
+import json
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+
+from portus.registry.v1 import registry_service_pb2
+from portus_gateway.devregistry import Content, image, multi_platform
+from tests.real.backends import Backend
+from tests.real.gateways import failure_of, gateway_over
+from tests.real.image_tools import ImageTools, ToolFailed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceAsyncStub
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+TAGGED = (grpc.StatusCode.FAILED_PRECONDITION, "TAGGED")
+UNSUPPORTED = (grpc.StatusCode.FAILED_PRECONDITION, "UNSUPPORTED")
+MANIFEST_UNKNOWN = (grpc.StatusCode.NOT_FOUND, "MANIFEST_UNKNOWN")
+
+
+def deletion(
+    repository: str,
+    digest: str,
+    *expected_tags: str,
+    force: bool = False,
+    validate_only: bool = False,
+) -> registry_service_pb2.DeleteManifestRequest:
+    return registry_service_pb2.DeleteManifestRequest(
+        repository=repository, digest=digest, expected_tags=expected_tags, force=force, validate_only=validate_only
+    )
+
+
+def blob_deletion(
+    repository: str, digest: str, *, validate_only: bool = False
+) -> registry_service_pb2.DeleteBlobRequest:
+    return registry_service_pb2.DeleteBlobRequest(repository=repository, digest=digest, validate_only=validate_only)
+
+
+def layer_of(content: Content) -> str:
+    digest: str = json.loads(content.manifest)["layers"][0]["digest"]
+    return digest
+
+
+async def test_a_tag_that_the_caller_did_not_expect_stops_a_delete(
+    gateway: "RegistryServiceAsyncStub", images: ImageTools, repository: str
+) -> None:
+    digest = await images.push(repository, "v1", "stable", content=image(repository))
+    for validate_only in (True, False):
+        failure = await failure_of(
+            gateway.DeleteManifest(deletion(repository, digest, "v1", validate_only=validate_only))
+        )
+        assert failure.kind == TAGGED
+        assert failure.violations == ("stable",)
+        assert "stable" in failure.message
+    assert await images.digest(repository, "v1") == await images.digest(repository, "stable") == digest
+
+
+async def test_a_delete_takes_the_expected_tags_and_nothing_else(
+    gateway: "RegistryServiceAsyncStub", images: ImageTools, repository: str
+) -> None:
+    digest = await images.push(repository, "v1", "stable", content=image("goes"))
+    kept = await images.push(repository, "v2", content=image("stays"))
+    answer = await gateway.DeleteManifest(deletion(repository, digest, "v1", "stable", "v0"))
+    assert (answer.digest, list(answer.deleted_tags)) == (digest, ["stable", "v1"])
+    for reference in (digest, "v1", "stable"):
+        assert not await images.holds(repository, reference)
+    assert await images.digest(repository, "v2") == kept
+    await images.pull(repository, "v2")
+
+
+async def test_force_takes_all_tags(gateway: "RegistryServiceAsyncStub", images: ImageTools, repository: str) -> None:
+    digest = await images.push(repository, "v1", "stable", content=image(repository))
+    answer = await gateway.DeleteManifest(deletion(repository, digest, force=True))
+    assert list(answer.deleted_tags) == ["stable", "v1"]
+    assert not await images.holds(repository, "stable")
+
+
+async def test_validate_only_deletes_nothing(
+    gateway: "RegistryServiceAsyncStub", images: ImageTools, repository: str
+) -> None:
+    content = image(repository)
+    digest = await images.push(repository, "v1", content=content)
+    answer = await gateway.DeleteManifest(deletion(repository, digest, "v1", validate_only=True))
+    assert (answer.digest, list(answer.deleted_tags)) == (digest, ["v1"])
+    await gateway.DeleteBlob(blob_deletion(repository, layer_of(content), validate_only=True))
+    await images.pull(repository, "v1")
+
+
+async def test_a_manifest_without_tags_needs_no_leave(
+    gateway: "RegistryServiceAsyncStub", images: ImageTools, repository: str
+) -> None:
+    digest = await images.push(repository, "v1", content=image("first"))
+    await images.push(repository, "v1", content=image("second"))
+    assert await images.holds(repository, digest)
+    answer = await gateway.DeleteManifest(deletion(repository, digest))
+    assert list(answer.deleted_tags) == []
+    assert not await images.holds(repository, digest)
+    await images.pull(repository, "v1")
+
+
+async def test_an_index_goes_and_its_children_stay(
+    gateway: "RegistryServiceAsyncStub", images: ImageTools, repository: str
+) -> None:
+    content = multi_platform(repository)
+    await images.push(repository, "v1", content=content)
+    answer = await gateway.DeleteManifest(deletion(repository, content.digest, "v1"))
+    assert list(answer.deleted_tags) == ["v1"]
+    assert not await images.holds(repository, content.digest)
+    assert await images.holds(repository, content.children[0].digest)
+
+
+async def test_what_is_gone_is_not_found(
+    gateway: "RegistryServiceAsyncStub", images: ImageTools, repository: str
+) -> None:
+    digest = await images.push(repository, "v1", content=image(repository))
+    await gateway.DeleteManifest(deletion(repository, digest, "v1"))
+    for validate_only in (True, False):
+        failure = await failure_of(
+            gateway.DeleteManifest(deletion(repository, digest, "v1", validate_only=validate_only))
+        )
+        assert failure.kind == MANIFEST_UNKNOWN
+        assert failure.resource == f"manifest {repository}@{digest}"
+
+
+async def test_the_digest_of_a_blob_is_no_manifest(
+    gateway: "RegistryServiceAsyncStub", images: ImageTools, repository: str
+) -> None:
+    content = image(repository)
+    await images.push(repository, "v1", content=content)
+    # Registry 2.8 would take the blob away, and say that all is well.
+    failure = await failure_of(gateway.DeleteManifest(deletion(repository, layer_of(content), force=True)))
+    assert failure.kind == MANIFEST_UNKNOWN
+    await images.pull(repository, "v1")
+
+
+async def test_a_blob_is_deleted(gateway: "RegistryServiceAsyncStub", images: ImageTools, repository: str) -> None:
+    content = image(repository)
+    await images.push(repository, "v1", content=content)
+    answer = await gateway.DeleteBlob(blob_deletion(repository, layer_of(content)))
+    assert answer.digest == layer_of(content)
+    with pytest.raises(ToolFailed, match=r"blob unknown|404"):
+        await images.pull(repository, "v1")
+    failure = await failure_of(gateway.DeleteBlob(blob_deletion(repository, layer_of(content))))
+    assert failure.kind == (grpc.StatusCode.NOT_FOUND, "BLOB_UNKNOWN")
+
+
+async def test_a_manifest_is_not_deleted_as_a_blob(
+    gateway: "RegistryServiceAsyncStub", images: ImageTools, repository: str
+) -> None:
+    digest = await images.push(repository, "v1", content=image(repository))
+    failure = await failure_of(gateway.DeleteBlob(blob_deletion(repository, digest)))
+    assert failure.kind == (grpc.StatusCode.FAILED_PRECONDITION, "IS_MANIFEST")
+    await images.pull(repository, "v1")
+
+
+async def test_deleting_in_an_unknown_repository(gateway: "RegistryServiceAsyncStub", repository: str) -> None:
+    digest = "sha256:" + "0" * 64
+    for call in (
+        gateway.DeleteManifest(deletion(repository, digest)),
+        gateway.DeleteBlob(blob_deletion(repository, digest)),
+    ):
+        assert (await failure_of(call)).code == grpc.StatusCode.NOT_FOUND
+
+
+async def test_a_registry_that_does_not_delete_says_so(restricted: Backend, tmp_path: "Path", repository: str) -> None:
+    images = ImageTools.of(restricted, tmp_path)
+    content = image(repository)
+    await images.push(repository, "v1", content=content)
+    async with gateway_over(restricted.configuration()) as gateway:
+        for validate_only in (True, False):
+            for call in (
+                gateway.DeleteManifest(deletion(repository, content.digest, "v1", validate_only=validate_only)),
+                gateway.DeleteBlob(blob_deletion(repository, layer_of(content), validate_only=validate_only)),
+            ):
+                assert (await failure_of(call)).kind == UNSUPPORTED
+    await images.pull(repository, "v1")
+
+
+async def test_a_gateway_that_does_not_delete_says_so(backend: Backend, images: ImageTools, repository: str) -> None:
+    digest = await images.push(repository, "v1", content=image(repository))
+    async with gateway_over(backend.configuration(), deletion_enabled=False) as gateway:
+        failure = await failure_of(gateway.DeleteManifest(deletion(repository, digest, "v1", force=True)))
+        assert failure.kind == (grpc.StatusCode.FAILED_PRECONDITION, "DELETION_DISABLED")
+        assert "PORTUS_ALLOW_DELETE" in failure.message
+    assert await images.holds(repository, digest)
