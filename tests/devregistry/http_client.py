@@ -1,6 +1,7 @@
 """An HTTP client that knows nothing of the registry but its URL and its users."""
 
 import base64
+import io
 import json
 import re
 import ssl
@@ -52,8 +53,9 @@ class HttpClient:
         data: bytes | None = None,
         trust: ssl.SSLContext | bool = True,
     ) -> Answer:
+        body = None if data is None else io.BytesIO(data)
         async with self._session.request(
-            method, URL(url, encoded=True), headers=headers, data=data, allow_redirects=False, ssl=trust
+            method, URL(url, encoded=True), headers=headers, data=body, allow_redirects=False, ssl=trust
         ) as response:
             return Answer(response.status, response.headers, await response.read())
 

@@ -43,6 +43,20 @@ async def test_the_challenge_names_the_scope_of_the_request(
         assert answer.code == "UNAUTHORIZED"
 
 
+async def test_the_challenge_is_in_the_content_type_of_its_version(client: HttpClient, guarded: DevRegistry) -> None:
+    assert (await client.send("GET", guarded.url + "/v2/")).headers["Content-Type"] == "application/json"
+    async with DevRegistry(flavour="2.8") as registry:
+        answer = await client.send("GET", registry.url + "/v2/")
+        assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
+
+
+async def test_the_ping_answers_any_method(client: HttpClient, registry: DevRegistry) -> None:
+    for method, body in (("GET", b"{}"), ("HEAD", b""), ("POST", b"{}")):
+        answer = await client.send(method, registry.url + "/v2/")
+        assert (answer.status, answer.body) == (200, body)
+        assert answer.headers["Docker-Distribution-Api-Version"] == "registry/2.0"
+
+
 async def test_registry_and_token_service_are_two_origins(guarded: DevRegistry) -> None:
     assert guarded.realm == guarded.tokens.url + "/v2/token"
     assert re.sub(r"\d+$", "", guarded.url) == re.sub(r"\d+$", "", guarded.tokens.url)

@@ -10,6 +10,8 @@ code with the rest of the package: it is what the client is tested against.
         assert registry.requests.count(route="manifests", status=503) == 2
 """
 
+from portus_gateway.devregistry.authorization import Auth
+from portus_gateway.devregistry.behaviour import Flavour
 from portus_gateway.devregistry.demo_content import seed_demo
 from portus_gateway.devregistry.fault_set import Injection
 from portus_gateway.devregistry.faults import Fault
@@ -22,9 +24,11 @@ from portus_gateway.devregistry.users import EVERYTHING, User
 
 __all__ = [
     "EVERYTHING",
+    "Auth",
     "Content",
     "DevRegistry",
     "Fault",
+    "Flavour",
     "Injection",
     "RequestLog",
     "RequestRecord",

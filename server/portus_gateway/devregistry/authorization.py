@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
+from urllib.parse import parse_qs
 
 import jwt
 from aiohttp import web
 
-from portus_gateway.devregistry.errors import Json, error_response
+from portus_gateway.devregistry.errors import Json, RegistryError, error_response
 from portus_gateway.devregistry.targets import Target
 from portus_gateway.devregistry.token_service import TokenService
 from portus_gateway.devregistry.users import Users
@@ -64,7 +65,7 @@ class BasicAuthorization:
                 name = password = ""
             if self._users.authenticate(name, password) is not None:
                 return None
-        return Refusal(_needed(request.method, target))
+        return Refusal(_needed(request, target))
 
     def challenge(self, refusal: Refusal, realm: str | None) -> web.Response:
         return _unauthorized(refusal, f'Basic realm="{realm or "basic-realm"}"')
@@ -87,7 +88,7 @@ class TokenAuthorization:
         self._remembered: dict[str, _Token | None] = {}
 
     def refuse(self, request: web.BaseRequest, target: Target) -> Refusal | None:
-        needed = _needed(request.method, target)
+        needed = _needed(request, target)
         scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not encoded:
             return Refusal(needed)
@@ -153,7 +154,8 @@ def _granted(access: Json) -> frozenset[tuple[str, str, str]]:
     return frozenset(granted)
 
 
-def _needed(method: str, target: Target) -> tuple[tuple[str, str, str], ...]:
+def _needed(request: web.BaseRequest, target: Target) -> tuple[tuple[str, str, str], ...]:
+    method = request.method
     if target.route == "catalog":
         return _CATALOG
     name = target.repository
@@ -163,8 +165,19 @@ def _needed(method: str, target: Target) -> tuple[tuple[str, str, str], ...]:
         return (("repository", name, "pull"),)
     if method == "DELETE":
         return (("repository", name, "delete"),)
+    if method not in ("PATCH", "POST", "PUT"):
+        return ()
     # In this order, because no client may rely on another: the registry's own order is random.
-    return (("repository", name, "push"), ("repository", name, "pull"))
+    needed = (("repository", name, "push"), ("repository", name, "pull"), *_source(request, target))
+    return tuple(dict.fromkeys(needed))
+
+
+def _source(request: web.BaseRequest, target: Target) -> tuple[tuple[str, str, str], ...]:
+    # A blob is mounted by whoever may pull it where it is.
+    if target.route != "uploads":
+        return ()
+    names = parse_qs(request.raw_path.partition("?")[2]).get("from", ())
+    return tuple(("repository", name, "pull") for name in names[:1])
 
 
 def _scopes(needed: tuple[tuple[str, str, str], ...]) -> str:
@@ -178,6 +191,6 @@ def _unauthorized(refusal: Refusal, challenge: str) -> web.Response:
     detail: list[Json] = [
         {"Type": type_, "Class": "", "Name": name, "Action": action} for type_, name, action in refusal.needed
     ]
-    answer = error_response("UNAUTHORIZED", detail or None)
+    answer = error_response(RegistryError("UNAUTHORIZED", detail or None))
     answer.headers["WWW-Authenticate"] = challenge
     return answer

@@ -1,9 +1,9 @@
-"""Digests: `sha256:…` and `sha512:…` in lower-case hexadecimal."""
+"""Digests: `sha256:…`, `sha384:…` and `sha512:…` in lower-case hexadecimal."""
 
 import hashlib
 import re
 
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
 
 
 def digest_of(content: bytes, algorithm: str = "sha256") -> str:

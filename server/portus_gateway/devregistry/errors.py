@@ -1,6 +1,7 @@
 """The registry's error answers: codes, messages and statuses of distribution's `errcode` package."""
 
 import json
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -29,25 +30,32 @@ _CODES: dict[str, tuple[int, str]] = {
 
 
 class RegistryError(Exception):
-    """An answer in the registry's error form."""
+    """An answer in the registry's error form; `further` are the errors listed after this one."""
 
-    def __init__(self, code: str, detail: Json = None, message: str | None = None) -> None:
+    def __init__(
+        self, code: str, detail: Json = None, message: str | None = None, further: "Sequence[RegistryError]" = ()
+    ) -> None:
         super().__init__(code)
         self.code = code
         self.detail = detail
         self.message = message
+        self.further = further
 
 
 def error_response(
-    code: str, detail: Json = None, message: str | None = None, status: int | None = None
+    error: RegistryError, status: int | None = None, content_type: str = "application/json"
 ) -> web.Response:
-    """The answer for an error code; without `status`, the one that belongs to the code."""
-    usual_status, usual_message = _CODES[code]
-    error: dict[str, Json] = {"code": code, "message": message or usual_message}
-    if detail is not None:
-        error["detail"] = detail
+    """The answer for an error; without `status`, the one that belongs to its code."""
+    errors: list[Json] = [_described(each) for each in (error, *error.further)]
     return web.Response(
-        status=status or usual_status,
-        body=json.dumps({"errors": [error]}, separators=(",", ":")).encode() + b"\n",
-        headers={"Content-Type": "application/json"},
+        status=status or _CODES[error.code][0],
+        body=json.dumps({"errors": errors}, separators=(",", ":")).encode() + b"\n",
+        headers={"Content-Type": content_type},
     )
+
+
+def _described(error: RegistryError) -> dict[str, Json]:
+    described: dict[str, Json] = {"code": error.code, "message": error.message or _CODES[error.code][1]}
+    if error.detail is not None:
+        described["detail"] = error.detail
+    return described

@@ -5,18 +5,21 @@ import json
 import socket
 import struct
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import cache
+from types import MappingProxyType
 
 from aiohttp import web
 
-from portus_gateway.devregistry.errors import error_response
+from portus_gateway.devregistry.errors import RegistryError, error_response
 from portus_gateway.devregistry.faults import Fault
 
 _CHUNK = b" " * 65536
 _ENDLESS_BYTES = 2 * 1024**3
 _BOMB_BLOCK = bytes(1024**2)
 _BOMB_BLOCKS = 512
+_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
 _CODES = {401: "UNAUTHORIZED", 403: "DENIED", 405: "UNSUPPORTED", 429: "TOOMANYREQUESTS", 503: "UNAVAILABLE"}
 
 
@@ -72,7 +75,7 @@ def _replacement(fault: Fault) -> web.Response | None:
     if fault.route == "token":
         body = json.dumps({"error": code}).encode()
         return web.Response(status=fault.status, body=body, content_type="application/json")
-    return error_response(code, status=fault.status)
+    return error_response(RegistryError(code), status=fault.status)
 
 
 def _change_headers(fault: Fault, request: web.BaseRequest, answer: web.StreamResponse) -> None:
@@ -84,6 +87,9 @@ def _change_headers(fault: Fault, request: web.BaseRequest, answer: web.StreamRe
         answer.headers["Link"] = f'<{fault.link}>; rel="next"'
     for name in fault.without_headers:
         answer.headers.popall(name, None)
+        if name.lower() == "content-length":
+            # Else it is worked out from the body.
+            answer.enable_chunked_encoding()
     for name, value in fault.headers:
         answer.headers[name] = value
 
@@ -129,20 +135,38 @@ async def _send_half(request: web.BaseRequest, answer: web.Response) -> web.Stre
 
 
 async def _send_endless(request: web.BaseRequest) -> web.StreamResponse:
-    answer = web.StreamResponse(headers={"Content-Type": "application/json"})
-    answer.enable_chunked_encoding()
-    await answer.prepare(request)
-    for _ in range(_ENDLESS_BYTES // len(_CHUNK)):
-        await answer.write(_CHUNK)
+    answer = await _begin_stream(request)
+    if request.method != "HEAD":
+        for _ in range(_ENDLESS_BYTES // len(_CHUNK)):
+            await answer.write(_CHUNK)
     return answer
 
 
 async def _send_gzip_bomb(request: web.BaseRequest) -> web.StreamResponse:
-    answer = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Encoding": "gzip"})
+    answer = await _begin_stream(request, {"Content-Encoding": "gzip"})
+    if request.method != "HEAD":
+        bomb = await asyncio.to_thread(_gzip_bomb)
+        for start in range(0, len(bomb), len(_CHUNK)):
+            await answer.write(bomb[start : start + len(_CHUNK)])
+    return answer
+
+
+async def _begin_stream(
+    request: web.BaseRequest, headers: Mapping[str, str] = MappingProxyType({})
+) -> web.StreamResponse:
+    answer = web.StreamResponse(headers={"Content-Type": "application/json", **headers})
     answer.enable_chunked_encoding()
     await answer.prepare(request)
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    for _ in range(_BOMB_BLOCKS):
-        await answer.write(packer.compress(_BOMB_BLOCK) + packer.flush(zlib.Z_SYNC_FLUSH))
-    await answer.write(packer.flush())
     return answer
+
+
+@cache
+def _gzip_bomb() -> bytes:
+    # Flushed in full, every block comes out the same: packing one of them is enough.
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    block = packer.compress(_BOMB_BLOCK) + packer.flush(zlib.Z_FULL_FLUSH)
+    checksum = 0
+    for _ in range(_BOMB_BLOCKS):
+        checksum = zlib.crc32(_BOMB_BLOCK, checksum)
+    trailer = struct.pack("<II", checksum, len(_BOMB_BLOCK) * _BOMB_BLOCKS)
+    return _GZIP_HEADER + block * _BOMB_BLOCKS + packer.flush() + trailer

@@ -1,17 +1,26 @@
 """Failures on demand: what a registry or a token service shall do wrong, to which requests, how often."""
 
 import math
+import re
 from dataclasses import dataclass
-from typing import Literal, TypedDict, cast, get_args
+from typing import ClassVar
 
-Route = Literal["ping", "catalog", "tags", "manifests", "blobs", "uploads", "referrers", "token", "any"]
-"""What a fault strikes. `any` is every route of the registry; the token service is struck by `token` alone."""
+from portus_gateway.devregistry.fault_grammar import GRAMMAR, RESETS, ROUTES, Reset, Route, read_fault
 
-Reset = Literal["before", "after"]
-
-ROUTES: tuple[str, ...] = get_args(Route)
 _METHODS = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE")
+_OF_NO_REPOSITORY = ("ping", "catalog", "token")
 _REPLACING = ("status", "redirect", "endless", "gzip_bomb", "invalid_json", "hang")
+_OF_A_TOKEN = ("token_lifetime", "without_rights")
+# What each of these leaves to be changed.
+_LEFT_BY = {
+    "hang": ("delay",),
+    "endless": ("delay",),
+    "gzip_bomb": ("delay",),
+    "reset=before": ("delay",),
+    "reset=after": ("delay", "answer_delay"),
+}
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +32,9 @@ class Fault:
     always struck on arrival. Of several faults that fit a request, the one injected first strikes.
     Raises `ValueError` for contradictory settings.
     """
+
+    GRAMMAR: ClassVar[str] = GRAMMAR
+    """The text form that `parse` reads, explained to a user."""
 
     route: Route
     method: str | None = None
@@ -85,16 +97,34 @@ class Fault:
                 raise ValueError(f"{name} must be a number of seconds, 0 or more")
         if self.status is not None and not 200 <= self.status <= 599:
             raise ValueError(f"status {self.status} is not between 200 and 599")
-        if self.reset is not None and self.reset not in get_args(Reset):
+        if self.reset is not None and self.reset not in RESETS:
             raise ValueError(f"reset is 'before' or 'after', not {self.reset!r}")
+        self._check_headers()
         self._check_combination()
 
+    def _check_headers(self) -> None:
+        for name in (*(name for name, _ in self.headers), *self.without_headers):
+            if not _HEADER_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no name of a header")
+        for value in (*(value for _, value in self.headers), self.link, self.realm, self.redirect):
+            if value is not None and _CONTROL.search(value):
+                raise ValueError(f"{value!r} has a control character, which no header can hold")
+
     def _check_combination(self) -> None:
-        replacing = [name for name in _REPLACING if getattr(self, name) not in (None, False)]
-        if self.reset == "before":
-            replacing.append("reset=before")
+        if not self.effects:
+            raise ValueError("a fault needs an effect, for example status=503, delay=2 or hang")
+        set_effects = [f"reset={self.reset}" if name == "reset" else name for name in self.effects]
+        replacing = [name for name in set_effects if name in (*_REPLACING, "reset=before")]
         if len(replacing) > 1:
             raise ValueError(f"{' and '.join(replacing)} exclude one another: inject a fault for each")
+        for name in set_effects:
+            useless = [other for other in set_effects if other not in (name, *_LEFT_BY.get(name, set_effects))]
+            if useless:
+                raise ValueError(f"{name} leaves no answer that {' or '.join(useless)} could change")
+        if replacing and any(name in set_effects for name in _OF_A_TOKEN):
+            raise ValueError(f"{replacing[0]} leaves no token to change")
+        if self.repository is not None and self.route in _OF_NO_REPOSITORY:
+            raise ValueError(f"the route {self.route} is of no repository")
         if self.link is not None and self.route not in ("catalog", "tags", "any"):
             raise ValueError(f"link is for the routes catalog, tags and any; {self.route} has no pages")
         if (self.token_lifetime is not None or self.without_rights) and self.route != "token":
@@ -104,8 +134,6 @@ class Fault:
                 raise ValueError("realm is for the registry's routes: the token service sends no Bearer challenge")
             if self.effects != ("realm",):
                 raise ValueError("realm changes the challenge alone: inject another fault for the other effects")
-        if not self.effects:
-            raise ValueError("a fault needs an effect, for example status=503, delay=2 or hang")
 
     @property
     def effects(self) -> tuple[str, ...]:
@@ -119,22 +147,13 @@ class Fault:
 
     @classmethod
     def parse(cls, text: str) -> "Fault":
-        """Reads the text form, `<route>:<setting>[,<setting>…]`.
+        """Reads the text form, which `GRAMMAR` explains: `manifests:status=503,times=2`.
 
-        A setting is `name=value`, or a bare name for a yes; a dash may stand for an underscore. Shorthands:
-        `retry-after=<seconds>`, `header=<name>: <value>` and `without-header=<name>` (each repeatable).
-        `body=…` comes last and takes the rest of the text, commas too. Examples: `manifests:status=503,times=2`,
-        `catalog:link=repeat`, `manifests:method=DELETE,reset=after`, `token:token-lifetime=2`.
         Raises `ValueError` that says what is wrong and what would be right.
         """
-        route, separator, settings = text.partition(":")
-        if not separator or not settings.strip():
-            raise ValueError(
-                f"fault {text!r}: write it as <route>:<setting>[,<setting>…], for example"
-                f" manifests:status=503,times=2; the routes are {', '.join(ROUTES)}"
-            )
         try:
-            return cls(route=cast(Route, route.strip()), **_read_settings(settings))
+            route, settings = read_fault(text)
+            return cls(route=route, **settings)
         except ValueError as error:
             raise ValueError(f"fault {text!r}: {error}") from None
 
@@ -159,126 +178,3 @@ EFFECTS = (
     "token_lifetime",
     "without_rights",
 )
-
-
-class _Settings(TypedDict, total=False):
-    method: str
-    repository: str
-    times: int
-    after: int
-    before_authorization: bool
-    delay: float
-    answer_delay: float
-    status: int
-    body: str
-    headers: tuple[tuple[str, str], ...]
-    without_headers: tuple[str, ...]
-    truncate: bool
-    corrupt: bool
-    reset: Reset
-    hang: bool
-    endless: bool
-    gzip_bomb: bool
-    link: str
-    realm: str
-    redirect: str
-    invalid_json: bool
-    token_lifetime: int
-    without_rights: bool
-
-
-def _read_settings(text: str) -> _Settings:
-    settings = _Settings()
-    rest = text.strip()
-    while rest:
-        if rest.startswith("body="):
-            settings["body"] = rest.removeprefix("body=")
-            break
-        setting, _, rest = rest.partition(",")
-        rest = rest.lstrip()
-        name, separator, value = setting.partition("=")
-        _read_setting(settings, name.strip().replace("-", "_"), value.strip() if separator else None)
-    return settings
-
-
-def _read_setting(settings: _Settings, name: str, value: str | None) -> None:
-    match name:
-        case "method":
-            settings["method"] = _text(name, value).upper()
-        case "repository":
-            settings["repository"] = _text(name, value)
-        case "times":
-            settings["times"] = _integer(name, value)
-        case "after":
-            settings["after"] = _integer(name, value)
-        case "before_authorization":
-            settings["before_authorization"] = _yes(name, value)
-        case "delay":
-            settings["delay"] = _seconds(name, value)
-        case "answer_delay":
-            settings["answer_delay"] = _seconds(name, value)
-        case "status":
-            settings["status"] = _integer(name, value)
-        case "header":
-            header, separator, content = _text(name, value).partition(":")
-            if not separator:
-                raise ValueError("write a header as header=<name>: <value>")
-            settings["headers"] = (*settings.get("headers", ()), (header.strip(), content.strip()))
-        case "retry_after":
-            settings["headers"] = (*settings.get("headers", ()), ("Retry-After", _text(name, value)))
-        case "without_header":
-            settings["without_headers"] = (*settings.get("without_headers", ()), _text(name, value))
-        case "truncate":
-            settings["truncate"] = _yes(name, value)
-        case "corrupt":
-            settings["corrupt"] = _yes(name, value)
-        case "reset":
-            settings["reset"] = cast(Reset, value or "before")
-        case "hang":
-            settings["hang"] = _yes(name, value)
-        case "endless":
-            settings["endless"] = _yes(name, value)
-        case "gzip_bomb":
-            settings["gzip_bomb"] = _yes(name, value)
-        case "link":
-            settings["link"] = _text(name, value)
-        case "realm":
-            settings["realm"] = _text(name, value)
-        case "redirect":
-            settings["redirect"] = _text(name, value)
-        case "invalid_json":
-            settings["invalid_json"] = _yes(name, value)
-        case "token_lifetime":
-            settings["token_lifetime"] = _integer(name, value)
-        case "without_rights":
-            settings["without_rights"] = _yes(name, value)
-        case _:
-            known = (*_Settings.__annotations__, "header", "retry_after", "without_header")
-            names = ", ".join(known_name for known_name in known if not known_name.endswith("headers"))
-            raise ValueError(f"unknown setting {name!r}; there are {names}")
-
-
-def _text(name: str, value: str | None) -> str:
-    if not value:
-        raise ValueError(f"{name} needs a value: {name}=…")
-    return value
-
-
-def _integer(name: str, value: str | None) -> int:
-    try:
-        return int(_text(name, value))
-    except ValueError:
-        raise ValueError(f"{name} needs a whole number, as in {name}=3, not {value!r}") from None
-
-
-def _seconds(name: str, value: str | None) -> float:
-    try:
-        return float(_text(name, value))
-    except ValueError:
-        raise ValueError(f"{name} needs a number of seconds, as in {name}=1.5, not {value!r}") from None
-
-
-def _yes(name: str, value: str | None) -> bool:
-    if value not in (None, "true", "false"):
-        raise ValueError(f"{name} takes no value: write it alone")
-    return value != "false"

@@ -1,5 +1,7 @@
 """`GET`, `HEAD`, `PUT` and `DELETE /v2/<name>/manifests/<reference>`."""
 
+from collections.abc import Collection
+
 from aiohttp import web
 
 from portus_gateway.devregistry.behaviour import Behaviour
@@ -20,6 +22,8 @@ from portus_gateway.devregistry.storage import Manifest, Repository, Storage
 from portus_gateway.devregistry.urls import absolute_url
 
 MAXIMUM_BYTES = 4 * 1024 * 1024
+# Content that means one thing as a manifest and another as an index is refused (CVE-2021-41190).
+_FOREIGN_FIELDS = {OCI_MANIFEST: ("manifests",), OCI_INDEX: ("config", "layers")}
 
 
 def get_manifest(
@@ -36,7 +40,7 @@ def get_manifest(
             # It finds the blob and cannot read it as a manifest.
             raise RegistryError("UNKNOWN")
         raise _unknown_revision(behaviour, name, digest)
-    accepted = _accepted(request)
+    accepted = _accepted(request, behaviour)
     if manifest.media_type == OCI_MANIFEST and OCI_MANIFEST not in accepted:
         raise RegistryError(
             "MANIFEST_UNKNOWN",
@@ -75,19 +79,19 @@ async def put_manifest(storage: Storage, request: web.BaseRequest, name: str, re
     except ValueError as error:
         raise RegistryError("MANIFEST_INVALID", str(error)) from None
     stated = document.get("mediaType")
-    if stated not in (None, "", media_type) or document.get("schemaVersion") != 2:
+    if stated not in (None, "", media_type):
         raise RegistryError("MANIFEST_INVALID", f"mediaType in manifest should be '{media_type}' not '{stated}'")
+    if any(document.get(name) is not None for name in _FOREIGN_FIELDS.get(media_type, ())):
+        raise RegistryError("MANIFEST_INVALID", "an index and a manifest in one")
     digest = digest_of(content)
-    if is_digest(reference):
-        digest = digest_of(content, reference.partition(":")[0])
-        if digest != reference:
-            raise RegistryError("DIGEST_INVALID")
-    repository = storage.repository(name)
-    for referenced in _references(media_type, document):
-        if repository is None or not (
-            referenced in repository.manifests if media_type in INDEXES else referenced in repository.blobs
-        ):
-            raise RegistryError("MANIFEST_BLOB_UNKNOWN", referenced)
+    # Whatever algorithm a digest is of, it is compared with the SHA-256.
+    if is_digest(reference) and digest != reference:
+        raise RegistryError("DIGEST_INVALID")
+    if document.get("schemaVersion") != 2:
+        raise RegistryError("UNKNOWN", f"unrecognized manifest schema version {document.get('schemaVersion')}")
+    _check_references(storage.repository(name), media_type, document)
+    if ":" in reference and not is_digest(reference):
+        raise _invalid_path(reference)
     storage.put_manifest(name, digest, Manifest(content, media_type))
     if not is_digest(reference):
         stored = storage.repository(name)
@@ -105,6 +109,8 @@ def delete_manifest(storage: Storage, behaviour: Behaviour, name: str, reference
     if not is_digest(reference):
         if behaviour.flavour == "2.8":
             raise RegistryError("DIGEST_INVALID")
+        if ":" in reference:
+            raise _invalid_path(reference)
         if repository is None or not repository.untag(reference):
             raise RegistryError("MANIFEST_UNKNOWN", f"unknown tag={reference}")
         return web.Response(status=202)
@@ -122,13 +128,17 @@ def _resolve(repository: Repository | None, behaviour: Behaviour, reference: str
     if is_digest(reference):
         return reference
     if ":" in reference:
-        # A digest of an unknown algorithm is taken for a tag, which then makes no path.
-        raise RegistryError("UNKNOWN", f"invalid path: tags/{reference}/current/link")
+        raise _invalid_path(reference)
     digest = None if repository is None else repository.tags.get(reference)
     if digest is None:
         detail: Json = {"Tag": reference} if behaviour.flavour == "2.8" else f"unknown tag={reference}"
         raise RegistryError("MANIFEST_UNKNOWN", detail)
     return digest
+
+
+def _invalid_path(reference: str) -> RegistryError:
+    # What only looks like a digest is taken for a tag, and the storage has no path for it.
+    return RegistryError("UNKNOWN", f"invalid path: tags/{reference}/current/link")
 
 
 def _unknown_revision(behaviour: Behaviour, name: str, digest: str) -> RegistryError:
@@ -173,16 +183,31 @@ def _has_etag(request: web.BaseRequest, digest: str) -> bool:
     return any(value in (digest, f'"{digest}"') for value in request.headers.getall("If-None-Match", ()))
 
 
-def _accepted(request: web.BaseRequest) -> set[str]:
-    return {
+def _accepted(request: web.BaseRequest, behaviour: Behaviour) -> set[str]:
+    accepted = {
         media_type.partition(";")[0].strip()
         for line in request.headers.getall("Accept", ())
         for media_type in line.split(",")
     }
+    return accepted if behaviour.flavour == "2.8" else {media_type.lower() for media_type in accepted}
+
+
+def _check_references(repository: Repository | None, media_type: str, document: dict[str, Json]) -> None:
+    known: Collection[str] = ()
+    if repository is not None:
+        known = repository.manifests if media_type in INDEXES else repository.blobs
+    errors: list[RegistryError] = []
+    for digest in _references(media_type, document):
+        if digest not in known:
+            if not digest:
+                errors.append(RegistryError("DIGEST_INVALID"))
+            errors.append(RegistryError("MANIFEST_BLOB_UNKNOWN", digest))
+    if errors:
+        raise RegistryError(errors[0].code, errors[0].detail, further=errors[1:])
 
 
 def _references(media_type: str, document: dict[str, Json]) -> list[str]:
     if media_type in INDEXES:
         return [text_of(child.get("digest")) for child in objects_of(document.get("manifests"))]
-    layers = [layer for layer in objects_of(document.get("layers")) if not layer.get("urls")]
-    return [text_of(blob.get("digest")) for blob in (object_of(document.get("config")), *layers)]
+    blobs = (object_of(document.get("config")), *objects_of(document.get("layers")))
+    return [text_of(blob.get("digest")) for blob in blobs]

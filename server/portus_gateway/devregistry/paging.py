@@ -1,8 +1,13 @@
 """The `n` and `last` of a listing, and the `Link` to its next page."""
 
+import re
 from urllib.parse import parse_qs, urlencode
 
 from portus_gateway.devregistry.errors import RegistryError
+
+# What Go's strconv.Atoi takes for a number.
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_LARGEST = 2**63 - 1
 
 
 def page_parameters(query: str) -> tuple[str, str]:
@@ -15,11 +20,8 @@ def page_parameters(query: str) -> tuple[str, str]:
 
 def page_size(text: str) -> int:
     """A page size of 0 or more; raises PAGINATION_NUMBER_INVALID for anything else."""
-    try:
-        size = int(text)
-    except ValueError:
-        size = -1
-    if size < 0:
+    size = int(text) if _INTEGER.fullmatch(text) else -1
+    if not 0 <= size <= _LARGEST:
         raise RegistryError("PAGINATION_NUMBER_INVALID", {"n": text})
     return size
 

@@ -123,15 +123,16 @@ class RequestLog:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         while (seen := self.count(route=route, method=method, repository=repository)) < count:
+            remaining = deadline - loop.time()
+            if remaining <= 0:
+                raise TimeoutError(f"{seen} of {count} requests (route {route}) arrived in {timeout} s")
             arrival: asyncio.Future[None] = loop.create_future()
             self._waiters.add(arrival)
             try:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(arrival, max(0.0, deadline - loop.time()))
+                    await asyncio.wait_for(arrival, remaining)
             finally:
                 self._waiters.discard(arrival)
-            if loop.time() >= deadline:
-                raise TimeoutError(f"{seen} of {count} requests (route {route}) arrived in {timeout} s")
 
     def begin(self, request: web.BaseRequest, route: str, repository: str | None) -> RequestRecord:
         """Records the arrival of a request; `end` follows when it is done with."""

@@ -67,7 +67,7 @@ def _history(described: dict[str, Json], entries: list[tuple[str, dict[str, Json
             compatible["parent"] = parent
         parent = hashlib.sha256(f"{layer} {parent} {position}".encode()).hexdigest()
         compatible["id"] = parent
-        history.insert(0, {"v1Compatibility": json.dumps(compatible, separators=(",", ":"))})
+        history.insert(0, {"v1Compatibility": json.dumps(compatible, separators=(",", ":"), sort_keys=True)})
     return history
 
 

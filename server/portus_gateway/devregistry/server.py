@@ -38,7 +38,6 @@ from portus_gateway.devregistry.users import PORTUS, User
 
 _MAXIMUM_NAME = 255
 _METHODS = {
-    "ping": ("GET",),
     "catalog": ("GET",),
     "tags": ("GET",),
     "manifests": ("DELETE", "GET", "HEAD", "PUT"),
@@ -88,8 +87,6 @@ class DevRegistry:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._faults = FaultSet()
-        for fault in faults:
-            self._faults.inject(fault)
         self._owns_tokens = token_service is None
         self.tokens = token_service or TokenService(
             [User(PORTUS, secrets.token_urlsafe(18))] if users is None else users,
@@ -103,13 +100,15 @@ class DevRegistry:
             clock=clock,
         )
         """The token service."""
+        for fault in faults:
+            self.inject(fault)
         self.requests = RequestLog()
         """The requests that the registry saw; those of the token service are in `tokens.requests`."""
         self._auth = auth
         self._authorization = _authorization(auth, self.tokens, token_leeway, clock)
         self._behaviour = Behaviour(flavour, deletion_enabled)
         self._storage = Storage(blobs_suffice=flavour == "2.8")
-        self._uploads = Uploads(self._storage)
+        self._uploads = Uploads(self._storage, self._behaviour)
         self._listener = Listener(self._handle, host, port, ssl_context)
         self._running: AsyncExitStack | None = None
 
@@ -199,7 +198,7 @@ class DevRegistry:
     ) -> str:
         """Gives many new repositories one and the same content; returns the manifest's digest.
 
-        A hundred thousand take about a second.
+        Those that are there already are left alone. A hundred thousand take about a second.
         """
         content = content or image("many")
         manifests: dict[str, Manifest] = {}
@@ -265,23 +264,21 @@ class DevRegistry:
         finally:
             self.requests.end(record, status)
 
-    async def _answer(
-        self, request: web.BaseRequest, target: Target, path: str, query: str
-    ) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, target: Target, path: str, query: str) -> web.StreamResponse:
         fault = self._take(Stage.ARRIVAL, request, target)
         if fault is None:
             return await self._admit(request, target, path, query)
         admit = partial(self._admit, request, target, path, query)
         return await suffer(fault, request, admit, self._listener.closing)
 
-    async def _admit(
-        self, request: web.BaseRequest, target: Target, path: str, query: str
-    ) -> web.StreamResponse:
+    async def _admit(self, request: web.BaseRequest, target: Target, path: str, query: str) -> web.StreamResponse:
         if target.route not in ("unknown", "referrers"):
             refusal = self._authorization.refuse(request, target)
             if refusal is not None:
                 struck = self._take(Stage.CHALLENGE, request, target)
-                return _stamp(self._authorization.challenge(refusal, struck.realm if struck else None))
+                answer = self._authorization.challenge(refusal, struck.realm if struck else None)
+                answer.headers["Content-Type"] = self._behaviour.json_type
+                return _stamp(answer)
         fault = self._take(Stage.OPERATION, request, target)
         if fault is None:
             return await self._operate(request, target, path, query)
@@ -297,11 +294,11 @@ class DevRegistry:
         try:
             return _stamp(await self._dispatch(request, target, path, query))
         except RegistryError as error:
-            answer = error_response(error.code, error.detail, error.message)
-            answer.headers["Content-Type"] = self._behaviour.json_type
-            return _stamp(answer)
+            return _stamp(error_response(error, content_type=self._behaviour.json_type))
 
     async def _dispatch(self, request: web.BaseRequest, target: Target, path: str, query: str) -> web.Response:
+        if target.route == "ping":
+            return web.Response(body=b"{}", headers={"Content-Type": self._behaviour.json_type})
         methods = _METHODS.get(target.route)
         if methods is None:
             return _not_found(path)
@@ -309,10 +306,8 @@ class DevRegistry:
             return web.Response(status=405, text="Method not allowed\n", headers={"Allow": ", ".join(methods)})
         name = target.repository or ""
         if len(name) > _MAXIMUM_NAME:
-            raise RegistryError("NAME_INVALID", f"at most {_MAXIMUM_NAME} characters")
+            raise RegistryError("UNKNOWN", f"repository name must not be more than {_MAXIMUM_NAME} characters")
         match target.route, request.method:
-            case "ping", _:
-                return web.Response(body=b"{}", headers={"Content-Type": self._behaviour.json_type})
             case "catalog", _:
                 return list_catalog(self._storage, self._behaviour, path, query)
             case "tags", _:
@@ -343,6 +338,7 @@ def _stamp(answer: web.Response) -> web.Response:
 
 
 def _not_found(path: str) -> web.Response:
-    if path == "/v2":
-        return web.Response(status=301, headers={"Location": "/v2/"})
+    other = path.removesuffix("/") if path.endswith("/") else f"{path}/"
+    if target_of(other).route not in ("unknown", "referrers"):
+        return web.Response(status=301, headers={"Location": other})
     return web.Response(status=404, text="404 page not found\n")

@@ -82,7 +82,7 @@ class Storage:
         return self._blobs[digest] if found is not None and digest in found.blobs else None
 
     def put_blob(self, repository: str, digest: str, content: bytes) -> None:
-        self._blobs.setdefault(digest, content)
+        self._blobs[digest] = content
         self._link_blob(repository, digest)
 
     def mount_blob(self, repository: str, digest: str, source: str) -> bool:

@@ -8,11 +8,11 @@ from urllib.parse import unquote
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _NAME = rf"{_COMPONENT}(?:/{_COMPONENT})*"
 _TAG = r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}"
-# Looser than a digest is: a short or upper-case one is no route, an unknown algorithm is an error of its own.
-_DIGEST = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
+# Looser than a digest is: what only looks like one is a route, and an error of its own.
+_DIGEST = r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[a-zA-Z0-9=_-]+"
 _PATH = re.compile(
     rf"/v2/(?P<name>{_NAME})/(?:(?P<tags>tags/list)|manifests/(?P<manifest>{_TAG}|{_DIGEST})"
-    rf"|blobs/(?P<blob>{_DIGEST})|blobs/uploads/?(?P<upload>[a-zA-Z0-9_.=-]*)|referrers/(?P<referrers>[^/]*))"
+    rf"|blobs/(?P<blob>{_DIGEST})|blobs/uploads/(?P<upload>[a-zA-Z0-9_.=-]*)|referrers/(?P<referrers>[^/]*))"
 )
 
 

@@ -102,6 +102,8 @@ class TokenService:
 
     def inject(self, fault: Fault) -> Injection:
         """Puts a fault of the route `token` in force; a `with` block removes it again."""
+        if fault.route != "token":
+            raise ValueError(f"a token service is struck by faults of the route token, not {fault.route}")
         return self._faults.inject(fault)
 
     def clear_faults(self) -> None:

@@ -118,7 +118,7 @@ class Boundary(grpc.aio.ServerInterceptor):
             # outside of its context.
             async def serve_stream(incoming: bytes | AsyncIterator[bytes], context: Context) -> None:
                 async with _Call(self, method, context) as call:
-                    await call.begin()
+                    call.begin()
                     request = call.read(incoming)
                     async with call.bounded(), aclosing(streams(request, context)) as responses:
                         async for response in responses:
@@ -132,7 +132,7 @@ class Boundary(grpc.aio.ServerInterceptor):
 
         async def serve(incoming: bytes | AsyncIterator[bytes], context: Context) -> bytes:
             async with _Call(self, method, context) as call:
-                await call.begin()
+                call.begin()
                 request = call.read(incoming)
                 async with call.bounded():
                     response = await answers(request, context)
@@ -148,7 +148,7 @@ class Boundary(grpc.aio.ServerInterceptor):
 
         async def fail(_: AsyncIterator[bytes], context: Context) -> None:
             async with _Call(self, method, context) as call:
-                await call.begin()
+                call.begin()
                 raise error
 
         return grpc.stream_stream_rpc_method_handler(fail)
@@ -182,6 +182,8 @@ class _Call:
         self._task = asyncio.current_task()
         self._request_id = request_id.accepted(self._context.invocation_metadata() or ())
         request_id.current.set(self._request_id)
+        # With the status, at the end: once a caller has had initial metadata its channel retries no error (gRFC A6).
+        self._context.set_trailing_metadata(((request_id.METADATA_KEY, self._request_id),))
         self._boundary.running.add(self)
         try:
             self._boundary.observer.call_started(self.method.name)
@@ -189,10 +191,8 @@ class _Call:
             _log.exception("the observer of calls failed")
         return self
 
-    async def begin(self) -> None:
+    def begin(self) -> None:
         """Lets the call in. Raises `ShuttingDown`, `TooManyCalls`."""
-        # Sent apart from the answer, so that it is there whatever the answer will be.
-        await self._context.send_initial_metadata(((request_id.METADATA_KEY, self._request_id),))
         method = self.method
         if self._boundary.draining and (method.limited or method.streaming):
             raise ShuttingDown
@@ -270,7 +270,14 @@ class _Call:
         status = status_of(error, resource)
         code = code_of(error)
         self._observe(code, error.reason)
-        await self._context.abort(code, status.message, ((DETAILS_METADATA_KEY, status.SerializeToString()),))
+        await self._context.abort(
+            code,
+            status.message,
+            (
+                (request_id.METADATA_KEY, self._request_id),
+                (DETAILS_METADATA_KEY, status.SerializeToString()),
+            ),
+        )
 
     def _observe(self, code: grpc.StatusCode, reason: str = "") -> None:
         call = FinishedCall(

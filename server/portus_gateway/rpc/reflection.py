@@ -1,10 +1,11 @@
 """Server reflection, v1 and v1alpha, of exactly what the gateway serves."""
 
+from collections.abc import Iterable
 from typing import cast
 
 import grpc
 from google.protobuf.descriptor import FileDescriptor
-from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.rpc import error_details_pb2
 from grpc_reflection.v1alpha import reflection_pb2
@@ -62,14 +63,24 @@ def _pool() -> DescriptorPool:
     files: dict[str, FileDescriptorProto] = {}
     for root in (registry_service_pb2.DESCRIPTOR, error_details_pb2.DESCRIPTOR):
         _collect_with_imports(root, files)
-    for file in files.values():
-        pool.Add(file)
     v1alpha = FileDescriptorProto()
     reflection_pb2.DESCRIPTOR.CopyToProto(v1alpha)
-    pool.Add(v1alpha)
-    pool.Add(_v1(v1alpha))
-    pool.Add(health_file())
+    for file in (*files.values(), v1alpha, _v1(v1alpha), health_file()):
+        _name_for_json(file.message_type)
+        pool.Add(file)
     return pool
+
+
+def _name_for_json(messages: Iterable[DescriptorProto]) -> None:
+    """Gives each field the name that JSON has for it, as protoc does for all languages but Python.
+
+    A caller that goes by these names alone, such as grpcurl before 1.9, would print `media_type` for `mediaType`.
+    """
+    for message in messages:
+        for field in message.field:
+            first, *others = field.name.split("_")
+            field.json_name = first + "".join(other.capitalize() for other in others)
+        _name_for_json(message.nested_type)
 
 
 def _collect_with_imports(file: FileDescriptor, files: dict[str, FileDescriptorProto]) -> None:

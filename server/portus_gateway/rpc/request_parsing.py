@@ -3,7 +3,7 @@
 What is not raises `InvalidFields`, which names all bad fields at once. Nothing has been sent to the registry then.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from portus_gateway.rpc.call_errors import FieldViolation, InvalidFields
 from portus_gateway.rpc.limits import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 
 MAX_EXPECTED_TAGS = 1000
+MAX_BATCH = 1000
 _NANOSECONDS = 1_000_000_000
 
 Name = TypeVar("Name", Repository, Tag, Digest)
@@ -130,6 +131,17 @@ def manifest_read(request: registry_service_pb2.GetManifestRequest) -> ManifestR
     if repository is None or reference is None or fields.violations:
         raise fields.error()
     return ManifestRead(repository, reference, platform, max_staleness)
+
+
+def manifest_batch(
+    request: registry_service_pb2.BatchGetManifestsRequest,
+) -> Sequence[registry_service_pb2.GetManifestRequest]:
+    """The requests of a batch, which are parsed one by one: what is wrong with one is no matter of the others."""
+    fields = _Fields()
+    if not 1 <= len(request.requests) <= MAX_BATCH:
+        fields.refuse("requests", f"has {len(request.requests)} requests; it has to be between 1 and {MAX_BATCH}")
+    fields.check()
+    return request.requests
 
 
 def manifest_deletion(request: registry_service_pb2.DeleteManifestRequest) -> ManifestDeletion:

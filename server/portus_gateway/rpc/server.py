@@ -7,7 +7,7 @@ import grpc
 
 from portus.registry.v1 import registry_service_pb2_grpc
 from portus_gateway.catalog_listing import CatalogListing
-from portus_gateway.guarded_deletion import GuardedDeletion
+from portus_gateway.guarded_deletion import Deletion, GuardedDeletion
 from portus_gateway.registry import Registry
 from portus_gateway.rpc.boundary import Boundary
 from portus_gateway.rpc.call_limit import CallLimit
@@ -24,6 +24,9 @@ _RECEIVE_LIMIT = 1024 * 1024
 _SEND_LIMIT = 16 * 1024 * 1024
 # A manifest comes twice, as it is and parsed, and the parsed form may be the larger one.
 _MANIFEST_FACTOR = 4
+# For how long new calls are refused before connections are told to go, in seconds. What comes in after that, gRPC's
+# core answers with CANCELLED, which nobody retries; whoever was refused is waiting for the next try by then.
+_REFUSAL = 0.1
 # How much earlier than the grace's end running calls are ended, in seconds: time to tell their callers why.
 _FAREWELL = 1.0
 
@@ -31,6 +34,7 @@ _FAREWELL = 1.0
 class GatewayServer:
     """Serves `registry` on `listen` (`127.0.0.1:50051`; port 0 takes a free one), with health and reflection.
 
+    `deletion` is what DeleteManifest and DeleteBlob do, a plain `GuardedDeletion` of `registry` unless given.
     `credentials` makes it TLS. `interceptors` come between the boundary, which maps errors and counts calls, and the
     service: each has to be `async` all through.
     """
@@ -42,6 +46,7 @@ class GatewayServer:
         listen: str,
         limits: ServerLimits,
         deletion_enabled: bool,
+        deletion: Deletion | None = None,
         observer: CallObserver,
         gateway_version: str,
         reflection: bool = True,
@@ -62,7 +67,7 @@ class GatewayServer:
         self._servicer = RegistryServicer(
             registry=registry,
             listing=CatalogListing(registry, limits.max_upstream_requests),
-            deletion=GuardedDeletion(registry, deletion_enabled, limits.max_upstream_requests),
+            deletion=deletion or GuardedDeletion(registry, deletion_enabled, limits.max_upstream_requests),
             deletion_enabled=deletion_enabled,
             limits=limits,
             gateway_version=gateway_version,
@@ -116,14 +121,15 @@ class GatewayServer:
         self._health.drain()
         self._boundary.drain()
         loop = asyncio.get_running_loop()
-        farewell = min(_FAREWELL, grace / 4)
+        farewell, refusal = min(_FAREWELL, grace / 4), min(_REFUSAL, grace / 8)
         # Watchers end by themselves, having been told NOT_SERVING; one that does not read cannot be told.
         endings = (
             loop.call_later(farewell, self._boundary.end_unlimited_calls),
             loop.call_later(grace - farewell, self._boundary.end_calls),
         )
         try:
-            await server.stop(grace)
+            await asyncio.sleep(refusal)
+            await server.stop(grace - refusal)
         finally:
             for ending in endings:
                 ending.cancel()

@@ -8,10 +8,12 @@ from contextlib import aclosing
 
 from portus.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
 from portus_gateway.catalog_listing import CatalogListing
-from portus_gateway.guarded_deletion import GuardedDeletion
+from portus_gateway.guarded_deletion import Deletion
 from portus_gateway.registry import Registry
 from portus_gateway.rpc import conversion, request_parsing
+from portus_gateway.rpc.converted_manifests import ConvertedManifests
 from portus_gateway.rpc.limits import ServerLimits
+from portus_gateway.rpc.manifest_batch import ManifestBatch
 from portus_gateway.rpc.platform_selection import manifest_for
 from portus_gateway.rpc.registry_condition import condition_of
 from portus_gateway.rpc.status import status_of
@@ -25,7 +27,7 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         *,
         registry: Registry,
         listing: CatalogListing,
-        deletion: GuardedDeletion,
+        deletion: Deletion,
         deletion_enabled: bool,
         limits: ServerLimits,
         gateway_version: str,
@@ -36,6 +38,8 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         self._deletion_enabled = deletion_enabled
         self._limits = limits
         self._gateway_version = gateway_version
+        self._converted = ConvertedManifests()
+        self._batch = ManifestBatch(registry, self._converted, limits.max_upstream_requests)
 
     async def GetRegistryInfo(  # noqa: N802
         self, request: registry_service_pb2.GetRegistryInfoRequest, context: object
@@ -94,7 +98,14 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         manifest = await manifest_for(
             wanted.platform, self._registry, wanted.repository, wanted.reference, wanted.max_staleness
         )
-        return registry_service_pb2.GetManifestResponse(manifest=conversion.manifest(manifest))
+        return registry_service_pb2.GetManifestResponse(manifest=self._converted.of(manifest))
+
+    async def BatchGetManifests(  # noqa: N802
+        self, request: registry_service_pb2.BatchGetManifestsRequest, context: object
+    ) -> AsyncIterator[registry_service_pb2.BatchGetManifestsResponse]:
+        async with aclosing(self._batch.responses(request_parsing.manifest_batch(request))) as responses:
+            async for response in responses:
+                yield response
 
     async def DeleteManifest(  # noqa: N802
         self, request: registry_service_pb2.DeleteManifestRequest, context: object

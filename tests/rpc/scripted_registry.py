@@ -1,0 +1,136 @@
+"""A `Registry` with canned answers, which raises whatever a test wants it to, and waits for it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from portus_gateway.distribution import (
+    Cursor,
+    Descriptor,
+    Digest,
+    Manifest,
+    Page,
+    Reference,
+    RegistryVersion,
+    Repository,
+    Tag,
+    UnusableName,
+    deadline,
+)
+from portus_gateway.distribution.errors import NotFound
+from portus_gateway.distribution.manifest import OCI_MANIFEST
+
+Hook = Callable[[str], Awaitable[None]]
+"""Is awaited before each answer, with the name of the method that is asked."""
+
+RAW = b'{"schemaVersion": 2}'
+DIGEST = Digest.of(RAW)
+BLOB = Digest.of(b"a layer")
+APP = Manifest.parse(RAW, digest=DIGEST, media_type=OCI_MANIFEST)
+
+
+class Gate:
+    """A hook that lets nobody pass before it is opened, and tells what becomes of who waits."""
+
+    def __init__(self) -> None:
+        self.entered = asyncio.Event()
+        self.open = asyncio.Event()
+        self.cancelled = asyncio.Event()
+        self.remaining: float | None = None
+        """Seconds that the ambient deadline left."""
+
+    async def __call__(self, method: str) -> None:
+        self.remaining = deadline.remaining()
+        self.entered.set()
+        try:
+            await self.open.wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+
+
+def raising(error: BaseException) -> Hook:
+    """A hook that raises `error`."""
+
+    async def fail(_: str) -> None:
+        raise error
+
+    return fail
+
+
+async def _pass(_: str) -> None:
+    """No obstacle."""
+
+
+class ScriptedRegistry:
+    """Every repository of `repositories` has one manifest, each of `tags` on it, and one blob, `BLOB`."""
+
+    def __init__(
+        self,
+        hook: Hook = _pass,
+        *,
+        repositories: Sequence[Repository | UnusableName] = (Repository("team/app"),),
+        tags: Sequence[str] = ("1.0",),
+        manifest: Manifest = APP,
+    ) -> None:
+        self.asked: list[str] = []
+        """The names of the methods, in the order in which they were called."""
+        self.deleted: list[str] = []
+        self.staleness: list[float] = []
+        self._hook = hook
+        self._repositories = tuple(repositories)
+        self._tags = tuple(Tag(tag) for tag in tags)
+        self._manifest = manifest
+
+    async def ping(self) -> RegistryVersion:
+        await self._ask("ping")
+        return RegistryVersion("registry/2.0")
+
+    async def list_repositories(self, size: int, after: Cursor | None = None) -> Page[Repository | UnusableName]:
+        await self._ask("list_repositories")
+        start = _position(after)
+        end = start + size
+        return Page(self._repositories[start:end], _cursor(end) if end < len(self._repositories) else None)
+
+    async def list_tags(self, repository: Repository, size: int, after: Cursor | None = None) -> Page[Tag]:
+        await self._ask("list_tags")
+        start = _position(after)
+        end = start + size
+        return Page(self._tags[start:end], _cursor(end) if end < len(self._tags) else None)
+
+    async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
+        await self._ask("resolve_manifest")
+        if reference == BLOB:
+            raise NotFound(f"{repository} has no manifest {reference}", reason="MANIFEST_UNKNOWN")
+        return self._manifest.descriptor
+
+    async def get_manifest(self, repository: Repository, reference: Reference, max_staleness: float = 0) -> Manifest:
+        self.staleness.append(max_staleness)
+        await self._ask("get_manifest")
+        return self._manifest
+
+    async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
+        await self._ask("delete_manifest")
+        self.deleted.append(f"{repository}@{digest}")
+
+    async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
+        await self._ask("blob_exists")
+        return digest == BLOB
+
+    async def delete_blob(self, repository: Repository, digest: Digest) -> None:
+        await self._ask("delete_blob")
+        self.deleted.append(f"{repository}@{digest}")
+
+    async def check_deletion(self, repository: Repository) -> None:
+        await self._ask("check_deletion")
+
+    async def _ask(self, method: str) -> None:
+        self.asked.append(method)
+        await self._hook(method)
+
+
+def _cursor(position: int) -> Cursor:
+    return Cursor(f"behind:{position}")
+
+
+def _position(cursor: Cursor | None) -> int:
+    return int(cursor.text.removeprefix("behind:")) if cursor else 0

@@ -1,0 +1,105 @@
+import asyncio
+
+import grpc
+import pytest
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+
+from portus.registry.v1.registry_service_pb2 import ListTagsRequest, StreamCatalogRequest
+from portus_gateway.rpc.call_errors import TooManyCalls
+from portus_gateway.rpc.call_limit import CallLimit
+from portus_gateway.rpc.server import ServerLimits
+from tests.rpc.failures import failure_of
+from tests.rpc.gateways import REQUESTS, Gateway, finish, serve, soon
+from tests.rpc.health_calls import check, watch
+from tests.rpc.scripted_registry import Gate, ScriptedRegistry
+
+LIST_TAGS = ListTagsRequest(repository="team/app")
+
+
+async def occupy(gateway: Gateway, count: int) -> list[asyncio.Future[object]]:
+    """That many calls, which have come in and wait."""
+    calls: list[asyncio.Future[object]] = []
+    for number in range(count):
+        calls.append(asyncio.ensure_future(finish(gateway.channel, "ListTags")))
+        while len(gateway.calls.started) <= number:
+            await asyncio.sleep(0.001)
+    return calls
+
+
+@pytest.mark.parametrize("rpc", REQUESTS)
+async def test_one_call_too_many_is_refused_and_told_when_to_try_again(rpc: str) -> None:
+    gate = Gate()
+    registry = ScriptedRegistry(gate)
+    async with serve(registry, limits=ServerLimits(max_concurrent_calls=2)) as gateway:
+        calls = await occupy(gateway, 2)
+        failed = await failure_of(finish(gateway.channel, rpc))
+        assert registry.asked == ["list_tags"] * 2
+        gate.open.set()
+        await asyncio.gather(*calls)
+        assert await finish(gateway.channel, "ListTags")
+    assert failed.outcome == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS")
+    assert failed.retry_delay == 1
+    assert "2 calls" in failed.message
+
+
+async def test_health_is_answered_however_many_calls_there_are() -> None:
+    gate = Gate()
+    async with serve(ScriptedRegistry(gate), limits=ServerLimits(max_concurrent_calls=1)) as gateway:
+        calls = await occupy(gateway, 1)
+        assert await check(gateway.channel) == HealthCheckResponse.SERVING
+        watching = watch(gateway.channel)
+        assert isinstance(await soon(watching.read()), HealthCheckResponse)
+        # A watcher takes nobody's place.
+        gate.open.set()
+        await asyncio.gather(*calls)
+        assert await finish(gateway.channel, "ListTags")
+        watching.cancel()
+
+
+async def test_streams_leave_room_for_calls() -> None:
+    gate = Gate()
+    async with serve(ScriptedRegistry(gate), limits=ServerLimits(max_concurrent_calls=4)) as gateway:
+        stream = asyncio.ensure_future(finish(gateway.channel, "StreamCatalog"))
+        await soon(gate.entered.wait())
+        refused = await failure_of(gateway.stub.StreamCatalog(StreamCatalogRequest()).__aiter__().__anext__())
+        gate.open.set()
+        await gateway.stub.ListTags(LIST_TAGS)
+        await stream
+        assert await finish(gateway.channel, "StreamCatalog")
+    assert refused.outcome == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS")
+    assert "1 streams" in refused.message
+
+
+@pytest.mark.parametrize("rpc", ["ListTags", "StreamCatalog"])
+async def test_a_place_is_given_back_by_who_fails_and_by_who_goes_away(rpc: str) -> None:
+    gate = Gate()
+    async with serve(ScriptedRegistry(gate), limits=ServerLimits(max_concurrent_calls=1)) as gateway:
+        call = asyncio.ensure_future(finish(gateway.channel, rpc))
+        await soon(gate.entered.wait())
+        call.cancel()
+        await soon(gateway.calls.ended.wait())
+        late = await failure_of(finish(gateway.channel, rpc, b"\xff"))
+        gate.open.set()
+        assert await finish(gateway.channel, rpc)
+    assert late.code == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_the_limit_counts_calls_and_streams() -> None:
+    limit = CallLimit(8)
+    for _ in range(2):
+        limit.enter(streaming=True)
+    with pytest.raises(TooManyCalls, match="2 streams"):
+        limit.enter(streaming=True)
+    for _ in range(6):
+        limit.enter(streaming=False)
+    with pytest.raises(TooManyCalls, match="8 calls"):
+        limit.enter(streaming=False)
+    limit.leave(streaming=True)
+    limit.enter(streaming=True)
+
+
+def test_there_is_always_one_stream() -> None:
+    limit = CallLimit(1)
+    limit.enter(streaming=True)
+    with pytest.raises(TooManyCalls):
+        limit.enter(streaming=False)

@@ -1,0 +1,205 @@
+import asyncio
+import socket
+
+import grpc
+import pytest
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+
+from portus.registry.v1.registry_service_pb2 import ListTagsRequest
+from portus_gateway.rpc.server import GatewayServer, ServerLimits
+from tests.rpc.failures import failure_of
+from tests.rpc.gateways import FAILING, REQUESTS, Calls, Gateway, connected, finish, serve, soon
+from tests.rpc.health_calls import check, watch
+from tests.rpc.interceptors import Interceptor
+from tests.rpc.scripted_registry import Gate, ScriptedRegistry
+
+NOT_SERVING = HealthCheckResponse.NOT_SERVING
+LIST_TAGS = ListTagsRequest(repository="team/app")
+
+
+class Waiting(Interceptor):
+    """Holds every call up before there is a handler: it has come in, and has not begun."""
+
+    def __init__(self) -> None:
+        self.entered = asyncio.Event()
+        self.open = asyncio.Event()
+
+    async def before(self) -> None:
+        self.entered.set()
+        await self.open.wait()
+
+
+def seconds() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@pytest.mark.parametrize("rpc", FAILING)
+async def test_a_call_that_runs_is_finished(rpc: str) -> None:
+    gate = Gate()
+    async with serve(ScriptedRegistry(gate)) as gateway:
+        call = asyncio.ensure_future(finish(gateway.channel, rpc))
+        await soon(gate.entered.wait())
+        drained = asyncio.ensure_future(gateway.server.drain(30))
+        await asyncio.sleep(0)
+        assert not drained.done()
+        gate.open.set()
+        assert len(await soon(call)) == 1
+        # And the end does not wait for the grace.
+        await soon(drained)
+
+
+@pytest.mark.parametrize("rpc", REQUESTS)
+async def test_a_call_that_has_come_in_and_not_begun_is_told_of_the_shutdown(rpc: str) -> None:
+    registry, waiting = ScriptedRegistry(), Waiting()
+    async with serve(registry, interceptors=[waiting]) as gateway:
+        call = asyncio.ensure_future(failure_of(finish(gateway.channel, rpc)))
+        await soon(waiting.entered.wait())
+        drained = asyncio.ensure_future(gateway.server.drain(30))
+        await asyncio.sleep(0)
+        waiting.open.set()
+        failed = await soon(call)
+        await soon(drained)
+    assert failed.outcome == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+    assert registry.asked == []
+
+
+async def test_a_check_that_has_not_begun_is_answered_not_serving() -> None:
+    waiting = Waiting()
+    async with serve(ScriptedRegistry(), interceptors=[waiting]) as gateway:
+        call = asyncio.ensure_future(check(gateway.channel))
+        await soon(waiting.entered.wait())
+        drained = asyncio.ensure_future(gateway.server.drain(30))
+        await asyncio.sleep(0)
+        waiting.open.set()
+        assert await soon(call) == NOT_SERVING
+        await soon(drained)
+
+
+@pytest.mark.parametrize("rpc", REQUESTS)
+async def test_a_call_that_comes_in_meanwhile_is_refused_and_may_be_tried_again(rpc: str) -> None:
+    registry = ScriptedRegistry()
+    async with serve(registry) as gateway:
+        await soon(check(gateway.channel))
+        drained = asyncio.ensure_future(gateway.server.drain(30))
+        await asyncio.sleep(0)
+        failed = await failure_of(finish(gateway.channel, rpc))
+        assert await check(gateway.channel) == NOT_SERVING
+        await soon(drained)
+    assert failed.outcome == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+    assert registry.asked == []
+
+
+async def test_a_new_call_is_unavailable_on_old_connections_and_on_new_ones() -> None:
+    gate = Gate()
+    async with serve(ScriptedRegistry(gate)) as gateway, connected(gateway.port) as other:
+        await soon(check(other))
+        call = asyncio.ensure_future(finish(gateway.channel, "ListTags"))
+        await soon(gate.entered.wait())
+        drained = asyncio.ensure_future(gateway.server.drain(30))
+        # Both are told to go away.
+        for channel in (gateway.channel, other):
+            await soon(channel.wait_for_state_change(grpc.ChannelConnectivity.READY))
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await finish(channel, "GetRegistryInfo")
+            assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
+        gate.open.set()
+        assert await soon(call)
+        await soon(drained)
+
+
+@pytest.mark.parametrize("rpc", FAILING)
+async def test_a_call_that_is_stuck_is_told_why_at_the_end_of_the_grace(rpc: str) -> None:
+    gate = Gate()
+    async with serve(ScriptedRegistry(gate)) as gateway:
+        call = asyncio.ensure_future(failure_of(finish(gateway.channel, rpc)))
+        await soon(gate.entered.wait())
+        started = seconds()
+        await soon(gateway.server.drain(0.2))
+        assert seconds() - started < 1
+        failed = await soon(call)
+        assert gate.cancelled.is_set()
+        assert [(call.code, call.reason) for call in gateway.calls.finished] == [failed.outcome]
+    assert failed.outcome == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+
+
+async def test_a_call_that_heeds_no_cancellation_does_not_hold_up_the_end() -> None:
+    entered, ended = asyncio.Event(), asyncio.Event()
+
+    async def insist(_: str) -> None:
+        entered.set()
+        while not ended.is_set():
+            try:
+                await ended.wait()
+            except asyncio.CancelledError:
+                continue
+
+    async with serve(ScriptedRegistry(insist)) as gateway:
+        call = asyncio.ensure_future(gateway.stub.ListTags(LIST_TAGS))
+        await soon(entered.wait())
+        await soon(gateway.server.drain(0.1))
+        ended.set()
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await call
+        assert failed.value.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
+
+async def test_health_says_so_at_once_while_calls_go_on() -> None:
+    gate = Gate()
+    async with serve(ScriptedRegistry(gate)) as gateway:
+        watching = watch(gateway.channel)
+        await soon(watching.read())
+        call = asyncio.ensure_future(finish(gateway.channel, "ListTags"))
+        await soon(gate.entered.wait())
+        drained = asyncio.ensure_future(gateway.server.drain(30))
+        assert await soon(watching.read()) == HealthCheckResponse(status=NOT_SERVING)
+        assert not call.done()
+        gate.open.set()
+        await soon(call)
+        await soon(drained)
+
+
+async def drained_twice(gateway: Gateway) -> None:
+    await asyncio.gather(gateway.server.drain(5), gateway.server.drain(5))
+    await gateway.server.drain(5)
+
+
+async def test_draining_twice_is_draining_once() -> None:
+    async with serve(ScriptedRegistry()) as gateway:
+        await finish(gateway.channel, "ListTags")
+        await soon(drained_twice(gateway))
+        await soon(gateway.server.wait())
+
+
+async def test_whoever_stops_waiting_for_the_drain_does_not_stop_it() -> None:
+    gate = Gate()
+    async with serve(ScriptedRegistry(gate)) as gateway:
+        call = asyncio.ensure_future(finish(gateway.channel, "ListTags"))
+        await soon(gate.entered.wait())
+        drained = asyncio.ensure_future(gateway.server.drain(30))
+        await asyncio.sleep(0)
+        drained.cancel()
+        gate.open.set()
+        assert await soon(call)
+        await soon(gateway.server.wait())
+
+
+async def test_the_port_is_free_afterwards() -> None:
+    async with serve(ScriptedRegistry()) as gateway:
+        await finish(gateway.channel, "ListTags")
+        await soon(gateway.server.drain(5))
+        with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(("127.0.0.1", gateway.port))
+
+
+async def test_a_server_that_was_never_started_has_nothing_to_drain() -> None:
+    server = GatewayServer(
+        registry=ScriptedRegistry(),
+        listen="127.0.0.1:0",
+        limits=ServerLimits(),
+        deletion_enabled=True,
+        observer=Calls(),
+        gateway_version="1.2.3",
+    )
+    await soon(server.drain(30))
+    await soon(server.wait())

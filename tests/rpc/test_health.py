@@ -1,0 +1,112 @@
+import asyncio
+
+import grpc
+import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+from portus_gateway.rpc import health
+from portus_gateway.rpc.health_list import HealthListRequest, health_list
+from tests.rpc.failures import failure_of
+from tests.rpc.gateways import SERVICE, connected, serve, soon
+from tests.rpc.health_calls import check, list_all, watch
+from tests.rpc.scripted_registry import ScriptedRegistry
+
+SERVING = HealthCheckResponse.SERVING
+NOT_SERVING = HealthCheckResponse.NOT_SERVING
+SERVICE_UNKNOWN = HealthCheckResponse.SERVICE_UNKNOWN
+
+
+async def test_check_tells_of_the_process_and_of_the_service_without_asking_the_registry() -> None:
+    registry = ScriptedRegistry()
+    async with serve(registry) as gateway:
+        assert await check(gateway.channel, "") == SERVING
+        assert await check(gateway.channel, SERVICE) == NOT_SERVING
+        gateway.server.set_registry_serving(True)
+        assert await check(gateway.channel, SERVICE) == SERVING
+        gateway.server.set_registry_serving(False)
+        # The process lives on: a restart would not help the registry.
+        assert await check(gateway.channel, "") == SERVING
+        assert await check(gateway.channel, SERVICE) == NOT_SERVING
+    assert registry.asked == []
+
+
+async def test_check_of_a_service_that_there_is_not_is_not_found() -> None:
+    async with serve(ScriptedRegistry()) as gateway:
+        failed = await failure_of(check(gateway.channel, "RegistryService"))
+    assert failed.outcome == (grpc.StatusCode.NOT_FOUND, "SERVICE_UNKNOWN")
+
+
+async def test_list_has_every_service() -> None:
+    async with serve(ScriptedRegistry()) as gateway:
+        gateway.server.set_registry_serving(True)
+        assert await list_all(gateway.channel) == health_list({"": SERVING, SERVICE: SERVING})
+        gateway.server.set_registry_serving(False)
+        assert await list_all(gateway.channel) == health_list({"": SERVING, SERVICE: NOT_SERVING})
+
+
+async def test_watch_tells_of_changes_alone() -> None:
+    async with serve(ScriptedRegistry()) as gateway:
+        watching = watch(gateway.channel, SERVICE)
+        assert await soon(watching.read()) == HealthCheckResponse(status=NOT_SERVING)
+        gateway.server.set_registry_serving(False)
+        gateway.server.set_registry_serving(True)
+        assert await soon(watching.read()) == HealthCheckResponse(status=SERVING)
+        gateway.server.set_registry_serving(True)
+        gateway.server.set_registry_serving(False)
+        assert await soon(watching.read()) == HealthCheckResponse(status=NOT_SERVING)
+        watching.cancel()
+
+
+async def test_watch_of_a_service_that_there_is_not_says_so_and_stays_open() -> None:
+    async with serve(ScriptedRegistry()) as gateway:
+        watching = watch(gateway.channel, "other")
+        assert await soon(watching.read()) == HealthCheckResponse(status=SERVICE_UNKNOWN)
+        assert not watching.done()
+        watching.cancel()
+
+
+async def test_a_watcher_too_many_is_refused_and_a_place_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "MAX_WATCHERS", 1)
+    async with serve(ScriptedRegistry()) as gateway:
+        first = watch(gateway.channel)
+        await soon(first.read())
+        refused = await failure_of(watch(gateway.channel).read())
+        gateway.calls.ended.clear()
+        first.cancel()
+        await soon(gateway.calls.ended.wait())
+        second = watch(gateway.channel)
+        assert await soon(second.read()) == HealthCheckResponse(status=SERVING)
+        second.cancel()
+    assert refused.outcome == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS")
+    assert refused.retry_delay == 1
+
+
+async def test_watchers_are_told_of_the_end_and_do_not_hold_it_up() -> None:
+    async with serve(ScriptedRegistry()) as gateway:
+        gateway.server.set_registry_serving(True)
+        watches = [watch(gateway.channel, service) for service in ("", SERVICE)]
+        for watching in watches:
+            assert await soon(watching.read()) == HealthCheckResponse(status=SERVING)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        await soon(gateway.server.drain(30))
+        assert loop.time() - started < 0.9
+        for watching in watches:
+            assert await soon(watching.read()) == HealthCheckResponse(status=NOT_SERVING)
+            ended = await failure_of(watching.read())
+            assert ended.outcome == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+
+
+async def test_nothing_is_serving_once_it_drains() -> None:
+    state = health.Health()
+    state.set_serving(SERVICE, True)
+    state.drain()
+    state.set_serving(SERVICE, True)
+    for service in ("", SERVICE):
+        assert (await state.check(HealthCheckRequest(service=service), None)).status == NOT_SERVING
+    assert await state.list_all(HealthListRequest(), None) == health_list({"": NOT_SERVING, SERVICE: NOT_SERVING})
+
+
+async def test_health_is_told_over_many_connections() -> None:
+    async with serve(ScriptedRegistry()) as gateway, connected(gateway.port) as other:
+        assert [await check(channel, "") for channel in (gateway.channel, other)] == [SERVING, SERVING]

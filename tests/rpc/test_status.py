@@ -1,0 +1,241 @@
+import math
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import grpc
+import pytest
+
+from portus_gateway.catalog_listing import TooManyTags
+from portus_gateway.distribution import errors
+from portus_gateway.distribution.errors import DistributionError
+from portus_gateway.rpc import call_errors
+from portus_gateway.rpc.call_errors import CallError, FieldViolation, InvalidFields
+from portus_gateway.rpc.status import CODES, KnownError, code_of, status_of
+from tests.rpc.failures import Failure, failure_of, read
+from tests.rpc.gateways import finish, serve
+from tests.rpc.scripted_registry import ScriptedRegistry, raising
+
+Code = grpc.StatusCode
+LARGEST = 6 * 1024
+
+TABLE: list[tuple[KnownError, Code, str]] = [
+    (DistributionError("no"), Code.INTERNAL, "UPSTREAM_ERROR"),
+    (errors.InvalidName("tag", "-", "letters"), Code.INVALID_ARGUMENT, "INVALID_NAME"),
+    (errors.NotFound("no"), Code.NOT_FOUND, "NOT_FOUND"),
+    (errors.NotFound("no", reason="NAME_UNKNOWN"), Code.NOT_FOUND, "NAME_UNKNOWN"),
+    (errors.NotFound("no", reason="MANIFEST_UNKNOWN"), Code.NOT_FOUND, "MANIFEST_UNKNOWN"),
+    (errors.NotFound("no", reason="BLOB_UNKNOWN"), Code.NOT_FOUND, "BLOB_UNKNOWN"),
+    # Of what the manifest refers to, something is missing: the registry says so with 404 or with 400.
+    (errors.NotFound("no", reason="MANIFEST_BLOB_UNKNOWN"), Code.FAILED_PRECONDITION, "MANIFEST_BLOB_UNKNOWN"),
+    (errors.InvalidRequest("no", reason="MANIFEST_BLOB_UNKNOWN"), Code.FAILED_PRECONDITION, "MANIFEST_BLOB_UNKNOWN"),
+    (errors.PlatformUnknown("no"), Code.NOT_FOUND, "PLATFORM_UNKNOWN"),
+    (errors.InvalidRequest("no"), Code.INVALID_ARGUMENT, "INVALID_REQUEST"),
+    (errors.InvalidRequest("no", reason="DIGEST_INVALID"), Code.INVALID_ARGUMENT, "DIGEST_INVALID"),
+    (errors.InvalidRequest("no", reason="MANIFEST_UNKNOWN"), Code.NOT_FOUND, "MANIFEST_UNKNOWN"),
+    (errors.RangeInvalid("no"), Code.OUT_OF_RANGE, "RANGE_INVALID"),
+    (errors.Unsupported("no"), Code.FAILED_PRECONDITION, "UNSUPPORTED"),
+    (errors.DeletionRefused("no"), Code.FAILED_PRECONDITION, "DELETION_REFUSED"),
+    (errors.Tagged("no", tags=["1.0"]), Code.FAILED_PRECONDITION, "TAGGED"),
+    (errors.IsManifest("no"), Code.FAILED_PRECONDITION, "IS_MANIFEST"),
+    (errors.DeletionDisabled("no"), Code.FAILED_PRECONDITION, "DELETION_DISABLED"),
+    (errors.Denied("no"), Code.PERMISSION_DENIED, "DENIED"),
+    (errors.TooManyRequests("no"), Code.RESOURCE_EXHAUSTED, "TOOMANYREQUESTS"),
+    (errors.Unavailable("no"), Code.UNAVAILABLE, "UPSTREAM_UNAVAILABLE"),
+    (errors.Unreachable("no"), Code.UNAVAILABLE, "UPSTREAM_UNREACHABLE"),
+    (errors.UpstreamTimeout("no"), Code.UNAVAILABLE, "UPSTREAM_TIMEOUT"),
+    (errors.DeleteOutcomeUnknown("no"), Code.UNAVAILABLE, "DELETE_OUTCOME_UNKNOWN"),
+    (errors.DeadlineExceeded("no"), Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
+    (errors.GatewaySetup("no"), Code.INTERNAL, "UPSTREAM_SETUP"),
+    (errors.CredentialsRejected("no"), Code.INTERNAL, "UPSTREAM_CREDENTIALS_REJECTED"),
+    (errors.RealmRefused("no"), Code.INTERNAL, "UPSTREAM_REALM_REFUSED"),
+    (errors.ChallengeUnusable("no"), Code.INTERNAL, "UPSTREAM_CHALLENGE_UNUSABLE"),
+    (errors.RegistryFault("no"), Code.INTERNAL, "UPSTREAM_ERROR"),
+    (errors.UntrustedAnswer("no"), Code.DATA_LOSS, "UPSTREAM_ANSWER_INVALID"),
+    (errors.DigestMismatch(expected="sha256:a", actual="sha256:b"), Code.DATA_LOSS, "DIGEST_MISMATCH"),
+    (errors.AnswerTooLarge("no"), Code.DATA_LOSS, "UPSTREAM_ANSWER_TOO_LARGE"),
+    (TooManyTags("no"), Code.FAILED_PRECONDITION, "TOO_MANY_TAGS"),
+    (InvalidFields([FieldViolation("tag", "no")]), Code.INVALID_ARGUMENT, "INVALID_FIELD"),
+    (call_errors.TooManyCalls("no"), Code.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS"),
+    (call_errors.ShuttingDown(), Code.UNAVAILABLE, "SHUTTING_DOWN"),
+    (call_errors.Bug("abc-123"), Code.INTERNAL, "BUG"),
+]
+
+
+def kinds(base: type[Exception]) -> Iterator[type[Exception]]:
+    for kind in base.__subclasses__():
+        yield kind
+        yield from kinds(kind)
+
+
+def described(error: KnownError) -> str:
+    return f"{type(error).__name__}-{error.reason}"
+
+
+@pytest.mark.parametrize(("error", "code", "reason"), TABLE, ids=[described(error) for error, _, _ in TABLE])
+async def test_the_table(error: KnownError, code: Code, reason: str) -> None:
+    async with serve(ScriptedRegistry(raising(error))) as gateway:
+        failed = await failure_of(finish(gateway.channel, "ResolveManifest"))
+    assert (failed.code, failed.reason, failed.domain) == (code, reason, "portus-gateway")
+    assert failed.message == str(error)
+
+
+def test_every_error_has_a_row_here_and_in_the_code() -> None:
+    # Errors that a test makes up for itself are none of the package's.
+    every = {
+        kind
+        for base in (DistributionError, CallError)
+        for kind in (base, *kinds(base))
+        if kind.__module__.startswith("portus_gateway.")
+    }
+    assert set(CODES) == every - {CallError}
+    assert {type(error) for error, _, _ in TABLE} == every - {CallError}
+
+
+def test_an_error_that_is_new_gets_the_code_of_what_it_is() -> None:
+    class NoSuchThing(errors.NotFound):
+        reason = "NO_SUCH_THING"
+
+    class Odd(CallError):
+        pass
+
+    assert code_of(NoSuchThing("no")) is Code.NOT_FOUND
+    assert code_of(Odd()) is Code.INTERNAL
+
+
+# --- Details ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (errors.TooManyRequests("no"), 1.0),
+        (errors.TooManyRequests("no", retry_after=2.5), 2.5),
+        (errors.TooManyRequests("no", retry_after=-1), 0.0),
+        (errors.TooManyRequests("no", retry_after=math.inf), 86400.0),
+        (errors.TooManyRequests("no", retry_after=math.nan), None),
+        (call_errors.TooManyCalls("no", retry_after=3), 3.0),
+        (errors.Unavailable("no"), None),
+        (errors.Unavailable("no", retry_after=7), 7.0),
+        (errors.DeleteOutcomeUnknown("no"), None),
+        (errors.NotFound("no"), None),
+        (call_errors.ShuttingDown(), None),
+    ],
+    ids=str,
+)
+def test_when_to_try_again(error: KnownError, seconds: float | None) -> None:
+    assert read(status_of(error)).retry_delay == seconds
+
+
+def test_tagged_names_the_tags_and_counts_them() -> None:
+    told = read(status_of(errors.Tagged("no", tags=["1.0", "latest"])))
+    assert told.subjects == ("1.0", "latest")
+    assert told.facts == {"tags": "2"}
+
+
+def test_a_mismatch_names_both_digests() -> None:
+    told = read(status_of(errors.DigestMismatch(expected="sha256:a", actual="sha256:b")))
+    assert told.facts == {"expected": "sha256:a", "actual": "sha256:b"}
+
+
+RESOURCES = {
+    ("ListTags", "NAME_UNKNOWN"): ("repository", "team/app"),
+    ("ListTags", "UPSTREAM_TIMEOUT"): ("repository", "team/app"),
+    ("ResolveManifest", "MANIFEST_UNKNOWN"): ("manifest", "team/app:1.0"),
+    ("ResolveManifest", "NAME_UNKNOWN"): ("repository", "team/app"),
+    ("GetManifest", "MANIFEST_UNKNOWN"): ("manifest", "team/app:1.0"),
+    ("DeleteManifest", "MANIFEST_UNKNOWN"): ("manifest", "team/app@sha256:"),
+    ("DeleteBlob", "BLOB_UNKNOWN"): ("blob", "team/app@sha256:"),
+    ("DeleteBlob", "NAME_UNKNOWN"): ("repository", "team/app"),
+    ("Catalog", "UNSUPPORTED"): None,
+    ("StreamCatalog", "UNSUPPORTED"): None,
+}
+
+
+@pytest.mark.parametrize(("rpc", "reason"), RESOURCES)
+async def test_an_error_says_what_it_is_about(rpc: str, reason: str) -> None:
+    async with serve(ScriptedRegistry(raising(errors.Unsupported("no", reason=reason)))) as gateway:
+        failed = await failure_of(finish(gateway.channel, rpc))
+    due = RESOURCES[rpc, reason]
+    if due is None or failed.resource is None:
+        assert failed.resource == due
+    else:
+        assert failed.resource[0] == due[0]
+        assert failed.resource[1].startswith(due[1])
+
+
+async def test_a_bug_and_a_bad_field_are_about_no_resource() -> None:
+    async with serve(ScriptedRegistry(raising(ValueError()))) as gateway:
+        assert (await failure_of(finish(gateway.channel, "ListTags"))).resource is None
+        assert (await failure_of(finish(gateway.channel, "ListTags", b"\x0a\x01/"))).resource is None
+
+
+# --- Size -------------------------------------------------------------------------------------------------------
+
+LONG = "ä" * 100_000
+LARGE: list[KnownError] = [
+    errors.Tagged(LONG, tags=[f"{number:0128}" for number in range(5000)]),
+    errors.Tagged(LONG, tags=[LONG] * 100),
+    errors.NotFound(LONG, reason=LONG),
+    errors.RegistryFault("\n" * 100_000),
+    errors.RegistryFault("\U0001f4a5" * 5000),
+    errors.RegistryFault("half of a pair: \ud83d" * 1000),
+    errors.DigestMismatch(expected=LONG, actual=LONG),
+    InvalidFields([FieldViolation(f"expected_tags[{number}]", LONG[:1000]) for number in range(1000)]),
+    errors.TooManyRequests(LONG, retry_after=1e300),
+]
+
+
+@pytest.mark.parametrize("error", LARGE, ids=lambda error: type(error).__name__)
+async def test_a_large_error_arrives_whole_as_what_it_is(error: KnownError) -> None:
+    async with serve(ScriptedRegistry(raising(error))) as gateway:
+        failed = await failure_of(finish(gateway.channel, "ResolveManifest"))
+    assert (failed.code, failed.domain) == (code_of(error), "portus-gateway")
+    assert failed.reason
+    assert error.reason.startswith(failed.reason.removesuffix("..."))
+    # The details travel as base64 beside the message, and 8 KiB is where gRPC begins to drop them.
+    assert failed.size * 4 / 3 + encoded(failed.message) < LARGEST * 4 / 3
+    assert failed.message.endswith("...")
+
+
+PRINTABLE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
+
+
+def encoded(message: str) -> int:
+    """Bytes that a message takes in its trailer."""
+    return len(quote(message.encode(), safe=PRINTABLE))
+
+
+async def test_of_thousands_of_tags_the_first_fifty_are_named() -> None:
+    tags = [f"v{number}" for number in range(5000)]
+    async with serve(ScriptedRegistry(raising(errors.Tagged("too many", tags=tags)))) as gateway:
+        failed = await failure_of(finish(gateway.channel, "ResolveManifest"))
+    assert failed.subjects == tuple(tags[:50])
+    assert failed.facts == {"tags": "5000"}
+
+
+def test_of_long_tags_there_are_as_many_as_fit() -> None:
+    told = told_of(errors.Tagged("too many", tags=["x" * 128] * 50))
+    assert 20 < len(told.subjects) < 50
+    assert set(told.subjects) == {"x" * 128}
+
+
+def told_of(error: KnownError) -> Failure:
+    return read(status_of(error))
+
+
+@pytest.mark.parametrize("error", LARGE, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("limit", [1024, 2000, 4608])
+def test_a_status_keeps_its_limit_and_the_reason(error: KnownError, limit: int) -> None:
+    status = status_of(error, limit=limit)
+    assert status.ByteSize() <= limit
+    assert read(status).reason
+
+
+def test_a_short_message_is_not_touched() -> None:
+    text = "ä%\n" * 20
+    assert status_of(errors.NotFound(text)).message == text
+
+
+def test_a_message_is_cut_where_it_is_too_long() -> None:
+    assert status_of(errors.NotFound("x" * 1024)).message == "x" * 1024
+    assert status_of(errors.NotFound("x" * 1025)).message == "x" * 1021 + "..."
