@@ -25,7 +25,8 @@ from tests.distribution.clients import PASSWORD, Counting, client
 from tests.distribution.upstream import Upstream, answer, basic_challenge, bearer_challenge
 
 APP = Repository("team/app")
-TAGS = answer(200, '{"name": "team/app", "tags": ["v1"]}')
+TAGS_BODY = '{"name": "team/app", "tags": ["v1"]}'
+TAGS = answer(200, TAGS_BODY)
 BASIC = "Basic " + base64.b64encode(f"portus:{PASSWORD}".encode()).decode()
 
 
@@ -429,3 +430,78 @@ async def test_without_a_pinned_realm_only_the_registry_is_one(upstream: Upstrea
 
 def test_a_password_is_in_no_repr() -> None:
     assert PASSWORD not in repr(Credentials("portus", StaticPassword(PASSWORD)))
+
+
+async def test_calls_that_were_under_way_when_basic_was_learned_are_answered_too(upstream: Upstream) -> None:
+    everybody = asyncio.Barrier(4)
+
+    async def registry_with_a_password(request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Authorization") == BASIC:
+            return answer(200, TAGS_BODY)
+        await everybody.wait()
+        return basic_challenge()
+
+    upstream.script(registry_with_a_password)
+    async with client(upstream.url) as registry:
+        pages = await asyncio.gather(*(registry.list_tags(APP, 10) for _ in range(4)))
+    assert [len(page.items) for page in pages] == [1] * 4
+
+
+async def test_a_basic_password_that_was_rotated_is_read_again(upstream: Upstream, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("old")
+
+    async def rotated(request: web.Request) -> web.StreamResponse:
+        sent = request.headers.get("Authorization")
+        if sent is not None:
+            file.write_text(PASSWORD)
+        return answer(200, TAGS_BODY) if sent == BASIC else basic_challenge()
+
+    upstream.script(basic_challenge(), answer(200, TAGS_BODY), rotated)
+    async with client(upstream.url, credentials=Credentials("portus", PasswordFile(file))) as registry:
+        await registry.list_tags(APP, 10)
+        await registry.list_tags(APP, 10)
+
+
+async def test_a_stale_token_of_the_scope_that_the_challenge_names_is_renewed_too(
+    upstream: Upstream, token_service: Upstream
+) -> None:
+    # Distribution 2.6 asks for `*` to delete where `delete` was expected.
+    accepted = {"t1"}
+    given = 0
+
+    async def registry_of_2_6(request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Authorization", "").removeprefix("Bearer ") in accepted:
+            return answer(202)
+        return bearer_challenge(token_service.url, "repository:team/app:*")
+
+    async def give(_: web.Request) -> web.StreamResponse:
+        nonlocal given
+        given += 1
+        return token(f"t{given}", expires_in=900)
+
+    upstream.script(registry_of_2_6)
+    token_service.script(give)
+    async with client(upstream.url, realm=token_service.url) as registry:
+        await registry.delete_manifest(APP, Digest.of(b"one"))
+        await registry.delete_manifest(APP, Digest.of(b"two"))
+        accepted.clear()
+        accepted.add(f"t{given + 1}")  # the key was rotated: no token from before counts
+        await registry.delete_manifest(APP, Digest.of(b"three"))
+        accepted.clear()
+        with pytest.raises(Denied):
+            await registry.delete_manifest(APP, Digest.of(b"four"))
+
+
+async def test_a_challenge_behind_a_redirect_is_answered(upstream: Upstream, token_service: Upstream) -> None:
+    async def moved(request: web.Request) -> web.StreamResponse:
+        if request.path.startswith("/v2/team/"):
+            return answer(307, Location=request.path_qs.replace("/team/", "/moved/"))
+        if request.headers.get("Authorization") == "Bearer t0ken":
+            return answer(200, TAGS_BODY)
+        return bearer_challenge(token_service.url, "repository:moved/app:pull")
+
+    upstream.script(moved)
+    token_service.script(token())
+    async with client(upstream.url, realm=token_service.url) as registry:
+        assert (await registry.list_tags(APP, 10)).items

@@ -7,12 +7,10 @@ import logging
 import pytest
 from aiohttp import web
 
-from portus_gateway.distribution import Repository, Tag
-from portus_gateway.distribution.errors import (
-    DistributionError,
-)
+from portus_gateway.distribution import Credentials, Repository, RetryPolicy, StaticPassword, Tag
+from portus_gateway.distribution.errors import DistributionError, InvalidRequest
 from tests.distribution.clients import PASSWORD, client
-from tests.distribution.upstream import Upstream, answer, bearer_challenge, refusal
+from tests.distribution.upstream import Upstream, answer, basic_challenge, bearer_challenge, refusal
 
 APP = Repository("team/app")
 TAGS = answer(200, '{"name": "team/app", "tags": ["v1"]}')
@@ -72,3 +70,37 @@ async def test_unprintable_text_of_the_registry_is_cleaned(upstream: Upstream) -
             await registry.list_tags(APP, 10)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 400
+
+
+async def test_a_password_that_the_registry_repeats_in_its_own_spelling_is_not_in_the_error(upstream: Upstream) -> None:
+    password = "p?>p?>"  # whose Basic form has a slash, which JSON may write as `\\/`
+
+    async def repeat(request: web.Request) -> web.StreamResponse:
+        sent = request.headers.get("Authorization")
+        if sent is None:
+            return basic_challenge()
+        return refusal(400, "NAME_INVALID", f"{sent} is portus:{password}".replace("/", "\\/"))
+
+    upstream.script(repeat)
+    async with client(upstream.url, credentials=Credentials("portus", StaticPassword(password))) as registry:
+        with pytest.raises(InvalidRequest) as caught:
+            await registry.list_tags(APP, 10)
+    assert password not in str(caught.value)
+    assert base64.b64encode(f"portus:{password}".encode()).decode() not in str(caught.value)
+    assert str(caught.value).count("[redacted]") == 2
+
+
+async def test_no_cause_of_an_error_holds_the_request_with_its_credential(upstream: Upstream) -> None:
+    async def garble(request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Authorization") is None:
+            return basic_challenge()
+        assert request.transport is not None
+        request.transport.write(b"HTTP/9 garbage\r\n\r\n")
+        request.transport.close()
+        return answer(200)
+
+    upstream.script(garble)
+    async with client(upstream.url, retries=RetryPolicy(attempts=1)) as registry:
+        with pytest.raises(DistributionError) as caught:
+            await registry.list_tags(APP, 10)
+    assert "Basic" not in repr(caught.value.__cause__)

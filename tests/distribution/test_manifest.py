@@ -114,9 +114,14 @@ def test_a_platform_picks_the_first_child_that_fits() -> None:
 
 def test_the_header_goes_before_the_field_and_the_field_before_nothing() -> None:
     assert isinstance(parse({"mediaType": OCI_INDEX}, "application/json").content, Index)
-    assert isinstance(parse({"mediaType": OCI_INDEX}, OCI_MANIFEST).content, Image)
+    assert isinstance(parse({"mediaType": "application/x-other"}, OCI_MANIFEST).content, Image)
     unknown = parse({"a": 1}, "application/x-other")
     assert (unknown.content, unknown.descriptor.media_type) == (None, "application/x-other")
+
+
+def test_what_is_an_index_to_one_reader_and_an_image_to_another_is_neither() -> None:
+    with pytest.raises(UntrustedAnswer, match="says that it is"):
+        parse({"mediaType": OCI_INDEX}, OCI_MANIFEST)
 
 
 @pytest.mark.parametrize(

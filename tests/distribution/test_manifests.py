@@ -6,7 +6,7 @@ import json
 import pytest
 from aiohttp import web
 
-from portus_gateway.distribution import Digest, Image, Repository, Tag
+from portus_gateway.distribution import Digest, Image, Repository, Tag, Timeouts
 from portus_gateway.distribution.deadline import within
 from portus_gateway.distribution.errors import (
     AnswerTooLarge,
@@ -16,6 +16,7 @@ from portus_gateway.distribution.errors import (
     DistributionError,
     NotFound,
     RegistryFault,
+    Unavailable,
     Unreachable,
     Unsupported,
     UntrustedAnswer,
@@ -24,7 +25,7 @@ from portus_gateway.distribution.manifest import MANIFEST_MEDIA_TYPES, OCI_MANIF
 from portus_gateway.distribution.reference import Reference
 from tests.distribution.clients import client
 from tests.distribution.test_exchange import hang, reset
-from tests.distribution.upstream import Scripted, Upstream, answer, refusal
+from tests.distribution.upstream import Scripted, Upstream, answer, bearer_challenge, refusal
 
 APP = Repository("team/app")
 V1 = Tag("v1")
@@ -274,3 +275,95 @@ async def test_not_modified_is_no_answer_to_who_knows_nothing(upstream: Upstream
     async with client(upstream.url) as registry:
         with pytest.raises(RegistryFault):
             await registry.get_manifest(APP, V1)
+
+
+async def test_a_digest_is_asked_after_without_its_own_name_which_would_always_be_not_modified(
+    upstream: Upstream,
+) -> None:
+    upstream.script(manifest(), manifest(), refusal(404, "MANIFEST_UNKNOWN"))
+    async with client(upstream.url) as registry:
+        known = await registry.get_manifest(APP, SHA256)
+        assert await registry.revalidate_manifest(APP, SHA256, known) is known
+        with pytest.raises(NotFound):
+            await registry.revalidate_manifest(APP, SHA256, known)
+    assert [seen.headers.get("If-None-Match") for seen in upstream.requests] == [None] * len(upstream.requests)
+    assert upstream.requests[1].method == "HEAD"
+
+
+async def test_any_page_that_says_welcome_is_no_manifest(upstream: Upstream) -> None:
+    upstream.script(answer(200, '{"status": "welcome"}', Content_Type="application/json"))
+    async with client(upstream.url) as registry:
+        with pytest.raises(UntrustedAnswer, match="PORTUS_REGISTRY_URL"):
+            await registry.get_manifest(APP, V1)
+
+
+async def test_a_delete_whose_token_could_not_be_had_never_left(upstream: Upstream, token_service: Upstream) -> None:
+    upstream.script(bearer_challenge(token_service.url, "repository:team/app:delete"))
+    token_service.script(answer(503), answer(503), answer(503), answer(200, '{"token": "t"}'))
+    async with client(upstream.url, realm=token_service.url) as registry:
+        with pytest.raises(Unavailable) as caught:
+            await registry.delete_manifest(APP, SHA256)
+    assert not isinstance(caught.value, DeleteOutcomeUnknown)
+    # Nothing was looked up either: there is nothing to find out.
+    assert [seen.method for seen in upstream.requests] == ["DELETE"]
+
+
+async def test_a_delete_that_was_carried_out_is_known_however_long_its_body_is(upstream: Upstream) -> None:
+    upstream.script(answer(202, b"x" * 200_000))
+    async with client(upstream.url) as registry:
+        await registry.delete_manifest(APP, SHA256)
+
+
+async def test_a_proxys_404_says_nothing_of_deletes(upstream: Upstream) -> None:
+    upstream.script(answer(404, "<html>no route</html>"))
+    async with client(upstream.url) as registry:
+        with pytest.raises(RegistryFault):
+            await registry.check_deletion(APP)
+
+
+async def test_deletes_leave_slots_to_the_reads(upstream: Upstream) -> None:
+    deletes = asyncio.Event()
+
+    async def slow_deletes(request: web.Request) -> web.StreamResponse:
+        if request.method == "DELETE":
+            await deletes.wait()
+            return answer(202)
+        return manifest()
+
+    upstream.script(slow_deletes)
+    async with client(upstream.url, timeouts=Timeouts(delete=10), concurrency=4) as registry:
+        deleting = [asyncio.ensure_future(registry.delete_manifest(APP, Digest.of(bytes([n])))) for n in range(4)]
+        while not upstream.requests:
+            await asyncio.sleep(0)
+        async with within(5):
+            await registry.get_manifest(APP, V1)
+        deletes.set()
+        await asyncio.gather(*deleting)
+
+
+async def test_a_blob_that_a_get_finds_is_there_however_large(upstream: Upstream) -> None:
+    async def no_heads(request: web.Request) -> web.StreamResponse:
+        return answer(404) if request.method == "HEAD" else answer(200, b"x" * 200_000)
+
+    upstream.script(no_heads)
+    async with client(upstream.url) as registry:
+        assert await registry.blob_exists(APP, SHA256)
+
+
+@pytest.mark.parametrize("status", [302, 303, 307, 308])
+async def test_a_blob_that_is_kept_elsewhere_is_there(upstream: Upstream, status: int) -> None:
+    upstream.script(answer(status, Location="https://storage.test/x"))
+    async with client(upstream.url) as registry:
+        assert await registry.blob_exists(APP, SHA256)
+
+
+async def test_whoever_retries_while_the_client_closes_is_told_so(upstream: Upstream) -> None:
+    upstream.script(answer(503, Retry_After="1"))
+    async with client(upstream.url) as registry:
+        reading = asyncio.ensure_future(registry.list_tags(APP, 10))
+        while not upstream.requests:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.05)
+    with pytest.raises(Unavailable) as caught:
+        await reading
+    assert caught.value.reason == "SHUTTING_DOWN"

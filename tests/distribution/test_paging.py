@@ -238,3 +238,34 @@ async def test_every_tag_is_listed_once_whatever_the_registry_does(tags: set[str
 )
 def test_a_cursor_from_outside_is_checked(text: str, valid: bool) -> None:
     assert valid_cursor(Cursor(text)) is valid
+
+
+@pytest.mark.parametrize("size", [30, 50, 99, 100, 101])
+async def test_a_registry_with_a_page_size_of_its_own_loses_no_name(upstream: Upstream, size: int) -> None:
+    every = [f"r{number:03}" for number in range(250)]
+
+    async def by_the_hundred(request: web.Request) -> web.StreamResponse:
+        last = URL(request.path_qs).query.get("last", "")
+        page = [name for name in every if name > last][:100]
+        link = f"/v2/_catalog?last={page[-1]}&n=100" if page and page[-1] != every[-1] else None
+        return names(*page, link=link)
+
+    upstream.script(by_the_hundred)
+    async with client(upstream.url) as registry:
+        assert await all_repositories(registry, size) == every
+        assert len((await registry.list_repositories(size)).items) <= size
+
+
+async def test_a_larger_page_that_goes_on_in_words_of_its_own_is_passed_on_whole(upstream: Upstream) -> None:
+    upstream.script(names("a", "b", "c", link="/v2/_catalog?token=x1"), names("d"))
+    async with client(upstream.url) as registry:
+        assert await all_repositories(registry, 2) == ["a", "b", "c", "d"]
+
+
+async def test_a_registry_that_refused_every_size_once_is_asked_for_large_pages_again(upstream: Upstream) -> None:
+    upstream.script(*[refusal(400, "PAGINATION_NUMBER_INVALID")] * 10, names("a"))
+    async with client(upstream.url) as registry:
+        with pytest.raises(InvalidRequest):
+            await registry.list_repositories(1000)
+        await registry.list_repositories(1000)
+    assert _size(upstream.requests[-1].query) == 1000

@@ -14,6 +14,8 @@ from portus_gateway.distribution.retry import Backoff, retry_after
         ({"Retry-After": "soon"}, None),
         ({"Retry-After": "1e9"}, None),
         ({"Retry-After": "9" * 400}, None),
+        ({"Retry-After": "Mon, 01 Jan 2024 00:00:00 +99999999999999"}, None),
+        ({"Retry-After": "Mon, 01 Jan 0001 00:00:00 +2359"}, 0.0),
         ({"Retry-After": "Tue, 24 Nov 2026 10:00:05 GMT", "Date": "Tue, 24 Nov 2026 10:00:00 GMT"}, 5.0),
         ({"Retry-After": "Tue, 24 Nov 2026 09:00:00 GMT", "Date": "Tue, 24 Nov 2026 10:00:00 GMT"}, 0.0),
     ],

@@ -67,25 +67,20 @@ class Authorization:
             case Anonymous():
                 return Authorized({})
             case Basic():
-                if self._credentials is None:
-                    raise ChallengeUnusable(
-                        "the registry asks for a user name and a password, and none are set:"
-                        " set PORTUS_USERNAME and PORTUS_PASSWORD or PORTUS_PASSWORD_FILE"
-                    )
-                return Authorized({"Authorization": self._credentials.basic_authorization()})
+                return Authorized({"Authorization": self._password()})
             case Bearer(realm, service):
                 token = await self._tokens.token(TokenRequest(realm, service, scopes), refused=refused)
                 return Authorized({"Authorization": f"Bearer {token.secret}"}, token)
 
-    def learn(self, answer: Answer) -> tuple[str, ...]:
-        """Takes in the challenge of a 401 and gives the scopes that it names.
+    def learn(self, answer: Answer, carried: Authorized) -> tuple[str, ...]:
+        """Takes in the challenge of the 401 to what `carried` went with, and gives the scopes that it names.
 
         Bearer goes before Basic: its password travels less. Raises the `GatewaySetup` family for a challenge that
         cannot, or must not, be answered.
         """
-        before = self._scheme
         self._scheme, scopes = self._read(answer)
-        if before == self._scheme == Basic():
+        password = carried.fields.get("Authorization") if carried.token is None else None
+        if self._scheme == Basic() and password is not None and password == self._password():
             raise self._password_refused()
         return scopes
 
@@ -133,6 +128,14 @@ class Authorization:
             f"the registry sends us to {without_secrets(realm)} for a token, which is neither the configured realm nor"
             " the registry itself: the password was not sent. If it is your token service, set PORTUS_TOKEN_REALM to it"
         )
+
+    def _password(self) -> str:
+        if self._credentials is None:
+            raise ChallengeUnusable(
+                "the registry asks for a user name and a password, and none are set:"
+                " set PORTUS_USERNAME and PORTUS_PASSWORD or PORTUS_PASSWORD_FILE"
+            )
+        return self._credentials.basic_authorization()
 
     def _password_refused(self) -> DistributionError:
         username = self._credentials.username if self._credentials else ""

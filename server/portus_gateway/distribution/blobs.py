@@ -2,7 +2,7 @@
 
 from portus_gateway.distribution.deletion import Deletion
 from portus_gateway.distribution.digest import Digest
-from portus_gateway.distribution.errors import NotFound
+from portus_gateway.distribution.errors import AnswerTooLarge, NotFound
 from portus_gateway.distribution.exchange import Answer
 from portus_gateway.distribution.failures import failure
 from portus_gateway.distribution.names import Repository
@@ -21,9 +21,12 @@ class Blobs:
         answer = await self._read("HEAD", repository, digest)
         if answer.status == 404:
             # A HEAD's 404 has no body that says what is absent, or whether it is the registry that says so.
-            answer = await self._read("GET", repository, digest)
+            try:
+                answer = await self._read("GET", repository, digest)
+            except AnswerTooLarge:
+                return True
         # A redirect leads to where the storage keeps it: the registry has looked.
-        if answer.status in (200, 206, 307):
+        if answer.status in (200, 206, 302, 303, 307, 308):
             return True
         error = failure(answer, f"look for blob {repository}@{digest}")
         if isinstance(error, NotFound) and error.reason == "BLOB_UNKNOWN":

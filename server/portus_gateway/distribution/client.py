@@ -61,7 +61,9 @@ class DistributionClient:
         self._open.push_async_callback(tokens.close)
         authorization = Authorization(origin, tokens, configuration.credentials, realm)
         transport = Transport(origin, exchange(), authorization)
-        deletion = Deletion(transport, configuration.timeouts.delete)
+        # Half of the slots at most: a delete can take minutes, and must not keep out the reads.
+        deletion_slots = asyncio.Semaphore(max(1, configuration.concurrency // 2))
+        deletion = Deletion(transport, configuration.timeouts.delete, deletion_slots)
         self._ping = Ping(transport)
         self._catalog = Catalog(transport)
         self._tags = Tags(transport)
@@ -104,7 +106,7 @@ class DistributionClient:
 
     async def revalidate_manifest(self, repository: Repository, reference: Reference, known: Manifest) -> Manifest:
         """What `get_manifest` answers; `known` itself where the registry says that it is still that one."""
-        return await self._manifests.get(repository, reference, known)
+        return await self._manifests.revalidate(repository, reference, known)
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
         """Deletes the manifest and all tags on it, without asking about them."""

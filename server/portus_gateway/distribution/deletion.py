@@ -1,5 +1,6 @@
 """Deletes, which are sent once: what became of one whose answer got lost is found out by looking."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from portus_gateway.distribution.errors import DeleteOutcomeUnknown, Unavailable
@@ -12,11 +13,15 @@ _BODY_LIMIT = 64 * 1024
 
 
 class Deletion:
-    """Sends deletes to one registry. `timeout` is in seconds: a registry says nothing until it is done."""
+    """Sends deletes to one registry, in `slots` of their own.
 
-    def __init__(self, transport: Transport, timeout: float) -> None:
+    `timeout` is in seconds: a registry says nothing until it is done.
+    """
+
+    def __init__(self, transport: Transport, timeout: float, slots: asyncio.Semaphore) -> None:
         self._transport = transport
         self._timeout = timeout
+        self._slots = slots
 
     async def delete(
         self,
@@ -49,13 +54,13 @@ class Deletion:
 
     async def attempt(self, repository: Repository, target: str, route: str) -> Answer:
         """The registry's plain answer to one DELETE."""
-        return await self._transport.send(
-            RegistryRequest(
-                method="DELETE",
-                target=target,
-                route=route,
-                scope=f"repository:{repository}:delete",
-                body_limit=_BODY_LIMIT,
-                total=self._timeout,
-            )
+        request = RegistryRequest(
+            method="DELETE",
+            target=target,
+            route=route,
+            scope=f"repository:{repository}:delete",
+            body_limit=_BODY_LIMIT,
+            total=self._timeout,
         )
+        async with self._slots:
+            return await self._transport.send(request)

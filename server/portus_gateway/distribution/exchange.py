@@ -57,6 +57,15 @@ class Answer:
     status: int
     headers: CIMultiDictProxy[str]
     body: bytes = field(repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """What the request carried that no error message may show, should the answer repeat it."""
+
+    def concealed(self, text: str) -> str:
+        """A text from the body as an error may show it."""
+        for secret in self.secrets:
+            if secret:
+                text = text.replace(secret, "[redacted]")
+        return text
 
 
 class _BrokenOff(aiohttp.ClientError):
@@ -143,6 +152,8 @@ class Exchange:
             sock_read=request.total or self._timeouts.read,
         )
         where = f"{request.peer} at {Origin.of(request.url)}"
+        if self._session.closed:
+            raise Unavailable("the client is closing", reason="SHUTTING_DOWN", sent=False)
         try:
             async with self._session.request(
                 request.method,
@@ -164,14 +175,20 @@ class Exchange:
             raise Unreachable(
                 f"no connection to {where}: {error.os_error.strerror or 'the connection failed'}", sent=False
             ) from error
-        except aiohttp.ClientResponseError as error:
-            raise UntrustedAnswer(f"the answer of {where} is not HTTP as it should be") from error
+        except aiohttp.ClientHttpProxyError as error:
+            # These two keep the request, with its credential, in their `repr`: neither goes on as a cause.
+            raise Unreachable(
+                f"the proxy on the way to {where} answered {error.status}: PORTUS_USE_ENVIRONMENT_PROXY", sent=False
+            ) from None
+        except aiohttp.ClientResponseError:
+            raise UntrustedAnswer(f"the answer of {where} is not HTTP as it should be") from None
         except (aiohttp.ClientError, ConnectionError) as error:
             raise Unreachable(f"{where} broke the connection off before its answer was complete") from error
 
 
 async def _body(response: aiohttp.ClientResponse, request: Request, where: str) -> bytes:
-    if response.status >= 400:
+    if response.status >= 400 or request.method == "DELETE":
+        # Of these no body is content, and none is too long to know what became of the request.
         return await _at_most(response, _ERROR_LIMIT)
     if response.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
         raise UntrustedAnswer(f"{where} sent a compressed answer although none was asked for")

@@ -34,22 +34,22 @@ class RegistryError:
     message: str
 
     @classmethod
-    def of(cls, body: bytes) -> "RegistryError":
+    def of(cls, answer: Answer) -> "RegistryError":
         try:
-            document = json.loads(body)
+            document = json.loads(answer.body)
             first = document["errors"][0]
             code, message = first["code"], first.get("message", "")
         except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
             return cls("", "")
         if not isinstance(code, str) or not _CODE.fullmatch(code):
             return cls("", "")
-        return cls(code, _plain(message) if isinstance(message, str) else "")
+        return cls(code, _plain(answer.concealed(message)) if isinstance(message, str) else "")
 
 
 def failure(answer: Answer, action: str) -> DistributionError:
     """The error for an answer that is no success. `action` says what was asked: `get manifest v1 of team/app`."""
     status = answer.status
-    stated = RegistryError.of(answer.body)
+    stated = RegistryError.of(answer)
     reason = stated.code or None
     said = f"{status} {stated.code}".strip() + (f" ({stated.message})" if stated.message else "")
     message = f"{action}: the registry answered {said}"

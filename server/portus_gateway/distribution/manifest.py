@@ -121,6 +121,9 @@ class Manifest:
         """
         document = _document(raw)
         stated = document.string("mediaType")
+        if stated != media_type and stated in MANIFEST_MEDIA_TYPES and media_type in MANIFEST_MEDIA_TYPES:
+            # Whoever takes it for the one sees other content than who takes it for the other (CVE-2021-41190).
+            raise UntrustedAnswer(f"the manifest says that it is {stated}, and the registry that it is {media_type}")
         kind = media_type if media_type in MANIFEST_MEDIA_TYPES or not stated else stated
         content: Image | Index | None
         if kind in (OCI_INDEX, DOCKER_MANIFEST_LIST):

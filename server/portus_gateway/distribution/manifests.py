@@ -45,10 +45,23 @@ class Manifests:
             )
         digest = reference if isinstance(reference, Digest) else _announced(answer)
         if digest is None:
+            if media_type not in MANIFEST_MEDIA_TYPES:
+                raise UntrustedAnswer(
+                    f"{_at(repository, reference)}: the registry answered with {media_type or 'no media type'!r} and no"
+                    " digest, which is no manifest: check that PORTUS_REGISTRY_URL leads to a registry"
+                )
             digest = Digest.of(answer.body)
         else:
             digest.verify(answer.body)
         return Manifest.parse(answer.body, digest=digest, media_type=media_type)
+
+    async def revalidate(self, repository: Repository, reference: Reference, known: Manifest) -> Manifest:
+        """The manifest that `reference` points to now: `known` itself, unsent, where that is still it."""
+        if isinstance(reference, Digest):
+            # Registries answer `If-None-Match` with the digest asked for by 304, be the manifest there or not.
+            await self.resolve(repository, reference)
+            return known
+        return await self.get(repository, reference, known)
 
     async def resolve(self, repository: Repository, reference: Reference) -> Descriptor:
         """What `reference` points to. HEAD first; GET where a HEAD leaves open what is the matter."""
@@ -79,8 +92,9 @@ class Manifests:
         # 256 random bits are the digest of nothing that anyone has ever pushed.
         impossible = Digest(f"sha256:{secrets.token_hex(32)}")
         answer = await self._deletion.attempt(repository, _target(repository, impossible), "manifests")
-        if answer.status != 404:
-            raise failure(answer, f"check that manifests of {repository} can be deleted")
+        error = failure(answer, f"check that manifests of {repository} can be deleted")
+        if not isinstance(error, NotFound):
+            raise error
 
     async def _read(
         self, method: str, repository: Repository, reference: Reference, known: Manifest | None = None

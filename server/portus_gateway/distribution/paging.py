@@ -46,15 +46,19 @@ class Listing:
 
     async def page(self, path: str, scope: str, action: str, size: int, after: Cursor | None) -> Page[str]:
         """A page of at most `size` names, unless a registry without paging is asked for its first."""
+        asked = min(size, self._largest)
         while True:
-            asked = min(size, self._largest)
             try:
-                return await self._page(path, scope, action, asked, after)
+                page = await self._page(path, scope, action, asked, after)
             except InvalidRequest as error:
                 if error.reason != _TOO_LARGE or asked == 1:
                     raise
+                asked //= 2
+                continue
+            if asked < size:
                 # The registry's limit (`catalog.maxentries`) can be any; it is looked for once.
-                self._largest = asked // 2
+                self._largest = min(asked, self._largest)
+            return page
 
     async def _page(self, path: str, scope: str, action: str, size: int, after: Cursor | None) -> Page[str]:
         mode, position = _read(after)
@@ -70,15 +74,28 @@ class Listing:
         if answer.status != 200:
             raise failure(answer, action)
         names = self._names(answer)
-        if mode == _SLICED or len(names) > size:
-            return _slice(names, position if mode == _SLICED else "", size)
+        if mode == _SLICED:
+            return _slice(names, position, size)
+        following = self._following(answer, path, names, size)
         if mode == _AFTER and position in names:
             # The registry ignores `last`: this is the page that we have had.
             return Page((), None)
-        following = self._following(answer, path, names, size)
+        if len(names) > size:
+            return self._cut(names, size, following, mode)
         if following is not None and following == after:
             raise RegistryFault(f"{action}: the registry's Link leads back to the same page")
         return Page(tuple(names), following)
+
+    def _cut(self, names: list[str], size: int, following: Cursor | None, mode: str) -> Page[str]:
+        """A page of a registry that sends more than it was asked for. No name of it may get lost."""
+        linked = following is not None and following.text.startswith(_LINKED)
+        if mode == _AFTER or (following is not None and linked and _last_of(following) == names[-1]):
+            # It goes on behind a name: behind another one, too, then.
+            return Page(tuple(names[:size]), Cursor(_AFTER + names[size - 1]))
+        if linked or mode == _LINKED:
+            # It goes on in words of its own, which are for whole pages.
+            return Page(tuple(names), following if linked else None)
+        return _slice(names, "", size)
 
     def _names(self, answer: Answer) -> list[str]:
         try:
@@ -161,6 +178,15 @@ def _query(mode: str, position: str, size: int) -> str:
     if mode == _AFTER:
         return f"last={quote(position, safe='')}&n={size}"
     return f"n={size}"
+
+
+def _last_of(cursor: Cursor) -> str | None:
+    """The name behind which the registry's own link goes on; None where it says that in another way."""
+    for pair in cursor.text.removeprefix(_LINKED).split("&"):
+        name, _, value = pair.partition("=")
+        if name == "last":
+            return unquote(value)
+    return None
 
 
 def _slice(names: list[str], after: str, size: int) -> Page[str]:

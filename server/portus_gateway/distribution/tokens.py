@@ -53,10 +53,11 @@ class TokenRequest:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A bearer token, and until when (`time.monotonic`) it is used without asking for a new one."""
+    """A bearer token: until when it is used without asking for a new one, and since when (`time.monotonic`)."""
 
     secret: str = field(repr=False)
     renewed_at: float
+    fetched_at: float
 
 
 class TokenSource:
@@ -174,7 +175,8 @@ def _token(answer: Answer, asked_at: float) -> Token:
     if isinstance(lifetime, bool) or not isinstance(lifetime, (int, float)) or not lifetime > 0:
         lifetime = _DEFAULT_LIFETIME
     left = float(min(lifetime, _LONGEST_LIFETIME)) - _age(body.get("issued_at"), answer)
-    return Token(secret, renewed_at=asked_at + left - min(_RENEWED_AT_SECONDS, _RENEWED_AT_SHARE * left))
+    renewed_at = asked_at + left - min(_RENEWED_AT_SECONDS, _RENEWED_AT_SHARE * left)
+    return Token(secret, renewed_at, fetched_at=asked_at)
 
 
 def _age(issued_at: object, answer: Answer) -> float:

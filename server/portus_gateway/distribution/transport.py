@@ -1,16 +1,19 @@
 """Requests to the registry, with whatever credentials it asks for."""
 
-from collections.abc import Mapping
+import base64
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from multidict import CIMultiDict
 from yarl import URL
 
-from portus_gateway.distribution.authorization import Authorization
+from portus_gateway.distribution.authorization import Authorization, Authorized
 from portus_gateway.distribution.challenge import normal_scopes
-from portus_gateway.distribution.errors import RegistryFault
+from portus_gateway.distribution.errors import RegistryFault, Unavailable
 from portus_gateway.distribution.exchange import Answer, Exchange, Request
 from portus_gateway.distribution.origin import Origin, without_secrets
+from portus_gateway.distribution.tokens import Token
 
 _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -53,22 +56,41 @@ class Transport:
     async def send(self, request: RegistryRequest) -> Answer:
         """The registry's answer, whatever its status but 401.
 
-        A 401 is answered once, with a fresh token; it never loops. Raises `Denied` where that does not help, the
+        A 401 is answered with a fresh token, once; it never loops. Raises `Denied` where that does not help, the
         `GatewaySetup` family where there is no token to be had, and what `Exchange.send` raises.
         """
         url = URL(f"{self._origin}{request.target}", encoded=True)
+        for _ in range(1 + _MOST_REDIRECTS):
+            answer = await self._admitted(request, url)
+            if answer.status not in _REDIRECTS or not request.follow_redirects:
+                return answer
+            if request.method not in _REPEATABLE:
+                raise RegistryFault(f"the registry answered {request.method} {request.path} with a redirect")
+            url = self._redirect_target(url, answer)
+        raise RegistryFault(f"the registry redirected {request.path} more than {_MOST_REDIRECTS} times")
+
+    async def _admitted(self, request: RegistryRequest, url: URL) -> Answer:
+        started = time.monotonic()
         scopes = normal_scopes(request.scope.split())
-        authorized = await self._authorization.authorize(scopes)
+        authorized = await self._authorized(scopes)
         answer = await self._exchange_once(request, url, authorized.fields)
-        if answer.status == 401:
-            scopes = self._authorization.learn(answer) or scopes
-            authorized = await self._authorization.authorize(scopes, refused=authorized.token)
-            answer = await self._exchange_once(request, url, authorized.fields)
-            if answer.status == 401:
+        while answer.status == 401:
+            scopes = self._authorization.learn(answer, authorized) or scopes
+            renewed = await self._authorized(scopes, refused=authorized.token)
+            answer = await self._exchange_once(request, url, renewed.fields)
+            if answer.status == 401 and (renewed.token is None or renewed.token.fetched_at >= started):
                 raise self._authorization.refused(f"{request.method} {request.path}", scopes)
-        if answer.status in _REDIRECTS and request.follow_redirects:
-            return await self._redirected(request, url, authorized.fields, answer)
+            # Once more, if that was a token of another scope, which was there already: it may have been revoked too.
+            authorized = renewed
         return answer
+
+    async def _authorized(self, scopes: tuple[str, ...], refused: Token | None = None) -> Authorized:
+        try:
+            return await self._authorization.authorize(scopes, refused)
+        except Unavailable as error:
+            # Whatever became of the request for a token, the one that wanted it has not left.
+            error.sent = False
+            raise
 
     async def _exchange_once(self, request: RegistryRequest, url: URL, authorization: Mapping[str, str]) -> Answer:
         headers = CIMultiDict({"Accept-Encoding": "identity", **authorization})
@@ -87,19 +109,8 @@ class Transport:
                 total=request.total,
             )
         )
-        return _without_echo(answer, authorization) if answer.status >= 400 else answer
-
-    async def _redirected(
-        self, request: RegistryRequest, url: URL, authorization: Mapping[str, str], answer: Answer
-    ) -> Answer:
-        if request.method not in _REPEATABLE:
-            raise RegistryFault(f"the registry answered {request.method} {request.path} with a redirect")
-        for _ in range(_MOST_REDIRECTS):
-            url = self._redirect_target(url, answer)
-            answer = await self._exchange_once(request, url, authorization)
-            if answer.status not in _REDIRECTS:
-                return answer
-        raise RegistryFault(f"the registry redirected {request.path} more than {_MOST_REDIRECTS} times")
+        # A registry may repeat what it was sent in its error.
+        return replace(answer, secrets=tuple(_secrets(authorization))) if answer.status >= 400 else answer
 
     def _redirect_target(self, url: URL, answer: Answer) -> URL:
         """Where a redirect leads. Only within the registry: nothing that we read is kept elsewhere."""
@@ -115,9 +126,10 @@ class Transport:
         return target.with_user(None).with_fragment(None)
 
 
-def _without_echo(answer: Answer, authorization: Mapping[str, str]) -> Answer:
-    """The answer without our own credential, which an error message would otherwise show."""
-    body = answer.body
+def _secrets(authorization: Mapping[str, str]) -> Iterator[str]:
+    """All that an error message must not show: the credential, and the password that a Basic one holds."""
     for value in authorization.values():
-        body = body.replace(value.partition(" ")[2].encode(), b"[redacted]")
-    return replace(answer, body=body)
+        scheme, _, credential = value.partition(" ")
+        yield credential
+        if scheme == "Basic":
+            yield base64.b64decode(credential).decode().partition(":")[2]
