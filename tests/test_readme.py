@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from portus_gateway.access.errors import AccessError, Hidden
 from portus_gateway.distribution import errors
 from portus_gateway.rpc.status import CODES
 from portus_gateway.settings import Settings, variable_of
@@ -50,7 +51,7 @@ def written_reasons() -> dict[str, str]:
 
 
 # Names of families, never raised as such; and an unusable name in a request is an INVALID_FIELD.
-FAMILIES = (errors.NotFound, errors.GatewaySetup, errors.DeletionRefused, errors.InvalidName)
+FAMILIES = (errors.NotFound, errors.GatewaySetup, errors.DeletionRefused, errors.InvalidName, AccessError, Hidden)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in CODES if kind not in FAMILIES], ids=lambda kind: kind.__name__)
@@ -62,7 +63,7 @@ def test_every_error_that_a_caller_may_get_is_in_the_errors_table(kind: type[Exc
 def test_the_errors_table_names_no_reason_that_is_none() -> None:
     known = {str(kind.reason) for kind in CODES}  # type: ignore[attr-defined]
     # What registries say, and what is said of one place alone.
-    known |= {"NAME_UNKNOWN", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN", "SCHEMA_1", "UNUSABLE_NAME"}
+    known |= {"NAME_UNKNOWN", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN", "SCHEMA_1", "UNUSABLE_NAME", "CREDENTIAL_MISSING"}
     assert set(written_reasons()) <= known
 
 

@@ -168,9 +168,54 @@ def test_certificates_have_to_be_some(tmp_path: Path, content: str | None) -> No
 
 @pytest.mark.parametrize("address", ["0.0.0.0:50051", ":50051", "[::]:50051", "10.0.0.1:50051", "gateway:50051"])
 def test_off_loopback_it_has_to_be_said_that_it_is_meant(environment: pytest.MonkeyPatch, address: str) -> None:
-    assert "PORTUS_ALLOW_ANONYMOUS (--allow-anonymous)" in problem(listen=address)
     environment.setenv("PORTUS_LISTEN", address)
-    assert settings.load({"allow_anonymous": True}).allow_anonymous
+    with pytest.raises(InvalidSettings) as invalid:
+        settings.load()
+    assert [problem.name for problem in invalid.value.problems] == ["allow_anonymous", "insecure"]
+    assert problem(allow_anonymous="true").startswith("PORTUS_INSECURE (--insecure): ")
+    assert problem(insecure="true").startswith("PORTUS_ALLOW_ANONYMOUS (--allow-anonymous): ")
+    assert settings.load({"allow_anonymous": True, "insecure": True}).allow_anonymous
+
+
+def test_callers_that_authenticate_over_tls_need_neither(environment: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "listen": ":50051",
+        "tls_certificate_file": "tls.crt",
+        "tls_key_file": "tls.key",
+        "caller_token_file": "tokens",
+        "policy_file": "policy.toml",
+    }.items():
+        environment.setenv(variable_of(name), value)
+    assert settings.load().authenticates
+
+
+@pytest.mark.parametrize(
+    ("variables", "blamed"),
+    [
+        ({"tls_certificate_file": "tls.crt"}, "tls_key_file"),
+        ({"tls_key_file": "tls.key"}, "tls_key_file"),
+        ({"tls_client_ca_file": "ca.pem", "policy_file": "p"}, "tls_client_ca_file"),
+        ({"mtls_listen": "127.0.0.1:0"}, "mtls_listen"),
+        ({"caller_token_file": "tokens"}, "policy_file"),
+        ({"jwt_issuer": "https://i", "jwt_keys_file": "keys", "policy_file": "p"}, "jwt_audience"),
+        ({"jwt_issuer": "https://i", "jwt_audience": "a", "policy_file": "p"}, "jwt_keys_url"),
+        (
+            {
+                "jwt_issuer": "https://i",
+                "jwt_audience": "a",
+                "jwt_keys_file": "keys",
+                "jwt_keys_url": "https://i/keys",
+                "policy_file": "p",
+            },
+            "jwt_keys_url",
+        ),
+        ({"jwt_keys_file": "keys"}, "jwt_keys_url"),
+        ({"jwt_leeway": "10m"}, "jwt_leeway"),
+        ({"caller_rate": "0"}, "caller_rate"),
+    ],
+)
+def test_half_a_set_up_of_access_control_is_a_mistake(variables: dict[str, str], blamed: str) -> None:
+    assert problem(**variables).startswith(f"{variable_of(blamed)} ({flag_of(blamed)}): ")
 
 
 def test_a_call_lasts_longer_than_a_delete() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from portus_gateway import __version__
+from portus_gateway.access_control import access_control, credentials_of, server_certificate
 from portus_gateway.cached_registry import CachedRegistry
 from portus_gateway.call_log import CallLog
 from portus_gateway.call_observers import CallObservers
@@ -14,13 +15,13 @@ from portus_gateway.coalesced_registry import CoalescedRegistry
 from portus_gateway.distribution import Configuration, Credentials, DistributionClient, PasswordFile, StaticPassword
 from portus_gateway.distribution.configuration import RetryPolicy, Timeouts
 from portus_gateway.fresh_registry import FreshRegistry
-from portus_gateway.guarded_deletion import GuardedDeletion
+from portus_gateway.guarded_deletion import Deletion, GuardedDeletion
 from portus_gateway.listen_address import ListenAddress
 from portus_gateway.metrics import Metrics
 from portus_gateway.metrics_server import MetricsServer
 from portus_gateway.readiness import Readiness
 from portus_gateway.registry import Registry
-from portus_gateway.rpc.server import GatewayServer, ServerLimits
+from portus_gateway.rpc.server import GatewayServer, Listener, ServerLimits
 from portus_gateway.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -31,28 +32,38 @@ class RunningGateway:
     """A gateway that serves: where it listens, with the real ports."""
 
     address: ListenAddress
-    metrics_address: ListenAddress | None
+    metrics_address: ListenAddress | None = None
+    mtls_address: ListenAddress | None = None
 
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncGenerator[RunningGateway, None]:
     """Serves a gateway for as long as the block runs; then drains it, within `settings.drain_grace`.
 
-    Serves from the start, the registry there or not: its health says which. Raises `OSError` where it cannot listen.
+    Serves from the start, the registry there or not: its health says which. Raises `OSError` where it cannot listen,
+    `InvalidAccessFile` and `InvalidSettings` for files and settings of access control that cannot be used.
     """
     metrics = Metrics(__version__)
     async with AsyncExitStack() as stack:
+        certificate = server_certificate(settings)
+        access = await stack.enter_async_context(access_control(settings))
         client = await stack.enter_async_context(DistributionClient(_configuration(settings), metrics))
         # Each decorator can go by the deletion of its line.
         registry: Registry = client
         registry = coalesced = await stack.enter_async_context(CoalescedRegistry(client))
         registry = CachedRegistry(coalesced, settings.cache_bytes, metrics)
+        fresh = access.authorized(FreshRegistry(client, registry))
+        registry = access.authorized(registry)
+        deletion: Deletion = GuardedDeletion(fresh, settings.allow_delete, settings.upstream_concurrency)
+        deletion = access.audited(deletion)
+        credentials, certificate_credentials = credentials_of(certificate, settings)
         server = GatewayServer(
             registry=registry,
-            deletion=GuardedDeletion(
-                FreshRegistry(client, registry), settings.allow_delete, settings.upstream_concurrency
-            ),
+            deletion=deletion,
             listen=str(settings.listen),
+            credentials=credentials,
+            also=Listener(str(settings.mtls_listen), certificate_credentials) if settings.mtls_listen else None,
+            interceptors=[access.interceptor],
             limits=_limits(settings),
             deletion_enabled=settings.allow_delete,
             observer=CallObservers(metrics, CallLog()),
@@ -70,30 +81,34 @@ async def running(settings: Settings) -> AsyncGenerator[RunningGateway, None]:
             metrics_address = metrics_server.address
         address = settings.listen.with_port(await server.start())
         stack.push_async_callback(server.drain, settings.drain_grace)
+        mtls_address = settings.mtls_listen and settings.mtls_listen.with_port(server.also_port or 0)
+        running_gateway = RunningGateway(address, metrics_address, mtls_address)
         await stack.enter_async_context(Readiness(client, settings.readiness_interval, readiness_changed))
-        _announce(settings, address, metrics_address)
-        yield RunningGateway(address, metrics_address)
+        _announce(settings, running_gateway)
+        yield running_gateway
         _log.info("draining", grace=settings.drain_grace)
     _log.info("stopped")
 
 
-def _announce(settings: Settings, address: ListenAddress, metrics_address: ListenAddress | None) -> None:
+def _announce(settings: Settings, gateway: RunningGateway) -> None:
+    addresses = {"metrics": gateway.metrics_address, "mtls": gateway.mtls_address}
     _log.info(
         "listening",
-        address=str(address),
-        metrics=str(metrics_address) if metrics_address else None,
+        address=str(gateway.address),
+        **{name: str(address) for name, address in addresses.items() if address is not None},
+        tls=settings.tls_certificate_file is not None,
         registry=settings.registry_url,
         username=None if settings.registry_anonymous else settings.username,
         deletes=settings.allow_delete,
         version=__version__,
     )
-    if not address.is_loopback:
-        _log.warning(
-            "callers are not authenticated: whoever reaches this address acts as the registry's"
-            f" {settings.username!r} account",
-            address=str(address),
-            deletes=settings.allow_delete,
-        )
+    if gateway.address.is_loopback:
+        return
+    if settings.allow_anonymous or not settings.authenticates:
+        rights = "has what the policy allows to anonymous" if settings.policy_file else "has the gateway's powers"
+        _log.warning(f"callers need no credential: whoever reaches this address {rights}", address=str(gateway.address))
+    if settings.tls_certificate_file is None:
+        _log.warning("no TLS: credentials and contents go over the wire open", address=str(gateway.address))
 
 
 def _configuration(settings: Settings) -> Configuration:

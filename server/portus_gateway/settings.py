@@ -25,6 +25,7 @@ PREFIX = "PORTUS_"
 _CLIENT_PREFIX = "PORTUS_GATEWAY_"
 
 Value: TypeAlias = str | bool
+_AUTHENTICATORS = ("tls_client_ca_file", "caller_token_file", "jwt_issuer")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -115,13 +116,60 @@ class Settings(BaseSettings):
     use_environment_proxy: bool = Field(False, description="Whether `HTTP_PROXY` and its like apply.")
 
     listen: Address = Field(ListenAddress("127.0.0.1", 50051), description="Where to serve gRPC. Port 0: a free one.")
+    tls_certificate_file: Path | None = Field(
+        None, description="The gateway's certificate and its chain (PEM). With it, callers come over TLS."
+    )
+    tls_key_file: Path | None = Field(None, description="The key of that certificate (PEM, no passphrase).")
+    tls_client_ca_file: Path | None = Field(
+        None,
+        description="Who vouches for callers' certificates (PEM). With it, callers need one, on this port or the"
+        " one below.",
+    )
+    mtls_listen: Address | None = Field(
+        None,
+        description="Where callers with certificates are served, so that others may come to `PORTUS_LISTEN` with a"
+        " token alone.",
+    )
+    caller_token_file: Path | None = Field(
+        None, description="Callers' tokens: lines of `<name> sha256:<hash of the token>`. Read again when it changes."
+    )
+    jwt_issuer: str | None = Field(None, description="Whose JWTs callers may show (`iss`).", min_length=1)
+    jwt_audience: str | None = Field(
+        None, description="For whom those JWTs have to be meant (`aud`); several are separated by commas."
+    )
+    jwt_keys_file: Path | None = Field(None, description="Their issuer's keys (a JWKS). Read again when it changes.")
+    jwt_keys_url: str | None = Field(None, description="Where their issuer serves its keys (a JWKS), over https.")
+    jwt_claims: str = Field("", description="Claims whose values name callers too, `groups,roles`, for the policy.")
+    jwt_leeway: Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=300)] = Field(
+        30.0, description="By how much the issuer's clock may differ."
+    )
+    policy_file: Path | None = Field(
+        None, description="Who may do what (docs/policy.md). Read again when it changes, and on SIGHUP."
+    )
     allow_anonymous: bool = Field(
         False,
-        description="Whether callers off this machine are served without authentication. Whoever reaches the port then"
-        " has the gateway's powers.",
+        description="Whether callers off this machine are served without a credential. Who reaches the port then has"
+        " what the policy allows to `anonymous`; without a policy, the gateway's powers.",
+    )
+    insecure: bool = Field(
+        False,
+        description="Whether to serve off this machine without TLS: credentials and contents go over the wire open.",
     )
     allow_delete: bool = Field(False, description="Whether this gateway deletes at all.")
+    audit_log: str = Field(
+        "-",
+        description="Where each delete is recorded, refused ones too: a file to append to, or `-`, standard output.",
+    )
+    caller_rate: Annotated[float, Field(gt=0, le=1e6)] | None = Field(
+        None, description="How many calls a second one caller may make, in the long run. Unset: no limit."
+    )
+    caller_concurrency: Count | None = Field(
+        None, description="How many calls of one caller may run at a time. Unset: no limit of its own."
+    )
     reflection: bool = Field(True, description="Whether to serve gRPC reflection, which grpcurl needs.")
+    reflection_anonymous: bool = Field(
+        True, description="Whether to serve it to callers without a credential: it shows the API, and nothing else."
+    )
     metrics_listen: Address | None = Field(
         None, description="Where to serve Prometheus metrics, over HTTP at `/metrics`. Unset: nowhere."
     )
@@ -245,15 +293,75 @@ class Settings(BaseSettings):
                 raise ValueError(f"cannot be read: {_strerror(error)}") from None
         return value
 
+    @field_validator("tls_key_file")
+    @classmethod
+    def _tls_key_file(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if (value is None) != (info.data.get("tls_certificate_file") is None):
+            raise ValueError("has to be set together with PORTUS_TLS_CERTIFICATE_FILE")
+        return value
+
+    @field_validator("tls_client_ca_file")
+    @classmethod
+    def _tls_client_ca_file(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is not None and info.data.get("tls_certificate_file") is None:
+            raise ValueError("needs TLS: set PORTUS_TLS_CERTIFICATE_FILE and PORTUS_TLS_KEY_FILE as well")
+        return value
+
+    @field_validator("mtls_listen")
+    @classmethod
+    def _mtls_listen(cls, value: ListenAddress | None, info: ValidationInfo) -> ListenAddress | None:
+        if value is not None and info.data.get("tls_client_ca_file") is None:
+            raise ValueError("needs PORTUS_TLS_CLIENT_CA_FILE: who vouches for the callers' certificates")
+        return value
+
+    @field_validator("jwt_audience")
+    @classmethod
+    def _jwt_audience(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("jwt_issuer") is not None:
+            raise ValueError("has to be set with PORTUS_JWT_ISSUER: else tokens for other services would do here")
+        return value
+
+    @field_validator("jwt_keys_url")
+    @classmethod
+    def _jwt_keys_url(cls, value: str | None, info: ValidationInfo) -> str | None:
+        issuer, file = info.data.get("jwt_issuer"), info.data.get("jwt_keys_file")
+        if issuer is not None and (value is None) == (file is None):
+            raise ValueError("set this or PORTUS_JWT_KEYS_FILE, one of the two: the keys of PORTUS_JWT_ISSUER")
+        if issuer is None and (value is not None or file is not None):
+            raise ValueError("PORTUS_JWT_ISSUER has to be set with it")
+        return value
+
+    @field_validator("policy_file")
+    @classmethod
+    def _policy_file(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is None and _authenticates(info.data):
+            raise ValueError(
+                "callers are authenticated, and nothing says what each may do: set this (docs/policy.md has examples)"
+            )
+        return value
+
     @field_validator("allow_anonymous")
     @classmethod
     def _allow_anonymous(cls, value: bool, info: ValidationInfo) -> bool:
         listen = info.data.get("listen")
-        if listen is not None and not listen.is_loopback and not value:
+        if listen is not None and not listen.is_loopback and not value and not _authenticates(info.data):
             raise ValueError(
-                f"PORTUS_LISTEN is {listen}, which other machines reach, and this gateway does not authenticate its"
-                " callers: set this to true if that is meant (a mesh authenticates in front of it), else listen on"
-                " 127.0.0.1"
+                f"PORTUS_LISTEN is {listen}, which other machines reach, and nothing is set to authenticate callers:"
+                " set PORTUS_CALLER_TOKEN_FILE, PORTUS_JWT_ISSUER or PORTUS_TLS_CLIENT_CA_FILE; or this to true if that"
+                " is meant (a mesh authenticates in front of it); or listen on 127.0.0.1"
+            )
+        return value
+
+    @field_validator("insecure")
+    @classmethod
+    def _insecure(cls, value: bool, info: ValidationInfo) -> bool:
+        listen = info.data.get("listen")
+        open_to_all = listen is not None and not listen.is_loopback
+        if open_to_all and info.data.get("tls_certificate_file") is None and not value:
+            raise ValueError(
+                f"PORTUS_LISTEN is {listen}, which other machines reach, and there is no TLS: set"
+                " PORTUS_TLS_CERTIFICATE_FILE and PORTUS_TLS_KEY_FILE, or this to true if that is meant (a mesh"
+                " encrypts)"
             )
         return value
 
@@ -267,6 +375,15 @@ class Settings(BaseSettings):
                 " never known"
             )
         return value
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether callers can show who they are."""
+        return _authenticates(self.model_dump(include=set(_AUTHENTICATORS)))
+
+
+def _authenticates(values: Mapping[str, object]) -> bool:
+    return any(values.get(name) is not None for name in _AUTHENTICATORS)
 
 
 def load(flags: Mapping[str, Value | None] | None = None) -> Settings:

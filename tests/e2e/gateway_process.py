@@ -21,6 +21,7 @@ class GatewayProcess:
     process: Process
     address: str = ""
     metrics: str = ""
+    mtls: str = ""
     log: list[str] = field(default_factory=list)
     output: bytes = b""
     _grown: asyncio.Event = field(default_factory=asyncio.Event)
@@ -84,7 +85,9 @@ async def gateway_process(command: str, *arguments: str, **variables: str) -> As
     readers = [asyncio.create_task(gateway.read_log()), asyncio.create_task(gateway.read_output())]
     try:
         listening = await asyncio.wait_for(gateway.event("listening"), START)
-        gateway.address, gateway.metrics = str(listening["address"]), str(listening["metrics"])
+        gateway.address = str(listening["address"])
+        gateway.metrics = str(listening.get("metrics", ""))
+        gateway.mtls = str(listening.get("mtls", ""))
         yield gateway
     finally:
         if process.returncode is None:

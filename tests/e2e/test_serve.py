@@ -84,8 +84,8 @@ async def test_every_mistake_in_the_settings_is_told_at_once(tmp_path: Path) -> 
     )
     assert status == 78
     assert output == ""
-    assert errors.startswith("portus-gateway: 4 settings cannot be used as they are:\n")
-    for variable in ("PORTUS_REGISTRY_URL", "PORTUS_PASSWORD_FILE", "PORTUS_ALLOW_ANONYMOUS", "PORTUS_READ_TIMEOUT"):
+    assert errors.startswith("portus-gateway: 5 settings cannot be used as they are:\n")
+    for variable in ("PORTUS_REGISTRY_URL", "PORTUS_PASSWORD_FILE", "PORTUS_INSECURE", "PORTUS_READ_TIMEOUT"):
         assert f"  {variable} (" in errors
     assert "s3cret" not in errors
     assert "Traceback" not in errors
@@ -111,11 +111,11 @@ async def test_two_gateways_never_share_a_port(settings: dict[str, str]) -> None
     assert f"cannot listen on {first.address}" in errors
 
 
-async def test_off_loopback_it_says_loudly_that_callers_are_not_authenticated(settings: dict[str, str]) -> None:
-    async with gateway_process("serve", "--listen", "0.0.0.0:0", "--allow-anonymous", **settings) as gateway:
-        await gateway.event(
-            "callers are not authenticated: whoever reaches this address acts as the registry's 'portus' account"
-        )
+async def test_off_loopback_it_says_loudly_that_callers_need_no_credential(settings: dict[str, str]) -> None:
+    everywhere = ("--listen", "0.0.0.0:0", "--allow-anonymous", "--insecure")
+    async with gateway_process("serve", *everywhere, **settings) as gateway:
+        await gateway.event("callers need no credential: whoever reaches this address has the gateway's powers")
+        await gateway.event("no TLS: credentials and contents go over the wire open")
 
 
 async def test_a_misspelt_variable_is_pointed_out(settings: dict[str, str]) -> None:

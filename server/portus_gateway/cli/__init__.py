@@ -6,6 +6,7 @@ from portus_gateway import __version__
 from portus_gateway.cli.dev import dev
 from portus_gateway.cli.dev_token_service import dev_token_service
 from portus_gateway.cli.healthcheck import healthcheck
+from portus_gateway.cli.policy import policy
 from portus_gateway.cli.serve import serve
 
 
@@ -19,3 +20,4 @@ main.add_command(serve)
 main.add_command(dev)
 main.add_command(dev_token_service)
 main.add_command(healthcheck)
+main.add_command(policy)

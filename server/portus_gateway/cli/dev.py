@@ -6,11 +6,11 @@ import secrets
 import click
 
 from portus_gateway import app, logs, process, settings
+from portus_gateway.access.errors import InvalidAccessFile
 from portus_gateway.cli.addresses import read_address
 from portus_gateway.cli.serve import EXIT_CONFIGURATION, report
 from portus_gateway.cli.setting_options import given, setting_options
-from portus_gateway.devregistry import EVERYTHING, DevRegistry, Fault, User, seed_demo
-from portus_gateway.devregistry.behaviour import Flavour
+from portus_gateway.devregistry import EVERYTHING, DevRegistry, Fault, Flavour, User, seed_demo
 from portus_gateway.listen_address import ListenAddress
 from portus_gateway.settings import InvalidSettings, Value
 
@@ -65,6 +65,9 @@ def dev(
     """
     try:
         process.run(_serve(registry_listen, flavour, seed, faults, given(flags)))
+    except (InvalidSettings, InvalidAccessFile) as error:
+        report(error)
+        raise SystemExit(EXIT_CONFIGURATION) from None
     except OSError as error:
         raise click.ClickException(str(error)) from None
 
@@ -86,24 +89,20 @@ async def _serve(
     ) as registry:
         if seed:
             seed_demo(registry)
-        try:
-            loaded = settings.load(
-                {
-                    **flags,
-                    "registry_url": registry.url,
-                    "username": registry.username,
-                    "password": password,
-                    "password_file": None,
-                    "registry_anonymous": False,
-                    "token_realm": registry.realm,
-                    "ca_file": None,
-                    "use_environment_proxy": False,
-                    "allow_delete": True,
-                }
-            )
-        except InvalidSettings as error:
-            report(error)
-            raise SystemExit(EXIT_CONFIGURATION) from None
+        loaded = settings.load(
+            {
+                **flags,
+                "registry_url": registry.url,
+                "username": registry.username,
+                "password": password,
+                "password_file": None,
+                "registry_anonymous": False,
+                "token_realm": registry.realm,
+                "ca_file": None,
+                "use_environment_proxy": False,
+                "allow_delete": True,
+            }
+        )
         logs.configure(loaded.log_format, loaded.log_level)
         async with process.stop_signal() as stop, app.running(loaded) as gateway:
             click.echo(_welcome(gateway.address, registry))

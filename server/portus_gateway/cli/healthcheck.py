@@ -1,6 +1,8 @@
 """`portus-gateway healthcheck`."""
 
 import os
+import time
+from pathlib import Path
 
 import click
 import grpc
@@ -11,13 +13,34 @@ from portus_gateway.rpc.service_names import HEALTH_SERVICE, REGISTRY_SERVICE
 from portus_gateway.settings import Settings
 
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+_AGAIN = 0.1
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command()
 @click.option("--address", metavar="HOST:PORT", help="The gateway.  [PORTUS_LISTEN; 127.0.0.1:50051]")
 @click.option("--ready", is_flag=True, help="Ask whether the registry answers, too, not just whether the gateway does.")
 @click.option("--timeout", type=click.FloatRange(0.1, 60), default=3.0, show_default=True, help="In seconds.")
-def healthcheck(address: str | None, ready: bool, timeout: float) -> None:
+@click.option(
+    "--wait", type=click.FloatRange(0, 600), default=0.0, help="Ask again for so many seconds until it serves."
+)
+@click.option(
+    "--ca-file",
+    type=_FILE,
+    help="Who vouches for the gateway (PEM): asks over TLS.  [PORTUS_TLS_CERTIFICATE_FILE, the gateway's own]",
+)
+@click.option("--certificate", type=_FILE, help="The certificate to show (PEM), for mTLS.")
+@click.option("--key", type=_FILE, help="The key of that certificate (PEM).")
+def healthcheck(
+    address: str | None,
+    ready: bool,
+    timeout: float,
+    wait: float,
+    ca_file: Path | None,
+    certificate: Path | None,
+    key: Path | None,
+) -> None:
     """Asks a gateway for its health: exit status 0 if it serves, 1 if not. For containers and init systems."""
     text = address or os.environ.get("PORTUS_LISTEN") or str(Settings.model_fields["listen"].default)
     try:
@@ -25,17 +48,53 @@ def healthcheck(address: str | None, ready: bool, timeout: float) -> None:
     except ValueError as error:
         raise click.UsageError(f"{text!r}: {error}") from None
     target = ListenAddress(_WILDCARDS.get(listen.host, listen.host), listen.port)
-    with grpc.insecure_channel(str(target), options=[("grpc.enable_http_proxy", 0)]) as channel:
-        try:
-            check = channel.unary_unary(
-                f"/{HEALTH_SERVICE}/Check", HealthCheckRequest.SerializeToString, HealthCheckResponse.FromString
-            )
-            answer = check(HealthCheckRequest(service=REGISTRY_SERVICE if ready else ""), timeout=timeout)
-        except grpc.RpcError as error:
-            code = error.code().name if isinstance(error, grpc.Call) else "UNKNOWN"
-            details = error.details() if isinstance(error, grpc.Call) else str(error)
-            raise click.ClickException(f"{target}: {code}: {details}") from None
-    status = HealthCheckResponse.ServingStatus.Name(answer.status)
-    click.echo(status)
-    if answer.status != HealthCheckResponse.SERVING:
+    own = os.environ.get("PORTUS_TLS_CERTIFICATE_FILE")
+    options: list[tuple[str, int | str]] = [("grpc.enable_http_proxy", 0)]
+    if ca_file is None and own and not address:
+        # Asking itself: its own certificate is all that there is to trust, whatever name it is for.
+        ca_file = Path(own)
+        options.append(("grpc.ssl_target_name_override", _first_name(ca_file)))
+    if ca_file is None:
+        channel = grpc.insecure_channel(str(target), options)
+    else:
+        credentials = grpc.ssl_channel_credentials(
+            ca_file.read_bytes(), key.read_bytes() if key else None, certificate.read_bytes() if certificate else None
+        )
+        channel = grpc.secure_channel(str(target), credentials, options)
+    end = time.monotonic() + wait
+    with channel:
+        while True:
+            answer = _answer(channel, REGISTRY_SERVICE if ready else "", timeout)
+            if answer == "SERVING" or time.monotonic() >= end:
+                break
+            time.sleep(_AGAIN)
+    if answer not in ("SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"):
+        raise click.ClickException(f"{target}: {answer}")
+    click.echo(answer)
+    if answer != "SERVING":
         raise SystemExit(1)
+
+
+def _answer(channel: grpc.Channel, service: str, timeout: float) -> str:
+    """The status's name, or why there is none."""
+    check = channel.unary_unary(
+        f"/{HEALTH_SERVICE}/Check", HealthCheckRequest.SerializeToString, HealthCheckResponse.FromString
+    )
+    try:
+        return HealthCheckResponse.ServingStatus.Name(
+            check(HealthCheckRequest(service=service), timeout=timeout).status
+        )
+    except grpc.RpcError as error:
+        return f"{error.code().name}: {error.details()}" if isinstance(error, grpc.Call) else str(error)
+
+
+def _first_name(file: Path) -> str:
+    # Of all that there is to import here, this alone takes long.
+    from cryptography import x509
+
+    certificate = x509.load_pem_x509_certificate(file.read_bytes())
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return "localhost"
+    return next(iter(names.get_values_for_type(x509.DNSName)), "localhost")

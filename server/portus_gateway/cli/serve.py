@@ -6,6 +6,7 @@ import click
 import structlog
 
 from portus_gateway import app, logs, process, settings
+from portus_gateway.access.errors import InvalidAccessFile
 from portus_gateway.cli.setting_options import given, setting_options
 from portus_gateway.settings import InvalidSettings, Settings, Value
 
@@ -32,14 +33,20 @@ def serve(**flags: Value | None) -> None:
         _log.warning(f"{name} is no setting" + (f": was {meant} meant?" if meant else ""))
     try:
         process.run(_serve(loaded))
+    except (InvalidSettings, InvalidAccessFile) as error:
+        report(error)
+        raise SystemExit(EXIT_CONFIGURATION) from None
     except OSError as error:
         raise click.ClickException(str(error)) from None
 
 
-def report(error: InvalidSettings) -> None:
+def report(error: InvalidSettings | InvalidAccessFile) -> None:
     """Writes every mistake to standard error."""
-    count = len(error.problems)
-    click.echo(f"portus-gateway: {count} setting{'s' if count > 1 else ''} cannot be used as they are:", err=True)
+    if isinstance(error, InvalidAccessFile):
+        click.echo(f"portus-gateway: {error.path} cannot be used as it is:", err=True)
+    else:
+        count = len(error.problems)
+        click.echo(f"portus-gateway: {count} setting{'s' if count > 1 else ''} cannot be used as they are:", err=True)
     for problem in error.problems:
         click.echo(f"  {problem}", err=True)
 

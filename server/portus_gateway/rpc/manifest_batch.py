@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 import structlog
 
 from portus.registry.v1 import registry_service_pb2
-from portus_gateway.distribution.errors import DeadlineExceeded, DistributionError
+from portus_gateway.distribution.errors import DeadlineExceeded, DistributionError, Unavailable
 from portus_gateway.registry import Registry
 from portus_gateway.rpc import request_id, request_parsing
 from portus_gateway.rpc.call_errors import Bug, CallError
@@ -17,15 +17,14 @@ from portus_gateway.rpc.status import KnownError, status_of
 
 _log = structlog.get_logger(__name__)
 
+Response = registry_service_pb2.BatchGetManifestsResponse
 Result = registry_service_pb2.BatchGetManifestsResult
 Request = registry_service_pb2.GetManifestRequest
 
 # gRPC is at its fastest with messages of about this size, in bytes.
 _MESSAGE_SIZE = 64 * 1024
-# How many results wait for a reader that is slow. The batch goes no further then.
-_MOST_WAITING = 64
-# A thousand of these fit a message.
-_STATUS_LIMIT = 2048
+# The tag and the length around a result in a message, at most.
+_FRAME = 6
 
 
 class ManifestBatch:
@@ -36,34 +35,34 @@ class ManifestBatch:
         self._converted = converted
         self._concurrency = concurrency
 
-    async def responses(
-        self, requests: Sequence[Request]
-    ) -> AsyncGenerator[registry_service_pb2.BatchGetManifestsResponse, None]:
-        """A result for each of the requests, in messages of about 64 KiB, as they come."""
-        results: asyncio.Queue[Result] = asyncio.Queue(_MOST_WAITING)
+    async def responses(self, requests: Sequence[Request]) -> AsyncGenerator[Response, None]:
+        """A result for each of the requests, in messages of 64 KiB at most, as they come; a larger one comes alone.
+
+        While nobody takes them, the batch reads no further than to fill a message, and one result for each of the
+        requests that it makes at a time. Raises `DeadlineExceeded`.
+        """
+        message = _Message()
         waiting = iter(enumerate(requests))
         readers = [
-            asyncio.create_task(self._read(waiting, results)) for _ in range(min(self._concurrency, len(requests)))
+            asyncio.create_task(self._read(waiting, message)) for _ in range(min(self._concurrency, len(requests)))
         ]
-        everything = asyncio.gather(*readers)
         try:
             missing = len(requests)
             while missing:
-                response = registry_service_pb2.BatchGetManifestsResponse(results=[await _next(results, everything)])
-                size = response.ByteSize()
-                while size < _MESSAGE_SIZE and not results.empty():
-                    result = results.get_nowait()
-                    response.results.append(result)
-                    size += result.ByteSize()
+                response = await message.taken()
                 missing -= len(response.results)
                 yield response
         finally:
-            everything.cancel()
-            await asyncio.gather(everything, *readers, return_exceptions=True)
+            for reader in readers:
+                reader.cancel()
+            await asyncio.gather(*readers, return_exceptions=True)
 
-    async def _read(self, waiting: Iterator[tuple[int, Request]], results: asyncio.Queue[Result]) -> None:
-        for index, request in waiting:
-            await results.put(await self._result(index, request))
+    async def _read(self, waiting: Iterator[tuple[int, Request]], message: "_Message") -> None:
+        try:
+            for index, request in waiting:
+                await message.put(await self._result(index, request))
+        except Exception as error:
+            await message.fail(error)
 
     async def _result(self, index: int, request: Request) -> Result:
         try:
@@ -77,20 +76,52 @@ class ManifestBatch:
             raise
         except (DistributionError, CallError) as error:
             known: KnownError = error
+        except asyncio.CancelledError:
+            if _is_cancelled():
+                raise
+            known = Unavailable("what this request waited for was ended by something else: try again")
         except Exception:
             _log.exception("a request of a batch failed unexpectedly", request_id=request_id.current.get())
             known = Bug(request_id.current.get())
-        status = status_of(known, resource_of(request, known.reason), limit=_STATUS_LIMIT)
-        return Result(request_index=index, status=status)
+        resource = resource_of(request, known.reason) if isinstance(known, DistributionError) else None
+        return Result(request_index=index, status=status_of(known, resource))
 
 
-async def _next(results: asyncio.Queue[Result], everything: "asyncio.Future[list[None]]") -> Result:
-    """The next result. Raises what ended the readers, if that is why there is none."""
-    getting = asyncio.ensure_future(results.get())
-    try:
-        await asyncio.wait((getting, everything), return_when=asyncio.FIRST_COMPLETED)
-        if not getting.done():
-            everything.result()
-        return await getting
-    finally:
-        getting.cancel()
+class _Message:
+    """The next message: those who read fill it, until it is taken."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Condition()
+        self._response = Response()
+        self._size = 0
+        self._failure: Exception | None = None
+
+    async def put(self, result: Result) -> None:
+        """Adds a result, once there is room for it."""
+        size = result.ByteSize() + _FRAME
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._size or self._size + size <= _MESSAGE_SIZE)
+            self._response.results.append(result)
+            self._size += size
+            self._changed.notify_all()
+
+    async def fail(self, failure: Exception) -> None:
+        """Ends the batch, for whoever takes its messages."""
+        async with self._changed:
+            self._failure = failure
+            self._changed.notify_all()
+
+    async def taken(self) -> Response:
+        """The message, as soon as there is something in it. Raises what the batch failed with once there is nothing."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._size or self._failure is not None)
+            if not self._size and self._failure is not None:
+                raise self._failure
+            response, self._response, self._size = self._response, Response(), 0
+            self._changed.notify_all()
+        return response
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

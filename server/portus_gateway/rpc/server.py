@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import grpc
 
@@ -31,12 +32,20 @@ _REFUSAL = 0.1
 _FAREWELL = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """An address to serve on; `credentials` make it TLS."""
+
+    address: str
+    credentials: grpc.ServerCredentials | None = None
+
+
 class GatewayServer:
     """Serves `registry` on `listen` (`127.0.0.1:50051`; port 0 takes a free one), with health and reflection.
 
     `deletion` is what DeleteManifest and DeleteBlob do, a plain `GuardedDeletion` of `registry` unless given.
-    `credentials` makes it TLS. `interceptors` come between the boundary, which maps errors and counts calls, and the
-    service: each has to be `async` all through.
+    `credentials` makes it TLS; `also` is a second address with credentials of its own. `interceptors` come between the
+    boundary, which maps errors and counts calls, and the service: each has to be `async` all through.
     """
 
     def __init__(
@@ -51,12 +60,15 @@ class GatewayServer:
         gateway_version: str,
         reflection: bool = True,
         credentials: grpc.ServerCredentials | None = None,
+        also: Listener | None = None,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     ) -> None:
-        self._listen = listen
         self._limits = limits
         self._reflection = reflection
-        self._credentials = credentials
+        self._listener = Listener(listen, credentials)
+        self._also = also
+        self.also_port: int | None = None
+        """The port of `also`, once it is served."""
         self._health = Health()
         self._boundary = Boundary(
             limits=limits,
@@ -82,16 +94,9 @@ class GatewayServer:
         self._health.add_to(server)
         if self._reflection:
             add_reflection(server)
-        try:
-            if self._credentials is None:
-                port = server.add_insecure_port(self._listen)
-            else:
-                port = server.add_secure_port(self._listen, self._credentials)
-        except RuntimeError as error:
-            raise OSError(
-                f"cannot listen on {self._listen}: the address is in use, is not one of this machine, or may not be"
-                f" bound by this user ({error})"
-            ) from error
+        port = _listen(server, self._listener)
+        if self._also is not None:
+            self.also_port = _listen(server, self._also)
         await server.start()
         self._server = server
         return port
@@ -133,6 +138,18 @@ class GatewayServer:
         finally:
             for ending in endings:
                 ending.cancel()
+
+
+def _listen(server: grpc.aio.Server, listener: Listener) -> int:
+    try:
+        if listener.credentials is None:
+            return server.add_insecure_port(listener.address)
+        return server.add_secure_port(listener.address, listener.credentials)
+    except RuntimeError as error:
+        raise OSError(
+            f"cannot listen on {listener.address}: the address is in use, is not one of this machine, or may not be"
+            f" bound by this user ({error})"
+        ) from error
 
 
 def _options(limits: ServerLimits) -> list[tuple[str, int]]:

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, ResourceInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
+from portus_gateway.access import errors as access
 from portus_gateway.catalog_listing import TooManyTags
 from portus_gateway.distribution import errors
 from portus_gateway.rpc import call_errors
@@ -60,6 +61,15 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = MappingProxyType(
         errors.UntrustedAnswer: grpc.StatusCode.DATA_LOSS,
         errors.DigestMismatch: grpc.StatusCode.DATA_LOSS,
         errors.AnswerTooLarge: grpc.StatusCode.DATA_LOSS,
+        access.AccessError: grpc.StatusCode.INTERNAL,
+        access.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+        access.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
+        access.Hidden: grpc.StatusCode.NOT_FOUND,
+        access.KeysUnavailable: grpc.StatusCode.UNAVAILABLE,
+        access.AuditUnavailable: grpc.StatusCode.UNAVAILABLE,
+        access.OutcomeNotRecorded: grpc.StatusCode.INTERNAL,
+        access.CallerRateExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+        access.CallerConcurrencyExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
         TooManyTags: grpc.StatusCode.FAILED_PRECONDITION,
         call_errors.InvalidFields: grpc.StatusCode.INVALID_ARGUMENT,
         call_errors.TooManyCalls: grpc.StatusCode.RESOURCE_EXHAUSTED,

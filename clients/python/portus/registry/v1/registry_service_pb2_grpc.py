@@ -39,13 +39,17 @@ class RegistryServiceStub(object):
 
     INVALID_ARGUMENT     INVALID_FIELD: a field of the request; BadRequest names it. Nothing was sent to the registry.
     RESOURCE_EXHAUSTED   TOO_MANY_CALLS: the gateway serves its limit. TOOMANYREQUESTS: the registry is asked too often. RetryInfo says when to try again.
-    PERMISSION_DENIED    DENIED: the registry refused the gateway's account this action, with a fresh token too.
+    CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
+    UNAUTHENTICATED      CREDENTIAL_MISSING, CREDENTIAL_INVALID: the call shows no credential, or one that is not good.
+    PERMISSION_DENIED    POLICY_DENIED: the gateway's policy does not let the caller do this. What it may not even see is NOT_FOUND.
+    DENIED: the registry refused the gateway's account this action, with a fresh token too.
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline ran out, or the gateway's cap where the call had none.
     UNAVAILABLE          UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is too slow, or
-    answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. Try again.
+    answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys that
+    callers' tokens are checked with cannot be had. AUDIT_FAILED: the audit log cannot be written, so nothing was deleted. Try again.
     INTERNAL             UPSTREAM_CREDENTIALS_REJECTED, UPSTREAM_REALM_REFUSED, UPSTREAM_CHALLENGE_UNUSABLE: the gateway's own account or set-up, never the
     caller's. UPSTREAM_ERROR: the registry failed (500) or gave an answer outside its protocol. BUG: the gateway failed; its log
-    has the id that the message names.
+    has the id that the message names. AUDIT_OUTCOME_NOT_RECORDED: the delete was carried out, and that could not be recorded.
     DATA_LOSS            DIGEST_MISMATCH, UPSTREAM_ANSWER_INVALID, UPSTREAM_ANSWER_TOO_LARGE: what the registry sent is not what it should be. Never passed on as content.
     """
 
@@ -116,13 +120,17 @@ class RegistryServiceServicer(object):
 
     INVALID_ARGUMENT     INVALID_FIELD: a field of the request; BadRequest names it. Nothing was sent to the registry.
     RESOURCE_EXHAUSTED   TOO_MANY_CALLS: the gateway serves its limit. TOOMANYREQUESTS: the registry is asked too often. RetryInfo says when to try again.
-    PERMISSION_DENIED    DENIED: the registry refused the gateway's account this action, with a fresh token too.
+    CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
+    UNAUTHENTICATED      CREDENTIAL_MISSING, CREDENTIAL_INVALID: the call shows no credential, or one that is not good.
+    PERMISSION_DENIED    POLICY_DENIED: the gateway's policy does not let the caller do this. What it may not even see is NOT_FOUND.
+    DENIED: the registry refused the gateway's account this action, with a fresh token too.
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline ran out, or the gateway's cap where the call had none.
     UNAVAILABLE          UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is too slow, or
-    answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. Try again.
+    answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys that
+    callers' tokens are checked with cannot be had. AUDIT_FAILED: the audit log cannot be written, so nothing was deleted. Try again.
     INTERNAL             UPSTREAM_CREDENTIALS_REJECTED, UPSTREAM_REALM_REFUSED, UPSTREAM_CHALLENGE_UNUSABLE: the gateway's own account or set-up, never the
     caller's. UPSTREAM_ERROR: the registry failed (500) or gave an answer outside its protocol. BUG: the gateway failed; its log
-    has the id that the message names.
+    has the id that the message names. AUDIT_OUTCOME_NOT_RECORDED: the delete was carried out, and that could not be recorded.
     DATA_LOSS            DIGEST_MISMATCH, UPSTREAM_ANSWER_INVALID, UPSTREAM_ANSWER_TOO_LARGE: what the registry sent is not what it should be. Never passed on as content.
     """
 
@@ -302,13 +310,17 @@ class RegistryService(object):
 
     INVALID_ARGUMENT     INVALID_FIELD: a field of the request; BadRequest names it. Nothing was sent to the registry.
     RESOURCE_EXHAUSTED   TOO_MANY_CALLS: the gateway serves its limit. TOOMANYREQUESTS: the registry is asked too often. RetryInfo says when to try again.
-    PERMISSION_DENIED    DENIED: the registry refused the gateway's account this action, with a fresh token too.
+    CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
+    UNAUTHENTICATED      CREDENTIAL_MISSING, CREDENTIAL_INVALID: the call shows no credential, or one that is not good.
+    PERMISSION_DENIED    POLICY_DENIED: the gateway's policy does not let the caller do this. What it may not even see is NOT_FOUND.
+    DENIED: the registry refused the gateway's account this action, with a fresh token too.
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline ran out, or the gateway's cap where the call had none.
     UNAVAILABLE          UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is too slow, or
-    answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. Try again.
+    answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys that
+    callers' tokens are checked with cannot be had. AUDIT_FAILED: the audit log cannot be written, so nothing was deleted. Try again.
     INTERNAL             UPSTREAM_CREDENTIALS_REJECTED, UPSTREAM_REALM_REFUSED, UPSTREAM_CHALLENGE_UNUSABLE: the gateway's own account or set-up, never the
     caller's. UPSTREAM_ERROR: the registry failed (500) or gave an answer outside its protocol. BUG: the gateway failed; its log
-    has the id that the message names.
+    has the id that the message names. AUDIT_OUTCOME_NOT_RECORDED: the delete was carried out, and that could not be recorded.
     DATA_LOSS            DIGEST_MISMATCH, UPSTREAM_ANSWER_INVALID, UPSTREAM_ANSWER_TOO_LARGE: what the registry sent is not what it should be. Never passed on as content.
     """
 

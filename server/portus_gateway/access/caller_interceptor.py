@@ -1,0 +1,170 @@
+"""Lets calls in: finds out who calls, and whether they may at all, before a handler sees the call."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from types import TracebackType
+from typing import Final, TypeVar, cast
+
+import grpc
+
+from portus_gateway.access.authentication import Authentication
+from portus_gateway.access.caller import Caller
+from portus_gateway.access.caller_limits import CallerLimits
+from portus_gateway.access.current_call import Call, current_call
+from portus_gateway.access.deletion_audit import DeletionAudit
+from portus_gateway.access.errors import PermissionDenied
+from portus_gateway.access.policy import PolicySource
+from portus_gateway.access.rpcs import DELETE, REGISTRY_RPCS, SERVICE
+from portus_gateway.distribution.errors import DistributionError
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Context = grpc.aio.ServicerContext[object, object]
+UnaryBehaviour = Callable[[object, Context], Awaitable[object]]
+StreamBehaviour = Callable[[object, Context], AsyncGenerator[object, None]]
+
+# Load balancers and kubelets have no credential.
+_HEALTH: Final = "/grpc.health.v1.Health/"
+_REFLECTION: Final = ("/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/")
+_LIMITED: Final = f"/{SERVICE}/"
+
+
+class CallerInterceptor(grpc.aio.ServerInterceptor):
+    """Lets in whom `authentication` knows, and `policy` and `limits` allow; sets `current_call` for what is inside.
+
+    Health is open to all, and so is reflection if `reflection_open`; else it wants a credential, as every other service
+    does. Deletes that are refused here go to `audit`. A method that does not exist is not this one's to refuse: grpcurl
+    takes UNIMPLEMENTED, and nothing else, for the sign to try the other version of reflection.
+
+    Raises the errors of `access.errors` in the handlers that it makes. They are coroutine functions, or asynchronous
+    generator functions where the method streams; so have those to be that it wraps.
+    """
+
+    def __init__(
+        self,
+        *,
+        authentication: Authentication,
+        policy: PolicySource | None,
+        limits: CallerLimits | None,
+        audit: DeletionAudit | None,
+        reflection_open: bool,
+    ) -> None:
+        self.authentication = authentication
+        self.policy = policy
+        self.limits = limits
+        self.audit = audit
+        self._open = (_HEALTH, *_REFLECTION) if reflection_open else (_HEALTH,)
+        self._handlers: dict[str, tuple[object, object]] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Request, Response] | None"]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> "grpc.RpcMethodHandler[Request, Response] | None":
+        name = handler_call_details.method
+        inner = await continuation(handler_call_details)
+        if inner is None or name.startswith(self._open):
+            return inner
+        # The same handler gets the same one around it, at every call: whoever is outside may remember it.
+        known, handler = self._handlers.get(name, (None, None))
+        if known is not inner:
+            handler = self._around(name, inner)
+            self._handlers[name] = (inner, handler)
+        return cast("grpc.RpcMethodHandler[Request, Response]", handler)
+
+    def _around(
+        self, name: str, inner: "grpc.RpcMethodHandler[Request, Response]"
+    ) -> "grpc.RpcMethodHandler[Request, Response]":
+        limited = name.startswith(_LIMITED)
+        rpc = name.rpartition("/")[2]
+        # The stubs describe handlers of the synchronous API, hence the casts.
+        if inner.response_streaming:
+            streams = cast("StreamBehaviour", inner.stream_stream if inner.request_streaming else inner.unary_stream)
+
+            async def serve_stream(request: object, context: Context) -> AsyncIterator[object]:
+                async with (
+                    _Entry(self, rpc, request, context, limited=limited),
+                    aclosing(streams(request, context)) as responses,
+                ):
+                    async for response in responses:
+                        yield response
+
+            make = (
+                grpc.stream_stream_rpc_method_handler
+                if inner.request_streaming
+                else grpc.unary_stream_rpc_method_handler
+            )
+            handler = make(serve_stream, inner.request_deserializer, inner.response_serializer)
+        else:
+            answers = cast("UnaryBehaviour", inner.stream_unary if inner.request_streaming else inner.unary_unary)
+
+            async def serve(request: object, context: Context) -> object:
+                async with _Entry(self, rpc, request, context, limited=limited):
+                    return await answers(request, context)
+
+            make = (
+                grpc.stream_unary_rpc_method_handler if inner.request_streaming else grpc.unary_unary_rpc_method_handler
+            )
+            handler = make(serve, inner.request_deserializer, inner.response_serializer)
+        return handler
+
+
+class _Entry:
+    """One call's way in, and out."""
+
+    __slots__ = ("_caller", "_context", "_inside", "_interceptor", "_limited", "_request", "_rpc")
+
+    def __init__(
+        self, interceptor: CallerInterceptor, rpc: str, request: object, context: Context, *, limited: bool
+    ) -> None:
+        self._interceptor = interceptor
+        self._rpc = rpc
+        self._request = request
+        self._context = context
+        self._limited = limited
+        self._caller: Caller | None = None
+        self._inside = False
+
+    async def __aenter__(self) -> None:
+        context = self._context
+        try:
+            caller = self._caller = await self._interceptor.authentication.caller(
+                context.invocation_metadata() or (), context.auth_context
+            )
+            if self._limited:
+                self._count(caller)
+                self._check(caller)
+        except BaseException as error:
+            self._leave()
+            if isinstance(error, DistributionError):
+                await self._record(error)
+            raise
+        current_call.set(Call(caller, self._rpc, context.peer))
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._leave()
+
+    def _count(self, caller: Caller) -> None:
+        # Calls that the policy will refuse count as well: they cost something too.
+        if self._interceptor.limits is not None:
+            self._interceptor.limits.enter(caller)
+            self._inside = True
+
+    def _check(self, caller: Caller) -> None:
+        if self._interceptor.policy is None:
+            return
+        rights = self._interceptor.policy.policy.rights(caller, self._rpc)
+        allowed = rights.in_registry().allowed if self._rpc in REGISTRY_RPCS else not rights.nowhere
+        if not allowed:
+            raise PermissionDenied(f"{caller.name} may not call {self._rpc}")
+
+    async def _record(self, error: DistributionError) -> None:
+        if self._interceptor.audit is not None and self._rpc in DELETE:
+            await self._interceptor.audit.refused(self._caller, self._context.peer(), self._rpc, self._request, error)
+
+    def _leave(self) -> None:
+        if self._inside and self._caller is not None and self._interceptor.limits is not None:
+            self._inside = False
+            self._interceptor.limits.leave(self._caller)

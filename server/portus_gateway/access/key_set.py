@@ -1,0 +1,115 @@
+"""The public keys that an issuer signs its tokens with: a JWKS (RFC 7517)."""
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from jwt import PyJWK
+from jwt.exceptions import PyJWTError
+
+from portus_gateway.access.errors import InvalidAccessFile
+
+PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey
+
+_log = structlog.get_logger(__name__)
+
+_RSA: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+_CURVES: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA", "Ed448": "EdDSA"}
+# Signatures that the holder of the public key cannot make. No token gets past with anything else.
+ALGORITHMS: Final = frozenset({*_RSA, *_CURVES.values()})
+_LEAST_RSA_BITS: Final = 2048
+_MOST_KEYS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationKey:
+    """A public key, and the algorithms that it may be used with."""
+
+    id: str | None
+    algorithms: frozenset[str]
+    public: PublicKey
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeySet:
+    """The keys of one issuer at one time."""
+
+    keys: tuple[VerificationKey, ...]
+
+    def candidates(self, key_id: str | None, algorithm: str) -> tuple[VerificationKey, ...]:
+        """The keys that a token may be signed with whose header says this; `key_id` is None where it says none."""
+        return tuple(
+            key
+            for key in self.keys
+            if algorithm in key.algorithms and (key_id is None or key.id is None or key.id == key_id)
+        )
+
+
+def parse_key_set(content: bytes, source: str) -> KeySet:
+    """The keys in a JWKS. Those that verify no signatures of ours are left out, and logged.
+
+    Raises `InvalidAccessFile` where `content` is no JWKS or has no usable key; `source` is where it came from.
+    """
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InvalidAccessFile(source, ["not JSON"]) from error
+    listed = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(listed, list):
+        raise InvalidAccessFile(source, ["no JWKS: it has no list `keys`"])
+    if len(listed) > _MOST_KEYS:
+        raise InvalidAccessFile(source, [f"{len(listed)} keys; at most {_MOST_KEYS} are allowed"])
+    keys = []
+    unusable = []
+    for number, item in enumerate(listed, 1):
+        try:
+            keys.append(_key(item))
+        except ValueError as error:
+            unusable.append(f"key {number} is left out: {error}")
+    if not keys:
+        raise InvalidAccessFile(source, ["no key that a token could be checked with", *unusable])
+    if unusable:
+        _log.warning("keys that cannot be used", source=source, problems=unusable)
+    return KeySet(tuple(keys))
+
+
+def _key(item: object) -> VerificationKey:
+    if not isinstance(item, dict):
+        raise ValueError("it is no object")
+    if "d" in item:
+        raise ValueError("it is a private key: whoever reads it can make tokens")
+    if item.get("use", "sig") != "sig":
+        raise ValueError("it is not for signatures")
+    key_id, algorithm = item.get("kid"), item.get("alg")
+    if not isinstance(key_id, str | None) or not isinstance(algorithm, str | None):
+        raise ValueError("its `kid` or `alg` is no string")
+    fitting = _fitting(item)
+    if algorithm is not None:
+        fitting &= {algorithm}
+    if not fitting:
+        raise ValueError("it is for no signature that this gateway takes: RS, PS, ES and EdDSA are")
+    try:
+        public = PyJWK(item, algorithm=min(fitting)).key
+    except (PyJWTError, ValueError, TypeError, KeyError) as error:
+        raise ValueError("it is malformed") from error
+    if not isinstance(public, PublicKey):
+        raise ValueError("it is no public key")
+    if isinstance(public, RSAPublicKey) and public.key_size < _LEAST_RSA_BITS:
+        raise ValueError(f"it has {public.key_size} bits; {_LEAST_RSA_BITS} are the least")
+    return VerificationKey(key_id, fitting, public)
+
+
+def _fitting(item: dict[str, object]) -> frozenset[str]:
+    """The algorithms that a key of this type is for; none for a shared secret (`oct`)."""
+    match item.get("kty"), item.get("crv"):
+        case "RSA", _:
+            return frozenset(_RSA)
+        case ("EC", "P-256" | "P-384" | "P-521" as curve) | ("OKP", "Ed25519" | "Ed448" as curve):
+            return frozenset({_CURVES[curve]})
+        case _:
+            return frozenset()

@@ -1,0 +1,159 @@
+"""Puts access control together, as the settings say: a part of the composition root."""
+
+import asyncio
+import signal
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import NoReturn
+
+import grpc
+import structlog
+
+from portus_gateway.access.audit_log import AuditLog
+from portus_gateway.access.audited_deletion import AuditedDeletion
+from portus_gateway.access.authentication import Authentication, BearerAuthenticator
+from portus_gateway.access.authorized_registry import AuthorizedRegistry
+from portus_gateway.access.caller_interceptor import CallerInterceptor
+from portus_gateway.access.caller_limits import CallerLimits
+from portus_gateway.access.deletion_audit import DeletionAudit
+from portus_gateway.access.jwt_authenticator import JwtAuthenticator
+from portus_gateway.access.key_sources import KeyFile
+from portus_gateway.access.key_url import KeyUrl
+from portus_gateway.access.policy_file import PolicyFile
+from portus_gateway.access.tls import ServerCertificate
+from portus_gateway.access.token_file import TokenFile
+from portus_gateway.guarded_deletion import Deletion
+from portus_gateway.registry import Registry
+from portus_gateway.rpc import request_id
+from portus_gateway.settings import InvalidSettings, Problem, Settings
+
+_log = structlog.get_logger(__name__)
+
+Reloaded = PolicyFile | TokenFile | KeyFile
+
+
+@dataclass(frozen=True, slots=True)
+class AccessControl:
+    """Who is let in, what each may do with a registry, and what is recorded of it."""
+
+    interceptor: CallerInterceptor
+    policy: PolicyFile | None
+    audit: DeletionAudit
+
+    def authorized(self, registry: Registry) -> Registry:
+        """The registry as each caller may see it. Goes around whatever remembers or shares answers."""
+        return registry if self.policy is None else AuthorizedRegistry(registry, self.policy)
+
+    def audited(self, deletion: Deletion) -> Deletion:
+        """Deletes that leave a record."""
+        return AuditedDeletion(deletion, self.audit)
+
+
+@asynccontextmanager
+async def access_control(settings: Settings) -> AsyncGenerator[AccessControl, None]:
+    """Access control for as long as the block runs; its files are read again when they change, and on SIGHUP.
+
+    Raises `InvalidAccessFile` and `InvalidSettings`.
+    """
+    async with AsyncExitStack() as stack:
+        reloaded: list[Reloaded] = []
+        policy = None
+        if settings.policy_file is not None:
+            policy = PolicyFile(settings.policy_file)
+            reloaded.append(policy)
+        bearers: list[BearerAuthenticator] = []
+        if settings.caller_token_file is not None:
+            tokens = TokenFile(settings.caller_token_file)
+            reloaded.append(tokens)
+            bearers.append(tokens)
+        if settings.jwt_issuer is not None:
+            bearers.append(await _jwt(settings, settings.jwt_issuer, reloaded, stack))
+        audit = DeletionAudit(stack.enter_context(AuditLog(settings.audit_log)), request_id.current.get)
+        limited = settings.caller_rate is not None or settings.caller_concurrency is not None
+        interceptor = CallerInterceptor(
+            authentication=Authentication(
+                bearers=bearers,
+                certificates=settings.tls_client_ca_file is not None,
+                anonymous=settings.allow_anonymous or not settings.authenticates,
+            ),
+            policy=policy,
+            limits=CallerLimits(rate=settings.caller_rate, concurrency=settings.caller_concurrency)
+            if limited
+            else None,
+            audit=audit,
+            reflection_open=settings.reflection_anonymous,
+        )
+        await stack.enter_async_context(_kept_up_to_date(reloaded))
+        yield AccessControl(interceptor, policy, audit)
+
+
+def server_certificate(settings: Settings) -> ServerCertificate | None:
+    """What the gateway shows its callers; None for plaintext. Raises `InvalidAccessFile`."""
+    if settings.tls_certificate_file is None or settings.tls_key_file is None:
+        return None
+    return ServerCertificate(settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file)
+
+
+def credentials_of(
+    certificate: ServerCertificate | None, settings: Settings
+) -> tuple[grpc.ServerCredentials | None, grpc.ServerCredentials | None]:
+    """For the first port, and for the one that wants client certificates, if that is another."""
+    if certificate is None:
+        return None, None
+    wanted = settings.tls_client_ca_file is not None
+    if settings.mtls_listen is None:
+        return certificate.credentials(client_certificates=wanted), None
+    return certificate.credentials(client_certificates=False), certificate.credentials(client_certificates=True)
+
+
+async def _jwt(settings: Settings, issuer: str, reloaded: list[Reloaded], stack: AsyncExitStack) -> JwtAuthenticator:
+    try:
+        keys: KeyFile | KeyUrl
+        if settings.jwt_keys_file is not None:
+            keys = KeyFile(settings.jwt_keys_file)
+            reloaded.append(keys)
+        else:
+            keys = await stack.enter_async_context(KeyUrl(settings.jwt_keys_url or "", ca_file=settings.ca_file))
+        return JwtAuthenticator(
+            issuer=issuer,
+            audiences=_listed(settings.jwt_audience or ""),
+            keys=keys,
+            leeway=settings.jwt_leeway,
+            claims=_listed(settings.jwt_claims),
+        )
+    except ValueError as error:
+        name = "jwt_keys_url" if settings.jwt_keys_url is not None else "jwt_issuer"
+        raise InvalidSettings([Problem(name, str(error))]) from error
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+@asynccontextmanager
+async def _kept_up_to_date(files: Sequence[Reloaded]) -> AsyncGenerator[None, None]:
+    tasks: list[asyncio.Task[None]] = [asyncio.create_task(file.watch()) for file in files]
+    hang_up = asyncio.Event()
+
+    async def reload_on_hang_up() -> NoReturn:
+        while True:
+            await hang_up.wait()
+            hang_up.clear()
+            _log.info("reading the files of access control again", files=len(files))
+            for file in files:
+                await file.reload()
+
+    tasks.append(asyncio.create_task(reload_on_hang_up()))
+    loop = asyncio.get_running_loop()
+    try:
+        loop.add_signal_handler(signal.SIGHUP, hang_up.set)
+    except (RuntimeError, ValueError):
+        # Not the main thread: a gateway inside of somebody's test. Its files are watched all the same.
+        _log.debug("SIGHUP is not listened to outside of the main thread")
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

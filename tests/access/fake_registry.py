@@ -1,0 +1,52 @@
+"""A registry whose every answer is canned, and which keeps what it was asked."""
+
+from portus_gateway.distribution.digest import Digest
+from portus_gateway.distribution.errors import NotFound
+from portus_gateway.distribution.manifest import Descriptor, Manifest
+from portus_gateway.distribution.names import Repository, Tag, UnusableName
+from portus_gateway.registry import Cursor, Page, Reference, RegistryVersion
+
+
+class FakeRegistry:
+    """Has `names` for its catalog, in this order, and nothing in any of them."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+        self.asked: list[str] = []
+
+    async def ping(self) -> RegistryVersion:
+        self.asked.append("ping")
+        return RegistryVersion("registry/2.0")
+
+    async def list_repositories(self, size: int, after: Cursor | None = None) -> Page[Repository | UnusableName]:
+        self.asked.append(f"list_repositories {size} {after.text if after else ''}")
+        assert 1 <= size <= 1000
+        start = 0 if after is None else self.names.index(after.text.removeprefix("behind:")) + 1
+        items = self.names[start : start + size]
+        more = start + size < len(self.names)
+        return Page(tuple(Repository(name) for name in items), Cursor(f"behind:{items[-1]}") if more else None)
+
+    async def list_tags(self, repository: Repository, size: int, after: Cursor | None = None) -> Page[Tag]:
+        raise self._nothing("list_tags", repository, "NAME_UNKNOWN")
+
+    async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
+        raise self._nothing("resolve_manifest", repository, "MANIFEST_UNKNOWN")
+
+    async def get_manifest(self, repository: Repository, reference: Reference, max_staleness: float = 0) -> Manifest:
+        raise self._nothing("get_manifest", repository, "MANIFEST_UNKNOWN")
+
+    async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
+        raise self._nothing("delete_manifest", repository, "MANIFEST_UNKNOWN")
+
+    async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
+        raise self._nothing("blob_exists", repository, "NAME_UNKNOWN")
+
+    async def delete_blob(self, repository: Repository, digest: Digest) -> None:
+        raise self._nothing("delete_blob", repository, "BLOB_UNKNOWN")
+
+    async def check_deletion(self, repository: Repository) -> None:
+        self.asked.append(f"check_deletion {repository}")
+
+    def _nothing(self, method: str, repository: Repository, reason: str) -> NotFound:
+        self.asked.append(f"{method} {repository}")
+        return NotFound(f"{method}: the registry answered 404 {reason}", reason=reason)

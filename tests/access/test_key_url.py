@@ -1,0 +1,221 @@
+"""An issuer's keys over HTTP: kept, looked for again, and never taken from anybody else."""
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import ec
+from structlog.testing import capture_logs
+
+from portus_gateway.access.errors import KeysUnavailable, Unauthenticated
+from portus_gateway.access.jwt_authenticator import JwtAuthenticator
+from portus_gateway.access.key_set import KeySet
+from portus_gateway.access.key_url import KeyUrl
+from tests.access.issuer import AUDIENCE, ISSUER, Issuer
+from tests.distribution.upstream import Upstream, answer
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def issuer() -> Issuer:
+    return Issuer()
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    async with Upstream() as server:
+        yield server
+
+
+def at(upstream: Upstream, clock: Clock, timeout: float = 5.0) -> KeyUrl:
+    return KeyUrl(f"{upstream.url}/jwks", clock=clock, timeout=timeout)
+
+
+def ids(keys: KeySet) -> set[str | None]:
+    return {key.id for key in keys.keys}
+
+
+async def test_keys_are_fetched_once_and_kept(upstream: Upstream, clock: Clock, issuer: Issuer) -> None:
+    upstream.script(answer(200, issuer.jwks))
+    async with at(upstream, clock) as keys:
+        first = await keys.key_set()
+        assert ids(first) == set(issuer.keys)
+        clock.now += 299
+        assert await keys.key_set() is first
+    assert [request.target for request in upstream.requests] == ["/jwks"]
+
+
+async def test_old_keys_are_renewed_while_they_are_used(upstream: Upstream, clock: Clock, issuer: Issuer) -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(_: web.Request) -> web.Response:
+        asked.set()
+        await go_on.wait()
+        return answer(200, issuer.jwks)
+
+    upstream.script(answer(200, issuer.jwks), slowly)
+    async with at(upstream, clock) as keys:
+        first = await keys.key_set()
+        del issuer.keys["rsa"]
+        clock.now += 301
+        # Nobody waits for the new ones.
+        assert await keys.key_set() is first
+        await asyncio.wait_for(asked.wait(), 5)
+        go_on.set()
+        async with asyncio.timeout(5):
+            while (await keys.key_set()) is first:
+                await asyncio.sleep(0.01)
+        assert "rsa" not in ids(await keys.key_set())
+    assert len(upstream.requests) == 2
+
+
+async def test_keys_that_did_not_change_are_the_same_object(upstream: Upstream, clock: Clock, issuer: Issuer) -> None:
+    upstream.script(answer(200, issuer.jwks))
+    async with at(upstream, clock) as keys:
+        first = await keys.key_set()
+        clock.now += 60
+        assert await keys.newer_than(first) is first
+    assert len(upstream.requests) == 2
+
+
+async def test_an_unknown_key_is_looked_for_at_once_but_not_again_and_again(
+    upstream: Upstream, clock: Clock, issuer: Issuer
+) -> None:
+    upstream.script(answer(200, issuer.jwks))
+    async with at(upstream, clock) as keys:
+        authenticator = JwtAuthenticator(issuer=ISSUER, audiences=[AUDIENCE], keys=keys)
+        assert await authenticator.authenticate(issuer.token())
+        issuer.keys["new"] = ec.generate_private_key(ec.SECP256R1())
+        upstream.script(answer(200, issuer.jwks))
+        clock.now += 11
+        # All at the same time, and one look for all of them.
+        callers = await asyncio.gather(
+            *(authenticator.authenticate(issuer.token("new", jti=str(n))) for n in range(20))
+        )
+        assert all(callers)
+        assert len(upstream.requests) == 2
+        for n in range(20):
+            with pytest.raises(Unauthenticated, match="a key that its issuer does not have"):
+                await authenticator.authenticate(issuer.token(headers={"kid": f"made-up-{n}"}))
+        assert len(upstream.requests) == 2
+        clock.now += 11
+        with pytest.raises(Unauthenticated):
+            await authenticator.authenticate(issuer.token(headers={"kid": "made-up"}))
+        assert len(upstream.requests) == 3
+
+
+async def test_one_callers_cancellation_is_not_the_others(upstream: Upstream, clock: Clock, issuer: Issuer) -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(_: web.Request) -> web.Response:
+        asked.set()
+        await go_on.wait()
+        return answer(200, issuer.jwks)
+
+    upstream.script(slowly)
+    async with at(upstream, clock) as keys:
+        impatient, patient = asyncio.create_task(keys.key_set()), asyncio.create_task(keys.key_set())
+        await asyncio.wait_for(asked.wait(), 5)
+        impatient.cancel()
+        await asyncio.gather(impatient, return_exceptions=True)
+        go_on.set()
+        assert ids(await patient) == set(issuer.keys)
+
+
+# Good keys, if they were taken.
+OTHERS = Issuer().jwks
+BAD = {
+    "an error": answer(500, OTHERS),
+    "no JWKS": answer(200, "{}"),
+    "deep JSON": answer(200, "[" * 100_000),
+    "too large": answer(200, OTHERS + b" " * (256 * 1024)),
+    "compressed": answer(200, gzip.compress(OTHERS), Content_Encoding="gzip"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
+async def test_a_bad_answer_changes_nothing(
+    upstream: Upstream, clock: Clock, issuer: Issuer, bad: web.Response
+) -> None:
+    upstream.script(answer(200, issuer.jwks), bad)
+    async with at(upstream, clock) as keys:
+        first = await keys.key_set()
+        clock.now += 3600
+        with capture_logs() as logs:
+            assert await keys.newer_than(first) is first
+        assert [entry["log_level"] for entry in logs] == ["error"]
+        # Too old to be believed any longer: whoever was locked out may still be in there.
+        clock.now += 24 * 3600
+        with pytest.raises(KeysUnavailable, match="try again later"):
+            await keys.key_set()
+    assert len(upstream.requests) == 3
+
+
+async def test_a_redirect_leads_to_nobodys_keys(upstream: Upstream, clock: Clock, issuer: Issuer) -> None:
+    upstream.script(answer(302, Location="/anybody"), answer(200, issuer.jwks))
+    async with at(upstream, clock) as keys:
+        with pytest.raises(KeysUnavailable):
+            await keys.key_set()
+    assert [request.target for request in upstream.requests] == ["/jwks"]
+
+
+async def test_an_issuer_that_does_not_answer_holds_up_nobody_for_long(upstream: Upstream, clock: Clock) -> None:
+    async def never(_: web.Request) -> web.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    upstream.script(never)
+    async with at(upstream, clock, timeout=0.05) as keys:
+        with pytest.raises(KeysUnavailable):
+            await keys.key_set()
+        # The next one does not even wait.
+        with pytest.raises(KeysUnavailable):
+            await keys.key_set()
+    assert len(upstream.requests) == 1
+
+
+async def test_an_issuer_that_is_away_is_no_matter_of_others(upstream: Upstream, clock: Clock, issuer: Issuer) -> None:
+    upstream.script(answer(503))
+    async with at(upstream, clock) as keys:
+        authenticator = JwtAuthenticator(issuer=ISSUER, audiences=[AUDIENCE], keys=keys)
+        assert await authenticator.authenticate("a-static-token") is None
+        assert await authenticator.authenticate(issuer.token(iss="https://other.example")) is None
+        with pytest.raises(KeysUnavailable):
+            await authenticator.authenticate(issuer.token())
+
+
+async def test_keys_come_when_the_issuer_does(upstream: Upstream, clock: Clock, issuer: Issuer) -> None:
+    upstream.script(answer(503), answer(200, issuer.jwks))
+    async with at(upstream, clock) as keys:
+        with pytest.raises(KeysUnavailable):
+            await keys.key_set()
+        clock.now += 11
+        assert ids(await keys.key_set()) == set(issuer.keys)
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("http://login.example.org/jwks", "use https"),
+        ("ftp://login.example.org/jwks", "no http or https"),
+        ("https://user@login.example.org/jwks", "without a user"),
+        ("jwks.json", "no http or https"),
+    ],
+)
+def test_keys_come_over_https_or_from_this_machine(url: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        KeyUrl(url)

@@ -1,0 +1,164 @@
+"""What a policy decides."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from portus.registry.v1 import registry_service_pb2
+from portus_gateway.access.caller import NOBODY, Caller
+from portus_gateway.access.policy import Decision, Policy, Rule
+from portus_gateway.access.principal_pattern import PrincipalPattern
+from portus_gateway.access.repository_glob import RepositoryGlob
+from portus_gateway.access.rpcs import ALL, GROUPS, REGISTRY_RPCS, REPOSITORY_RPCS, SERVICE
+from tests.access.policies import ROOT, STRANGER, TEAM_A, A, parsed
+from tests.access.test_repository_glob import NAMES, PATTERNS, naive_match
+
+
+def test_what_no_rule_allows_is_denied() -> None:
+    decision = parsed(TEAM_A).decide(STRANGER, "GetManifest", "team-a/app")
+    assert not decision.allowed
+    assert str(decision) == "denied: no allow rule matches"
+
+
+def test_a_decision_names_its_rule_and_line() -> None:
+    decision = parsed(TEAM_A).decide(A, "GetManifest", "team-a/app")
+    assert decision.allowed
+    assert str(decision) == "allowed by allow rule 'team a reads' (line 2)"
+
+
+def test_a_deny_rule_goes_first_wherever_it_stands() -> None:
+    policy = parsed(
+        TEAM_A
+        + """
+[[deny]]
+name = "releases stay"
+principals = ["*"]
+rpcs = ["delete"]
+repositories = ["**/releases"]
+"""
+    )
+    decision = policy.decide(ROOT, "DeleteManifest", "team-a/releases")
+    assert str(decision) == "denied by deny rule 'releases stay' (line 20)"
+    assert policy.decide(ROOT, "GetManifest", "team-a/releases").allowed
+    assert policy.decide(ROOT, "DeleteManifest", "team-a/app").allowed
+
+
+def test_groups_of_rpcs() -> None:
+    policy = parsed(TEAM_A)
+    allowed = {rpc for rpc in REPOSITORY_RPCS if policy.decide(A, rpc, "team-a/app").allowed}
+    assert allowed == REPOSITORY_RPCS - {"DeleteManifest", "DeleteBlob"}
+    assert {rpc for rpc in REPOSITORY_RPCS if policy.decide(ROOT, rpc, "team-a/app").allowed} == REPOSITORY_RPCS
+
+
+def test_who_shows_nothing_is_nobody_unless_a_rule_names_him() -> None:
+    everybody = TEAM_A.replace("token:root", "*")
+    assert not parsed(everybody).decide(NOBODY, "GetManifest", "x").allowed
+    assert parsed(everybody).decide(STRANGER, "GetManifest", "x").allowed
+    assert parsed(TEAM_A.replace("token:root", "anonymous")).decide(NOBODY, "GetManifest", "x").allowed
+
+
+def test_every_name_of_a_caller_counts() -> None:
+    both = Caller.known_as("certificate", ["spiffe://example.org/x", "cn:root"])
+    policy = parsed(TEAM_A.replace("token:root", "cn:root"))
+    assert policy.decide(both, "DeleteManifest", "any/thing").allowed
+
+
+def test_get_registry_info_needs_a_rule_but_no_repository() -> None:
+    policy = parsed(TEAM_A)
+    assert policy.decide(A, "GetRegistryInfo", None).allowed
+    assert not policy.decide(STRANGER, "GetRegistryInfo", None).allowed
+    barred = """
+[[deny]]
+name = "not a"
+principals = ["token:a"]
+rpcs = ["*"]
+repositories = ["{}"]
+"""
+    assert parsed(TEAM_A + barred.format("secret/**")).decide(A, "GetRegistryInfo", None).allowed
+    assert not parsed(TEAM_A + barred.format("**")).decide(A, "GetRegistryInfo", None).allowed
+
+
+def test_a_repository_is_seen_by_whoever_may_do_anything_with_it() -> None:
+    policy = parsed(TEAM_A.replace('rpcs = ["read"]', 'rpcs = ["ListTags"]'))
+    assert policy.sees(A, "team-a/app")
+    assert policy.sees(A, "team-a/scratch/x")
+    assert not policy.sees(A, "team-b/app")
+    assert not policy.sees(STRANGER, "team-a/app")
+
+
+def test_a_repository_rpc_needs_a_repository() -> None:
+    with pytest.raises(ValueError, match="which one"):
+        parsed(TEAM_A).decide(A, "GetManifest", None)
+
+
+def test_the_rpcs_of_the_contract_are_the_ones_that_policies_know() -> None:
+    service = registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"]
+    assert service.full_name == SERVICE
+    assert {method.name for method in service.methods} == ALL
+    # Each is in a group, so that a policy that speaks of groups alone speaks of everything.
+    assert GROUPS["read"] | GROUPS["delete"] == ALL
+
+
+PRINCIPALS = ["token:a", "token:b", "cn:a", "anonymous"]
+PATTERNS_OF_PRINCIPALS = ["token:a", "token:*", "*", "anonymous", "cn:*"]
+RULES = st.builds(
+    lambda name, effect, principals, rpcs, globs: Rule(
+        name=str(name),
+        effect=effect,
+        principals=tuple(map(PrincipalPattern, principals)),
+        rpcs=frozenset(rpcs),
+        repositories=tuple(map(RepositoryGlob, globs)),
+    ),
+    st.integers(),
+    st.sampled_from(["deny", "allow"]),
+    st.lists(st.sampled_from(PATTERNS_OF_PRINCIPALS), min_size=1, max_size=3),
+    st.sets(st.sampled_from(sorted(ALL)), min_size=1),
+    st.lists(PATTERNS | NAMES, min_size=1, max_size=3),
+)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(RULES, max_size=6),
+    st.sets(st.sampled_from(PRINCIPALS[:3]), min_size=1) | st.just({"anonymous"}),
+    st.sampled_from(sorted(REPOSITORY_RPCS)),
+    NAMES,
+)
+def test_decisions_are_those_of_the_naive_policy(
+    rules: list[Rule], principals: set[str], rpc: str, repository: str
+) -> None:
+    policy = Policy(rules)
+    caller = Caller.known_as("token", sorted(principals))
+
+    def speaks(rule: Rule) -> bool:
+        return (
+            rpc in rule.rpcs
+            and any(naive_principal(str(pattern), one) for pattern in rule.principals for one in principals)
+            and any(naive_match(str(glob), repository) for glob in rule.repositories)
+        )
+
+    denying = [rule for rule in rules if rule.effect == "deny" and speaks(rule)]
+    allowing = [rule for rule in rules if rule.effect == "allow" and speaks(rule)]
+    expected = (
+        Decision(allowed=False, rule=denying[0])
+        if denying
+        else Decision(allowed=bool(allowing), rule=allowing[0] if allowing else None)
+    )
+    assert policy.decide(caller, rpc, repository) == expected
+    rights = policy.rights(caller, rpc)
+    assert not (rights.everywhere and not expected.allowed)
+    assert not (rights.nowhere and expected.allowed)
+
+
+def naive_principal(pattern: str, principal: str) -> bool:
+    return {
+        "token:a": principal == "token:a",
+        "token:*": principal.startswith("token:"),
+        "cn:*": principal.startswith("cn:"),
+        "*": principal != "anonymous",
+        "anonymous": principal == "anonymous",
+    }[pattern]
+
+
+def test_reading_and_deleting_are_all_that_concerns_repositories() -> None:
+    assert ALL == REPOSITORY_RPCS | REGISTRY_RPCS

@@ -1,0 +1,84 @@
+"""What is wrong with a policy file is said at once, where it is."""
+
+import pytest
+
+from portus_gateway.access.errors import InvalidAccessFile
+from tests.access.policies import TEAM_A, A, parsed
+
+MISTAKES = """
+version = 1
+
+[[deny]]
+principals = ["*"]
+rpcs = ["delete"]
+repositories = ["**"]
+
+[[allow]]
+name = "twice"
+principals = ["ci"]
+rpcs = ["reed"]
+repositories = ["Team/**"]
+
+[[allow]]
+name = "twice"
+principal = "token:x"
+principals = []
+rpcs = ["read"]
+"""
+
+
+def problems_of(text: str | bytes) -> tuple[str, ...]:
+    with pytest.raises(InvalidAccessFile) as caught:
+        parsed(text if isinstance(text, str) else text.decode("latin-1"))
+    return caught.value.problems
+
+
+def test_all_mistakes_are_told_at_once_with_rule_and_line() -> None:
+    problems = problems_of(MISTAKES)
+    expected = [
+        "'version' is nothing that a policy has",
+        "deny rule 1 (line 4): needs a `name`",
+        "allow rule 'twice' (line 9): principals: 'ci' is neither `*` nor `anonymous`",
+        "allow rule 'twice' (line 9): rpcs: 'reed' is no RPC and no group; there are read, delete, *, Batch",
+        "allow rule 'twice' (line 9): repositories: 'Team/**': 'Team' is no segment",
+        "allow rule 'twice' (line 15): has no 'principal'; it has name, principals, rpcs, repositories",
+        "allow rule 'twice' (line 15): needs `principals`",
+        "allow rule 'twice' (line 15): needs `repositories`",
+    ]
+    assert len(problems) == len(expected), problems
+    for problem, beginning in zip(problems, expected, strict=True):
+        assert problem.startswith(beginning), problem
+
+
+def test_two_rules_cannot_have_one_name() -> None:
+    assert problems_of(TEAM_A + TEAM_A)[0] == "two rules have the name 'team a reads'"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "no [[allow]] rule"),
+        (TEAM_A[:-20], "not TOML"),
+        ("[allow]\nname = 'x'", "'allow' has to be a list of tables"),
+        ("allow = ['x']", "'allow' has to be a list of tables"),
+        ("a = " + "[" * 5000, "not TOML"),
+    ],
+)
+def test_what_is_no_policy_at_all(text: str, problem: str) -> None:
+    assert problems_of(text)[0].startswith(problem)
+
+
+def test_a_rule_of_the_registry_alone_needs_no_repositories() -> None:
+    text = '[[allow]]\nname = "info"\nprincipals = ["*"]\nrpcs = ["GetRegistryInfo"]\n'
+    assert parsed(text).decide(A, "GetRegistryInfo", None).allowed
+    assert "needs `repositories`" in problems_of(text.replace('"GetRegistryInfo"', '"GetRegistryInfo", "ListTags"'))[0]
+
+
+def test_rules_written_inline_have_no_lines() -> None:
+    text = 'allow = [{name = "all", principals = ["*"], rpcs = ["*"], repositories = ["**"]}]'
+    assert str(parsed(text).decide(A, "ListTags", "x")) == "allowed by allow rule 'all'"
+
+
+def test_a_header_in_a_comment_makes_no_wrong_line() -> None:
+    text = "# [[allow]] is for what is allowed\n#[[allow]]\n" + TEAM_A
+    assert str(parsed(text).decide(A, "ListTags", "team-a/x")) == "allowed by allow rule 'team a reads' (line 4)"

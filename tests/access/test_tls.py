@@ -1,0 +1,215 @@
+"""TLS: which connections come about, and how certificates change under way."""
+
+# The files of a test are small and local.
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from structlog.testing import capture_logs
+
+from portus_gateway.access.errors import InvalidAccessFile
+from portus_gateway.access.tls import ServerCertificate
+from tests.access.certificates import Authority
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, authority: Authority) -> Path:
+    authority.server().write(tmp_path)
+    (tmp_path / "clients.pem").write_bytes(authority.pem)
+    return tmp_path
+
+
+def certificate_in(folder: Path) -> ServerCertificate:
+    return ServerCertificate(folder / "tls.crt", folder / "tls.key", folder / "clients.pem")
+
+
+@asynccontextmanager
+async def serving(credentials: grpc.ServerCredentials) -> AsyncIterator[int]:
+    """A server without any method: UNIMPLEMENTED says that a connection came about."""
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    port = server.add_secure_port("127.0.0.1:0", credentials)
+    await server.start()
+    try:
+        yield port
+    finally:
+        await server.stop(0)
+
+
+async def code_of_call(port: int, credentials: grpc.ChannelCredentials) -> grpc.StatusCode:
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    async with grpc.aio.secure_channel(f"localhost:{port}", credentials, options) as channel:
+        try:
+            await channel.unary_unary("/x/y", bytes, bytes)(b"", timeout=5)
+        except grpc.aio.AioRpcError as error:
+            return error.code()
+    raise AssertionError("there is no such method")
+
+
+def serial_at(port: int, authority: Authority) -> int:
+    """The serial number of the certificate that a new connection gets."""
+    context = ssl.create_default_context(cadata=authority.pem.decode())
+    context.set_alpn_protocols(["h2"])
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as secure,
+    ):
+        content = secure.getpeercert(binary_form=True)
+    assert content is not None
+    return x509.load_der_x509_certificate(content).serial_number
+
+
+def serial_in(folder: Path) -> int:
+    return x509.load_pem_x509_certificate((folder / "tls.crt").read_bytes()).serial_number
+
+
+async def test_a_client_without_a_certificate_is_served_where_none_is_asked_for(
+    folder: Path, authority: Authority
+) -> None:
+    async with serving(certificate_in(folder).credentials(client_certificates=False)) as port:
+        assert await code_of_call(port, grpc.ssl_channel_credentials(authority.pem)) is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_only_certificates_of_the_client_authority_connect_where_one_is_needed(
+    folder: Path, authority: Authority
+) -> None:
+    good, evil = authority.issue(dns=["client"]), Authority().issue(dns=["client"])
+    expired = authority.issue(dns=["client"], lifetime=-timedelta(days=1))
+    async with serving(certificate_in(folder).credentials(client_certificates=True)) as port:
+        codes = [
+            await code_of_call(port, grpc.ssl_channel_credentials(authority.pem, key, certificate))
+            for key, certificate in (
+                (good.key, good.certificate),
+                (None, None),
+                (evil.key, evil.certificate),
+                (expired.key, expired.certificate),
+            )
+        ]
+    assert codes == [grpc.StatusCode.UNIMPLEMENTED] + [grpc.StatusCode.UNAVAILABLE] * 3
+
+
+def test_client_certificates_need_an_authority(folder: Path) -> None:
+    certificate = ServerCertificate(folder / "tls.crt", folder / "tls.key")
+    with pytest.raises(ValueError, match="need the authorities"):
+        certificate.credentials(client_certificates=True)
+
+
+async def test_a_new_certificate_serves_the_next_connection(folder: Path, authority: Authority) -> None:
+    async with serving(certificate_in(folder).credentials(client_certificates=False)) as port:
+        assert await asyncio.to_thread(serial_at, port, authority) == serial_in(folder)
+        authority.server().write(folder)
+        assert await asyncio.to_thread(serial_at, port, authority) == serial_in(folder)
+        assert await asyncio.to_thread(serial_at, port, authority) == serial_in(folder)
+
+
+async def test_new_client_authorities_count_for_the_next_connection(folder: Path, authority: Authority) -> None:
+    other = Authority()
+    client = other.issue(dns=["client"])
+    credentials = grpc.ssl_channel_credentials(authority.pem, client.key, client.certificate)
+    async with serving(certificate_in(folder).credentials(client_certificates=True)) as port:
+        assert await code_of_call(port, credentials) is grpc.StatusCode.UNAVAILABLE
+        (folder / "clients.pem").write_bytes(other.pem)
+        assert await code_of_call(port, credentials) is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_broken_new_certificate_leaves_the_old_one_in_use_and_is_told_loudly(
+    folder: Path, authority: Authority
+) -> None:
+    old = serial_in(folder)
+    async with serving(certificate_in(folder).credentials(client_certificates=False)) as port:
+        # Half of it is there: the key has not changed yet.
+        fresh = authority.server()
+        (folder / "tls.crt").write_bytes(fresh.certificate)
+        with capture_logs() as logs:
+            serials = [await asyncio.to_thread(serial_at, port, authority) for _ in range(3)]
+        assert serials == [old] * 3
+        (entry,) = logs
+        assert entry["log_level"] == "error"
+        assert "the old one stays in use" in entry["event"]
+        assert entry["problems"] == ["the key is not that of the certificate, which has to be the first in its file"]
+        (folder / "tls.key").write_bytes(fresh.key)
+        assert await asyncio.to_thread(serial_at, port, authority) == serial_in(folder) != old
+
+
+def test_a_pair_that_cannot_serve_is_refused_at_start(folder: Path, authority: Authority) -> None:
+    def problems() -> tuple[str, ...]:
+        with pytest.raises(InvalidAccessFile) as caught:
+            certificate_in(folder)
+        return caught.value.problems
+
+    good = authority.server()
+    authority.issue(dns=["localhost"], lifetime=-timedelta(days=1)).write(folder)
+    assert problems()[0].startswith("the certificate has expired on ")
+    good.write(folder)
+    key = serialization.load_pem_private_key(good.key, None)
+    encrypted = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"password"),
+    )
+    (folder / "tls.key").write_bytes(encrypted)
+    assert problems() == ("the key is encrypted: it has to be one without a password",)
+    (folder / "tls.key").write_bytes(good.certificate)
+    assert problems() == ("the key's file has no private key in PEM form",)
+    (folder / "tls.crt").write_bytes(good.key)
+    (folder / "clients.pem").write_bytes(b"")
+    assert problems() == (
+        "it has no certificates in PEM form",
+        "the file of client authorities has no certificates in PEM form",
+    )
+    (folder / "tls.crt").unlink()
+    (folder / "tls.key").unlink()
+    assert [problem.partition(" cannot be read")[0] for problem in problems()] == [
+        str(folder / "tls.crt"),
+        str(folder / "tls.key"),
+    ]
+
+
+def test_a_certificate_that_expires_soon_is_told(folder: Path, authority: Authority) -> None:
+    authority.issue(dns=["localhost"], lifetime=timedelta(days=6)).write(folder)
+    with capture_logs() as logs:
+        certificate_in(folder)
+    assert [(entry["log_level"], entry["event"]) for entry in logs] == [("warning", "the certificate expires soon")]
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_current_tls_is_spoken(folder: Path, authority: Authority, version: ssl.TLSVersion) -> None:
+    async with serving(certificate_in(folder).credentials(client_certificates=False)) as port:
+        assert await asyncio.to_thread(handshake, port, authority, version) == version.name.replace("_", ".")
+
+
+async def test_tls_before_1_2_is_refused(folder: Path, authority: Authority) -> None:
+    async with serving(certificate_in(folder).credentials(client_certificates=False)) as port:
+        with (
+            pytest.warns(DeprecationWarning, match="TLSv1_1 is deprecated"),
+            # This side has said hello; the other has hung up.
+            pytest.raises(ssl.SSLError, match=r"EOF occurred|ALERT_PROTOCOL_VERSION"),
+        ):
+            await asyncio.to_thread(handshake, port, authority, ssl.TLSVersion.TLSv1_1)
+
+
+def handshake(port: int, authority: Authority, version: ssl.TLSVersion) -> str | None:
+    """Connects by this version of TLS alone; answers with the one that came about."""
+    context = ssl.create_default_context(cadata=authority.pem.decode())
+    context.minimum_version = context.maximum_version = version
+    # Else this side would refuse by itself.
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.set_alpn_protocols(["h2"])
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as secure,
+    ):
+        return secure.version()
