@@ -71,9 +71,17 @@ class Calls:
     finished: list[FinishedCall] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     """Set at the end of each call."""
+    _started: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def came_in(self, count: int) -> None:
+        """Waits for that many calls to have come in."""
+        while len(self.started) < count:
+            self._started.clear()
+            await self._started.wait()
 
     def call_started(self, method: str) -> None:
         self.started.append(method)
+        self._started.set()
 
     def call_finished(self, call: FinishedCall) -> None:
         self.finished.append(call)

@@ -1,7 +1,7 @@
 """BatchGetManifests."""
 
 import asyncio
-from collections.abc import AsyncIterator, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ from portus_gateway.rpc.converted_manifests import ConvertedManifests
 from portus_gateway.rpc.manifest_batch import ManifestBatch
 from portus_gateway.rpc.server import ServerLimits
 from tests.rpc.failures import failure_of, read, told_by
-from tests.rpc.gateways import Gateway, serve, serve_over, soon
+from tests.rpc.gateways import Gateway, serve, soon
 from tests.rpc.scripted_registry import Gate, Hook, ScriptedRegistry
 
 KIB = 1024
@@ -42,11 +42,15 @@ async def _pass(_: str) -> None:
 
 
 class Shelf(ScriptedRegistry):
-    """Has a manifest of its own under every tag, `size` bytes long. The hook is given the tag."""
+    """Has a manifest of its own under every tag, of `size` bytes where `sizes` says nothing else.
 
-    def __init__(self, hook: Hook = _pass, *, size: int = 100) -> None:
+    The hook is given the tag.
+    """
+
+    def __init__(self, hook: Hook = _pass, *, size: int = 100, sizes: Mapping[str, int] | None = None) -> None:
         super().__init__(hook)
         self.size = size
+        self.sizes = sizes or {}
         self.running = 0
         self.most_running = 0
 
@@ -54,8 +58,9 @@ class Shelf(ScriptedRegistry):
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         try:
-            await self._ask(str(reference))
-            raw = f'{{"annotations": {{"tag": "{reference}"}}}}'.encode().ljust(self.size)
+            tag = str(reference)
+            await self._ask(tag)
+            raw = f'{{"annotations": {{"tag": "{tag}"}}}}'.encode().ljust(self.sizes.get(tag, self.size))
             return Manifest.parse(raw, digest=Digest.of(raw), media_type=OCI_MANIFEST)
         finally:
             self.running -= 1
@@ -128,9 +133,7 @@ async def test_each_result_is_what_get_manifest_answers_and_says_which_request_i
     requests = [
         *(GetManifestRequest(repository="team/app", tag=tag) for tag in tags),
         GetManifestRequest(repository="team/index", digest=index.digest),
-        GetManifestRequest(
-            repository="team/index", tag="latest", platform=Platform(os="linux", architecture="arm64")
-        ),
+        GetManifestRequest(repository="team/index", tag="latest", platform=Platform(os="linux", architecture="arm64")),
         # Nothing is wrong with asking twice.
         GetManifestRequest(repository="team/app", tag=tags[0]),
     ]
@@ -206,9 +209,7 @@ async def test_how_old_an_answer_may_be_is_each_requests_own() -> None:
             ("manifest", f"team/app@sha256:{0:064}"),
         ),
         (
-            GetManifestRequest(
-                repository="team/index", tag="1.0", platform=Platform(os="plan9", architecture="mips")
-            ),
+            GetManifestRequest(repository="team/index", tag="1.0", platform=Platform(os="plan9", architecture="mips")),
             grpc.StatusCode.NOT_FOUND,
             "PLATFORM_UNKNOWN",
             [],
@@ -269,6 +270,8 @@ async def test_an_error_is_one_requests_own_and_the_one_that_get_manifest_answer
     for name in ("team/app", "team/broken", "team/down", "team/denied", "team/damaged"):
         registry.push(name, "1.0")
     registry.push("team/index", "1.0", content=multi_platform("app"))
+    unknown = '{"errors": [{"code": "NAME_UNKNOWN"}]}'
+    registry.inject(Fault(route="manifests", repository="no/such", status=404, body=unknown))
     registry.inject(Fault(route="manifests", repository="team/broken", status=500))
     registry.inject(Fault(route="manifests", repository="team/down", status=502))
     registry.inject(Fault(route="manifests", repository="team/denied", status=403))
@@ -314,6 +317,16 @@ async def test_a_cancellation_of_something_else_is_one_requests_own() -> None:
     told = read(answered[1].status)
     assert told.outcome == (grpc.StatusCode.UNAVAILABLE, "UPSTREAM_UNAVAILABLE")
     assert "try again" in told.message
+
+
+async def test_nothing_is_asked_for_what_is_not_valid_and_all_else_is() -> None:
+    registry = Shelf(only("2", raising(NotFound("nothing there", reason="MANIFEST_UNKNOWN"))))
+    requests = numbered(4)
+    requests[1].repository = "Team/App"
+    async with serve(registry) as gateway:
+        answered = await results(gateway, requests)
+    assert [result.WhichOneof("outcome") for result in answered] == ["manifest", "status", "status", "manifest"]
+    assert sorted(registry.asked) == ["0", "2", "3"]
 
 
 # --- How many ---------------------------------------------------------------------------------------------------
@@ -380,7 +393,7 @@ async def test_a_deadline_ends_the_call_and_what_came_before_it_stands() -> None
     gate = Gate()
     registry = Shelf(only("1", gate))
     async with serve(registry) as gateway:
-        coming = each(begun(gateway, numbered(3), seconds=0.5))
+        coming = each(begun(gateway, numbered(3), seconds=1))
         early = [tag_of(await soon(anext(coming))) for _ in range(2)]
         with pytest.raises(grpc.aio.AioRpcError) as late:
             await anext(coming)
@@ -395,7 +408,7 @@ async def test_a_deadline_ends_the_call_and_what_came_before_it_stands() -> None
 async def test_a_call_without_a_deadline_is_ended_by_the_gateways_limit() -> None:
     gate = Gate()
     registry = Shelf(only("1", gate))
-    async with serve(registry, limits=ServerLimits(max_stream_duration=0.3)) as gateway:
+    async with serve(registry, limits=ServerLimits(max_stream_duration=0.5)) as gateway:
         coming = each(begun(gateway, numbered(3), seconds=None))
         early = [tag_of(await soon(anext(coming))) for _ in range(2)]
         with pytest.raises(grpc.aio.AioRpcError) as late:
@@ -459,7 +472,7 @@ async def test_a_batch_that_is_stuck_is_told_why_at_the_end_of_the_grace() -> No
 
 async def settled() -> None:
     """Returns when whatever needs nobody else has gone as far as it can: nothing here waits for a socket."""
-    for _ in range(2000):
+    for _ in range(500):
         await asyncio.sleep(0)
 
 
@@ -483,15 +496,9 @@ async def test_results_that_wait_share_messages_of_64_kib_at_most() -> None:
 async def test_a_result_that_does_not_fit_has_a_message_of_its_own(size: int) -> None:
     """Otherwise a reader who takes the largest manifest alone could not take it with others."""
 
-    class Mixed(Shelf):
-        async def get_manifest(
-            self, repository: Repository, reference: Reference, max_staleness: float = 0
-        ) -> Manifest:
-            self.size = size if str(reference).endswith("0") else 20 * KIB
-            return await super().get_manifest(repository, reference, max_staleness)
-
+    registry = Shelf(size=20 * KIB, sizes={str(number): size for number in range(0, 60, 10)})
     indexes: list[int] = []
-    async with aclosing(batch_over(Mixed()).responses(numbered(60))) as responses:
+    async with aclosing(batch_over(registry).responses(numbered(60))) as responses:
         async for response in responses:
             assert len(response.results) == 1 or response.ByteSize() <= MESSAGE
             indexes.extend(result.request_index for result in response.results)
@@ -512,6 +519,18 @@ async def test_a_reader_who_is_slow_holds_up_the_batch(size: int) -> None:
     # One message, and one manifest more for each that is asked for at a time.
     assert read_ahead <= max(1, MESSAGE // size) + CONCURRENCY
     assert (registry.running, reading()) == (0, [])
+
+
+async def test_what_was_known_before_the_call_failed_is_answered_first() -> None:
+    failing = only("3", raising(DeadlineExceeded("no time for another try")))
+    async with aclosing(batch_over(Shelf(failing)).responses(numbered(4))) as responses:
+        first = await anext(responses)
+        await settled()
+        second = await anext(responses)
+        with pytest.raises(DeadlineExceeded, match="no time for another try"):
+            await anext(responses)
+    assert [tag_of(result) for response in (first, second) for result in response.results] == ["0", "1", "2"]
+    assert reading() == []
 
 
 async def test_a_caller_who_does_not_read_holds_up_the_batch() -> None:
@@ -544,24 +563,8 @@ async def test_a_caller_who_does_not_read_and_goes_away_leaves_nothing_running()
 
 async def test_the_largest_manifest_passes_among_others() -> None:
     """A client takes 8 MiB at a time, as the documentation of each says."""
-
-    class Mixed(Shelf):
-        async def get_manifest(
-            self, repository: Repository, reference: Reference, max_staleness: float = 0
-        ) -> Manifest:
-            self.size = 4 * MIB if str(reference) == "7" else KIB
-            return await super().get_manifest(repository, reference, max_staleness)
-
-    async with serve(Mixed(), receive_limit=8 * MIB) as gateway:
+    async with serve(Shelf(size=KIB, sizes={"7": 4 * MIB}), receive_limit=8 * MIB) as gateway:
         answered = await results(gateway, numbered(20))
-    assert [len(result.manifest.raw) for result in answered] == [4 * MIB if number == 7 else KIB for number in range(20)]
-
-
-async def test_an_error_of_one_repository_reaches_a_registry_only_for_that_one() -> None:
-    registry = Shelf(only("2", raising(NotFound("nothing there", reason="MANIFEST_UNKNOWN"))))
-    requests = numbered(4)
-    requests[1].repository = "Team/App"
-    async with serve(registry) as gateway:
-        answered = await results(gateway, requests)
-    assert [result.WhichOneof("outcome") for result in answered] == ["manifest", "status", "status", "manifest"]
-    assert sorted(registry.asked) == ["0", "2", "3"]
+    assert [len(result.manifest.raw) for result in answered] == [
+        4 * MIB if number == 7 else KIB for number in range(20)
+    ]

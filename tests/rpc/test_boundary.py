@@ -40,7 +40,7 @@ async def test_an_uncaught_exception_is_a_bug_whose_text_stays_in_the_log(rpc: s
     assert isinstance(logs[0]["exc_info"], ValueError)
 
 
-@pytest.mark.parametrize("rpc", REQUESTS)
+@pytest.mark.parametrize("rpc", SINGLE)
 async def test_a_cancellation_of_something_else_is_unavailable_and_no_silence(rpc: str) -> None:
     async with serve(ScriptedRegistry(raising(asyncio.CancelledError()))) as gateway:
         failed = await failure_of(finish(gateway.channel, rpc))
@@ -62,8 +62,7 @@ async def test_a_shared_task_that_is_cancelled_does_not_take_its_callers_with_it
     async with serve(ScriptedRegistry(wait_for_shared)) as gateway:
         calls = [asyncio.ensure_future(failure_of(gateway.stub.ResolveManifest(RESOLVE, timeout=5))) for _ in range(3)]
         await soon(started.wait())
-        while len(gateway.calls.started) < 3:
-            await asyncio.sleep(0.001)
+        await soon(gateway.calls.came_in(3))
         shared.cancel()
         failed = await asyncio.gather(*calls)
     assert {failure.outcome for failure in failed} == {(grpc.StatusCode.UNAVAILABLE, "UPSTREAM_UNAVAILABLE")}
@@ -191,8 +190,10 @@ async def test_what_is_left_of_the_callers_deadline_reaches_the_registry_call(rp
 async def test_a_deadline_that_runs_out_ends_the_registry_call(rpc: str) -> None:
     gate = Gate()
     async with serve(ScriptedRegistry(gate)) as gateway:
+        # The deadline is for the call alone, not for the connection.
+        await soon(gateway.channel.channel_ready())
         with pytest.raises(grpc.aio.AioRpcError) as late:
-            await finish(gateway.channel, rpc, timeout=0.1)
+            await finish(gateway.channel, rpc, timeout=0.3)
         await soon(gate.cancelled.wait())
     assert late.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 

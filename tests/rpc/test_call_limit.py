@@ -4,7 +4,7 @@ import grpc
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
-from portus.registry.v1.registry_service_pb2 import ListTagsRequest, StreamCatalogRequest
+from portus.registry.v1.registry_service_pb2 import ListTagsRequest
 from portus_gateway.rpc.call_errors import TooManyCalls
 from portus_gateway.rpc.call_limit import CallLimit
 from portus_gateway.rpc.server import ServerLimits
@@ -21,8 +21,7 @@ async def occupy(gateway: Gateway, count: int) -> list[asyncio.Future[object]]:
     calls: list[asyncio.Future[object]] = []
     for number in range(count):
         calls.append(asyncio.ensure_future(finish(gateway.channel, "ListTags")))
-        while len(gateway.calls.started) <= number:
-            await asyncio.sleep(0.001)
+        await soon(gateway.calls.came_in(number + 1))
     return calls
 
 
@@ -61,7 +60,7 @@ async def test_streams_leave_room_for_calls() -> None:
     async with serve(ScriptedRegistry(gate), limits=ServerLimits(max_concurrent_calls=4)) as gateway:
         stream = asyncio.ensure_future(finish(gateway.channel, "StreamCatalog"))
         await soon(gate.entered.wait())
-        refused = await failure_of(gateway.stub.StreamCatalog(StreamCatalogRequest()).__aiter__().__anext__())
+        refused = await failure_of(finish(gateway.channel, "StreamCatalog"))
         gate.open.set()
         await gateway.stub.ListTags(LIST_TAGS)
         await stream

@@ -29,10 +29,6 @@ class Waiting(Interceptor):
         await self.open.wait()
 
 
-def seconds() -> float:
-    return asyncio.get_running_loop().time()
-
-
 @pytest.mark.parametrize("rpc", FAILING)
 async def test_a_call_that_runs_is_finished(rpc: str) -> None:
     gate = Gate()
@@ -113,9 +109,7 @@ async def test_a_call_that_is_stuck_is_told_why_at_the_end_of_the_grace(rpc: str
     async with serve(ScriptedRegistry(gate)) as gateway:
         call = asyncio.ensure_future(failure_of(finish(gateway.channel, rpc)))
         await soon(gate.entered.wait())
-        started = seconds()
         await soon(gateway.server.drain(0.2))
-        assert seconds() - started < 1
         failed = await soon(call)
         assert gate.cancelled.is_set()
         assert [(call.code, call.reason) for call in gateway.calls.finished] == [failed.outcome]

@@ -3,7 +3,7 @@ import hashlib
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from portus_gateway.registry import Cursor
@@ -82,14 +82,12 @@ def test_what_is_none_of_ours_is_refused(token: str) -> None:
         decode(token, "Catalog", *ARGUMENTS)
 
 
-@settings(deadline=None)
 @given(st.text(min_size=1))
 def test_whatever_comes_is_a_token_or_refused(token: str) -> None:
     with pytest.raises(InvalidPageToken):
         decode(token, "Catalog", *ARGUMENTS)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_whatever_a_forged_token_holds_is_a_cursor_of_the_clients_or_refused(position: bytes) -> None:
     with pytest.raises(InvalidPageToken):

@@ -5,6 +5,7 @@ from urllib.parse import quote
 import grpc
 import pytest
 
+from portus_gateway.access import errors as access
 from portus_gateway.catalog_listing import TooManyTags
 from portus_gateway.distribution import errors
 from portus_gateway.distribution.errors import DistributionError
@@ -53,6 +54,16 @@ TABLE: list[tuple[KnownError, Code, str]] = [
     (errors.UntrustedAnswer("no"), Code.DATA_LOSS, "UPSTREAM_ANSWER_INVALID"),
     (errors.DigestMismatch(expected="sha256:a", actual="sha256:b"), Code.DATA_LOSS, "DIGEST_MISMATCH"),
     (errors.AnswerTooLarge("no"), Code.DATA_LOSS, "UPSTREAM_ANSWER_TOO_LARGE"),
+    (access.AccessError("no"), Code.INTERNAL, "ACCESS"),
+    (access.Unauthenticated("no"), Code.UNAUTHENTICATED, "CREDENTIAL_INVALID"),
+    (access.Unauthenticated("no", reason="CREDENTIAL_MISSING"), Code.UNAUTHENTICATED, "CREDENTIAL_MISSING"),
+    (access.PermissionDenied("no"), Code.PERMISSION_DENIED, "POLICY_DENIED"),
+    (access.Hidden("no", reason="MANIFEST_UNKNOWN"), Code.NOT_FOUND, "MANIFEST_UNKNOWN"),
+    (access.KeysUnavailable("no"), Code.UNAVAILABLE, "KEYS_UNAVAILABLE"),
+    (access.AuditUnavailable("no"), Code.UNAVAILABLE, "AUDIT_FAILED"),
+    (access.OutcomeNotRecorded("no"), Code.INTERNAL, "AUDIT_OUTCOME_NOT_RECORDED"),
+    (access.CallerRateExceeded("no"), Code.RESOURCE_EXHAUSTED, "CALLER_RATE_EXCEEDED"),
+    (access.CallerConcurrencyExceeded("no"), Code.RESOURCE_EXHAUSTED, "CALLER_CONCURRENCY_EXCEEDED"),
     (TooManyTags("no"), Code.FAILED_PRECONDITION, "TOO_MANY_TAGS"),
     (InvalidFields([FieldViolation("tag", "no")]), Code.INVALID_ARGUMENT, "INVALID_FIELD"),
     (call_errors.TooManyCalls("no"), Code.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS"),
