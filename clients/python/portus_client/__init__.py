@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from portus_client.aio_client import AsyncRegistryClient
+    from portus_client.batch import BatchResult, ManifestRequest
     from portus_client.client import RegistryClient
     from portus_client.deletion import DeletedBlob, DeletedManifest
     from portus_client.descriptor import Descriptor, Platform
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsyncRegistryClient",
+    "BatchResult",
     "Cancelled",
     "CatalogPage",
     "DataLoss",
@@ -53,6 +55,7 @@ __all__ = [
     "InvalidImageName",
     "Limits",
     "Manifest",
+    "ManifestRequest",
     "NotFound",
     "PermissionDenied",
     "Platform",
@@ -71,6 +74,7 @@ __all__ = [
 
 _MODULES = (
     "aio_client",
+    "batch",
     "client",
     "deletion",
     "descriptor",

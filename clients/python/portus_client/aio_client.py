@@ -2,6 +2,7 @@
 # ruff: noqa: ASYNC109 -- the timeout is the call's deadline: it goes to the gateway, which stops with it.
 
 from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 from datetime import timedelta
 from types import TracebackType
 from typing import Self, TypeVar
@@ -10,7 +11,8 @@ import grpc
 
 from portus.registry.v1.registry_service_pb2 import StreamCatalogRequest
 from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
-from portus_client import channel, conversion, errors, requests
+from portus_client import batch, channel, conversion, errors, requests
+from portus_client.batch import BatchResult, Chunk, ManifestRequest
 from portus_client.connection import CallTerms, Connection
 from portus_client.deletion import DeletedBlob, DeletedManifest
 from portus_client.descriptor import Descriptor, Platform
@@ -104,6 +106,15 @@ class AsyncRegistryClient(Connection):
         request = requests.manifest(repository, reference, platform, max_staleness)
         return conversion.manifest((await self._call(self._stub.GetManifest, request, timeout)).manifest)
 
+    async def batch_manifests(
+        self, wanted: Iterable[ManifestRequest | tuple[str, str]], *, timeout: float | None = None
+    ) -> AsyncGenerator[BatchResult, None]:
+        """See `RegistryClient.batch_manifests`. With `contextlib.aclosing`, stopping early ends the call at once."""
+        for chunk in batch.chunks(wanted):
+            async with aclosing(self._batched(chunk, self._terms(timeout, stream=True))) as results:
+                async for result in results:
+                    yield result
+
     async def delete_manifest(
         self,
         repository: str,
@@ -146,3 +157,15 @@ class AsyncRegistryClient(Connection):
         finally:
             # For whoever stops listening early: the gateway stops listing.
             call.cancel()
+
+    async def _batched(self, chunk: Chunk, terms: CallTerms) -> AsyncGenerator[BatchResult, None]:
+        call = self._stub.BatchGetManifests(chunk.message(), timeout=terms.timeout, metadata=terms.metadata)
+        try:
+            async for response in call:
+                for result in chunk.results(response):
+                    yield result
+        except grpc.aio.AioRpcError as error:
+            raise errors.from_call(error, terms.request_id) from error
+        finally:
+            call.cancel()
+        chunk.check_complete()

@@ -9,7 +9,8 @@ import grpc
 
 from portus.registry.v1.registry_service_pb2 import StreamCatalogRequest
 from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
-from portus_client import channel, conversion, errors, requests
+from portus_client import batch, channel, conversion, errors, requests
+from portus_client.batch import BatchResult, Chunk, ManifestRequest
 from portus_client.connection import CallTerms, Connection
 from portus_client.deletion import DeletedBlob, DeletedManifest
 from portus_client.descriptor import Descriptor, Platform
@@ -114,6 +115,18 @@ class RegistryClient(Connection):
         request = requests.manifest(repository, reference, platform, max_staleness)
         return conversion.manifest(self._call(self._stub.GetManifest, request, timeout).manifest)
 
+    def batch_manifests(
+        self, wanted: Iterable[ManifestRequest | tuple[str, str]], *, timeout: float | None = None
+    ) -> Iterator[BatchResult]:
+        """Fetches many manifests, each asked for by a `ManifestRequest`, or by repository and reference alone.
+
+        They come as the gateway knows them, not in the order of `wanted`: `index` says which one it is. What fails is
+        that one's `outcome`, and ends nothing. Every 1,000 are a call, and `timeout` is for each; `RegistryError` is
+        raised where such a call fails as a whole.
+        """
+        for chunk in batch.chunks(wanted):
+            yield from self._batched(chunk, self._terms(timeout, stream=True))
+
     def delete_manifest(
         self,
         repository: str,
@@ -165,3 +178,14 @@ class RegistryClient(Connection):
         finally:
             # For whoever stops listening early: the gateway stops listing.
             call.cancel()
+
+    def _batched(self, chunk: Chunk, terms: CallTerms) -> Iterator[BatchResult]:
+        call = self._stub.BatchGetManifests(chunk.message(), timeout=terms.timeout, metadata=terms.metadata)
+        try:
+            for response in call:
+                yield from chunk.results(response)
+        except grpc.RpcError as error:
+            raise errors.from_call(error, terms.request_id) from error
+        finally:
+            call.cancel()
+        chunk.check_complete()

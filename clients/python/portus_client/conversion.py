@@ -1,9 +1,13 @@
 """From the messages of the API to the values of this client."""
 
+import grpc
+from google.rpc.status_pb2 import Status
+
 from portus.registry.v1 import manifest_pb2, registry_service_pb2
 from portus_client import errors
 from portus_client.deletion import DeletedBlob, DeletedManifest
 from portus_client.descriptor import Descriptor, Platform
+from portus_client.errors import RegistryError
 from portus_client.manifest import Image, Index, Manifest
 from portus_client.registry_info import Limits, RegistryInfo
 from portus_client.repository import CatalogPage, Repository
@@ -61,6 +65,17 @@ def manifest(message: manifest_pb2.Manifest) -> Manifest:
         case None:
             content = None
     return Manifest(descriptor=descriptor(message.descriptor), raw=message.raw, content=content)
+
+
+def batch_outcome(message: registry_service_pb2.BatchGetManifestsResult) -> Manifest | RegistryError:
+    match message.WhichOneof("outcome"):
+        case "manifest":
+            return manifest(message.manifest)
+        case "status":
+            return errors.from_status(message.status)
+        case None:
+            number: int = grpc.StatusCode.UNKNOWN.value[0]
+            return errors.from_status(Status(code=number, message="an outcome that this client is too old to know"))
 
 
 def deleted_manifest(message: registry_service_pb2.DeleteManifestResponse) -> DeletedManifest:

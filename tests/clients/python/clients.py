@@ -7,11 +7,13 @@ from typing import Protocol, TypeVar
 
 from portus_client import (
     AsyncRegistryClient,
+    BatchResult,
     CatalogPage,
     DeletedBlob,
     DeletedManifest,
     Descriptor,
     Manifest,
+    ManifestRequest,
     Platform,
     RegistryClient,
     RegistryInfo,
@@ -41,6 +43,10 @@ class Client(Protocol):
     def manifest(
         self, repository: str, reference: str, *, platform: Platform | None = None, timeout: float | None = None
     ) -> Manifest: ...
+
+    def batch_manifests(
+        self, wanted: Iterable[ManifestRequest | tuple[str, str]], *, timeout: float | None = None
+    ) -> Iterable[BatchResult]: ...
 
     def delete_manifest(
         self,

@@ -38,12 +38,19 @@ def environment(**variables: str) -> dict[str, str]:
     return inherited | {"TERM": "xterm-256color"} | variables
 
 
-def run(address: str, *arguments: str, **variables: str) -> Finished:
-    """Runs the command with its output in pipes, and without a terminal."""
+def run(address: str | None, *arguments: str, **variables: str) -> Finished:
+    """Runs the command with its output in pipes, without a terminal, and with nothing to read."""
+    return run_with_input(b"", address, *arguments, **variables)
+
+
+def run_with_input(text: bytes, address: str | None, *arguments: str, **variables: str) -> Finished:
+    """Runs the command with `text` on its standard input."""
+    if address is not None:
+        variables["PORTUS_GATEWAY_ADDRESS"] = address
     finished = subprocess.run(
         [*COMMAND, *arguments],
-        env=environment(PORTUS_GATEWAY_ADDRESS=address, **variables),
-        stdin=subprocess.DEVNULL,
+        env=environment(**variables),
+        input=text,
         capture_output=True,
         timeout=PATIENCE,
         check=False,

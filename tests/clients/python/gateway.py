@@ -32,6 +32,9 @@ CONFIG_DIGEST = "sha256:" + "c" * 64
 LAYER_DIGEST = "sha256:" + "b" * 64
 TAGS_PER_PAGE = 1000
 
+# In `failures` and `silent`: after the results of a batch, not before.
+BATCH_END = "BatchGetManifests' end"
+
 
 def status(code: grpc.StatusCode, message: str, reason: str = "", *details: Message, **metadata: str) -> Status:
     """A status as the gateway answers with: ErrorInfo, where there is a reason, and the `details`."""
@@ -151,6 +154,7 @@ class Gateway(RegistryServiceServicer):
         self.metadata: dict[str, str | bytes] = {}
         self.time_given = 0.0
         self.listing_ended = threading.Event()
+        self.batch_ended = threading.Event()
         self._closed = threading.Event()
         self._server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
         add_RegistryServiceServicer_to_server(self, self._server)
@@ -222,19 +226,30 @@ class Gateway(RegistryServiceServicer):
         self, request: registry_service_pb2.ResolveManifestRequest, context: grpc.ServicerContext
     ) -> registry_service_pb2.ResolveManifestResponse:
         self._begin("ResolveManifest", request, context)
-        return registry_service_pb2.ResolveManifestResponse(descriptor=self._manifest(request, context).descriptor)
+        outcome = self._manifest(request)
+        if isinstance(outcome, Status):
+            _fail(context, outcome)
+        return registry_service_pb2.ResolveManifestResponse(descriptor=outcome.descriptor)
 
     def GetManifest(  # noqa: N802
         self, request: registry_service_pb2.GetManifestRequest, context: grpc.ServicerContext
     ) -> registry_service_pb2.GetManifestResponse:
         self._begin("GetManifest", request, context)
-        manifest = self._manifest(request, context)
-        if request.HasField("platform") and manifest.HasField("index"):
-            for child in manifest.index.manifests:
-                if child.platform == request.platform:
-                    return registry_service_pb2.GetManifestResponse(manifest=self.manifests[child.digest])
-            _fail(context, status(grpc.StatusCode.NOT_FOUND, "no manifest for the platform", "PLATFORM_UNKNOWN"))
-        return registry_service_pb2.GetManifestResponse(manifest=manifest)
+        outcome = self._chosen(request)
+        if isinstance(outcome, Status):
+            _fail(context, outcome)
+        return registry_service_pb2.GetManifestResponse(manifest=outcome)
+
+    def BatchGetManifests(  # noqa: N802
+        self, request: registry_service_pb2.BatchGetManifestsRequest, context: grpc.ServicerContext
+    ) -> Iterator[registry_service_pb2.BatchGetManifestsResponse]:
+        context.add_callback(self.batch_ended.set)
+        self._begin("BatchGetManifests", request, context)
+        # Nobody may rely on the order, so it is the wrong one; and some come together.
+        results = [self._batch_result(index, item) for index, item in enumerate(request.requests)][::-1]
+        for start in range(0, len(results), 3):
+            yield registry_service_pb2.BatchGetManifestsResponse(results=results[start : start + 3])
+        self._suffer(BATCH_END, context)
 
     def DeleteManifest(  # noqa: N802
         self, request: registry_service_pb2.DeleteManifestRequest, context: grpc.ServicerContext
@@ -267,10 +282,13 @@ class Gateway(RegistryServiceServicer):
         self.metadata = dict(context.invocation_metadata())
         self.time_given = context.time_remaining()
         context.set_trailing_metadata((("x-request-id", str(self.metadata.get("x-request-id", ""))),))
-        if rpc in self.silent:
+        self._suffer(rpc, context)
+
+    def _suffer(self, when: str, context: grpc.ServicerContext) -> None:
+        if when in self.silent:
             self._closed.wait()
-        if self.failures.get(rpc):
-            _fail(context, self.failures[rpc].pop(0))
+        if self.failures.get(when):
+            _fail(context, self.failures[when].pop(0))
 
     def _names(self, prefix: str) -> list[str]:
         return sorted(name for name in self.repositories if name.startswith(prefix))
@@ -283,16 +301,31 @@ class Gateway(RegistryServiceServicer):
             return registry_service_pb2.Repository(name=name, tags_status=tags)
         return registry_service_pb2.Repository(name=name, tags=tags)
 
+    def _batch_result(
+        self, index: int, request: registry_service_pb2.GetManifestRequest
+    ) -> registry_service_pb2.BatchGetManifestsResult:
+        outcome = self._chosen(request)
+        if isinstance(outcome, Status):
+            return registry_service_pb2.BatchGetManifestsResult(request_index=index, status=outcome)
+        return registry_service_pb2.BatchGetManifestsResult(request_index=index, manifest=outcome)
+
+    def _chosen(self, request: registry_service_pb2.GetManifestRequest) -> manifest_pb2.Manifest | Status:
+        manifest = self._manifest(request)
+        if isinstance(manifest, Status) or not (request.HasField("platform") and manifest.HasField("index")):
+            return manifest
+        for child in manifest.index.manifests:
+            if child.platform == request.platform:
+                return self.manifests[child.digest]
+        return status(grpc.StatusCode.NOT_FOUND, "no manifest for the platform", "PLATFORM_UNKNOWN")
+
     def _manifest(
-        self,
-        request: registry_service_pb2.ResolveManifestRequest | registry_service_pb2.GetManifestRequest,
-        context: grpc.ServicerContext,
-    ) -> manifest_pb2.Manifest:
+        self, request: registry_service_pb2.ResolveManifestRequest | registry_service_pb2.GetManifestRequest
+    ) -> manifest_pb2.Manifest | Status:
         if request.repository not in self.repositories:
-            _fail(context, status(grpc.StatusCode.NOT_FOUND, "there is no such repository", "NAME_UNKNOWN"))
+            return status(grpc.StatusCode.NOT_FOUND, "there is no such repository", "NAME_UNKNOWN")
         digest = request.digest if request.WhichOneof("reference") == "digest" else self.tags.get(request.tag, "")
         if digest not in self.manifests:
-            _fail(context, status(grpc.StatusCode.NOT_FOUND, "there is no such manifest", "MANIFEST_UNKNOWN"))
+            return status(grpc.StatusCode.NOT_FOUND, "there is no such manifest", "MANIFEST_UNKNOWN")
         return self.manifests[digest]
 
 

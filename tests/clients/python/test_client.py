@@ -42,6 +42,7 @@ CALLS: dict[str, Callable[[Client], object]] = {
     "ListTags": lambda client: list(client.tags("empty")),
     "ResolveManifest": lambda client: client.resolve("team/app", "1.0"),
     "GetManifest": lambda client: client.manifest("team/app", "1.0"),
+    "BatchGetManifests": lambda client: list(client.batch_manifests([("team/app", "1.0")])),
     "DeleteManifest": lambda client: client.delete_manifest("team/app", IMAGE_DIGEST, force=True),
     "DeleteBlob": lambda client: client.delete_blob("team/app", LAYER_DIGEST),
 }

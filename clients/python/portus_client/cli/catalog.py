@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Iterator
 
 import click
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from portus_client.cli import failures, json_output
 from portus_client.cli.exit_codes import ExitCode
+from portus_client.cli.rows import Rows
 from portus_client.cli.session import Session, Style, with_session
-from portus_client.cli.terminal import complain, console, counted, printable
+from portus_client.cli.status_line import counted
+from portus_client.cli.terminal import complain, console, printable
 from portus_client.repository import Repository
 
 # Lines are written as they come, so the column cannot be as wide as the longest name.
@@ -18,6 +18,7 @@ _NAME_COLUMN = 40
 # No tag begins with one of these.
 _NO_TAGS = "-"
 _UNKNOWN_TAGS = "?"
+_WHAT = "repositories"
 
 
 def _checked_prefix(context: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -47,17 +48,13 @@ def catalog(session: Session, prefix: str, tags: bool) -> ExitCode:
     """
     tally = _Tally()
     with session.connect() as client:
-        listing = counted(
-            tally.counting(client.catalog(include_tags=tags, prefix=prefix)),
-            "repositories",
-            silent=session.style is Style.TERMINAL,
-        )
+        listing = tally.counting(client.catalog(include_tags=tags, prefix=prefix))
         match session.style:
             case Style.JSON:
-                for repository in listing:
+                for repository in counted(listing, _WHAT):
                     json_output.write_line(json_output.repository(repository, include_tags=tags))
             case Style.TEXT:
-                for repository in listing:
+                for repository in counted(listing, _WHAT):
                     click.echo(_line(repository))
             case Style.TERMINAL:
                 _show(listing, tally, include_tags=tags)
@@ -98,22 +95,16 @@ def _tags(repository: Repository, separator: str = " ") -> str:
 
 
 def _show(listing: Iterable[Repository], tally: _Tally, *, include_tags: bool) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("Repository", style="bold", overflow="fold")
-    if include_tags:
-        table.add_column("Tags", overflow="fold")
-    try:
+    terminal = console()
+    columns = [("Repository", min(_NAME_COLUMN, terminal.width // 2))] if include_tags else []
+    with Rows(terminal, columns, "Tags" if include_tags else "Repository", what=_WHAT) as rows:
         for repository in listing:
-            cells = [Text(printable(repository.name))]
+            cells = [Text(printable(repository.name), style="bold")]
             if include_tags:
                 style = "red" if repository.tags_error else "" if repository.tags else "dim"
                 cells.append(Text(_tags(repository, ", "), style=style))
-            table.add_row(*cells)
-    finally:
-        # Also before an error: it ends the listing, but what came before it stands.
-        if tally.repositories:
-            console().print(table)
+            rows.add(*cells)
     summary = f"{tally.repositories:,} {'repository' if tally.repositories == 1 else 'repositories'}"
     if include_tags:
         summary += f", {tally.tags:,} {'tag' if tally.tags == 1 else 'tags'}"
-    console().print(summary, style="dim")
+    terminal.print(summary, style="dim")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import click
 
+from portus_client.cli.batch import batch
 from portus_client.cli.catalog import catalog
 from portus_client.cli.delete import delete
 from portus_client.cli.exit_codes import ExitCode
@@ -29,8 +30,12 @@ Exit status:
   3    no such repository, manifest, blob or platform
   4    refused: tags point there, deletion is off, or no permission
   5    gateway or registry not available, or no answer in time: try again
-  6    in part: the tags of some repositories could not be listed
+  6    in part: some tags or manifests could not be had
   130  interrupted; 141: whoever read the output went away
+
+\b
+Completion, in bash (zsh: zsh_source; fish: ...=fish_source portus-client | source):
+  eval "$(_PORTUS_CLIENT_COMPLETE=bash_source portus-client)"
 
 \b
 Examples:
@@ -51,6 +56,7 @@ Examples:
 @click.pass_context
 def command(
     context: click.Context,
+    profile: str | None,
     address: str | None,
     timeout: float | None,
     output: str | None,
@@ -65,6 +71,7 @@ def command(
     The options can stand before or behind the command's name.
     """
     context.obj = Session(
+        profile=profile,
         address=address,
         timeout=timeout,
         output=output,
@@ -79,7 +86,7 @@ def command(
         context.exit(ExitCode.USAGE)
 
 
-for _command in (catalog, tags, manifest, resolve, delete, ping):
+for _command in (catalog, tags, manifest, batch, resolve, delete, ping):
     command.add_command(_command)
 
 

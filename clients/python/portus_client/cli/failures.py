@@ -48,7 +48,8 @@ def never_sent(error: RegistryError) -> bool:
 
 def summary(error: RegistryError) -> str:
     """The message and the reason alone, for an error inside of an answer."""
-    return f"{error.message} ({error.reason or error.code.name})"
+    reason = error.reason or error.code.name
+    return error.message if reason in error.message else f"{error.message} ({reason})"
 
 
 def _what(error: RegistryError, address: str, timeout: float | None) -> str:
@@ -76,7 +77,7 @@ def _what(error: RegistryError, address: str, timeout: float | None) -> str:
             return summary(error)
 
 
-_DEFAULTS = f"{DEFAULT_TIMEOUT:g} s, catalog {DEFAULT_STREAM_TIMEOUT:g} s"
+_DEFAULTS = f"{DEFAULT_TIMEOUT:g} s, catalog and batch {DEFAULT_STREAM_TIMEOUT:g} s"
 
 
 def _tags(error: Tagged) -> str:

@@ -49,9 +49,19 @@ def descriptor(value: Descriptor) -> dict[str, Json]:
     return answer
 
 
-def manifest(value: Manifest) -> Json:
+def manifest(value: Manifest) -> dict[str, Json]:
     """The descriptor's fields, and under `manifest` what the registry keeps."""
     return {**descriptor(value.descriptor), "manifest": manifest_document(value)}
+
+
+def outcome(value: Manifest | RegistryError) -> dict[str, Json]:
+    """A manifest, or under `error` why there is none."""
+    return {"error": failure(value)} if isinstance(value, RegistryError) else manifest(value)
+
+
+def pointer(value: Manifest | RegistryError) -> dict[str, Json]:
+    """The digest, media type and size of a manifest, or under `error` why there is none."""
+    return {"error": failure(value)} if isinstance(value, RegistryError) else descriptor(value.descriptor)
 
 
 def manifest_document(value: Manifest) -> Json:

@@ -7,11 +7,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from portus_client.cli.terminal import printable, size
+from portus_client.cli.terminal import printable, short_digest, size
 from portus_client.descriptor import Descriptor
 from portus_client.manifest import Image, Index, Manifest
 
-_SHORT_DIGEST = len("sha256:") + 12
 # How wide a terminal has to be for a table with whole digests: beside a media type, and beside a platform.
 _WIDE_FOR_LAYERS = 140
 _WIDE_FOR_MANIFESTS = 105
@@ -91,7 +90,7 @@ def _table(digest: str, amount: str, kind: str) -> Table:
 
 
 def _digest(descriptor: Descriptor, *, whole: bool) -> Text:
-    return Text(printable(descriptor.digest if whole else descriptor.digest[:_SHORT_DIGEST]))
+    return Text(printable(descriptor.digest if whole else short_digest(descriptor.digest)))
 
 
 def _counted(number: int, what: str) -> str:

@@ -15,9 +15,10 @@ from portus_client.image_name import ImageName
 @click.argument("image", callback=parsed(ImageName.parse))
 @with_session
 def resolve(session: Session, image: ImageName) -> ExitCode:
-    """Say what a tag points to: digest, media type, and size in bytes (`-` where the registry does not say).
+    """Say what a tag points to now.
 
-    Without a tag, `latest` is meant. With a digest: whether it exists.
+    That is the digest, the media type, and the size in bytes (`-` where the registry does not say). Without a tag,
+    `latest` is meant. With a digest: whether it exists.
 
     \b
     Examples:

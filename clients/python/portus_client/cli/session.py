@@ -3,14 +3,14 @@
 import functools
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from enum import Enum
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Self, TypeAlias
 
 import click
 
-from portus_client.cli import failures
+from portus_client.cli import failures, profiles
 from portus_client.cli.exit_codes import ExitCode, exit_code
 from portus_client.cli.terminal import complain, output_failed
 from portus_client.client import RegistryClient
@@ -35,6 +35,7 @@ class Style(Enum):
 class Session:
     """What the shared options say. None is: not given."""
 
+    profile: str | None = None
     address: str | None = None
     timeout: float | None = None
     output: str | None = None
@@ -48,6 +49,22 @@ class Session:
         """These options, and where one was not given, the one of `other`."""
         given = {item.name: getattr(self, item.name) for item in fields(self)}
         return replace(other, **{name: value for name, value in given.items() if value is not None})
+
+    def with_profile(self) -> Self:
+        """These options, and where one was not given, what the profile says. Raises `click.UsageError`."""
+        if self.profile is None:
+            return self
+        try:
+            profile = profiles.load(self.profile)
+        except ValueError as error:
+            raise click.UsageError(f"profile {self.profile}: {error}") from error
+        elsewhere = self.address is not None and self.address != profile.address
+        if elsewhere and profile.address is not None and profile.token_file is not None and self.token_file is None:
+            raise click.UsageError(
+                f"the token of profile {self.profile} is for {profile.address}, not for {self.address} (--address or"
+                f" {_ENVIRONMENT_PREFIX}_ADDRESS): give --token-file too, or no other address"
+            )
+        return self.over(type(self)(**asdict(profile)))
 
     @property
     def style(self) -> Style:
@@ -91,7 +108,7 @@ def with_session(function: Callable[Concatenate[Session, P], ExitCode]) -> Callb
     def run(context: click.Context, /, *args: P.args, **parameters: P.kwargs) -> None:
         # They are not among the parameters of `function`, which alone the types know.
         behind = Session(**{item.name: parameters.pop(item.name) for item in fields(Session)})  # type: ignore[arg-type]
-        session = behind.over(context.find_object(Session) or Session())
+        session = behind.over(context.find_object(Session) or Session()).with_profile()
         context.exit(_end(functools.partial(function, session, *args, **parameters), session))
 
     return _options(run, repeated=True)
@@ -120,6 +137,14 @@ def _token(path: str) -> str:
         raise ValueError(f"{path} holds no token, but something that is not text") from None
 
 
+def _complete_profile(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    try:
+        return [name for name in profiles.names() if name.startswith(incomplete)]
+    except ValueError:
+        # In the middle of a line there is nowhere to say what is wrong; using the profile will.
+        return []
+
+
 def _options(function: Callback, *, repeated: bool) -> Callback:
     # Behind the command's name they are hidden, or each command's help would begin with all of them; and there the
     # environment does not count, or it would win over what stands before the name.
@@ -128,6 +153,15 @@ def _options(function: Callback, *, repeated: bool) -> Callback:
 
     file = click.Path(dir_okay=False)
     options = (
+        click.option(
+            "--profile",
+            metavar="NAME",
+            envvar=environment("PROFILE"),
+            show_envvar=True,
+            hidden=repeated,
+            shell_complete=_complete_profile,
+            help="Connect as [profiles.NAME] in ~/.config/portus-client/config.toml says.",
+        ),
         click.option(
             "--address",
             metavar="HOST:PORT",
@@ -138,12 +172,12 @@ def _options(function: Callback, *, repeated: bool) -> Callback:
         ),
         click.option(
             "--timeout",
-            type=click.FloatRange(min=0, min_open=True, max=86400),
+            type=click.FloatRange(min=0, min_open=True, max=profiles.MAX_TIMEOUT),
             metavar="SECONDS",
             envvar=environment("TIMEOUT"),
             show_envvar=True,
             hidden=repeated,
-            help=f"How long a call may take.  [default: {DEFAULT_TIMEOUT:.0f}; catalog: {DEFAULT_STREAM_TIMEOUT:.0f}]",
+            help=f"How long a call may take.  [default: {DEFAULT_TIMEOUT:.0f}; catalog and batch: {DEFAULT_STREAM_TIMEOUT:.0f}]",
         ),
         click.option(
             "--output",

@@ -3,19 +3,16 @@
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, TextIO
 
 import click
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from portus_client.cli.exit_codes import ExitCode
 
 PROGRAM: Final = "portus-client"
-
-Item = TypeVar("Item")
+SHORT_DIGEST: Final = len("sha256:") + 12
 
 
 def printable(text: str) -> str:
@@ -40,6 +37,11 @@ def size(count: int | None) -> str:
     return f"{value / 1000:.1f} TB"
 
 
+def short_digest(digest: str) -> str:
+    """The first part of a digest, by which people know it."""
+    return digest[:SHORT_DIGEST]
+
+
 def console() -> Console:
     """Standard output, where it is a terminal. What is written to it is text, never markup."""
     return Console(markup=False, emoji=False, highlight=False)
@@ -61,27 +63,6 @@ def output_failed(error: OSError) -> ExitCode:
     return ExitCode.FAILED
 
 
-def counted(items: Iterable[Item], what: str, *, silent: bool) -> Iterator[Item]:
-    """`items`, with a count of them on standard error meanwhile, if that is a terminal.
-
-    `silent` is whether nothing is written to standard output meanwhile. Otherwise it has to be a file: it could be the
-    same terminal, or a pipe to a pager on it.
-    """
-    if not sys.stderr.isatty() or not (silent or _is_file(sys.stdout.fileno())):
-        yield from items
-        return
-    progress = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.completed:,} " + what),
-        console=Console(stderr=True, markup=False, emoji=False, highlight=False),
-        transient=True,
-    )
-    with progress:
-        task = progress.add_task(what, total=None)
-        for item in items:
-            yield item
-            progress.advance(task)
-
-
-def _is_file(descriptor: int) -> bool:
-    return stat.S_ISREG(os.fstat(descriptor).st_mode)
+def is_file(stream: TextIO) -> bool:
+    """Whether what is written to `stream` goes to a file."""
+    return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)

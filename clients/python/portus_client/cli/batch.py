@@ -1,0 +1,72 @@
+"""`portus-client batch`."""
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from portus_client.batch import ManifestRequest
+from portus_client.cli import json_output, outcomes
+from portus_client.cli.exit_codes import ExitCode
+from portus_client.cli.names import parsed
+from portus_client.cli.session import Session, Style, with_session
+from portus_client.cli.status_line import counted
+from portus_client.descriptor import Platform
+from portus_client.errors import RegistryError
+from portus_client.image_name import ImageName
+
+_STANDARD_INPUT = "-"
+
+
+def _images(text: str) -> list[ImageName]:
+    return _read() if text == _STANDARD_INPUT else [ImageName.parse(text)]
+
+
+def _read() -> list[ImageName]:
+    images = []
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        # What is no text is no name either, and is shown as what it is.
+        name = line.decode(errors="backslashreplace").strip()
+        if name:
+            try:
+                images.append(ImageName.parse(name))
+            except ValueError as error:
+                raise ValueError(f"standard input, line {number}: {error}") from error
+    return images
+
+
+@click.command()
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, callback=parsed(_images))
+@click.option(
+    "--platform",
+    callback=parsed(Platform.parse),
+    metavar="OS/ARCH[/VARIANT]",
+    help="Of those for several platforms, the manifest for this one: linux/arm64",
+)
+@with_session
+def batch(session: Session, images: Sequence[Sequence[ImageName]], platform: Platform | None) -> ExitCode:
+    """Look up the digests of many images at a time.
+
+    An IMAGE is NAME[:TAG] or NAME@DIGEST; `-` stands for names on standard input, one a line. In a pipe: each name
+    and its digest, or `?` and why there is none, in the order of the names. With --output json: one object a line, as
+    soon as it is known, with the place of its name in `index` and the manifest in `manifest`. The exit status is 6
+    where some could not be fetched.
+
+    \b
+    Examples:
+      portus-client batch team/app:1.0 team/worker:2.1
+      portus-client batch - --output json < images.txt
+      portus-client tags team/app | sed 's|^|team/app:|' | portus-client batch -
+    """
+    wanted = [image for group in images for image in group]
+    requests = [ManifestRequest(image.repository, image.reference, platform) for image in wanted]
+    with session.connect() as client:
+        results = client.batch_manifests(requests)
+        if session.style is not Style.JSON:
+            return outcomes.end(outcomes.show(session.style, "Image", list(map(str, wanted)), results), len(wanted))
+        failed = 0
+        for result in counted(results, "manifests", len(wanted)):
+            failed += isinstance(result.outcome, RegistryError)
+            image = str(wanted[result.index])
+            json_output.write_line({"index": result.index, "image": image, **json_output.outcome(result.outcome)})
+    return outcomes.end(failed, len(wanted))

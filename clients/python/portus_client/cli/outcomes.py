@@ -1,0 +1,99 @@
+"""Manifests that were fetched together, each with its name: one line for each, in their order."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import click
+from rich.text import Text
+
+from portus_client.batch import BatchResult
+from portus_client.cli import failures
+from portus_client.cli.exit_codes import ExitCode
+from portus_client.cli.rows import Rows
+from portus_client.cli.session import Style
+from portus_client.cli.status_line import counted
+from portus_client.cli.terminal import SHORT_DIGEST, complain, console, printable, short_digest, size
+from portus_client.errors import RegistryError
+from portus_client.manifest import Image, Index, Manifest
+
+_WIDEST_NAME = 40
+# Digest, size and content fit beside the names then.
+_WIDE_FOR_DIGESTS = 140
+_WHOLE_DIGEST = len("sha256:") + 64
+_SIZE_WIDTH = len("999.9 MB")
+_UNKNOWN = "?"
+
+
+def show(style: Style, header: str, names: Sequence[str], results: Iterable[BatchResult]) -> int:
+    """Writes a line for each of `results`, under `header` the name at its index; says how many are errors."""
+    printed = [printable(name) for name in names]
+    width = min(_WIDEST_NAME, max(map(len, (header, *printed))))
+    if style is Style.TERMINAL:
+        return _show_rows(header, printed, width, results)
+    failed = 0
+    for result in counted(in_order(results), "manifests", len(names)):
+        failed += isinstance(result.outcome, RegistryError)
+        click.echo(f"{printed[result.index]:<{width}}  {_text(result.outcome)}")
+    return failed
+
+
+def in_order(results: Iterable[BatchResult]) -> Iterator[BatchResult]:
+    """The results in the order of the requests, each as soon as all before it are there."""
+    early: dict[int, BatchResult] = {}
+    due = 0
+    for result in results:
+        early[result.index] = result
+        while due in early:
+            yield early.pop(due)
+            due += 1
+
+
+def end(failed: int, total: int) -> ExitCode:
+    """Says on standard error how many of `total` manifests could not be fetched, and in the exit status whether any."""
+    if failed:
+        complain(f"{failed} of {total} manifests could not be fetched")
+        return ExitCode.PARTIAL
+    return ExitCode.OK
+
+
+def _show_rows(header: str, names: Sequence[str], width: int, results: Iterable[BatchResult]) -> int:
+    terminal = console()
+    whole = terminal.width >= _WIDE_FOR_DIGESTS
+    digest_width = _WHOLE_DIGEST if whole else SHORT_DIGEST
+    failed = 0
+    columns = [(header, width), ("Digest", digest_width), (f"{'Size':>{_SIZE_WIDTH}}", _SIZE_WIDTH)]
+    with Rows(terminal, columns, "Content", what="manifests", total=len(names)) as rows:
+        for result in in_order(results):
+            name = Text(names[result.index], style="bold")
+            if isinstance(result.outcome, RegistryError):
+                failed += 1
+                rows.add(name, Text(), Text(), Text(_text(result.outcome), style="red"))
+            else:
+                digest = result.outcome.descriptor.digest
+                rows.add(
+                    name,
+                    Text(printable(digest if whole else short_digest(digest))),
+                    Text(f"{_size(result.outcome):>{_SIZE_WIDTH}}"),
+                    Text(printable(_content(result.outcome))),
+                )
+    return failed
+
+
+def _text(outcome: Manifest | RegistryError) -> str:
+    if isinstance(outcome, RegistryError):
+        return printable(f"{_UNKNOWN} {failures.summary(outcome)}")
+    return printable(outcome.descriptor.digest)
+
+
+def _size(manifest: Manifest) -> str:
+    return size(manifest.content.total_size) if isinstance(manifest.content, Image) else "-"
+
+
+def _content(manifest: Manifest) -> str:
+    match manifest.content:
+        case Image() as image:
+            return image.artifact_type or ("image" if image.config is not None else "artifact")
+        case Index() as index:
+            platforms = [str(child.platform) for child in index.manifests if child.platform is not None]
+            return index.artifact_type or ", ".join(platforms) or f"index of {len(index.manifests)}"
+        case None:
+            return manifest.descriptor.media_type

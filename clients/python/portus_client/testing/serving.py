@@ -1,0 +1,69 @@
+"""A gateway over a registry in memory, put together as `portus-gateway dev` does it."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import structlog
+
+from portus_client.testing.gateway_under_test import GatewayUnderTest
+from portus_client.testing.registry_in_memory import RegistryInMemory
+from portus_gateway import app, settings
+from portus_gateway.devregistry import DevRegistry, seed_demo
+from portus_gateway.settings import Settings, Value
+
+# Seconds that calls which still run at the end get. A test has its answers, or wants none.
+_DRAIN_GRACE = "0.5"
+
+
+@asynccontextmanager
+async def serving(*, seed: bool, allow_delete: bool) -> AsyncGenerator[GatewayUnderTest, None]:
+    """Serves for as long as the block runs, in this loop."""
+    async with DevRegistry() as registry:
+        if seed:
+            seed_demo(registry)
+        loaded = settings.load(
+            {
+                **_defaults(),
+                "registry_url": registry.url,
+                "username": registry.username,
+                "password": registry.password,
+                "token_realm": registry.realm,
+                "listen": "127.0.0.1:0",
+                "allow_delete": allow_delete,
+                "drain_grace": _DRAIN_GRACE,
+            }
+        )
+        with _logs_to_the_standard_library():
+            async with app.running(loaded) as gateway:
+                yield GatewayUnderTest(str(gateway.address), RegistryInMemory(registry, asyncio.get_running_loop()))
+
+
+def _defaults() -> dict[str, Value | None]:
+    """Every setting's default, said: what is said goes before the environment."""
+    fields = {name: field.default for name, field in Settings.model_fields.items() if not field.is_required()}
+    return {name: value if value is None or isinstance(value, bool) else str(value) for name, value in fields.items()}
+
+
+@contextmanager
+def _logs_to_the_standard_library() -> Iterator[None]:
+    """For as long as the block runs, and unless the program decides itself where structlog writes."""
+    if structlog.is_configured():
+        yield
+        return
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(),
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    logging.getLogger("portus_gateway").addHandler(logging.NullHandler())
+    try:
+        yield
+    finally:
+        structlog.reset_defaults()
