@@ -132,3 +132,9 @@ async def test_records_of_many_at_once_do_not_mix(path: Path) -> None:
     with AuditLog(str(path), sync=False) as one, AuditLog(str(path), sync=False) as other:
         await asyncio.gather(*(log.write({"event": "x" * 5000}) for _ in range(50) for log in (one, other)))
     assert [record["event"] for record in records(path)] == ["x" * 5000] * 100
+
+
+async def test_what_is_no_file_takes_records_too() -> None:
+    # As a pipe or /dev/stdout does, it refuses to be synchronized.
+    with AuditLog(os.devnull) as log:
+        await log.write({"event": "x"})

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import stat
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -69,7 +70,8 @@ class AuditLog:
             self._torn = written < len(whole)
             if self._torn:
                 raise OSError("only a part of the record could be written")
-            if self._sync:
+            # A pipe or a terminal has no disk to be on.
+            if self._sync and stat.S_ISREG(os.fstat(file).st_mode):
                 os.fsync(file)
         finally:
             os.close(file)
