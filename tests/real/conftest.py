@@ -52,10 +52,10 @@ async def library(backend: Backend, tmp_path_factory: pytest.TempPathFactory) ->
     return await stock(ImageTools.of(backend, tmp_path_factory.mktemp("library")))
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def gateway(backend: Backend) -> "AsyncIterator[RegistryServiceAsyncStub]":
-    """A client of a gateway over `backend`."""
-    async with gateway_over(backend.configuration()) as client:
+@pytest_asyncio.fixture(scope="session", loop_scope="session", params=[True, False], ids=["decorated", "plain"])
+async def gateway(backend: Backend, request: pytest.FixtureRequest) -> "AsyncIterator[RegistryServiceAsyncStub]":
+    """A client of a gateway over `backend`, with and without what remembers and shares answers."""
+    async with gateway_over(backend.configuration(), decorated=request.param) as client:
         yield client
 
 

@@ -11,7 +11,11 @@ from google.rpc.error_details_pb2 import ErrorInfo, PreconditionFailure, Resourc
 from google.rpc.status_pb2 import Status
 
 from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from portus_gateway.cached_registry import CachedRegistry, Outcome
+from portus_gateway.coalesced_registry import CoalescedRegistry
 from portus_gateway.distribution import Configuration, DistributionClient
+from portus_gateway.fresh_registry import FreshRegistry
+from portus_gateway.guarded_deletion import GuardedDeletion
 from portus_gateway.rpc.server import FinishedCall, GatewayServer, ServerLimits
 
 if TYPE_CHECKING:
@@ -30,15 +34,27 @@ class _Unobserved:
     def call_finished(self, call: FinishedCall) -> None:
         pass
 
+    def manifest_answered(self, outcome: Outcome) -> None:
+        pass
+
+    def cache_resized(self, size: int, entries: int) -> None:
+        pass
+
 
 @asynccontextmanager
 async def gateway_over(
-    configuration: Configuration, *, deletion_enabled: bool = True
+    configuration: Configuration, *, deletion_enabled: bool = True, decorated: bool = True
 ) -> "AsyncIterator[RegistryServiceAsyncStub]":
-    """Serves a gateway, and answers with a client of it."""
-    async with DistributionClient(configuration) as registry:
+    """Serves a gateway, and answers with a client of it.
+
+    `decorated` is how `portus-gateway serve` has it: reads are shared and remembered.
+    """
+    async with DistributionClient(configuration) as registry, CoalescedRegistry(registry) as coalesced:
+        cached = CachedRegistry(coalesced, 1024 * 1024, _Unobserved())
+        fresh = FreshRegistry(registry, cached)
         server = GatewayServer(
-            registry=registry,
+            registry=cached if decorated else registry,
+            deletion=GuardedDeletion(fresh if decorated else registry, deletion_enabled, _LIMITS.max_upstream_requests),
             listen="127.0.0.1:0",
             limits=_LIMITS,
             deletion_enabled=deletion_enabled,
