@@ -5,6 +5,7 @@ Each field of `Settings` is a setting: `listen` is the variable PORTUS_LISTEN an
 """
 
 import difflib
+import platform
 import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -184,7 +185,7 @@ class Settings(BaseSettings):
         4, description="How often a request is sent to the registry at most. A delete is sent once, whatever this is."
     )
     upstream_concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
-        8, description="How many requests the registry gets at a time."
+        8, description="How many requests the registry gets at a time; fewer while it answers 429 or 503, or slowly."
     )
     max_manifest_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = Field(
         4 * 1024 * 1024, description="The largest manifest that is passed on."
@@ -196,6 +197,11 @@ class Settings(BaseSettings):
         " 0: keep none.",
     )
 
+    workers: Annotated[int, Field(ge=1, le=64)] = Field(
+        1,
+        description="How many processes serve, all on the same ports (Linux). Limits, of callers and of requests to the"
+        " registry too, and the cache are each worker's own; metrics add up.",
+    )
     max_concurrent_calls: Count = Field(
         256, description="How many calls are served at a time, a quarter of them streams. Health checks do not count."
     )
@@ -363,6 +369,13 @@ class Settings(BaseSettings):
                 " PORTUS_TLS_CERTIFICATE_FILE and PORTUS_TLS_KEY_FILE, or this to true if that is meant (a mesh"
                 " encrypts)"
             )
+        return value
+
+    @field_validator("workers")
+    @classmethod
+    def _workers(cls, value: int) -> int:
+        if value > 1 and platform.system() != "Linux":
+            raise ValueError("more than one needs Linux, which spreads connections over processes: set 1")
         return value
 
     @field_validator("max_call_duration")

@@ -9,6 +9,7 @@ from typing import Self
 import aiohttp
 from yarl import URL
 
+from portus_gateway.distribution.adaptive_limit import AdaptiveLimit
 from portus_gateway.distribution.authorization import Authorization
 from portus_gateway.distribution.blobs import Blobs
 from portus_gateway.distribution.catalog import Catalog
@@ -49,7 +50,7 @@ class DistributionClient:
             # The token service gets slots of its own: a request that waits for a token must not hold up the token.
             return Exchange(
                 session,
-                asyncio.Semaphore(configuration.concurrency),
+                AdaptiveLimit(configuration.concurrency),
                 timeouts=configuration.timeouts,
                 retries=configuration.retries,
                 observer=observer,

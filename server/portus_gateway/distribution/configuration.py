@@ -49,7 +49,7 @@ class Configuration:
     timeouts: Timeouts = field(default_factory=Timeouts)
     retries: RetryPolicy = field(default_factory=RetryPolicy)
     concurrency: int = 8
-    """How many requests the registry gets at a time."""
+    """How many requests the registry gets at a time; fewer while it says that these are too many."""
     manifest_limit: int = MANIFEST_LIMIT
     """The largest manifest that is read, in bytes."""
     use_environment_proxy: bool = False

@@ -13,6 +13,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from portus_gateway.distribution import deadline
+from portus_gateway.distribution.adaptive_limit import AdaptiveLimit
 from portus_gateway.distribution.configuration import RetryPolicy, Timeouts
 from portus_gateway.distribution.errors import (
     AnswerTooLarge,
@@ -29,6 +30,7 @@ from portus_gateway.distribution.retry import Backoff, retry_after
 # Of an answer that reports an error, only the beginning is of use.
 _ERROR_LIMIT = 16 * 1024
 _CHUNK = 64 * 1024
+_OVERLOADED = frozenset({429, 503})
 _RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 
 
@@ -86,12 +88,12 @@ async def sent_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandl
 
 
 class Exchange:
-    """Sends requests over one session, `slots` at a time."""
+    """Sends requests over one session, as many at a time as `slots` has."""
 
     def __init__(
         self,
         session: aiohttp.ClientSession,
-        slots: asyncio.Semaphore,
+        slots: AdaptiveLimit,
         *,
         timeouts: Timeouts,
         retries: RetryPolicy,
@@ -127,23 +129,31 @@ class Exchange:
             await asyncio.sleep(pause)
 
     async def _attempt(self, request: Request) -> Answer:
-        async with self._slots:
-            started = time.perf_counter()
-            outcome = "cancelled"
-            try:
-                answer = await self._exchange(request)
-                outcome = str(answer.status)
-                return answer
-            except DistributionError as error:
-                outcome = _outcome(error)
-                raise
-            finally:
-                self._observer.request_finished(
-                    method=request.method,
-                    route=request.route,
-                    outcome=outcome,
-                    seconds=time.perf_counter() - started,
-                )
+        await self._slots.acquire()
+        started = time.monotonic()
+        outcome = "cancelled"
+        try:
+            answer = await self._exchange(request)
+            outcome = str(answer.status)
+            if answer.status in _OVERLOADED:
+                self._slots.overloaded(started)
+            elif request.repeatable:
+                # How long a delete takes is a matter of how many tags there are.
+                self._slots.answered(request.route, started)
+            return answer
+        except DistributionError as error:
+            outcome = _outcome(error)
+            if isinstance(error, UpstreamTimeout) and error.sent:
+                self._slots.overloaded(started)
+            raise
+        finally:
+            self._slots.release()
+            self._observer.request_finished(
+                method=request.method,
+                route=request.route,
+                outcome=outcome,
+                seconds=time.monotonic() - started,
+            )
 
     async def _exchange(self, request: Request) -> Answer:
         timeout = aiohttp.ClientTimeout(
