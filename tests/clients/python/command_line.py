@@ -73,7 +73,7 @@ class Terminal:
         self._output = theirs if self.output_file is None else os.open(self.output_file, os.O_WRONLY | os.O_CREAT)
         self._process = subprocess.Popen(
             [*COMMAND, *self.arguments],
-            env=environment(PORTUS_GATEWAY_ADDRESS=self.address, COLUMNS="120", **self.variables),
+            env=environment(PORTUS_GATEWAY_ADDRESS=self.address, **{"COLUMNS": "120", **self.variables}),
             stdin=theirs,
             stdout=self._output,
             stderr=theirs,

@@ -87,3 +87,60 @@ def test_no_color_is_honoured(gateway: Gateway) -> None:
     assert terminal.end() == 6
     assert "\x1b[31m" not in terminal.shown
     assert "team/app" in terminal.text
+
+
+def test_each_repository_is_shown_as_soon_as_it_is_known(gateway: Gateway) -> None:
+    gateway.silent.add("StreamCatalog")
+    terminal = Terminal(gateway.address, ["catalog"])
+
+    terminal.wait_for("1.0, latest, multi")
+    terminal.wait_for("3 repositories")
+    terminal.interrupt()
+
+    assert terminal.end() == 130
+    assert terminal.text.index("Repository") < terminal.text.index("empty") < terminal.text.index("team/app")
+
+
+def test_a_name_that_is_too_long_for_its_column_is_shown_whole(gateway: Gateway) -> None:
+    gateway.repositories = {"a" * 60: ("1.0",)}
+    terminal = Terminal(gateway.address, ["catalog"], variables={"COLUMNS": "80"})
+
+    assert terminal.end() == 0
+    assert "a" * 60 + "\n" in terminal.text
+
+
+def test_on_eighty_columns_a_digest_is_whole_and_nothing_is_cut(gateway: Gateway) -> None:
+    image = Terminal(gateway.address, ["manifest", "team/app:1.0"], variables={"COLUMNS": "80"})
+    index = Terminal(gateway.address, ["manifest", "team/app:multi"], variables={"COLUMNS": "80"})
+
+    assert (image.end(), index.end()) == (0, 0)
+    assert f"{IMAGE_DIGEST}\n" in image.text
+    assert f"{canned.LAYER_TYPE}\n" in image.text
+    assert f"{INDEX.descriptor.digest}\n" in index.text
+    assert f"{canned.ARM64.descriptor.digest[:19]}  " in index.text
+    assert max(map(len, (image.text + index.text).splitlines())) <= 80
+
+
+def test_a_terminal_that_knows_ascii_alone_gets_ascii_alone(gateway: Gateway) -> None:
+    gateway.repositories["broken"] = status(grpc.StatusCode.INTERNAL, "gr\u00f6\u00dfer", "UPSTREAM_ERROR")
+    gateway.silent.add("StreamCatalog")
+    terminal = Terminal(gateway.address, ["catalog"], variables={"PYTHONIOENCODING": "ascii"})
+
+    terminal.wait_for("4 repositories")
+    terminal.interrupt()
+
+    assert terminal.end() == 130
+    assert r"? gr\xf6\xdfer (UPSTREAM_ERROR)" in terminal.text
+    assert terminal.shown.isascii()
+    # Nor anything that is written as what it would be.
+    assert r"\u2" not in terminal.shown
+
+
+def test_a_terminal_that_cannot_move_its_cursor_gets_lines_alone(gateway: Gateway) -> None:
+    terminal = Terminal(gateway.address, ["catalog"], variables={"TERM": "dumb"})
+    gateway.repositories = {"team/app": ("1.0",)}
+
+    assert terminal.end() == 0
+    assert COLOUR not in terminal.shown
+    assert "\r" not in terminal.shown.replace("\r\n", "\n")
+    assert "team/app" in terminal.text

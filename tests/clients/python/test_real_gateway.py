@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from portus_client import AsyncRegistryClient, Image, Index, Manifest, NotFound, Platform, RegistryClient, Tagged
-from tests.clients.python.command_line import Terminal, run
+from tests.clients.python.command_line import Terminal, run, run_with_input
 from tests.clients.python.real_gateway import real_gateway
 
 CATALOG = {
@@ -56,6 +56,28 @@ def test_catalog(address: str) -> None:
 
 def test_tags(address: str) -> None:
     assert tuple(run(address, "tags", "team/app").output.split()) == CATALOG["team/app"]
+
+
+def test_tags_with_digests(address: str) -> None:
+    listed = run(address, "tags", "team/app", "--digests")
+
+    assert (listed.status, listed.errors) == (0, "")
+    pointers = dict(line.split() for line in listed.output.splitlines())
+    assert tuple(pointers) == CATALOG["team/app"]
+    assert pointers["latest"] == pointers["1.1.0"] == digest(address, "team/app")
+
+
+def test_batch(address: str) -> None:
+    names = [f"{repository}:{tag}" for repository, tags in CATALOG.items() for tag in tags]
+    all_of_them = run_with_input("\n".join(names).encode(), address, "batch", "-")
+    some = run(address, "batch", "team/app", "team/nothing:1", "--output", "json")
+
+    assert (all_of_them.status, all_of_them.errors) == (0, "")
+    assert [line.split()[0] for line in all_of_them.output.splitlines()] == names
+    assert some.status == 6
+    found, gone = sorted(map(json.loads, some.output.splitlines()), key=lambda line: line["index"])
+    assert found["digest"] == digest(address, "team/app")
+    assert gone["error"]["code"] == "NOT_FOUND"
 
 
 def test_manifest_and_resolve_agree(address: str) -> None:

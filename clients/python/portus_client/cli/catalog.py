@@ -6,6 +6,7 @@ import click
 from rich.text import Text
 
 from portus_client.cli import failures, json_output
+from portus_client.cli.columns import Columns
 from portus_client.cli.exit_codes import ExitCode
 from portus_client.cli.rows import Rows
 from portus_client.cli.session import Session, Style, with_session
@@ -96,8 +97,9 @@ def _tags(repository: Repository, separator: str = " ") -> str:
 
 def _show(listing: Iterable[Repository], tally: _Tally, *, include_tags: bool) -> None:
     terminal = console()
-    columns = [("Repository", min(_NAME_COLUMN, terminal.width // 2))] if include_tags else []
-    with Rows(terminal, columns, "Tags" if include_tags else "Repository", what=_WHAT) as rows:
+    name_column = ("Repository", min(_NAME_COLUMN, terminal.width // 2))
+    columns = Columns([name_column], "Tags", terminal) if include_tags else Columns([], "Repository", terminal)
+    with Rows(terminal, columns, _WHAT) as rows:
         for repository in listing:
             cells = [Text(printable(repository.name), style="bold")]
             if include_tags:

@@ -1,6 +1,8 @@
 """The program `portus-client`: its shared options and its commands."""
 
+import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 import click
 
@@ -92,6 +94,9 @@ for _command in (catalog, tags, manifest, batch, resolve, delete, ping):
 
 def run(arguments: Sequence[str]) -> int:
     """Runs the program, and answers with its exit status. Wrong usage is said in one line, like every other error."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # As standard error is: what the terminal's encoding lacks is no reason to fail.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status: int | None = command.main(list(arguments), PROGRAM, standalone_mode=False)
     except click.UsageError as error:

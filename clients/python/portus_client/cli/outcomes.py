@@ -7,18 +7,18 @@ from rich.text import Text
 
 from portus_client.batch import BatchResult
 from portus_client.cli import failures
+from portus_client.cli.columns import Columns
 from portus_client.cli.exit_codes import ExitCode
 from portus_client.cli.rows import Rows
 from portus_client.cli.session import Style
 from portus_client.cli.status_line import counted
-from portus_client.cli.terminal import SHORT_DIGEST, complain, console, printable, short_digest, size
+from portus_client.cli.terminal import DIGEST, SHORT_DIGEST, complain, console, printable, short_digest, size
 from portus_client.errors import RegistryError
 from portus_client.manifest import Image, Index, Manifest
 
 _WIDEST_NAME = 40
 # Digest, size and content fit beside the names then.
 _WIDE_FOR_DIGESTS = 140
-_WHOLE_DIGEST = len("sha256:") + 64
 _SIZE_WIDTH = len("999.9 MB")
 _UNKNOWN = "?"
 
@@ -58,15 +58,16 @@ def end(failed: int, total: int) -> ExitCode:
 def _show_rows(header: str, names: Sequence[str], width: int, results: Iterable[BatchResult]) -> int:
     terminal = console()
     whole = terminal.width >= _WIDE_FOR_DIGESTS
-    digest_width = _WHOLE_DIGEST if whole else SHORT_DIGEST
+    digest_width = DIGEST if whole else SHORT_DIGEST
     failed = 0
-    columns = [(header, width), ("Digest", digest_width), (f"{'Size':>{_SIZE_WIDTH}}", _SIZE_WIDTH)]
-    with Rows(terminal, columns, "Content", what="manifests", total=len(names)) as rows:
+    size_header = f"{'Size':>{_SIZE_WIDTH}}"
+    columns = Columns([(header, width), ("Digest", digest_width), (size_header, _SIZE_WIDTH)], "Content", terminal)
+    with Rows(terminal, columns, "manifests", len(names)) as rows:
         for result in in_order(results):
             name = Text(names[result.index], style="bold")
             if isinstance(result.outcome, RegistryError):
                 failed += 1
-                rows.add(name, Text(), Text(), Text(_text(result.outcome), style="red"))
+                rows.add(name, Text(_text(result.outcome), style="red"))
             else:
                 digest = result.outcome.descriptor.digest
                 rows.add(

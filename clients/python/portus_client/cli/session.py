@@ -177,7 +177,8 @@ def _options(function: Callback, *, repeated: bool) -> Callback:
             envvar=environment("TIMEOUT"),
             show_envvar=True,
             hidden=repeated,
-            help=f"How long a call may take.  [default: {DEFAULT_TIMEOUT:.0f}; catalog and batch: {DEFAULT_STREAM_TIMEOUT:.0f}]",
+            help="How long a call may take."
+            f"  [default: {DEFAULT_TIMEOUT:.0f}; catalog and batch: {DEFAULT_STREAM_TIMEOUT:.0f}]",
         ),
         click.option(
             "--output",

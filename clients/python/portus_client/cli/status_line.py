@@ -31,7 +31,7 @@ class StatusLine:
         self._what = what
         self._total = total
         self._count = 0
-        plain = not (console.encoding or "").startswith("utf")
+        plain = console.options.ascii_only
         self._frames = cycle("|/-\\" if plain else "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
         self._done, self._open = "#-" if plain else "━─"
         self._lock = threading.Lock()

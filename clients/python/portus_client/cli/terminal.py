@@ -12,6 +12,8 @@ from rich.console import Console
 from portus_client.cli.exit_codes import ExitCode
 
 PROGRAM: Final = "portus-client"
+# How many characters they have.
+DIGEST: Final = len("sha256:") + 64
 SHORT_DIGEST: Final = len("sha256:") + 12
 
 

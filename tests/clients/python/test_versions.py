@@ -1,0 +1,75 @@
+"""The client works with the oldest and the newest libraries that pyproject.toml admits: its tests run with both."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import venv
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from tests.clients.python.command_line import environment
+
+ROOT = Path(__file__).parents[3]
+FOLDER = Path(__file__).parent
+TESTS = (
+    "test_client.py",
+    "test_aio_client.py",
+    "test_batch.py",
+    "test_errors.py",
+    "test_command_batch.py",
+    "test_command_terminal.py",
+)
+TOOLS = ("pytest", "pytest-asyncio", "hypothesis")
+INSTALL = 300.0
+RUN = 300.0
+
+
+def admitted() -> list[str]:
+    """What the client needs, as pyproject.toml says it."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        return list(tomllib.load(file)["project"]["dependencies"])
+
+
+def oldest(requirement: str) -> str:
+    """`grpcio==1.80.*` for `grpcio>=1.80`."""
+    found = re.fullmatch(r"([a-z-]+)>=([0-9.]+)(?:,<[0-9.]+)?", requirement)
+    assert found is not None, f"{requirement}: say from which version on, so that it can be tried"
+    return f"{found[1]}=={found[2]}.*"
+
+
+def test_the_oldest_is_what_the_requirement_begins_with() -> None:
+    assert oldest("protobuf>=6.31,<8") == "protobuf==6.31.*"
+    assert "grpcio==1.80.*" in map(oldest, admitted())
+
+
+@pytest.mark.skipif(os.environ.get("CI") != "true", reason="installs packages, for a minute: set CI=true to run it")
+@pytest.mark.parametrize("ends", ["oldest", "newest"])
+def test_the_clients_tests_pass(ends: str, tmp_path: Path) -> None:
+    requirements = [oldest(item) for item in admitted()] if ends == "oldest" else admitted()
+    venv.create(tmp_path, with_pip=True)
+    python = tmp_path / "bin/python"
+    tools = [f"{tool}=={metadata.version(tool)}" for tool in TOOLS]
+    _run([python, "-m", "pip", "install", "--quiet", *requirements, *tools], INSTALL)
+    # As an editable install does it, without the gateway's own libraries.
+    site = tmp_path / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+    (site / "portus_client.pth").write_text(str(ROOT / "clients/python"))
+
+    _run([python, "-m", "pytest", "-p", "no:cacheprovider", *(FOLDER / name for name in TESTS)], RUN)
+
+
+def _run(command: list[str | Path], seconds: float) -> None:
+    finished = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout
