@@ -31,6 +31,8 @@ class ScriptedRegistry:
     """While it is not set, no tags are answered."""
     manifest_gate: asyncio.Event | None = None
     """While it is not set, no manifests are answered."""
+    catalog_gate: asyncio.Event | None = None
+    """While it is not set, no page of the catalog but the first is answered."""
     deleted: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     running: int = 0
@@ -40,6 +42,8 @@ class ScriptedRegistry:
         return RegistryVersion("registry/2.0")
 
     async def list_repositories(self, size: int, after: Cursor | None = None) -> Page[Repository | UnusableName]:
+        if self.catalog_gate is not None and after is not None:
+            await self.catalog_gate.wait()
         self._ask(f"catalog after {after.text if after else ''}", "catalog")
         names = sorted(self.repositories)
         start = bisect_right(names, after.text) if after else 0

@@ -136,14 +136,45 @@ async def test_a_cancelled_listing_leaves_nothing_running() -> None:
 
 
 async def test_more_tags_than_an_answer_carries_are_said_to_be_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog_listing, "MOST_TAGS_OF_REPOSITORY", 2)
-    monkeypatch.setattr(catalog_listing, "MOST_TAGS_OF_PAGE", 3)
-    registry = ScriptedRegistry({"a": {"1": "x", "2": "x", "3": "x"}, "b": {"1": "x", "2": "x"}, "c": {"1": "x"}})
+    # Each of these tags takes four bytes.
+    monkeypatch.setattr(catalog_listing, "MOST_BYTES", 8)
+    registry = ScriptedRegistry(
+        {"a": {"1": "x", "2": "x", "3": "x"}, "b": {"1": "x"}, "c": {"1": "x", "2": "x"}, "d": {}, "e": {"1": "x"}}
+    )
+    registry.failures["d"] = UpstreamTimeout("slow")
     page = await CatalogListing(registry, 8).page(10, None, include_tags=True, prefix="")
-    assert isinstance(page.items[0].tags, TooManyTags)
-    assert "ListTags" in str(page.items[0].tags)
-    assert page.items[1].tags == (Tag("1"), Tag("2"))
-    assert page.items[2].tags == (Tag("1"),)
-    monkeypatch.setattr(catalog_listing, "MOST_TAGS_OF_PAGE", 2)
-    page = await CatalogListing(registry, 8).page(10, None, include_tags=True, prefix="")
-    assert isinstance(page.items[2].tags, TooManyTags)
+    a, b, c, d, e = (entry.tags for entry in page.items)
+    assert isinstance(a, TooManyTags)
+    assert "ListTags" in str(a)
+    assert b == (Tag("1"),)
+    assert isinstance(c, TooManyTags)
+    assert isinstance(d, UpstreamTimeout)
+    assert e == (Tag("1"),)
+
+
+async def test_what_is_known_does_not_wait_for_the_next_page() -> None:
+    registry = registry_of(1500)
+    registry.catalog_gate = asyncio.Event()
+    registry.catalog_gate.set()
+    async with aclosing(CatalogListing(registry, 4).stream(include_tags=True, prefix="")) as entries:
+        first = await anext(entries)
+        registry.catalog_gate.clear()
+        async with asyncio.timeout(5):
+            rest = [await anext(entries) for _ in range(999)]
+        assert names([first, *rest]) == sorted(registry.repositories)[:1000]
+        registry.catalog_gate.set()
+        assert names([await anext(entries)]) == ["team/app-1000"]
+
+
+async def test_what_is_known_goes_out_before_the_catalogs_failure() -> None:
+    registry = registry_of(1020)
+    registry.catalog_gate = asyncio.Event()
+    seen = 0
+    with pytest.raises(UpstreamTimeout):
+        async with aclosing(CatalogListing(registry, 8).stream(include_tags=True, prefix="")) as entries:
+            async for _ in entries:
+                seen += 1
+                registry.failures["catalog"] = UpstreamTimeout("too slow")
+                if seen == 995:
+                    registry.catalog_gate.set()
+    assert seen == 1000

@@ -63,7 +63,15 @@ def test_every_error_that_a_caller_may_get_is_in_the_errors_table(kind: type[Exc
 def test_the_errors_table_names_no_reason_that_is_none() -> None:
     known = {str(kind.reason) for kind in CODES}  # type: ignore[attr-defined]
     # What registries say, and what is said of one place alone.
-    known |= {"NAME_UNKNOWN", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN", "SCHEMA_1", "UNUSABLE_NAME", "CREDENTIAL_MISSING"}
+    known |= {
+        "NAME_UNKNOWN",
+        "MANIFEST_UNKNOWN",
+        "BLOB_UNKNOWN",
+        "SCHEMA_1",
+        "UNUSABLE_NAME",
+        "CREDENTIAL_MISSING",
+        "CATALOG_CHANGED",
+    }
     assert set(written_reasons()) <= known
 
 

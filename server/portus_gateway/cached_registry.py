@@ -47,10 +47,15 @@ class CachedRegistry(ForwardingRegistry[RevalidatingRegistry]):
     An answer is never older than the `max_staleness` that it was asked with. At 0 the registry is asked each time, but
     sends no bytes for what is the same (`If-None-Match`). A digest's content cannot change, so that for it, too, only
     whether it still exists is asked. What belongs to one repository is never the answer for another.
+
+    `shared_within` is by how many seconds an answer of `registry` may be older than the question.
     """
 
-    def __init__(self, registry: RevalidatingRegistry, limit: int, observer: CacheObserver) -> None:
+    def __init__(
+        self, registry: RevalidatingRegistry, limit: int, observer: CacheObserver, *, shared_within: float = 0.0
+    ) -> None:
         super().__init__(registry)
+        self._shared_within = shared_within
         self._limit = limit
         self._observer = observer
         self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
@@ -78,8 +83,9 @@ class CachedRegistry(ForwardingRegistry[RevalidatingRegistry]):
         self._observer.manifest_answered("revalidated" if same else "miss")
         # An answer from before a delete must not outlive it.
         if deletes == self._deletes:
-            self._keep(key, manifest, now)
-            self._keep((repository, manifest.descriptor.digest), manifest, now)
+            asked_at = now - self._shared_within
+            self._keep(key, manifest, asked_at)
+            self._keep((repository, manifest.descriptor.digest), manifest, asked_at)
             self._make_room()
         return manifest
 

@@ -5,10 +5,10 @@ Portus listed one repository after the other, which took minutes (#663), and rea
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from portus_gateway.distribution.errors import DeadlineExceeded, DistributionError
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
@@ -16,12 +16,13 @@ from portus_gateway.distribution.paging import walk
 from portus_gateway.registry import Cursor, Page, Registry
 
 Result = TypeVar("Result")
+Names: TypeAlias = "tuple[Repository | UnusableName, ...]"
 
 LARGEST_PAGE = 1000
-# A repository goes to the caller in one message.
-MOST_TAGS_OF_REPOSITORY = 50_000
-# So does a whole page: some 8 MiB of tags at the usual length.
-MOST_TAGS_OF_PAGE = 200_000
+# A repository goes to the caller in one message, and so does a whole page. gRPC's clients take 4 MiB unless told.
+MOST_BYTES = 3 * 1024 * 1024
+# What a tag takes in a message besides its name.
+_FRAME = 3
 # How many pages without any match one call looks through.
 _MOST_EMPTY_PAGES = 32
 
@@ -63,13 +64,15 @@ class CatalogListing:
             if names or after is None:
                 break
         entries: list[CatalogEntry] = []
-        room = MOST_TAGS_OF_PAGE
-        async with aclosing(self._entries(_each(names), include_tags)) as described:
+        room = MOST_BYTES
+        async with aclosing(self._entries(_only(names), include_tags)) as described:
             async for entry in described:
-                room -= len(entry.tags) if isinstance(entry.tags, tuple) else 0
-                entries.append(
-                    entry if room >= 0 else CatalogEntry(entry.name, _too_many("the page has", MOST_TAGS_OF_PAGE))
-                )
+                size = _size(entry.tags) if isinstance(entry.tags, tuple) else 0
+                if size > room:
+                    entries.append(CatalogEntry(entry.name, _too_many("this page of the catalog")))
+                else:
+                    entries.append(entry)
+                    room -= size
         return Page(tuple(entries), after)
 
     async def stream(self, *, include_tags: bool, prefix: str) -> AsyncGenerator[CatalogEntry, None]:
@@ -78,42 +81,46 @@ class CatalogListing:
         The next page is fetched while the tags of this one are listed. No more than two pages of names and a few
         repositories' tags are held at a time, however slowly the caller reads.
         """
-        async with aclosing(self._names(prefix)) as names, aclosing(self._entries(names, include_tags)) as entries:
+        pages = walk(lambda cursor: self._registry.list_repositories(LARGEST_PAGE, cursor))
+        async with aclosing(pages), aclosing(self._entries(_matching(prefix, pages), include_tags)) as entries:
             async for entry in entries:
                 yield entry
 
-    async def _names(self, prefix: str) -> AsyncGenerator[Repository | UnusableName, None]:
-        pages = walk(lambda cursor: self._registry.list_repositories(LARGEST_PAGE, cursor))
-        following = _ahead(anext(pages, None))
-        try:
-            while (page := await following) is not None:
-                following = _ahead(anext(pages, None))
-                for name in _beginning_with(prefix, page.items):
-                    yield name
-        finally:
-            await _end([following])
-            await pages.aclose()
-
     async def _entries(
-        self, names: AsyncIterator[Repository | UnusableName], include_tags: bool
+        self, pages: AsyncGenerator[Names, None], include_tags: bool
     ) -> AsyncGenerator[CatalogEntry, None]:
-        if not include_tags:
-            async for name in names:
-                yield CatalogEntry(name, None)
-            return
+        waiting: deque[Repository | UnusableName] = deque()
         # In order: the first of these is the next one out. While the caller takes it the others go on.
         running: deque[asyncio.Future[CatalogEntry]] = deque()
+        following: asyncio.Future[Names | None] | None = _ahead(anext(pages, None))
         try:
-            async for name in names:
-                running.append(_ahead(self._described(name)))
-                while running and (len(running) >= 2 * self._concurrency or running[0].done()):
-                    yield await running[0]
-                    running.popleft()
-            while running:
-                yield await running[0]
-                running.popleft()
+            while following is not None or waiting or running:
+                if not include_tags:
+                    for name in waiting:
+                        yield CatalogEntry(name, None)
+                    waiting.clear()
+                while waiting and len(running) < 2 * self._concurrency:
+                    running.append(_ahead(self._described(waiting.popleft())))
+                if running and running[0].done():
+                    yield running.popleft().result()
+                elif following is not None and following.done() and not waiting:
+                    if running and following.exception() is not None:
+                        # What is known goes out before the error does.
+                        yield await running[0]
+                        running.popleft()
+                        continue
+                    page = following.result()
+                    following = None if page is None else _ahead(anext(pages, None))
+                    waiting.extend(page or ())
+                else:
+                    awaited: list[asyncio.Future[CatalogEntry] | asyncio.Future[Names | None]] = [*list(running)[:1]]
+                    if following is not None and not waiting:
+                        awaited.append(following)
+                    await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
         finally:
             await _end(running)
+            await _end([] if following is None else [following])
+            await pages.aclose()
 
     async def _described(self, name: Repository | UnusableName) -> CatalogEntry:
         if isinstance(name, UnusableName):
@@ -128,11 +135,13 @@ class CatalogListing:
 
     async def _tags(self, repository: Repository) -> tuple[Tag, ...]:
         tags: list[Tag] = []
+        size = 0
         async with aclosing(walk(lambda cursor: self._registry.list_tags(repository, LARGEST_PAGE, cursor))) as pages:
             async for page in pages:
                 tags.extend(page.items)
-                if len(tags) > MOST_TAGS_OF_REPOSITORY:
-                    raise _too_many(f"{repository} has", MOST_TAGS_OF_REPOSITORY)
+                size += _size(page.items)
+                if size > MOST_BYTES:
+                    raise _too_many(str(repository))
         return tuple(sorted(tags))
 
 
@@ -142,10 +151,13 @@ def _beginning_with(prefix: str, names: Iterable[Repository | UnusableName]) -> 
     )
 
 
-def _too_many(subject: str, limit: int) -> TooManyTags:
-    return TooManyTags(
-        f"{subject} more than {limit} tags, too many for one answer: ListTags lists them a page at a time"
-    )
+def _size(tags: Sequence[Tag]) -> int:
+    """How many bytes tags take in a message, about."""
+    return sum(len(tag.name) for tag in tags) + _FRAME * len(tags)
+
+
+def _too_many(subject: str) -> TooManyTags:
+    return TooManyTags(f"{subject} has more tags than one answer carries: ListTags lists them a page at a time")
 
 
 def _ahead(work: Awaitable[Result]) -> "asyncio.Future[Result]":
@@ -160,6 +172,10 @@ async def _end(tasks: "Iterable[asyncio.Future[Result]]") -> None:
     await asyncio.gather(*ended, return_exceptions=True)
 
 
-async def _each(names: Iterable[Repository | UnusableName]) -> AsyncGenerator[Repository | UnusableName, None]:
-    for name in names:
-        yield name
+async def _only(names: Names) -> AsyncGenerator[Names, None]:
+    yield names
+
+
+async def _matching(prefix: str, pages: AsyncIterator[Page[Repository | UnusableName]]) -> AsyncGenerator[Names, None]:
+    async for page in pages:
+        yield _beginning_with(prefix, page.items)

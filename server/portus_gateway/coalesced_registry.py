@@ -13,17 +13,24 @@ from portus_gateway.registry import Cursor, Page, Reference, RegistryVersion, Re
 
 Result = TypeVar("Result")
 
+SHARED_WITHIN = 0.1
+"""How long a read may have been under way for others to join it, in seconds."""
+
 
 class CoalescedRegistry(ForwardingRegistry[RevalidatingRegistry]):
-    """Shares each read of `registry` among those who ask for the same while it runs; an async context manager.
+    """Shares each read of `registry` among those who ask for the same at the same time; an async context manager.
 
-    Each caller keeps its own deadline, and its leaving disturbs nobody: a read ends early when the last of them has
-    left. Whoever asks after a delete began never shares a read from before it. Deletes are not shared.
+    The same time is `SHARED_WITHIN`: whoever comes later than that after a read began gets one of its own, so that no
+    answer is older than the call by more. Each caller keeps its own deadline, and its leaving disturbs nobody: a read
+    ends early when the last of them has left. Whoever asks after a delete began never shares a read from before it.
+    Deletes are not shared.
     """
 
     def __init__(self, registry: RevalidatingRegistry) -> None:
         super().__init__(registry)
-        self._flights: SingleFlight[Hashable, object] = SingleFlight(ends_when_abandoned=True)
+        self._flights: SingleFlight[Hashable, object] = SingleFlight(
+            ends_when_abandoned=True, joined_within=SHARED_WITHIN
+        )
         self._deletes = 0
 
     async def __aenter__(self) -> Self:

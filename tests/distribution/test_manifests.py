@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 
-from portus_gateway.distribution import Digest, Image, Repository, Tag, Timeouts
+from portus_gateway.distribution import Configuration, Digest, DistributionClient, Image, Repository, Tag, Timeouts
 from portus_gateway.distribution.deadline import within
 from portus_gateway.distribution.errors import (
     AnswerTooLarge,
@@ -23,9 +25,9 @@ from portus_gateway.distribution.errors import (
 )
 from portus_gateway.distribution.manifest import MANIFEST_MEDIA_TYPES, OCI_MANIFEST
 from portus_gateway.distribution.reference import Reference
-from tests.distribution.clients import client
+from tests.distribution.clients import PASSWORD, client
 from tests.distribution.test_exchange import hang, reset
-from tests.distribution.upstream import Scripted, Upstream, answer, bearer_challenge, refusal
+from tests.distribution.upstream import Scripted, Upstream, answer, basic_challenge, bearer_challenge, refusal
 
 APP = Repository("team/app")
 V1 = Tag("v1")
@@ -367,3 +369,92 @@ async def test_whoever_retries_while_the_client_closes_is_told_so(upstream: Upst
     with pytest.raises(Unavailable) as caught:
         await reading
     assert caught.value.reason == "SHUTTING_DOWN"
+
+
+@pytest.mark.parametrize(
+    "given", [answer(500), answer(502), answer(200), answer(204), answer(299)], ids=lambda given: str(given.status)
+)
+async def test_a_delete_that_took_effect_is_a_success_whatever_the_registry_said(
+    upstream: Upstream, given: web.Response
+) -> None:
+    upstream.script(given, refusal(404, "MANIFEST_UNKNOWN"))
+    async with client(upstream.url) as registry:
+        await registry.delete_manifest(APP, SHA256)
+    assert [seen.method for seen in upstream.requests].count("DELETE") == 1
+
+
+async def test_a_delete_that_failed_and_took_no_effect_is_the_registrys_failure(upstream: Upstream) -> None:
+    upstream.script(answer(500), manifest())
+    async with client(upstream.url) as registry:
+        with pytest.raises(RegistryFault):
+            await registry.delete_manifest(APP, SHA256)
+
+
+async def test_a_delete_that_nobody_can_look_up_is_unknown(upstream: Upstream) -> None:
+    upstream.script(answer(502), answer(503))
+    async with client(upstream.url) as registry:
+        with pytest.raises(DeleteOutcomeUnknown, match="Nor could it be looked up"):
+            await registry.delete_manifest(APP, SHA256)
+
+
+async def test_a_registry_that_is_busy_with_our_requests_still_answers_whether_it_is_there(upstream: Upstream) -> None:
+    release = asyncio.Event()
+
+    async def busy(request: web.Request) -> web.StreamResponse:
+        if request.path != "/v2/":
+            await release.wait()
+            return manifest()
+        return answer(200)
+
+    upstream.script(busy)
+    async with client(upstream.url, concurrency=2, timeouts=Timeouts()) as registry:
+        reading = [asyncio.ensure_future(registry.get_manifest(APP, V1)) for _ in range(4)]
+        while len(upstream.requests) < 2:
+            await asyncio.sleep(0)
+        async with within(5):
+            await registry.ping()
+        release.set()
+        await asyncio.gather(*reading)
+
+
+async def test_what_the_registry_repeats_of_a_credential_is_shown_nowhere(upstream: Upstream) -> None:
+    async def repeat(request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Authorization") is None:
+            return basic_challenge()
+        if request.path == "/v2/":
+            return answer(200, Docker_Distribution_Api_Version=f"registry/{PASSWORD}")
+        if "tags" in request.path:
+            return answer(307, Location=f"https://storage.test/{PASSWORD}")
+        return answer(200, "{}", Content_Type=f"x/{PASSWORD}")
+
+    upstream.script(repeat)
+    async with client(upstream.url) as registry:
+        with pytest.raises(DistributionError) as redirected:
+            await registry.list_tags(APP, 10)
+        with pytest.raises(UntrustedAnswer) as typed:
+            await registry.get_manifest(APP, V1)
+        version = await registry.ping()
+    assert PASSWORD not in str(redirected.value) + str(typed.value) + version.api_version
+    assert "[redacted]" in str(redirected.value)
+
+
+async def test_the_environments_proxy_brings_no_credential_of_its_own(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\nmachine registry.test login a password b\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("http_proxy", upstream.url)
+    monkeypatch.setenv("no_proxy", "")
+    upstream.script(answer(200))
+    configuration = Configuration(url="http://registry.test", use_environment_proxy=True)
+    async with DistributionClient(configuration) as registry:
+        await registry.ping()
+    (through_the_proxy,) = upstream.requests
+    assert through_the_proxy.authorization is None
+    assert "registry.test" in through_the_proxy.target
+    upstream.requests.clear()
+    upstream.script(answer(200))
+    async with DistributionClient(replace(configuration, url=upstream.url, use_environment_proxy=False)) as registry:
+        await registry.ping()
+    assert upstream.requests[0].authorization is None

@@ -53,15 +53,55 @@ async def test_the_cancellation_of_one_leaves_the_others_alone() -> None:
     assert await second == 7
 
 
-async def test_the_work_knows_no_callers_deadline() -> None:
-    flights: SingleFlight[str, float | None] = SingleFlight()
+async def test_the_work_knows_how_long_the_most_patient_one_waits() -> None:
+    flights: SingleFlight[str, list[float | None]] = SingleFlight()
+    steps = asyncio.Semaphore(0)
 
-    async def work() -> float | None:
-        return remaining()
+    async def work() -> list[float | None]:
+        seen = []
+        for _ in range(3):
+            await steps.acquire()
+            seen.append(remaining())
+        return seen
 
-    async with within(5):
-        assert remaining() is not None
-        assert await flights.run("a", work) is None
+    async def wait(seconds: float | None) -> list[float | None]:
+        if seconds is None:
+            return await flights.run("a", work)
+        async with within(seconds):
+            return await flights.run("a", work)
+
+    waiting = []
+    for seconds in (5.0, 60.0, None):
+        waiting.append(asyncio.ensure_future(wait(seconds)))
+        await asyncio.sleep(0)
+        steps.release()
+        await asyncio.sleep(0)
+    first, second, third = (await asyncio.gather(*waiting))[0]
+    assert first is not None
+    assert 4 < first <= 5
+    assert second is not None
+    assert 59 < second <= 60
+    assert third is None
+
+
+async def test_whoever_comes_later_than_it_may_be_joined_begins_anew() -> None:
+    flights: SingleFlight[str, int] = SingleFlight(joined_within=0.0)
+    runs = 0
+    release = asyncio.Event()
+
+    async def work() -> int:
+        nonlocal runs
+        runs += 1
+        mine = runs
+        await release.wait()
+        return mine
+
+    first = asyncio.ensure_future(flights.run("a", work))
+    await asyncio.sleep(0.001)
+    second = asyncio.ensure_future(flights.run("a", work))
+    await asyncio.sleep(0)
+    release.set()
+    assert (await first, await second) == (1, 2)
 
 
 async def test_each_waits_as_long_as_its_own_deadline_allows() -> None:

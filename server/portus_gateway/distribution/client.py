@@ -16,6 +16,7 @@ from portus_gateway.distribution.catalog import Catalog
 from portus_gateway.distribution.configuration import Configuration
 from portus_gateway.distribution.deletion import Deletion
 from portus_gateway.distribution.digest import Digest
+from portus_gateway.distribution.environment_proxy import environment_proxy
 from portus_gateway.distribution.exchange import Exchange, sent_once
 from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.manifests import Manifests
@@ -54,6 +55,7 @@ class DistributionClient:
                 timeouts=configuration.timeouts,
                 retries=configuration.retries,
                 observer=observer,
+                proxy_for=environment_proxy if configuration.use_environment_proxy else lambda _: None,
             )
 
         origin = Origin.of(URL(configuration.url))
@@ -65,7 +67,8 @@ class DistributionClient:
         # Half of the slots at most: a delete can take minutes, and must not keep out the reads.
         deletion_slots = asyncio.Semaphore(max(1, configuration.concurrency // 2))
         deletion = Deletion(transport, configuration.timeouts.delete, deletion_slots)
-        self._ping = Ping(transport)
+        # A registry is not down because we keep it busy: the question whether it answers has a slot of its own.
+        self._ping = Ping(Transport(origin, exchange(), authorization))
         self._catalog = Catalog(transport)
         self._tags = Tags(transport)
         self._manifests = Manifests(transport, deletion, configuration.manifest_limit)
@@ -135,7 +138,6 @@ def _session(configuration: Configuration) -> aiohttp.ClientSession:
         auto_decompress=False,
         middlewares=(sent_once,),
         cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=configuration.use_environment_proxy,
     )
 
 

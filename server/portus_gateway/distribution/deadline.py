@@ -7,11 +7,31 @@ a request and to decide whether waiting for a retry is worth while.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
+from dataclasses import dataclass
 
 from portus_gateway.distribution.errors import DeadlineExceeded
 
-_deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+
+@dataclass(slots=True)
+class SharedDeadline:
+    """The deadline of work that several wait for: that of the most patient of them. Nobody has come yet at first."""
+
+    when: float | None = 0.0
+
+    def extend(self) -> None:
+        """Takes in the current context's deadline, as that of one more who waits."""
+        mine = _when()
+        self.when = None if mine is None or self.when is None else max(mine, self.when)
+
+    def context(self) -> Context:
+        """A context of its own for the work, in which this is the deadline."""
+        context = Context()
+        context.run(_deadline.set, self)
+        return context
+
+
+_deadline: ContextVar[float | SharedDeadline | None] = ContextVar("deadline", default=None)
 
 
 @asynccontextmanager
@@ -20,7 +40,7 @@ async def within(seconds: float) -> AsyncIterator[None]:
 
     Raises `DeadlineExceeded` when time runs out.
     """
-    outer = _deadline.get()
+    outer = _when()
     own = asyncio.get_running_loop().time() + seconds
     when = own if outer is None else min(own, outer)
     token = _deadline.set(when)
@@ -37,5 +57,10 @@ async def within(seconds: float) -> AsyncIterator[None]:
 
 def remaining() -> float | None:
     """Seconds until the deadline, 0 when it has passed, None where there is none."""
-    when = _deadline.get()
+    when = _when()
     return None if when is None else max(0.0, when - asyncio.get_running_loop().time())
+
+
+def _when() -> float | None:
+    deadline = _deadline.get()
+    return deadline.when if isinstance(deadline, SharedDeadline) else deadline

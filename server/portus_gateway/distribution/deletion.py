@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from portus_gateway.distribution.errors import DeleteOutcomeUnknown, Unavailable
+from portus_gateway.distribution.errors import DeleteOutcomeUnknown, DistributionError, Unavailable, UntrustedAnswer
 from portus_gateway.distribution.exchange import Answer
 from portus_gateway.distribution.failures import failure
 from portus_gateway.distribution.names import Repository
@@ -36,21 +36,34 @@ class Deletion:
         `still_there` says that the delete has had no effect yet.
         """
         action = f"delete {target.removeprefix('/v2/')}"
+        error: DistributionError
         try:
             answer = await self.attempt(repository, target, route)
-            if answer.status == 202:
+            if 200 <= answer.status < 300:
                 return
             error = failure(answer, action)
+            if answer.status < 500:
+                raise error
         except Unavailable as lost:
+            if not lost.sent:
+                raise
             error = lost
-        if not isinstance(error, Unavailable) or not error.sent:
-            raise error
-        # 502 to 504 too: a proxy in between gave up; the registry behind it may not have.
-        if await still_there():
+        except UntrustedAnswer as garbled:
+            error = garbled
+        # What the registry did before it failed, or before a proxy in between gave up, only looking tells.
+        try:
+            there = await still_there()
+        except Unavailable as unseen:
+            raise DeleteOutcomeUnknown(
+                f"{action}: {error}. Nor could it be looked up afterwards ({unseen}): look before the next try"
+            ) from error
+        if there and isinstance(error, Unavailable):
             raise DeleteOutcomeUnknown(
                 f"{action}: {error}. It was still there afterwards, but the registry may be at it yet:"
                 " look again before the next try"
             ) from error
+        if there:
+            raise error
 
     async def attempt(self, repository: Repository, target: str, route: str) -> Answer:
         """The registry's plain answer to one DELETE."""

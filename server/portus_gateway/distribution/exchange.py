@@ -6,6 +6,7 @@ Knows no credentials and no registry: who may see what is the business of `trans
 import asyncio
 import ssl
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -98,7 +99,9 @@ class Exchange:
         timeouts: Timeouts,
         retries: RetryPolicy,
         observer: UpstreamObserver,
+        proxy_for: Callable[[URL], URL | None] = lambda _: None,
     ) -> None:
+        self._proxy_for = proxy_for
         self._session = session
         self._slots = slots
         self._timeouts = timeouts
@@ -169,6 +172,7 @@ class Exchange:
                 request.method,
                 request.url,
                 headers=request.headers,
+                proxy=self._proxy_for(request.url),
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:

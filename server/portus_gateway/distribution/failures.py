@@ -41,7 +41,7 @@ class RegistryError:
             code, message = first["code"], first.get("message", "")
         except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
             return cls("", "")
-        if not isinstance(code, str) or not _CODE.fullmatch(code):
+        if not isinstance(code, str) or not _CODE.fullmatch(code) or answer.concealed(code) != code:
             return cls("", "")
         return cls(code, _plain(answer.concealed(message)) if isinstance(message, str) else "")
 

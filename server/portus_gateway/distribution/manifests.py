@@ -46,9 +46,10 @@ class Manifests:
         digest = reference if isinstance(reference, Digest) else _announced(answer)
         if digest is None:
             if media_type not in MANIFEST_MEDIA_TYPES:
+                shown = answer.concealed(media_type) or "no media type"
                 raise UntrustedAnswer(
-                    f"{_at(repository, reference)}: the registry answered with {media_type or 'no media type'!r} and no"
-                    " digest, which is no manifest: check that PORTUS_REGISTRY_URL leads to a registry"
+                    f"{_at(repository, reference)}: the registry answered with {shown!r} and no digest, which is no"
+                    " manifest: check that PORTUS_REGISTRY_URL leads to a registry"
                 )
             digest = Digest.of(answer.body)
         else:

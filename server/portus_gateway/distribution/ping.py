@@ -31,4 +31,4 @@ class Ping:
             )
         if answer.status != 200:
             raise failure(answer, "ping")
-        return RegistryVersion(answer.headers.get("Docker-Distribution-Api-Version", "")[:64])
+        return RegistryVersion(answer.concealed(answer.headers.get("Docker-Distribution-Api-Version", ""))[:64])

@@ -1,11 +1,13 @@
 """One piece of work for all who ask for the same at the same time."""
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable, Hashable
-from contextvars import Context
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from portus_gateway.distribution.deadline import SharedDeadline
 from portus_gateway.distribution.errors import Unavailable
 
 Key = TypeVar("Key", bound=Hashable)
@@ -15,28 +17,35 @@ Result = TypeVar("Result")
 @dataclass(slots=True)
 class _Flight(Generic[Result]):
     task: "asyncio.Task[Result]"
+    deadline: SharedDeadline
+    begun: float
     waiting: int = 0
 
 
 class SingleFlight(Generic[Key, Result]):
     """Runs the work for a key once; whoever asks while it runs gets the same outcome.
 
-    The work belongs to nobody who waits: it runs in a task and a context of its own (no caller's deadline), and one
-    caller's cancellation never fails another's. The work must bound its own time. With `ends_when_abandoned` it is
-    cancelled when the last one who waited was.
+    The work belongs to nobody who waits: it runs in a task and a context of its own, and one caller's cancellation
+    never fails another's. It knows the latest deadline of those who wait (`deadline.remaining`), and must bound its
+    own time.
+
+    `ends_when_abandoned`: it is cancelled when the last one who waited was. `joined_within`: for how many seconds after
+    its beginning it may be joined; whoever comes later begins anew.
     """
 
-    def __init__(self, *, ends_when_abandoned: bool = False) -> None:
+    def __init__(self, *, ends_when_abandoned: bool = False, joined_within: float = math.inf) -> None:
         self._ends_when_abandoned = ends_when_abandoned
+        self._joined_within = joined_within
         self._flights: dict[Key, _Flight[Result]] = {}
         self._running: set[asyncio.Task[Result]] = set()
 
     async def run(self, key: Key, work: Callable[[], Awaitable[Result]]) -> Result:
         flight = self._flights.get(key)
-        if flight is None:
+        if flight is None or time.monotonic() - flight.begun > self._joined_within:
             flight = self._begin(key, work)
         task = flight.task
         flight.waiting += 1
+        flight.deadline.extend()
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -62,8 +71,9 @@ class SingleFlight(Generic[Key, Result]):
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _begin(self, key: Key, work: Callable[[], Awaitable[Result]]) -> _Flight[Result]:
-        task = asyncio.create_task(_awaited(work), context=Context())
-        flight = _Flight(task)
+        deadline = SharedDeadline()
+        task = asyncio.create_task(_awaited(work), context=deadline.context())
+        flight = _Flight(task, deadline, time.monotonic())
         self._flights[key] = flight
         self._running.add(task)
         task.add_done_callback(lambda _: self._finished(key, flight))

@@ -109,8 +109,8 @@ class Transport:
                 total=request.total,
             )
         )
-        # A registry may repeat what it was sent in its error.
-        return replace(answer, secrets=tuple(_secrets(authorization))) if answer.status >= 400 else answer
+        # A registry may repeat what it was sent, in an error or elsewhere.
+        return replace(answer, secrets=tuple(_secrets(authorization)))
 
     def _redirect_target(self, url: URL, answer: Answer) -> URL:
         """Where a redirect leads. Only within the registry: nothing that we read is kept elsewhere."""
@@ -121,7 +121,8 @@ class Transport:
             raise RegistryFault("the registry redirected to something that is no http address") from error
         if origin != self._origin:
             raise RegistryFault(
-                f"the registry redirected to {without_secrets(target)}, which is not the registry: not followed"
+                f"the registry redirected to {answer.concealed(without_secrets(target))}, which is not the registry:"
+                " not followed"
             )
         return target.with_user(None).with_fragment(None)
 
