@@ -2,8 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -17,6 +17,7 @@ from portus_gateway.access.authorized_registry import AuthorizedRegistry
 from portus_gateway.access.caller_interceptor import CallerInterceptor
 from portus_gateway.access.caller_limits import CallerLimits
 from portus_gateway.access.deletion_audit import DeletionAudit
+from portus_gateway.access.errors import InvalidAccessFile
 from portus_gateway.access.jwt_authenticator import JwtAuthenticator
 from portus_gateway.access.key_sources import KeyFile
 from portus_gateway.access.key_url import KeyUrl
@@ -40,6 +41,10 @@ class AccessControl:
     interceptor: CallerInterceptor
     policy: PolicyFile | None
     audit: DeletionAudit
+    credentials: grpc.ServerCredentials | None
+    """Of the first port; None for plaintext."""
+    certificate_credentials: grpc.ServerCredentials | None
+    """Of the port for callers with certificates, where that is another."""
 
     def authorized(self, registry: Registry) -> Registry:
         """The registry as each caller may see it. Goes around whatever remembers or shares answers."""
@@ -54,22 +59,36 @@ class AccessControl:
 async def access_control(settings: Settings) -> AsyncGenerator[AccessControl, None]:
     """Access control for as long as the block runs; its files are read again when they change, and on SIGHUP.
 
-    Raises `InvalidAccessFile` and `InvalidSettings`.
+    Raises `InvalidSettings`, with everything that is wrong with any of them.
     """
     async with AsyncExitStack() as stack:
+        mistakes = _Mistakes()
         reloaded: list[Reloaded] = []
-        policy = None
-        if settings.policy_file is not None:
-            policy = PolicyFile(settings.policy_file)
-            reloaded.append(policy)
         bearers: list[BearerAuthenticator] = []
+        policy = None
+        certificate = None
+        if settings.policy_file is not None:
+            with mistakes.of("policy_file"):
+                policy = PolicyFile(settings.policy_file)
+                reloaded.append(policy)
         if settings.caller_token_file is not None:
-            tokens = TokenFile(settings.caller_token_file)
-            reloaded.append(tokens)
-            bearers.append(tokens)
+            with mistakes.of("caller_token_file"):
+                tokens = TokenFile(settings.caller_token_file)
+                reloaded.append(tokens)
+                bearers.append(tokens)
         if settings.jwt_issuer is not None:
-            bearers.append(await _jwt(settings, settings.jwt_issuer, reloaded, stack))
-        audit = DeletionAudit(stack.enter_context(AuditLog(settings.audit_log)), request_id.current.get)
+            with mistakes.of("jwt_keys_file" if settings.jwt_keys_file is not None else "jwt_keys_url"):
+                bearers.append(await _jwt(settings, settings.jwt_issuer, reloaded, stack))
+        if settings.tls_certificate_file is not None and settings.tls_key_file is not None:
+            with mistakes.of("tls_certificate_file"):
+                certificate = ServerCertificate(
+                    settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file
+                )
+        log = AuditLog(settings.audit_log)
+        with mistakes.of("audit_log"):
+            stack.enter_context(log)
+        mistakes.check()
+        audit = DeletionAudit(log, request_id.current.get)
         limited = settings.caller_rate is not None or settings.caller_concurrency is not None
         interceptor = CallerInterceptor(
             authentication=Authentication(
@@ -85,17 +104,31 @@ async def access_control(settings: Settings) -> AsyncGenerator[AccessControl, No
             reflection_open=settings.reflection_anonymous,
         )
         await stack.enter_async_context(_kept_up_to_date(reloaded))
-        yield AccessControl(interceptor, policy, audit)
+        yield AccessControl(interceptor, policy, audit, *_credentials(certificate, settings))
 
 
-def server_certificate(settings: Settings) -> ServerCertificate | None:
-    """What the gateway shows its callers; None for plaintext. Raises `InvalidAccessFile`."""
-    if settings.tls_certificate_file is None or settings.tls_key_file is None:
-        return None
-    return ServerCertificate(settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file)
+class _Mistakes:
+    """Collects what is wrong with files, so that it can be told at once."""
+
+    def __init__(self) -> None:
+        self._problems: list[Problem] = []
+
+    @contextmanager
+    def of(self, setting: str) -> Generator[None, None, None]:
+        """A block that makes something of what `setting` names."""
+        try:
+            yield
+        except InvalidAccessFile as error:
+            self._problems += [Problem(setting, f"{error.path}: {problem}") for problem in error.problems]
+        except ValueError as error:
+            self._problems.append(Problem(setting, str(error)))
+
+    def check(self) -> None:
+        if self._problems:
+            raise InvalidSettings(self._problems)
 
 
-def credentials_of(
+def _credentials(
     certificate: ServerCertificate | None, settings: Settings
 ) -> tuple[grpc.ServerCredentials | None, grpc.ServerCredentials | None]:
     """For the first port, and for the one that wants client certificates, if that is another."""
@@ -108,23 +141,19 @@ def credentials_of(
 
 
 async def _jwt(settings: Settings, issuer: str, reloaded: list[Reloaded], stack: AsyncExitStack) -> JwtAuthenticator:
-    try:
-        keys: KeyFile | KeyUrl
-        if settings.jwt_keys_file is not None:
-            keys = KeyFile(settings.jwt_keys_file)
-            reloaded.append(keys)
-        else:
-            keys = await stack.enter_async_context(KeyUrl(settings.jwt_keys_url or "", ca_file=settings.ca_file))
-        return JwtAuthenticator(
-            issuer=issuer,
-            audiences=_listed(settings.jwt_audience or ""),
-            keys=keys,
-            leeway=settings.jwt_leeway,
-            claims=_listed(settings.jwt_claims),
-        )
-    except ValueError as error:
-        name = "jwt_keys_url" if settings.jwt_keys_url is not None else "jwt_issuer"
-        raise InvalidSettings([Problem(name, str(error))]) from error
+    keys: KeyFile | KeyUrl
+    if settings.jwt_keys_file is not None:
+        keys = KeyFile(settings.jwt_keys_file)
+        reloaded.append(keys)
+    else:
+        keys = await stack.enter_async_context(KeyUrl(settings.jwt_keys_url or "", ca_file=settings.ca_file))
+    return JwtAuthenticator(
+        issuer=issuer,
+        audiences=_listed(settings.jwt_audience or ""),
+        keys=keys,
+        leeway=settings.jwt_leeway,
+        claims=_listed(settings.jwt_claims),
+    )
 
 
 def _listed(text: str) -> list[str]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import structlog
 
 from portus_gateway import __version__
-from portus_gateway.access_control import access_control, credentials_of, server_certificate
+from portus_gateway.access_control import access_control
+from portus_gateway.announcement import announce
 from portus_gateway.cached_registry import CachedRegistry
 from portus_gateway.call_log import CallLog
 from portus_gateway.call_observers import CallObservers
-from portus_gateway.coalesced_registry import CoalescedRegistry
+from portus_gateway.coalesced_registry import SHARED_WITHIN, CoalescedRegistry
 from portus_gateway.distribution import Configuration, Credentials, DistributionClient, PasswordFile, StaticPassword
 from portus_gateway.distribution.configuration import RetryPolicy, Timeouts
 from portus_gateway.fresh_registry import FreshRegistry
@@ -29,46 +30,49 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RunningGateway:
-    """A gateway that serves: where it listens, with the real ports."""
+    """A gateway that serves: where it listens, with the real ports, and what it counts."""
 
     address: ListenAddress
+    metrics: Metrics
     metrics_address: ListenAddress | None = None
     mtls_address: ListenAddress | None = None
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncGenerator[RunningGateway, None]:
+async def running(settings: Settings, *, as_worker: bool = False) -> AsyncGenerator[RunningGateway, None]:
     """Serves a gateway for as long as the block runs; then drains it, within `settings.drain_grace`.
 
+    It is one process, whatever `settings.workers` says (`workers.serve` is for those): `as_worker` lets it share its
+    ports with others, and leaves serving the metrics and announcing it to whoever started them.
+
     Serves from the start, the registry there or not: its health says which. Raises `OSError` where it cannot listen,
-    `InvalidAccessFile` and `InvalidSettings` for files and settings of access control that cannot be used.
+    `InvalidSettings` for files of access control that cannot be used.
     """
     metrics = Metrics(__version__)
     async with AsyncExitStack() as stack:
-        certificate = server_certificate(settings)
         access = await stack.enter_async_context(access_control(settings))
         client = await stack.enter_async_context(DistributionClient(_configuration(settings), metrics))
         # Each decorator can go by the deletion of its line.
         registry: Registry = client
         registry = coalesced = await stack.enter_async_context(CoalescedRegistry(client))
-        registry = CachedRegistry(coalesced, settings.cache_bytes, metrics)
+        registry = CachedRegistry(coalesced, settings.cache_bytes, metrics, shared_within=SHARED_WITHIN)
         fresh = access.authorized(FreshRegistry(client, registry))
         registry = access.authorized(registry)
         deletion: Deletion = GuardedDeletion(fresh, settings.allow_delete, settings.upstream_concurrency)
         deletion = access.audited(deletion)
-        credentials, certificate_credentials = credentials_of(certificate, settings)
         server = GatewayServer(
             registry=registry,
             deletion=deletion,
             listen=str(settings.listen),
-            credentials=credentials,
-            also=Listener(str(settings.mtls_listen), certificate_credentials) if settings.mtls_listen else None,
+            credentials=access.credentials,
+            also=Listener(str(settings.mtls_listen), access.certificate_credentials) if settings.mtls_listen else None,
             interceptors=[access.interceptor],
             limits=_limits(settings),
             deletion_enabled=settings.allow_delete,
             observer=CallObservers(metrics, CallLog()),
             gateway_version=__version__,
             reflection=settings.reflection,
+            reuse_port=as_worker,
         )
 
         def readiness_changed(ready: bool) -> None:
@@ -76,39 +80,18 @@ async def running(settings: Settings) -> AsyncGenerator[RunningGateway, None]:
             metrics.registry_ready(ready)
 
         metrics_address = None
-        if settings.metrics_listen is not None:
+        if settings.metrics_listen is not None and not as_worker:
             metrics_server = await stack.enter_async_context(MetricsServer(metrics, settings.metrics_listen))
             metrics_address = metrics_server.address
         address = settings.listen.with_port(await server.start())
         stack.push_async_callback(server.drain, settings.drain_grace)
         mtls_address = settings.mtls_listen and settings.mtls_listen.with_port(server.also_port or 0)
-        running_gateway = RunningGateway(address, metrics_address, mtls_address)
         await stack.enter_async_context(Readiness(client, settings.readiness_interval, readiness_changed))
-        _announce(settings, running_gateway)
-        yield running_gateway
+        if not as_worker:
+            announce(settings, address, metrics=metrics_address, mtls=mtls_address)
+        yield RunningGateway(address, metrics, metrics_address, mtls_address)
         _log.info("draining", grace=settings.drain_grace)
     _log.info("stopped")
-
-
-def _announce(settings: Settings, gateway: RunningGateway) -> None:
-    addresses = {"metrics": gateway.metrics_address, "mtls": gateway.mtls_address}
-    _log.info(
-        "listening",
-        address=str(gateway.address),
-        **{name: str(address) for name, address in addresses.items() if address is not None},
-        tls=settings.tls_certificate_file is not None,
-        registry=settings.registry_url,
-        username=None if settings.registry_anonymous else settings.username,
-        deletes=settings.allow_delete,
-        version=__version__,
-    )
-    if gateway.address.is_loopback:
-        return
-    if settings.allow_anonymous or not settings.authenticates:
-        rights = "has what the policy allows to anonymous" if settings.policy_file else "has the gateway's powers"
-        _log.warning(f"callers need no credential: whoever reaches this address {rights}", address=str(gateway.address))
-    if settings.tls_certificate_file is None:
-        _log.warning("no TLS: credentials and contents go over the wire open", address=str(gateway.address))
 
 
 def _configuration(settings: Settings) -> Configuration:

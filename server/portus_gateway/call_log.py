@@ -1,5 +1,7 @@
 """A line for each call that somebody will ask about: every delete and every failure; the others at level debug."""
 
+import logging
+
 import grpc
 import structlog
 
@@ -25,12 +27,15 @@ class CallLog:
 
     def call_finished(self, call: FinishedCall) -> None:
         method = call.method.rpartition("/")[2]
-        if call.code in _OURS:
-            write = _log.warning
-        elif call.code is not grpc.StatusCode.OK or method.startswith("Delete"):
-            write = _log.info
-        else:
+        if call.code is grpc.StatusCode.OK and not method.startswith("Delete"):
+            # Nearly all calls, and nearly nobody wants to read of them: their lines are not even made.
+            if not _log.is_enabled_for(logging.DEBUG):
+                return
             write = _log.debug
+        elif call.code in _OURS:
+            write = _log.warning
+        else:
+            write = _log.info
         write(
             "call",
             method=method,

@@ -1,7 +1,6 @@
 """Logs: one event a line on standard error, as JSON for machines or in colour for a person."""
 
 import logging
-import os
 import sys
 from typing import Literal, TextIO
 
@@ -20,8 +19,6 @@ def configure(form: Format, level: str, stream: TextIO | None = None) -> None:
 
     `level` is `debug`, `info`, `warning` or `error`. Each event of a call carries its request id.
     """
-    # gRPC's core writes lines of its own, in a form of its own; what concerns anybody comes as an error as well.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     stream = stream or sys.stderr
     human = form == "human" or (form == "auto" and stream.isatty())
     shared: list[Processor] = [

@@ -3,13 +3,23 @@
 Those of calls have the names that gRPC's own Prometheus middleware gives them, so that dashboards for it fit.
 """
 
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import accumulate
+
 import grpc
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from portus_gateway.cached_registry import Outcome
 from portus_gateway.rpc.observation import FinishedCall
+from portus_gateway.worker_channel import Figures
+from portus_gateway.worker_metrics import figures_of
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
@@ -21,14 +31,11 @@ class Metrics:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
-        method = ("grpc_service", "grpc_method")
-        self._started = self._counter("grpc_server_started_total", "Calls that came in.", *method)
-        self._handled = self._counter("grpc_server_handled_total", "Calls that ended.", *method, "grpc_code")
+        self._calls = _Calls()
+        self._registry.register(self._calls)
         self._reasons = self._counter(
             "portus_gateway_errors_total", "Calls that failed, by their error's reason.", "grpc_method", "reason"
         )
-        self._handling = self._histogram("grpc_server_handling_seconds", "How long calls took.", *method)
-        self._running = Gauge("grpc_server_in_flight", "Calls that are being served.", method, registry=self._registry)
         self._requests = self._counter(
             "portus_upstream_requests_total",
             "Requests to the registry and the token service, by HTTP status or kind of failure.",
@@ -60,24 +67,26 @@ class Metrics:
         Gauge("portus_gateway_info", "The gateway's version.", ("version",), registry=self._registry).labels(
             version
         ).set(1)
-        self._methods: dict[str, tuple[str, str]] = {}
+        self._answers: dict[Outcome, Counter] = {}
 
-    def exposition(self) -> bytes:
+    async def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
+    def figures(self) -> Figures:
+        """The same, to be added up with those of other workers."""
+        return figures_of(self._registry)
+
     def call_started(self, method: str) -> None:
-        labels = self._labels(method)
-        self._started.labels(*labels).inc()
-        self._running.labels(*labels).inc()
+        self._calls.of(method).started += 1
 
     def call_finished(self, call: FinishedCall) -> None:
-        labels = self._labels(call.method)
-        self._running.labels(*labels).dec()
-        self._handled.labels(*labels, _camel_case(call.code)).inc()
-        self._handling.labels(*labels).observe(call.seconds)
+        counts = self._calls.of(call.method)
+        counts.handled[call.code] = counts.handled.get(call.code, 0) + 1
+        counts.buckets[bisect_left(_BUCKETS, call.seconds)] += 1
+        counts.seconds += call.seconds
         if call.reason:
-            self._reasons.labels(labels[1], call.reason).inc()
+            self._reasons.labels(counts.name, call.reason).inc()
 
     def request_finished(self, *, method: str, route: str, outcome: str, seconds: float) -> None:
         self._requests.labels(method, route, outcome).inc()
@@ -94,7 +103,10 @@ class Metrics:
         self._retries.labels(route).inc()
 
     def manifest_answered(self, outcome: Outcome) -> None:
-        self._manifests.labels(outcome).inc()
+        answers = self._answers.get(outcome)
+        if answers is None:
+            answers = self._answers[outcome] = self._manifests.labels(outcome)
+        answers.inc()
 
     def cache_resized(self, size: int, entries: int) -> None:
         self._cache_size.set(size)
@@ -104,18 +116,56 @@ class Metrics:
         """Whether the registry can be used, as the last check found."""
         self._ready.set(ready)
 
-    def _labels(self, method: str) -> tuple[str, str]:
-        labels = self._methods.get(method)
-        if labels is None:
-            service, _, name = method.strip("/").rpartition("/")
-            labels = self._methods[method] = (service, name)
-        return labels
-
     def _counter(self, name: str, description: str, *labels: str) -> Counter:
         return Counter(name, description, labels, registry=self._registry)
 
     def _histogram(self, name: str, description: str, *labels: str) -> Histogram:
         return Histogram(name, description, labels, buckets=_BUCKETS, registry=self._registry)
+
+
+@dataclass(slots=True)
+class _Counts:
+    """What there is to say of the calls of one method. `buckets` has one more, for calls longer than all of them."""
+
+    service: str
+    name: str
+    started: int = 0
+    handled: dict[grpc.StatusCode, int] = field(default_factory=dict)
+    buckets: list[int] = field(default_factory=lambda: [0] * (len(_BUCKETS) + 1))
+    seconds: float = 0.0
+
+
+class _Calls(Collector):
+    """Counts calls in plain numbers, which are made into metrics when somebody asks: the library's own counters take
+    longer than all else that is done for a call from the cache.
+    """
+
+    def __init__(self) -> None:
+        self._methods: dict[str, _Counts] = {}
+
+    def of(self, method: str) -> _Counts:
+        counts = self._methods.get(method)
+        if counts is None:
+            service, _, name = method.strip("/").rpartition("/")
+            counts = self._methods[method] = _Counts(service, name)
+        return counts
+
+    def collect(self) -> Iterable[Metric]:
+        labels = ("grpc_service", "grpc_method")
+        started = CounterMetricFamily("grpc_server_started", "Calls that came in.", labels=labels)
+        handled = CounterMetricFamily("grpc_server_handled", "Calls that ended.", labels=(*labels, "grpc_code"))
+        handling = HistogramMetricFamily("grpc_server_handling_seconds", "How long calls took.", labels=labels)
+        running = GaugeMetricFamily("grpc_server_in_flight", "Calls that are being served.", labels=labels)
+        for counts in self._methods.values():
+            method = (counts.service, counts.name)
+            started.add_metric(method, counts.started)
+            for code, count in counts.handled.items():
+                handled.add_metric((*method, _camel_case(code)), count)
+            bounds = [*map(floatToGoString, _BUCKETS), "+Inf"]
+            cumulated = list(zip(bounds, accumulate(counts.buckets), strict=True))
+            handling.add_metric(method, cumulated, counts.seconds)
+            running.add_metric(method, counts.started - sum(counts.handled.values()))
+        return (started, handled, handling, running)
 
 
 def _camel_case(code: grpc.StatusCode) -> str:

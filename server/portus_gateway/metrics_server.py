@@ -1,20 +1,26 @@
 """Serves the metrics over HTTP, on an address of their own."""
 
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from aiohttp import web
 
 from portus_gateway.listen_address import ListenAddress
-from portus_gateway.metrics import Metrics
 
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class MetricsSource(Protocol):
+    """What there is to serve."""
+
+    async def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format."""
 
 
 class MetricsServer:
     """`GET /metrics` on `listen`; an async context manager. Raises `OSError` where it cannot listen there."""
 
-    def __init__(self, metrics: Metrics, listen: ListenAddress) -> None:
+    def __init__(self, metrics: MetricsSource, listen: ListenAddress) -> None:
         self._metrics = metrics
         self._listen = listen
 
@@ -45,4 +51,4 @@ class MetricsServer:
         return self._listen.with_port(port)
 
     async def _answer(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._metrics.exposition(), headers={"Content-Type": _CONTENT_TYPE})
+        return web.Response(body=await self._metrics.exposition(), headers={"Content-Type": _CONTENT_TYPE})

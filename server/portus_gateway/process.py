@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from types import FrameType
 
@@ -22,20 +22,25 @@ def run(main: Coroutine[None, None, None]) -> None:
 
 
 @asynccontextmanager
-async def stop_signal() -> AsyncGenerator[asyncio.Event, None]:
+async def stop_signal(before_end: Callable[[], None] | None = None) -> AsyncGenerator[asyncio.Event, None]:
     """An event that the first SIGINT or SIGTERM sets, from the beginning of the block on. A second one ends the process
-    at once.
+    at once, after `before_end`.
 
     Without it, a process that is the first of its container ignores SIGTERM.
     """
     loop = asyncio.get_running_loop()
     requested = asyncio.Event()
 
+    def end_at_once(number: int, frame: FrameType | None) -> None:
+        if before_end is not None:
+            before_end()
+        _end_at_once(number, frame)
+
     def request() -> None:
         requested.set()
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
-            signal.signal(number, _end_at_once)
+            signal.signal(number, end_at_once)
 
     for number in _SIGNALS:
         loop.add_signal_handler(number, request)

@@ -226,7 +226,8 @@ class Settings(BaseSettings):
     @field_validator("password")
     @classmethod
     def _password(cls, value: SecretStr | None) -> SecretStr | None:
-        return None if value is None else SecretStr(value.get_secret_value().rstrip("\r\n"))
+        secret = "" if value is None else value.get_secret_value().rstrip("\r\n")
+        return SecretStr(secret) if secret else None
 
     @field_validator("registry_url")
     @classmethod

@@ -1,7 +1,7 @@
 """Gateways on a free port, and clients of them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
@@ -71,6 +71,8 @@ class Calls:
     finished: list[FinishedCall] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     """Set at the end of each call."""
+    at_end: Callable[[], None] = lambda: None
+    """Is called at the end of each call."""
     _started: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def came_in(self, count: int) -> None:
@@ -85,6 +87,7 @@ class Calls:
 
     def call_finished(self, call: FinishedCall) -> None:
         self.finished.append(call)
+        self.at_end()
         self.ended.set()
 
 

@@ -27,6 +27,13 @@ async def test_it_is_gone_from_the_repository(registry: DevRegistry, gateway: Ga
     assert again.resource == ("blob", f"team/app@{BLOB}")
 
 
+async def test_it_is_deleted_where_the_registry_takes_a_blob_for_a_broken_manifest() -> None:
+    async with DevRegistry(flavour="2.8") as registry, serve_over(registry) as gateway:
+        registry.push("team/app", "1.0", content=CONTENT)
+        assert await delete(gateway) == DeleteBlobResponse(digest=BLOB)
+        assert not registry.holds("team/app", BLOB)
+
+
 async def test_validate_only_deletes_nothing_and_fails_as_the_real_call(
     registry: DevRegistry, gateway: Gateway
 ) -> None:

@@ -82,7 +82,8 @@ async def test_a_blob_is_never_deleted_as_a_manifest_where_the_registry_would() 
     blob = next(iter(content.blobs))
     async with DevRegistry(flavour="2.8") as registry, serve_over(registry) as gateway:
         registry.push("team/app", "1.0", content=content)
-        await failure_of(delete(gateway, blob, force=True))
+        failed = await failure_of(delete(gateway, blob, force=True))
+        assert failed.outcome == (grpc.StatusCode.NOT_FOUND, "MANIFEST_UNKNOWN")
         assert registry.requests.count(method="DELETE") == 0
         assert registry.holds("team/app", blob)
 

@@ -3,9 +3,11 @@ import socket
 
 import grpc
 import pytest
-from grpc_health.v1.health_pb2 import HealthCheckResponse
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from portus.registry.v1.registry_service_pb2 import ListTagsRequest
+from portus_gateway.rpc.boundary import Boundary
+from portus_gateway.rpc.call_limit import CallLimit
 from portus_gateway.rpc.server import GatewayServer, ServerLimits
 from tests.rpc.failures import failure_of
 from tests.rpc.gateways import FAILING, REQUESTS, Calls, Gateway, connected, finish, serve, soon
@@ -113,6 +115,39 @@ async def test_a_call_that_is_stuck_is_told_why_at_the_end_of_the_grace(rpc: str
         failed = await soon(call)
         assert gate.cancelled.is_set()
         assert [(call.code, call.reason) for call in gateway.calls.finished] == [failed.outcome]
+    assert failed.outcome == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+
+
+async def test_a_call_that_is_ended_twice_is_told_why_all_the_same() -> None:
+    ending, tidied = asyncio.Event(), asyncio.Event()
+
+    async def wait_and_tidy_up(_: HealthCheckRequest, __: object) -> HealthCheckResponse:
+        try:
+            return await asyncio.Future[HealthCheckResponse]()
+        finally:
+            ending.set()
+            await tidied.wait()
+
+    calls = Calls()
+    boundary = Boundary(limits=ServerLimits(), call_limit=CallLimit(1), observer=calls)
+    server = grpc.aio.server(interceptors=[boundary])
+    handler = grpc.unary_unary_rpc_method_handler(
+        wait_and_tidy_up, HealthCheckRequest.FromString, HealthCheckResponse.SerializeToString
+    )
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": handler}),)
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with connected(port) as channel:
+        call = asyncio.ensure_future(failure_of(check(channel)))
+        await soon(calls.came_in(1))
+        boundary.end_unlimited_calls()
+        await soon(ending.wait())
+        boundary.end_calls()
+        tidied.set()
+        failed = await call
+    await server.stop(0)
     assert failed.outcome == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
 
 

@@ -120,8 +120,14 @@ async def test_several_questions_in_one_stream_and_unknown_symbols(version: str)
 
 async def test_it_can_be_switched_off() -> None:
     async with serve(ScriptedRegistry(), reflection=False) as gateway:
+        # Its one request goes out with the call: where a refusal overtakes a later one, an aio channel says INTERNAL.
+        ask_once = gateway.channel.unary_unary(
+            f"/{VERSIONS[0]}.ServerReflection/ServerReflectionInfo",
+            ServerReflectionRequest.SerializeToString,
+            ServerReflectionResponse.FromString,
+        )
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await ask(gateway.channel, VERSIONS[0], [ServerReflectionRequest(list_services="*")])
+            await ask_once(ServerReflectionRequest(list_services="*"), timeout=PATIENCE)
     assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 

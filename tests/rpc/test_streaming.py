@@ -168,13 +168,15 @@ async def test_a_slow_reader_slows_the_listing() -> None:
 
 async def test_a_stalled_caller_who_goes_away_leaves_nothing_running() -> None:
     gate = Gate()
+    cancelled: list[bool] = []
     async with serve(ScriptedRegistry(from_page(2, gate), repositories=LONG_NAMES)) as gateway:
+        # By the call's end, not at some time later.
+        gateway.calls.at_end = lambda: cancelled.append(gate.cancelled.is_set())
         call = await stalled(gateway)
         await soon(gate.entered.wait())
         call.cancel()
         await soon(gateway.calls.ended.wait())
-        # By then, not at some time later.
-        assert gate.cancelled.is_set()
+        assert cancelled == [True]
         assert [finished.code for finished in gateway.calls.finished] == [grpc.StatusCode.CANCELLED]
 
 

@@ -9,7 +9,7 @@ import structlog
 from portus_gateway.access.caller import Caller
 from portus_gateway.access.current_call import current_call
 from portus_gateway.access.errors import Hidden, PermissionDenied
-from portus_gateway.access.policy import PolicySource, Rights
+from portus_gateway.access.policy import Policy, PolicySource, Rights
 from portus_gateway.access.visible_catalog import Name, visible_page, visible_stretch
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import NotFound
@@ -23,6 +23,8 @@ _CATALOGS: Final = ("Catalog", "StreamCatalog")
 # What an RPC says is missing when its repository is not there, or when what it asks for in it is not.
 _MISSING: Final = {"ListTags": "NAME_UNKNOWN", "DeleteBlob": "BLOB_UNKNOWN"}
 _MISSING_ELSE: Final = "MANIFEST_UNKNOWN"
+_REMEMBERED_DECISIONS: Final = 4096
+_BY_NONE: Final = (None, False)
 
 
 class AuthorizedRegistry:
@@ -39,6 +41,7 @@ class AuthorizedRegistry:
     def __init__(self, registry: Registry, source: PolicySource) -> None:
         self._registry = registry
         self._source = source
+        self._allowed: dict[tuple[frozenset[str], str, str], tuple[Policy, bool]] = {}
 
     async def ping(self) -> RegistryVersion:
         return await self._registry.ping()
@@ -103,10 +106,17 @@ class AuthorizedRegistry:
         call = current_call.get()
         rpc = rpc or call.rpc
         policy = self._source.policy
+        key = (call.caller.principals, rpc, repository.name)
+        by, everywhere = self._allowed.get(key, _BY_NONE)
+        if by is policy:
+            return _Admission(call.caller, rpc, repository, reference, alike=alike and not everywhere)
         rights = policy.rights(call.caller, rpc)
         admission = _Admission(call.caller, rpc, repository, reference, alike=alike and not rights.everywhere)
         decision = rights.in_repository(repository.name)
         if decision.allowed:
+            if len(self._allowed) >= _REMEMBERED_DECISIONS:
+                self._allowed.clear()
+            self._allowed[key] = (policy, rights.everywhere)
             return admission
         _log.info("refused", caller=call.caller.name, rpc=rpc, repository=repository.name, decision=str(decision))
         if policy.sees(call.caller, repository.name):

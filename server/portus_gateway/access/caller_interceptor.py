@@ -1,8 +1,8 @@
 """Lets calls in: finds out who calls, and whether they may at all, before a handler sees the call."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
-from types import TracebackType
+from contextvars import ContextVar
 from typing import Final, TypeVar, cast
 
 import grpc
@@ -13,13 +13,14 @@ from portus_gateway.access.caller_limits import CallerLimits
 from portus_gateway.access.current_call import Call, current_call
 from portus_gateway.access.deletion_audit import DeletionAudit
 from portus_gateway.access.errors import PermissionDenied
-from portus_gateway.access.policy import PolicySource
+from portus_gateway.access.policy import Policy, PolicySource
 from portus_gateway.access.rpcs import DELETE, REGISTRY_RPCS, SERVICE
 from portus_gateway.distribution.errors import DistributionError
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 Context = grpc.aio.ServicerContext[object, object]
+Metadata = Iterable[tuple[str, str | bytes]]
 UnaryBehaviour = Callable[[object, Context], Awaitable[object]]
 StreamBehaviour = Callable[[object, Context], AsyncGenerator[object, None]]
 
@@ -27,6 +28,11 @@ StreamBehaviour = Callable[[object, Context], AsyncGenerator[object, None]]
 _HEALTH: Final = "/grpc.health.v1.Health/"
 _REFLECTION: Final = ("/grpc.reflection.v1.ServerReflection/", "/grpc.reflection.v1alpha.ServerReflection/")
 _LIMITED: Final = f"/{SERVICE}/"
+_REMEMBERED_CALLERS: Final = 4096
+
+# The call's, from the interceptor to the handler, which runs in the same task: to have it read anew takes longer than
+# all that is done with it.
+_metadata: Final[ContextVar[Metadata]] = ContextVar("metadata")
 
 
 class CallerInterceptor(grpc.aio.ServerInterceptor):
@@ -54,6 +60,8 @@ class CallerInterceptor(grpc.aio.ServerInterceptor):
         self.limits = limits
         self.audit = audit
         self._open = (_HEALTH, *_REFLECTION) if reflection_open else (_HEALTH,)
+        self.allowed: dict[tuple[frozenset[str], str], Policy] = {}
+        """The policy that last allowed these principals this RPC."""
         self._handlers: dict[str, tuple[object, object]] = {}
 
     async def intercept_service(
@@ -62,6 +70,7 @@ class CallerInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "grpc.RpcMethodHandler[Request, Response] | None":
         name = handler_call_details.method
+        _metadata.set(handler_call_details.invocation_metadata or ())
         inner = await continuation(handler_call_details)
         if inner is None or name.startswith(self._open):
             return inner
@@ -82,12 +91,14 @@ class CallerInterceptor(grpc.aio.ServerInterceptor):
             streams = cast("StreamBehaviour", inner.stream_stream if inner.request_streaming else inner.unary_stream)
 
             async def serve_stream(request: object, context: Context) -> AsyncIterator[object]:
-                async with (
-                    _Entry(self, rpc, request, context, limited=limited),
-                    aclosing(streams(request, context)) as responses,
-                ):
-                    async for response in responses:
-                        yield response
+                entry = _Entry(self, rpc, request, context, limited=limited)
+                await entry.enter()
+                try:
+                    async with aclosing(streams(request, context)) as responses:
+                        async for response in responses:
+                            yield response
+                finally:
+                    entry.leave()
 
             make = (
                 grpc.stream_stream_rpc_method_handler
@@ -99,8 +110,12 @@ class CallerInterceptor(grpc.aio.ServerInterceptor):
             answers = cast("UnaryBehaviour", inner.stream_unary if inner.request_streaming else inner.unary_unary)
 
             async def serve(request: object, context: Context) -> object:
-                async with _Entry(self, rpc, request, context, limited=limited):
+                entry = _Entry(self, rpc, request, context, limited=limited)
+                await entry.enter()
+                try:
                     return await answers(request, context)
+                finally:
+                    entry.leave()
 
             make = (
                 grpc.stream_unary_rpc_method_handler if inner.request_streaming else grpc.unary_unary_rpc_method_handler
@@ -125,26 +140,22 @@ class _Entry:
         self._caller: Caller | None = None
         self._inside = False
 
-    async def __aenter__(self) -> None:
+    async def enter(self) -> None:
+        """Lets the call in; `leave` belongs behind it. Raises what `CallerInterceptor` does."""
         context = self._context
         try:
             caller = self._caller = await self._interceptor.authentication.caller(
-                context.invocation_metadata() or (), context.auth_context
+                _metadata.get(), context.auth_context
             )
             if self._limited:
                 self._count(caller)
                 self._check(caller)
         except BaseException as error:
-            self._leave()
+            self.leave()
             if isinstance(error, DistributionError):
                 await self._record(error)
             raise
         current_call.set(Call(caller, self._rpc, context.peer))
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._leave()
 
     def _count(self, caller: Caller) -> None:
         # Calls that the policy will refuse count as well: they cost something too.
@@ -155,16 +166,24 @@ class _Entry:
     def _check(self, caller: Caller) -> None:
         if self._interceptor.policy is None:
             return
-        rights = self._interceptor.policy.policy.rights(caller, self._rpc)
-        allowed = rights.in_registry().allowed if self._rpc in REGISTRY_RPCS else not rights.nowhere
-        if not allowed:
+        policy = self._interceptor.policy.policy
+        allowed = self._interceptor.allowed
+        key = (caller.principals, self._rpc)
+        if allowed.get(key) is policy:
+            return
+        rights = policy.rights(caller, self._rpc)
+        if not (rights.in_registry().allowed if self._rpc in REGISTRY_RPCS else not rights.nowhere):
             raise PermissionDenied(f"{caller.name} may not call {self._rpc}")
+        if len(allowed) >= _REMEMBERED_CALLERS:
+            allowed.clear()
+        allowed[key] = policy
 
     async def _record(self, error: DistributionError) -> None:
         if self._interceptor.audit is not None and self._rpc in DELETE:
             await self._interceptor.audit.refused(self._caller, self._context.peer(), self._rpc, self._request, error)
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Ends what `enter` began."""
         if self._inside and self._caller is not None and self._interceptor.limits is not None:
             self._inside = False
             self._interceptor.limits.leave(self._caller)

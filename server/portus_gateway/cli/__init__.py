@@ -2,7 +2,7 @@
 
 import click
 
-from portus_gateway import __version__
+from portus_gateway import __version__, quiet_grpc  # noqa: F401  (before whatever imports grpc)
 from portus_gateway.cli.dev import dev
 from portus_gateway.cli.dev_token_service import dev_token_service
 from portus_gateway.cli.healthcheck import healthcheck

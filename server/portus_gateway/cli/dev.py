@@ -28,7 +28,7 @@ def _read_faults(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) 
         raise click.BadParameter(str(error)) from None
 
 
-@click.command()
+@click.command(short_help="Serve it over a registry in memory, to try it.")
 @click.option(
     "--registry-listen",
     callback=read_address,

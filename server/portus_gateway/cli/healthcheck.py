@@ -12,13 +12,14 @@ from portus_gateway.listen_address import ListenAddress
 from portus_gateway.rpc.service_names import HEALTH_SERVICE, REGISTRY_SERVICE
 from portus_gateway.settings import Settings
 
-_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+# `::` is every address of both kinds, or of the one that the machine has.
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "localhost"}  # noqa: S104
 _AGAIN = 0.1
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
-@click.command()
+@click.command(short_help="Tell by the exit status whether a gateway serves.")
 @click.option("--address", metavar="HOST:PORT", help="The gateway.  [PORTUS_LISTEN; 127.0.0.1:50051]")
 @click.option("--ready", is_flag=True, help="Ask whether the registry answers, too, not just whether the gateway does.")
 @click.option("--timeout", type=click.FloatRange(0.1, 60), default=3.0, show_default=True, help="In seconds.")
@@ -92,7 +93,10 @@ def _first_name(file: Path) -> str:
     # Of all that there is to import here, this alone takes long.
     from cryptography import x509
 
-    certificate = x509.load_pem_x509_certificate(file.read_bytes())
+    try:
+        certificate = x509.load_pem_x509_certificate(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise click.ClickException(f"PORTUS_TLS_CERTIFICATE_FILE: {file} cannot be read: {error}") from None
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:

@@ -17,7 +17,7 @@ def policy() -> None:
     """Asks a policy file what it means."""
 
 
-@policy.command()
+@policy.command(short_help="Say whether a call would be allowed, and by which rule.")
 @click.option("--file", type=click.Path(path_type=Path), help="The policy.  [PORTUS_POLICY_FILE]")
 @click.option(
     "--caller",

@@ -5,7 +5,7 @@ import os
 import click
 import structlog
 
-from portus_gateway import app, logs, process, settings
+from portus_gateway import logs, process, settings, workers
 from portus_gateway.access.errors import InvalidAccessFile
 from portus_gateway.cli.setting_options import given, setting_options
 from portus_gateway.settings import InvalidSettings, Settings, Value
@@ -16,7 +16,7 @@ _log = structlog.get_logger(__name__)
 EXIT_CONFIGURATION = 78
 
 
-@click.command()
+@click.command(short_help="Serve the gateway.")
 @setting_options()
 def serve(**flags: Value | None) -> None:
     """Serves the gateway until SIGTERM or SIGINT, then lets running calls finish.
@@ -32,7 +32,7 @@ def serve(**flags: Value | None) -> None:
     for name, meant in settings.unknown_variables(os.environ).items():
         _log.warning(f"{name} is no setting" + (f": was {meant} meant?" if meant else ""))
     try:
-        process.run(_serve(loaded))
+        process.run(_serve(loaded) if loaded.workers == 1 else workers.serve(loaded, given(flags)))
     except (InvalidSettings, InvalidAccessFile) as error:
         report(error)
         raise SystemExit(EXIT_CONFIGURATION) from None
@@ -52,5 +52,8 @@ def report(error: InvalidSettings | InvalidAccessFile) -> None:
 
 
 async def _serve(loaded: Settings) -> None:
+    # Not before: several workers load it each, and the process that starts them has no use for it.
+    from portus_gateway import app
+
     async with process.stop_signal() as stop, app.running(loaded):
         await stop.wait()

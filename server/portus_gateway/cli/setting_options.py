@@ -35,7 +35,7 @@ def _option(name: str, field: FieldInfo) -> Callable[[Command], Command]:
     text = (field.description or "").replace("`", "")
     variable = variable_of(name)
     if field.annotation is bool:
-        declaration = f"{flag}/--no-{flag.removeprefix('--')}" if field.default else flag
+        declaration = f"{flag}/--no-{flag.removeprefix('--')}"
         return click.option(declaration, name, default=None, is_flag=True, help=f"{text}  [{variable}]")
     default = f"; {shown_default(field)}" if field.default is not None and not field.is_required() else ""
     return click.option(flag, name, metavar="VALUE", help=f"{text}  [{variable}{default}]")

@@ -8,8 +8,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self, TypeVar, cast
+from typing import TypeVar, cast
 
 import grpc
 import structlog
@@ -69,6 +68,8 @@ class Boundary(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "grpc.RpcMethodHandler[Request, Response] | None":
         name = handler_call_details.method
+        # The handler runs in this same task, and so finds it there. To read the metadata anew costs more than the rest.
+        request_id.current.set(request_id.accepted(handler_call_details.invocation_metadata or ()))
         try:
             inner = await continuation(handler_call_details)
         except (Exception, asyncio.CancelledError) as error:
@@ -117,12 +118,17 @@ class Boundary(grpc.aio.ServerInterceptor):
             # A coroutine that writes, not a generator: one that is left behind is closed by nobody in particular, and
             # outside of its context.
             async def serve_stream(incoming: bytes | AsyncIterator[bytes], context: Context) -> None:
-                async with _Call(self, method, context) as call:
+                call = _Call(self, method, context)
+                try:
                     call.begin()
                     request = call.read(incoming)
                     async with call.bounded(), aclosing(streams(request, context)) as responses:
                         async for response in responses:
                             await context.write(method.serialize(response))
+                except BaseException as error:
+                    await call.fail(error)
+                    raise
+                call.succeed()
 
             if inner.request_streaming:
                 return grpc.stream_stream_rpc_method_handler(serve_stream)
@@ -131,12 +137,18 @@ class Boundary(grpc.aio.ServerInterceptor):
         answers = cast("UnaryBehaviour", inner.stream_unary if inner.request_streaming else inner.unary_unary)
 
         async def serve(incoming: bytes | AsyncIterator[bytes], context: Context) -> bytes:
-            async with _Call(self, method, context) as call:
+            call = _Call(self, method, context)
+            try:
                 call.begin()
                 request = call.read(incoming)
                 async with call.bounded():
                     response = await answers(request, context)
-                return method.serialize(response)
+                answer = method.serialize(response)
+            except BaseException as error:
+                await call.fail(error)
+                raise
+            call.succeed()
+            return answer
 
         if inner.request_streaming:
             return grpc.stream_unary_rpc_method_handler(serve)
@@ -147,9 +159,13 @@ class Boundary(grpc.aio.ServerInterceptor):
         method = _Method(name=name, limited=False, streaming=True, deserialize=_never_read, serialize=_never_written)
 
         async def fail(_: AsyncIterator[bytes], context: Context) -> None:
-            async with _Call(self, method, context) as call:
+            call = _Call(self, method, context)
+            try:
                 call.begin()
                 raise error
+            except BaseException as failure:
+                await call.fail(failure)
+                raise
 
         return grpc.stream_stream_rpc_method_handler(fail)
 
@@ -176,20 +192,16 @@ class _Call:
         self._counted = False
         self._ended = False
         self._request: Message | None = None
-
-    async def __aenter__(self) -> Self:
         self._started = time.perf_counter()
         self._task = asyncio.current_task()
-        self._request_id = request_id.accepted(self._context.invocation_metadata() or ())
-        request_id.current.set(self._request_id)
+        self._request_id = request_id.current.get()
         # With the status, at the end: once a caller has had initial metadata its channel retries no error (gRFC A6).
-        self._context.set_trailing_metadata(((request_id.METADATA_KEY, self._request_id),))
-        self._boundary.running.add(self)
+        context.set_trailing_metadata(((request_id.METADATA_KEY, self._request_id),))
+        boundary.running.add(self)
         try:
-            self._boundary.observer.call_started(self.method.name)
+            boundary.observer.call_started(method.name)
         except Exception:
             _log.exception("the observer of calls failed")
-        return self
 
     def begin(self) -> None:
         """Lets the call in. Raises `ShuttingDown`, `TooManyCalls`."""
@@ -222,18 +234,15 @@ class _Call:
             self._ended = True
             self._task.cancel()
 
-    async def __aexit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._boundary.running.discard(self)
-        if self._counted:
-            self._boundary.call_limit.leave(streaming=self.method.streaming)
-        if error is None:
-            self._observe(grpc.StatusCode.OK)
-        elif isinstance(error, grpc.aio.AbortError):
+    def succeed(self) -> None:
+        """The end of a call that went well."""
+        self._leave()
+        self._observe(grpc.StatusCode.OK)
+
+    async def fail(self, error: BaseException) -> None:
+        """The end of a call with `error`: its status, if there is still somebody to have it."""
+        self._leave()
+        if isinstance(error, grpc.aio.AbortError):
             # The status went out already: from an interceptor within.
             self._observe(self._context.code() or grpc.StatusCode.UNKNOWN)
         elif self._is_over(error):
@@ -241,6 +250,11 @@ class _Call:
             self._observe(grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED)
         else:
             await self._answer(self._known(error))
+
+    def _leave(self) -> None:
+        self._boundary.running.discard(self)
+        if self._counted:
+            self._boundary.call_limit.leave(streaming=self.method.streaming)
 
     def _is_over(self, error: BaseException) -> bool:
         """Whether there is nobody left to answer: the caller went away, or the server was stopped."""

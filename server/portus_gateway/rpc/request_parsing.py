@@ -5,6 +5,7 @@ What is not raises `InvalidFields`, which names all bad fields at once. Nothing 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 from google.protobuf.duration_pb2 import Duration
@@ -24,6 +25,12 @@ MAX_BATCH = 1000
 _NANOSECONDS = 1_000_000_000
 
 Name = TypeVar("Name", Repository, Tag, Digest)
+
+# The same names come again and again; to know one again is faster than to check it.
+_REMEMBERED_NAMES = 4096
+_repository = lru_cache(_REMEMBERED_NAMES)(Repository)
+_tag = lru_cache(_REMEMBERED_NAMES)(Tag)
+_digest = lru_cache(_REMEMBERED_NAMES)(Digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +108,7 @@ def whole_catalog(request: registry_service_pb2.StreamCatalogRequest) -> WholeCa
 
 def tag_page(request: registry_service_pb2.ListTagsRequest) -> TagPage:
     fields = _Fields()
-    repository = fields.name("repository", Repository, request.repository)
+    repository = fields.name("repository", _repository, request.repository)
     size = fields.page_size(request.page_size)
     after = fields.page_token(request.page_token, "ListTags", request.repository)
     if repository is None or fields.violations:
@@ -115,7 +122,7 @@ def tag_token(cursor: Cursor | None, request: TagPage) -> str:
 
 def manifest_lookup(request: registry_service_pb2.ResolveManifestRequest) -> ManifestLookup:
     fields = _Fields()
-    repository = fields.name("repository", Repository, request.repository)
+    repository = fields.name("repository", _repository, request.repository)
     reference = fields.reference(request)
     if repository is None or reference is None:
         raise fields.error()
@@ -124,7 +131,7 @@ def manifest_lookup(request: registry_service_pb2.ResolveManifestRequest) -> Man
 
 def manifest_read(request: registry_service_pb2.GetManifestRequest) -> ManifestRead:
     fields = _Fields()
-    repository = fields.name("repository", Repository, request.repository)
+    repository = fields.name("repository", _repository, request.repository)
     reference = fields.reference(request)
     platform = fields.platform(request.platform) if request.HasField("platform") else None
     max_staleness = fields.not_negative("max_staleness", request.max_staleness)
@@ -146,14 +153,14 @@ def manifest_batch(
 
 def manifest_deletion(request: registry_service_pb2.DeleteManifestRequest) -> ManifestDeletion:
     fields = _Fields()
-    repository = fields.name("repository", Repository, request.repository)
-    digest = fields.name("digest", Digest, request.digest)
+    repository = fields.name("repository", _repository, request.repository)
+    digest = fields.name("digest", _digest, request.digest)
     if len(request.expected_tags) > MAX_EXPECTED_TAGS:
         fields.refuse(
             "expected_tags", f"has {len(request.expected_tags)} tags; at most {MAX_EXPECTED_TAGS} are allowed"
         )
         raise fields.error()
-    tags = [fields.name(f"expected_tags[{position}]", Tag, tag) for position, tag in enumerate(request.expected_tags)]
+    tags = [fields.name(f"expected_tags[{position}]", _tag, tag) for position, tag in enumerate(request.expected_tags)]
     if repository is None or digest is None or fields.violations:
         raise fields.error()
     return ManifestDeletion(
@@ -167,8 +174,8 @@ def manifest_deletion(request: registry_service_pb2.DeleteManifestRequest) -> Ma
 
 def blob_deletion(request: registry_service_pb2.DeleteBlobRequest) -> BlobDeletion:
     fields = _Fields()
-    repository = fields.name("repository", Repository, request.repository)
-    digest = fields.name("digest", Digest, request.digest)
+    repository = fields.name("repository", _repository, request.repository)
+    digest = fields.name("digest", _digest, request.digest)
     if repository is None or digest is None:
         raise fields.error()
     return BlobDeletion(repository, digest, request.validate_only)
@@ -203,9 +210,9 @@ class _Fields:
     ) -> Reference | None:
         match request.WhichOneof("reference"):
             case "tag":
-                return self.name("tag", Tag, request.tag)
+                return self.name("tag", _tag, request.tag)
             case "digest":
-                return self.name("digest", Digest, request.digest)
+                return self.name("digest", _digest, request.digest)
             case None:
                 self.refuse("reference", "required: set `tag` or `digest`")
                 return None

@@ -45,7 +45,8 @@ class GatewayServer:
 
     `deletion` is what DeleteManifest and DeleteBlob do, a plain `GuardedDeletion` of `registry` unless given.
     `credentials` makes it TLS; `also` is a second address with credentials of its own. `interceptors` come between the
-    boundary, which maps errors and counts calls, and the service: each has to be `async` all through.
+    boundary, which maps errors and counts calls, and the service: each has to be `async` all through. With
+    `reuse_port`, other processes of this user may listen on the same ports: the kernel spreads connections over them.
     """
 
     def __init__(
@@ -62,9 +63,11 @@ class GatewayServer:
         credentials: grpc.ServerCredentials | None = None,
         also: Listener | None = None,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+        reuse_port: bool = False,
     ) -> None:
         self._limits = limits
         self._reflection = reflection
+        self._reuse_port = reuse_port
         self._listener = Listener(listen, credentials)
         self._also = also
         self.also_port: int | None = None
@@ -89,7 +92,7 @@ class GatewayServer:
 
     async def start(self) -> int:
         """Listens and serves; answers with the port. Raises `OSError` where it cannot listen there."""
-        server = grpc.aio.server(interceptors=self._interceptors, options=_options(self._limits))
+        server = grpc.aio.server(interceptors=self._interceptors, options=_options(self._limits, self._reuse_port))
         registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(self._servicer, server)
         self._health.add_to(server)
         if self._reflection:
@@ -152,13 +155,13 @@ def _listen(server: grpc.aio.Server, listener: Listener) -> int:
         ) from error
 
 
-def _options(limits: ServerLimits) -> list[tuple[str, int]]:
+def _options(limits: ServerLimits, reuse_port: bool) -> list[tuple[str, int]]:
     def milliseconds(seconds: float) -> int:
         return min(int(seconds * 1000), 2**31 - 1)
 
     return [
-        # With it, a second process would take the same port in silence.
-        ("grpc.so_reuseport", 0),
+        # With it, a second process takes the same port in silence.
+        ("grpc.so_reuseport", int(reuse_port)),
         ("grpc.max_receive_message_length", _RECEIVE_LIMIT),
         ("grpc.max_send_message_length", max(_SEND_LIMIT, _MANIFEST_FACTOR * limits.max_manifest_bytes)),
         ("grpc.max_metadata_size", 8 * 1024),

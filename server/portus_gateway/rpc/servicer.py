@@ -98,7 +98,7 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         manifest = await manifest_for(
             wanted.platform, self._registry, wanted.repository, wanted.reference, wanted.max_staleness
         )
-        return registry_service_pb2.GetManifestResponse(manifest=self._converted.of(manifest))
+        return self._converted.response(manifest)
 
     async def BatchGetManifests(  # noqa: N802
         self, request: registry_service_pb2.BatchGetManifestsRequest, context: object
