@@ -812,7 +812,8 @@ type GetManifestRequest struct {
 	// Of an index, answer with the first manifest for this platform. Unset: with the index itself. A
 	// manifest that is no index is answered as it is.
 	Platform *Platform `protobuf:"bytes,4,opt,name=platform,proto3" json:"platform,omitempty"`
-	// How old the gateway's knowledge of what a tag points to may be. Unset is 0: checked with the registry, in this call.
+	// How old the gateway's knowledge of what a tag points to may be. Unset is 0: checked with the registry, in this call. Calls
+	// that ask for the same within a tenth of a second share one check.
 	MaxStaleness  *durationpb.Duration `protobuf:"bytes,5,opt,name=max_staleness,json=maxStaleness,proto3" json:"max_staleness,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -71,6 +71,7 @@ type RegistryServiceClient interface {
 	//
 	//	INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments.
 	//	FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
+	//	UNAVAILABLE  CATALOG_CHANGED: the catalog changed while the page was put together for a caller that sees a part of it. Try again.
 	Catalog(ctx context.Context, in *CatalogRequest, opts ...grpc.CallOption) (*CatalogResponse, error)
 	// Lists all repositories, in the registry's order, each sent as soon as it is known. Memory is
 	// bounded on both sides, however many there are: a slow reader slows the listing.
@@ -287,6 +288,7 @@ type RegistryServiceServer interface {
 	//
 	//	INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments.
 	//	FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
+	//	UNAVAILABLE  CATALOG_CHANGED: the catalog changed while the page was put together for a caller that sees a part of it. Try again.
 	Catalog(context.Context, *CatalogRequest) (*CatalogResponse, error)
 	// Lists all repositories, in the registry's order, each sent as soon as it is known. Memory is
 	// bounded on both sides, however many there are: a slow reader slows the listing.

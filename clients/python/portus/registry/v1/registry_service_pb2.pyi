@@ -391,7 +391,9 @@ class GetManifestRequest(message.Message):
 
     @builtins.property
     def max_staleness(self) -> duration_pb2.Duration:
-        """How old the gateway's knowledge of what a tag points to may be. Unset is 0: checked with the registry, in this call."""
+        """How old the gateway's knowledge of what a tag points to may be. Unset is 0: checked with the registry, in this call. Calls
+        that ask for the same within a tenth of a second share one check.
+        """
 
     def __init__(
         self,

@@ -150,6 +150,7 @@ class RegistryServiceServicer(object):
         Errors:
         INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments.
         FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
+        UNAVAILABLE  CATALOG_CHANGED: the catalog changed while the page was put together for a caller that sees a part of it. Try again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

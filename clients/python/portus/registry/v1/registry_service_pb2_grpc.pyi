@@ -70,6 +70,7 @@ class RegistryServiceStub:
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments.
       FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
+      UNAVAILABLE  CATALOG_CHANGED: the catalog changed while the page was put together for a caller that sees a part of it. Try again.
     """
     StreamCatalog: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.StreamCatalogRequest, _registry_service_pb2.StreamCatalogResponse]
     """Lists all repositories, in the registry's order, each sent as soon as it is known. Memory is
@@ -171,6 +172,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments.
       FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
+      UNAVAILABLE  CATALOG_CHANGED: the catalog changed while the page was put together for a caller that sees a part of it. Try again.
     """
     StreamCatalog: _aio.UnaryStreamMultiCallable[_registry_service_pb2.StreamCatalogRequest, _registry_service_pb2.StreamCatalogResponse]  # type: ignore[assignment]
     """Lists all repositories, in the registry's order, each sent as soon as it is known. Memory is
@@ -281,6 +283,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
           INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments.
           FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
+          UNAVAILABLE  CATALOG_CHANGED: the catalog changed while the page was put together for a caller that sees a part of it. Try again.
         """
 
     @_abc_1.abstractmethod

@@ -174,7 +174,10 @@ export interface GetManifestRequest {
   platform:
     | Platform
     | undefined;
-  /** How old the gateway's knowledge of what a tag points to may be. Unset is 0: checked with the registry, in this call. */
+  /**
+   * How old the gateway's knowledge of what a tag points to may be. Unset is 0: checked with the registry, in this call. Calls
+   * that ask for the same within a tenth of a second share one check.
+   */
   maxStaleness: Duration | undefined;
 }
 
@@ -1943,6 +1946,7 @@ export const RegistryServiceService = {
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments.
    *   FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
+   *   UNAVAILABLE  CATALOG_CHANGED: the catalog changed while the page was put together for a caller that sees a part of it. Try again.
    */
   catalog: {
     path: "/portus.registry.v1.RegistryService/Catalog" as const,
@@ -2096,6 +2100,7 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments.
    *   FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
+   *   UNAVAILABLE  CATALOG_CHANGED: the catalog changed while the page was put together for a caller that sees a part of it. Try again.
    */
   catalog: handleUnaryCall<CatalogRequest, CatalogResponse>;
   /**
@@ -2192,6 +2197,7 @@ export interface RegistryServiceClient extends Client {
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments.
    *   FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
+   *   UNAVAILABLE  CATALOG_CHANGED: the catalog changed while the page was put together for a caller that sees a part of it. Try again.
    */
   catalog(
     request: CatalogRequest,
