@@ -5,7 +5,8 @@ import json
 import os
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
@@ -42,6 +43,16 @@ def alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+@contextmanager
+def none_left(pids: list[int]) -> Iterator[list[int]]:
+    """Kills those that a failing test leaves behind: their log would never end."""
+    try:
+        yield pids
+    finally:
+        for pid in filter(alive, pids):
+            os.kill(pid, signal.SIGKILL)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -164,16 +175,18 @@ async def test_a_worker_that_does_not_end_is_killed(settings: dict[str, str]) ->
 
 async def test_a_second_signal_ends_all_of_them_at_once(registry: DevRegistry, settings: dict[str, str]) -> None:
     registry.inject(Fault.parse("tags:hang"))
-    async with gateway_process("serve", *TWO, **settings) as gateway, connection(gateway.address) as channel:
-        pids = workers_of(gateway)
+    async with (
+        gateway_process("serve", *TWO, "--drain-grace", "5m", **settings) as gateway,
+        connection(gateway.address) as channel,
+    ):
         call = stub(channel).ListTags(TAGS, timeout=60)
         await registry.requests.wait_for(route="tags")
-        gateway.signal(signal.SIGTERM)
-        await gateway.event("draining")
-        await until(lambda: any("worker" not in record for record in records(gateway, "draining")))
-        gateway.signal(signal.SIGTERM)
-        assert await gateway.ended() == -signal.SIGTERM
-        await until(lambda: not any(map(alive, pids)))
+        with none_left(workers_of(gateway)) as pids:
+            gateway.signal(signal.SIGTERM)
+            await until(lambda: any("worker" not in record for record in records(gateway, "draining")))
+            gateway.signal(signal.SIGTERM)
+            assert await gateway.ended() == -signal.SIGTERM
+            await until(lambda: not any(map(alive, pids)))
         call.cancel()
 
 
@@ -221,10 +234,10 @@ async def test_no_second_gateway_shares_the_port(settings: dict[str, str]) -> No
 
 async def test_workers_end_when_the_process_that_started_them_is_gone(settings: dict[str, str]) -> None:
     async with gateway_process("serve", *TWO, **settings) as gateway:
-        pids = workers_of(gateway)
-        assert len(pids) == 2
-        gateway.signal(signal.SIGKILL)
-        await until(lambda: not any(map(alive, pids)))
+        with none_left(workers_of(gateway)) as pids:
+            assert len(pids) == 2
+            gateway.signal(signal.SIGKILL)
+            await until(lambda: not any(map(alive, pids)))
         assert sorted(str(record["worker"]) for record in records(gateway, "stopped")) == ["1", "2"]
 
 

@@ -400,7 +400,6 @@ async def test_a_deadline_ends_the_call_and_what_came_before_it_stands() -> None
         await soon(gateway.calls.ended.wait())
         assert gate.cancelled.is_set()
         assert (registry.running, reading()) == (0, [])
-        assert [finished.code for finished in gateway.calls.finished] == [grpc.StatusCode.DEADLINE_EXCEEDED]
     assert early == ["0", "2"]
     assert late.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 

@@ -144,9 +144,7 @@ class _Entry:
         """Lets the call in; `leave` belongs behind it. Raises what `CallerInterceptor` does."""
         context = self._context
         try:
-            caller = self._caller = await self._interceptor.authentication.caller(
-                _metadata.get(), context.auth_context
-            )
+            caller = self._caller = await self._interceptor.authentication.caller(_metadata.get(), context.auth_context)
             if self._limited:
                 self._count(caller)
                 self._check(caller)
