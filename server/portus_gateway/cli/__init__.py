@@ -1,23 +1,39 @@
 """The command `portus-gateway`."""
 
+from importlib import import_module
+
 import click
 
 from portus_gateway import __version__, quiet_grpc  # noqa: F401  (before whatever imports grpc)
-from portus_gateway.cli.dev import dev
-from portus_gateway.cli.dev_token_service import dev_token_service
-from portus_gateway.cli.healthcheck import healthcheck
-from portus_gateway.cli.policy import policy
-from portus_gateway.cli.serve import serve
+
+# Each is imported when it is called: what one of them needs takes most of a second to load.
+_COMMANDS = {
+    "dev": "Serve it over a registry in memory, to try it.",
+    "dev-token-service": "Serve tokens for a real registry, to try it.",
+    "healthcheck": "Tell by the exit status whether a gateway serves.",
+    "policy": "Ask a policy file what it means.",
+    "serve": "Serve the gateway.",
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        name = cmd_name.replace("-", "_")
+        command = getattr(import_module(f"portus_gateway.cli.{name}"), name)
+        assert isinstance(command, click.Command)  # noqa: S101
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="portus-gateway")
 def main() -> None:
     """A typed gRPC API to a Docker Distribution (OCI) registry."""
-
-
-main.add_command(serve)
-main.add_command(dev)
-main.add_command(dev_token_service)
-main.add_command(healthcheck)
-main.add_command(policy)

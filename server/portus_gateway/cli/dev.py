@@ -17,7 +17,7 @@ from portus_gateway.settings import InvalidSettings, Value
 # What the registry in memory decides.
 _DECIDED = frozenset(
     {"registry_url", "username", "password", "password_file", "registry_anonymous", "token_realm", "ca_file"}
-    | {"use_environment_proxy", "allow_delete"}
+    | {"use_environment_proxy", "allow_delete", "workers"}
 )
 
 
@@ -28,7 +28,7 @@ def _read_faults(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) 
         raise click.BadParameter(str(error)) from None
 
 
-@click.command(short_help="Serve it over a registry in memory, to try it.")
+@click.command()
 @click.option(
     "--registry-listen",
     callback=read_address,
@@ -103,6 +103,7 @@ async def _serve(
                 "ca_file": None,
                 "use_environment_proxy": False,
                 "allow_delete": True,
+                "workers": "1",
             }
         )
         logs.configure(loaded.log_format, loaded.log_level)

@@ -40,7 +40,7 @@ def _read_signing_key(_: click.Context, __: click.Parameter, file: Path) -> Sign
     return SigningKey(key)
 
 
-@click.command("dev-token-service", short_help="Serve tokens for a real registry, to try it.")
+@click.command("dev-token-service")
 @click.option(
     "--listen",
     callback=read_address,

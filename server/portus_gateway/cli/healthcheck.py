@@ -19,7 +19,7 @@ _AGAIN = 0.1
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
-@click.command(short_help="Tell by the exit status whether a gateway serves.")
+@click.command()
 @click.option("--address", metavar="HOST:PORT", help="The gateway.  [PORTUS_LISTEN; 127.0.0.1:50051]")
 @click.option("--ready", is_flag=True, help="Ask whether the registry answers, too, not just whether the gateway does.")
 @click.option("--timeout", type=click.FloatRange(0.1, 60), default=3.0, show_default=True, help="In seconds.")

@@ -16,7 +16,7 @@ _log = structlog.get_logger(__name__)
 EXIT_CONFIGURATION = 78
 
 
-@click.command(short_help="Serve the gateway.")
+@click.command()
 @setting_options()
 def serve(**flags: Value | None) -> None:
     """Serves the gateway until SIGTERM or SIGINT, then lets running calls finish.
