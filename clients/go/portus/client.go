@@ -30,7 +30,8 @@ const MaxMessageBytes = 8 << 20
 //go:embed service_config.json
 var ServiceConfig string
 
-// Client calls the gateway. Its methods are those of the generated client, and iterators over what comes in pages.
+// Client calls the gateway. Its methods are those of the generated client, and iterators over what comes in pages or
+// in batches.
 // It is safe for concurrent use; make one and keep it.
 type Client struct {
 	registryv1.RegistryServiceClient
@@ -100,7 +101,8 @@ func WithTimeout(timeout time.Duration) Option {
 	return func(s *settings) { s.timeout = timeout }
 }
 
-// WithStreamTimeout does the same for StreamCatalog as a whole, in place of DefaultStreamTimeout.
+// WithStreamTimeout does the same for StreamCatalog and BatchGetManifests as a whole, in place of
+// DefaultStreamTimeout.
 func WithStreamTimeout(timeout time.Duration) Option {
 	return func(s *settings) { s.streamTimeout = timeout }
 }

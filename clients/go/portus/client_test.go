@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -145,6 +146,41 @@ func TestIterationFetchesNoPageAheadAndEndsWithItsReader(t *testing.T) {
 	}
 	if calls := g.calls.Load(); calls != 1 {
 		t.Errorf("%d calls, want 1", calls)
+	}
+}
+
+func TestPageTokenThatIsRepeatedEndsTheIteration(t *testing.T) {
+	for name, pages := range map[string]map[string]*registryv1.ListTagsResponse{
+		"at once": {
+			"1": {Tags: []string{"a"}, NextPageToken: "1"},
+		},
+		"later": {
+			"1": {Tags: []string{"a"}, NextPageToken: "2"},
+			"2": {NextPageToken: "3"},
+			"3": {NextPageToken: "2"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := &gateway{tags: pages}
+			client := dial(t, g.start(t), portus.Plaintext())
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			defer cancel()
+			var listed []string
+			var last error
+			for tag, err := range client.Tags(ctx, &registryv1.ListTagsRequest{PageToken: "1"}) {
+				listed, last = append(listed, tag), err
+			}
+			if want := []string{"a", ""}; !slices.Equal(listed, want) {
+				t.Errorf("got %v, want %v", listed, want)
+			}
+			failure, ok := portus.FromError(last)
+			if !ok || failure.Code != codes.Internal || !strings.Contains(failure.Message, "repeats a page token") {
+				t.Errorf("got %v, want INTERNAL for the token", last)
+			}
+			if calls := int(g.calls.Load()); calls != len(pages) {
+				t.Errorf("%d calls, want %d", calls, len(pages))
+			}
+		})
 	}
 }
 

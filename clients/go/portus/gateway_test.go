@@ -14,6 +14,8 @@ import (
 	registryv1 "github.com/portus-gateway/portus-gateway/clients/go/portus/registry/v1"
 )
 
+type batchStream = grpc.ServerStreamingServer[registryv1.BatchGetManifestsResponse]
+
 // gateway answers as a test tells it to.
 type gateway struct {
 	registryv1.UnimplementedRegistryServiceServer
@@ -21,6 +23,7 @@ type gateway struct {
 	catalog func(context.Context, *registryv1.CatalogRequest) (*registryv1.CatalogResponse, error)
 	tags    map[string]*registryv1.ListTagsResponse
 	get     func(context.Context) (*registryv1.GetManifestResponse, error)
+	batch   func(*registryv1.BatchGetManifestsRequest, batchStream) error
 	refusal error
 }
 
@@ -51,6 +54,11 @@ func (g *gateway) ListTags(_ context.Context, request *registryv1.ListTagsReques
 func (g *gateway) GetManifest(ctx context.Context, _ *registryv1.GetManifestRequest) (*registryv1.GetManifestResponse, error) {
 	g.calls.Add(1)
 	return g.get(ctx)
+}
+
+func (g *gateway) BatchGetManifests(request *registryv1.BatchGetManifestsRequest, stream batchStream) error {
+	g.calls.Add(1)
+	return g.batch(request, stream)
 }
 
 func (g *gateway) DeleteManifest(context.Context, *registryv1.DeleteManifestRequest) (*registryv1.DeleteManifestResponse, error) {

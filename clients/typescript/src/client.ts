@@ -1,7 +1,16 @@
-import { type ChannelOptions, type ClientUnaryCall, Metadata, type ServiceError } from "@grpc/grpc-js";
+import {
+  type ChannelOptions,
+  type ClientReadableStream,
+  type ClientUnaryCall,
+  Metadata,
+  type ServiceError,
+  status,
+} from "@grpc/grpc-js";
 
 import { PortusError } from "./errors.js";
 import {
+  BatchGetManifestsRequest,
+  type BatchGetManifestsResult,
   CatalogRequest,
   type CatalogResponse,
   type DeepPartial,
@@ -26,11 +35,14 @@ import type { Security } from "./security.js";
 
 /** How long a call may take, retries included, for which nothing else is said. */
 export const DEFAULT_TIMEOUT_MS = 30_000;
-/** The same for `streamCatalog` as a whole. */
+/** The same for `streamCatalog` as a whole, and for every 1000 requests of `batchManifests`. */
 export const DEFAULT_STREAM_TIMEOUT_MS = 600_000;
 
 /** The largest answer that is taken. A manifest has at most 4 MiB, which is gRPC's default for the whole message. */
 export const MAX_MESSAGE_BYTES = 8 << 20;
+
+// The gateway takes no more in one call.
+const MAX_BATCH = 1000;
 
 /**
  * The options of grpc-js that the client uses: retries of what only reads, load balancing, message sizes. A proxy
@@ -46,7 +58,10 @@ export const CHANNEL_OPTIONS: Readonly<ChannelOptions> = {
 export interface ClientOptions {
   /** How long a call may take that has no timeout of its own, in milliseconds. `DEFAULT_TIMEOUT_MS` unless told. */
   timeoutMs?: number;
-  /** The same for `streamCatalog` as a whole. `DEFAULT_STREAM_TIMEOUT_MS` unless told. */
+  /**
+   * The same for `streamCatalog` as a whole, and for every 1000 requests of `batchManifests`.
+   * `DEFAULT_STREAM_TIMEOUT_MS` unless told.
+   */
   streamTimeoutMs?: number;
   /** Further options of grpc-js, which win over the client's own. */
   channelOptions?: ChannelOptions;
@@ -67,6 +82,12 @@ type UnaryMethod<Request, Response> = (
   options: { deadline: number },
   callback: (error: ServiceError | null, response: Response) => void,
 ) => ClientUnaryCall;
+
+type StreamMethod<Request, Response> = (
+  request: Request,
+  metadata: Metadata,
+  options: { deadline: number },
+) => ClientReadableStream<Response>;
 
 /**
  * Calls a gateway. Make one and keep it; close it when done. Each call ends within its timeout, and rejects with a
@@ -132,54 +153,79 @@ export class PortusClient {
 
   /**
    * The catalog, from the request's page on; each page is fetched when it is needed. The options are those of each
-   * page.
+   * page. A gateway that repeats a page token is an error, as no end would come.
    */
-  async *repositories(
+  repositories(
     request: DeepPartial<CatalogRequest> = {},
     options?: CallOptions,
   ): AsyncGenerator<Repository, void, undefined> {
-    for (let pageToken = request.pageToken ?? ""; ; ) {
+    return pages(request.pageToken ?? "", async (pageToken) => {
       const page = await this.catalog({ ...request, pageToken }, options);
-      yield* page.repositories;
-      if (page.nextPageToken === "") {
-        return;
-      }
-      pageToken = page.nextPageToken;
-    }
+      return { items: page.repositories, next: page.nextPageToken };
+    });
   }
 
   /** The tags of a repository, as `repositories` for the catalog. */
-  async *tags(
-    request: DeepPartial<ListTagsRequest>,
-    options?: CallOptions,
-  ): AsyncGenerator<string, void, undefined> {
-    for (let pageToken = request.pageToken ?? ""; ; ) {
+  tags(request: DeepPartial<ListTagsRequest>, options?: CallOptions): AsyncGenerator<string, void, undefined> {
+    return pages(request.pageToken ?? "", async (pageToken) => {
       const page = await this.listTags({ ...request, pageToken }, options);
-      yield* page.tags;
-      if (page.nextPageToken === "") {
-        return;
-      }
-      pageToken = page.nextPageToken;
-    }
+      return { items: page.tags, next: page.nextPageToken };
+    });
   }
 
   /** The catalog as one stream, each repository as soon as it is known. The timeout is for the whole of it. */
   async *streamCatalog(
     request: DeepPartial<StreamCatalogRequest> = {},
-    options: CallOptions = {},
+    options?: CallOptions,
   ): AsyncGenerator<Repository, void, undefined> {
-    const stream = this.#client.streamCatalog(
-      StreamCatalogRequest.fromPartial(request),
-      options.metadata ?? new Metadata(),
-      { deadline: deadline(options.timeoutMs ?? this.#streamTimeoutMs) },
-    );
-    const release = cancelOnAbort(stream, options.signal);
-    try {
-      for await (const answer of stream) {
-        if (answer.repository !== undefined) {
-          yield answer.repository;
+    const asked = StreamCatalogRequest.fromPartial(request);
+    for await (const answer of this.#stream(this.#client.streamCatalog, asked, options)) {
+      if (answer.repository !== undefined) {
+        yield answer.repository;
+      }
+    }
+  }
+
+  /**
+   * Fetches many manifests, as many as you like: every 1000 of the requests are a call of BatchGetManifests, and the
+   * timeout is for each. Results come as the gateway knows them, not in the order of the requests: `requestIndex` is
+   * the position of a result's request. What fails is that one's status, which `new PortusError(status)` reads, and
+   * ends nothing.
+   *
+   * An error of a call as a whole ends the iteration; what came before it stands.
+   */
+  async *batchManifests(
+    requests: readonly DeepPartial<GetManifestRequest>[],
+    options?: CallOptions,
+  ): AsyncGenerator<BatchGetManifestsResult, void, undefined> {
+    for (let first = 0; first < requests.length; first += MAX_BATCH) {
+      const request = BatchGetManifestsRequest.fromPartial({ requests: requests.slice(first, first + MAX_BATCH) });
+      const missing = new Set(request.requests.keys());
+      for await (const { results } of this.#stream(this.#client.batchGetManifests, request, options)) {
+        for (const { requestIndex, outcome } of results) {
+          if (!missing.delete(requestIndex)) {
+            throw unfit(`it answers request ${requestIndex}, which was answered already or never made`);
+          }
+          yield { requestIndex: first + requestIndex, outcome };
         }
       }
+      if (missing.size > 0) {
+        throw unfit(`it ended without a result for ${missing.size} of ${request.requests.length} requests`);
+      }
+    }
+  }
+
+  async *#stream<Request, Response>(
+    method: StreamMethod<Request, Response>,
+    request: Request,
+    options: CallOptions = {},
+  ): AsyncGenerator<Response, void, undefined> {
+    const stream = method.call(this.#client, request, options.metadata ?? new Metadata(), {
+      deadline: deadline(options.timeoutMs ?? this.#streamTimeoutMs),
+    });
+    const release = cancelOnAbort(stream, options.signal);
+    try {
+      yield* stream as AsyncIterable<Response>;
     } catch (error) {
       throw PortusError.of(error);
     } finally {
@@ -211,6 +257,33 @@ export class PortusClient {
       const release = cancelOnAbort(call, options.signal);
     });
   }
+}
+
+async function* pages<Item>(
+  first: string,
+  fetch: (pageToken: string) => Promise<{ items: Item[]; next: string }>,
+): AsyncGenerator<Item, void, undefined> {
+  const seen = new Set<string>();
+  for (let pageToken = first; ; ) {
+    seen.add(pageToken);
+    const { items, next } = await fetch(pageToken);
+    yield* items;
+    if (next === "") {
+      return;
+    }
+    if (seen.has(next)) {
+      throw internal("the gateway repeats a page token: the listing has no end");
+    }
+    pageToken = next;
+  }
+}
+
+function unfit(what: string): PortusError {
+  return internal(`the gateway's answer to a batch does not fit: ${what}`);
+}
+
+function internal(message: string): PortusError {
+  return new PortusError({ code: status.INTERNAL, message, details: [] });
 }
 
 function deadline(timeoutMs: number): number {

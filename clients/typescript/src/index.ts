@@ -9,6 +9,7 @@ export * from "./security.js";
 export type { Status } from "./generated/google/rpc/status.js";
 export type { Descriptor, Image, Index, Manifest, Platform } from "./generated/portus/registry/v1/manifest.js";
 export {
+  type BatchGetManifestsResult,
   type CatalogRequest,
   type CatalogResponse,
   type DeleteBlobRequest,

@@ -156,6 +156,34 @@ test("iteration fetches no page ahead, and an error ends it", async () => {
   await assert.rejects(iterator.next(), withCode(status.DATA_LOSS));
 });
 
+for (const [when, pages, calls] of [
+  ["at once", { "1": "1" }, 1],
+  ["later", { "1": "2", "2": "3", "3": "2" }, 3],
+] as const) {
+  test(`a page token that is repeated ${when} ends the iteration`, async () => {
+    const asked: string[] = [];
+    const client = await clientOf({
+      listTags: ({ request: { pageToken } }, answer) => {
+        asked.push(pageToken);
+        // An iteration without an end would be a hanging test.
+        const nextPageToken = asked.length > 10 ? "" : (pages as Record<string, string>)[pageToken];
+        answer(null, { tags: pageToken === "1" ? ["a"] : [], nextPageToken: nextPageToken ?? "" });
+      },
+    });
+    const listed: string[] = [];
+    await assert.rejects(
+      async () => {
+        for await (const tag of client.tags({ pageToken: "1" })) {
+          listed.push(tag);
+        }
+      },
+      { name: "PortusError", code: status.INTERNAL, message: /repeats a page token/ },
+    );
+    assert.deepEqual(listed, ["a"]);
+    assert.equal(asked.length, calls);
+  });
+}
+
 function withResolvers(): { promise: Promise<void>; resolve: () => void } {
   let resolve = (): void => {};
   const promise = new Promise<void>((done) => {

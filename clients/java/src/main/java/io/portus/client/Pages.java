@@ -1,8 +1,11 @@
 package io.portus.client;
 
+import io.grpc.Status;
+import java.util.HashSet;
 import java.util.Iterator;
 import java.util.List;
 import java.util.NoSuchElementException;
+import java.util.Set;
 import java.util.function.Function;
 
 /** Iterates over what comes in pages. A page may be empty and not be the last: only its token says so. */
@@ -10,12 +13,15 @@ final class Pages<P, T> implements Iterator<T> {
   private final Function<String, P> fetch;
   private final Function<P, List<T>> items;
   private final Function<P, String> nextToken;
+  private final Set<String> tokens = new HashSet<>();
   private String token;
+  private boolean repeated = false;
   private Iterator<T> page = List.<T>of().iterator();
   private boolean last = false;
 
   Pages(String token, Function<String, P> fetch, Function<P, List<T>> items, Function<P, String> nextToken) {
     this.token = token;
+    this.tokens.add(token);
     this.fetch = fetch;
     this.items = items;
     this.nextToken = nextToken;
@@ -24,10 +30,16 @@ final class Pages<P, T> implements Iterator<T> {
   @Override
   public boolean hasNext() {
     while (!page.hasNext() && !last) {
+      if (repeated) {
+        throw Status.INTERNAL
+            .withDescription("the gateway repeats a page token: the listing has no end")
+            .asRuntimeException();
+      }
       P fetched = fetch.apply(token);
       page = items.apply(fetched).iterator();
       token = nextToken.apply(fetched);
       last = token.isEmpty();
+      repeated = !last && !tokens.add(token);
     }
     return page.hasNext();
   }

@@ -8,6 +8,7 @@ import io.grpc.ManagedChannel;
 import io.grpc.ManagedChannelBuilder;
 import io.portus.registry.v1.CatalogRequest;
 import io.portus.registry.v1.CatalogResponse;
+import io.portus.registry.v1.GetManifestRequest;
 import io.portus.registry.v1.ListTagsRequest;
 import io.portus.registry.v1.ListTagsResponse;
 import io.portus.registry.v1.RegistryServiceGrpc;
@@ -19,6 +20,7 @@ import java.io.Reader;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
+import java.util.List;
 import java.util.Map;
 
 /**
@@ -31,7 +33,7 @@ public final class PortusClient implements AutoCloseable {
   /** How long a call may take, retries included, for which nothing else is said. */
   public static final Duration DEFAULT_TIMEOUT = Duration.ofSeconds(30);
 
-  /** The same for StreamCatalog as a whole. */
+  /** The same for StreamCatalog as a whole, and for BatchGetManifests. */
   public static final Duration DEFAULT_STREAM_TIMEOUT = Duration.ofMinutes(10);
 
   /**
@@ -92,7 +94,8 @@ public final class PortusClient implements AutoCloseable {
 
   /**
    * The catalog, from the request's page on; each page is fetched when it is needed, each with a deadline of its
-   * own. The iterator throws what the call throws.
+   * own. The iterator throws what the call throws, and INTERNAL where the gateway repeats a page token, as no end
+   * would come.
    */
   public Iterable<Repository> repositories(CatalogRequest request) {
     return () ->
@@ -111,6 +114,24 @@ public final class PortusClient implements AutoCloseable {
             token -> blocking().listTags(request.toBuilder().setPageToken(token).build()),
             ListTagsResponse::getTagsList,
             ListTagsResponse::getNextPageToken);
+  }
+
+  /**
+   * Fetches many manifests, as many as you like: every 1000 of the requests are a call of BatchGetManifests, each with
+   * a deadline of its own. Results come as the gateway knows them, not in the order of the requests: {@code
+   * getRequestIndex()} is the position of a result's request. What fails is that one's status, which {@link
+   * ErrorDetails} reads, and ends nothing.
+   *
+   * <p>The iterator throws what a call as a whole throws; what came before it stands.
+   *
+   * <pre>{@code
+   * try (ManifestBatch batch = client.batchManifests(requests)) {
+   *   for (BatchGetManifestsResult result : batch) { … }
+   * }
+   * }</pre>
+   */
+  public ManifestBatch batchManifests(List<GetManifestRequest> requests) {
+    return new ManifestBatch(blocking(), requests);
   }
 
   /** Ends the connection, and the calls on it. */

@@ -8,7 +8,10 @@ import io.grpc.ServerCall;
 import io.grpc.ServerCallHandler;
 import io.grpc.ServerCredentials;
 import io.grpc.ServerInterceptor;
+import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
+import io.portus.registry.v1.BatchGetManifestsRequest;
+import io.portus.registry.v1.BatchGetManifestsResponse;
 import io.portus.registry.v1.CatalogRequest;
 import io.portus.registry.v1.CatalogResponse;
 import io.portus.registry.v1.DeleteManifestRequest;
@@ -23,6 +26,7 @@ import io.portus.registry.v1.StreamCatalogResponse;
 import java.io.IOException;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.BiConsumer;
 import java.util.function.Function;
 
 /** A gateway on loopback that answers as a test tells it to. A null answer is none at all. */
@@ -31,6 +35,7 @@ final class Gateway extends RegistryServiceGrpc.RegistryServiceImplBase implemen
   Function<ListTagsRequest, ListTagsResponse> tags;
   Function<GetManifestRequest, GetManifestResponse> manifest;
   Function<DeleteManifestRequest, DeleteManifestResponse> deletion;
+  BiConsumer<BatchGetManifestsRequest, ServerCallStreamObserver<BatchGetManifestsResponse>> batch;
 
   /** The authorization of each call, in their order. */
   final List<String> authorizations = new CopyOnWriteArrayList<>();
@@ -76,6 +81,12 @@ final class Gateway extends RegistryServiceGrpc.RegistryServiceImplBase implemen
   @Override
   public void streamCatalog(StreamCatalogRequest request, StreamObserver<StreamCatalogResponse> observer) {
     observer.onNext(StreamCatalogResponse.getDefaultInstance());
+  }
+
+  @Override
+  public void batchGetManifests(
+      BatchGetManifestsRequest request, StreamObserver<BatchGetManifestsResponse> observer) {
+    batch.accept(request, (ServerCallStreamObserver<BatchGetManifestsResponse>) observer);
   }
 
   @Override

@@ -150,6 +150,29 @@ class PortusClientTest {
   }
 
   @Test
+  void pageTokenThatIsRepeatedEndsTheIteration() {
+    // From each page to the next one.
+    for (Map<String, String> pages : List.of(Map.of("1", "1"), Map.of("1", "2", "2", "3", "3", "2"))) {
+      int before = gateway.calls();
+      gateway.tags =
+          request -> {
+            // An iteration without an end would be a hanging test.
+            String next = gateway.calls() - before > 10 ? "" : pages.get(request.getPageToken());
+            List<String> tags = request.getPageToken().equals("1") ? List.of("a") : List.of();
+            return ListTagsResponse.newBuilder().addAllTags(tags).setNextPageToken(next).build();
+          };
+      Iterator<String> tags = client.tags(ListTagsRequest.newBuilder().setPageToken("1").build()).iterator();
+      assertEquals("a", tags.next());
+      for (int time = 0; time < 2; time++) {
+        StatusRuntimeException error = assertThrows(StatusRuntimeException.class, tags::hasNext);
+        assertEquals(Status.Code.INTERNAL, error.getStatus().getCode());
+        assertTrue(error.getMessage().contains("repeats a page token"), error.getMessage());
+      }
+      assertEquals(pages.size(), gateway.calls() - before);
+    }
+  }
+
+  @Test
   void serviceConfigRetriesNoDelete() {
     String config = PortusClient.serviceConfig().toString();
     assertTrue(config.contains("GetManifest"), config);
