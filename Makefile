@@ -40,6 +40,10 @@ clients: .venv/installed $(CONTRACT) ## the clients in Go, TypeScript and Java: 
 	clients/generate $(if $(filter true,$(CI)),--check)
 	clients/build
 
+bench: .venv/installed $(CONTRACT) ## what the gateway costs and saves, in ratios (bench/README.md)
+	tests/real/install
+	$(BIN)/python -m bench
+
 requirements: .venv/installed ## the pinned requirements, from pyproject.toml
 	$(BIN)/python requirements/compile
 

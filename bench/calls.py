@@ -1,0 +1,46 @@
+"""The requests that the bench makes, and single calls where no load is wanted."""
+
+from typing import Final
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+
+from bench.servers import Server
+from portus.registry.v1 import registry_service_pb2 as proto
+
+_SERVICE: Final = "/portus.registry.v1.RegistryService/"
+GET_MANIFEST: Final = f"{_SERVICE}GetManifest"
+BATCH_GET_MANIFESTS: Final = f"{_SERVICE}BatchGetManifests"
+CATALOG: Final = f"{_SERVICE}Catalog"
+STREAM_CATALOG: Final = f"{_SERVICE}StreamCatalog"
+
+# So stale that whatever is in the cache will do.
+_ANY_AGE = Duration(seconds=24 * 3600)
+
+
+def get_manifest(repository: str, tag: str, *, cached: bool) -> proto.GetManifestRequest:
+    """A request for a tag; unless `cached`, the answer has to be checked with the registry."""
+    return proto.GetManifestRequest(repository=repository, tag=tag, max_staleness=_ANY_AGE if cached else None)
+
+
+def channel(server: Server) -> grpc.aio.Channel:
+    """A connection of its own to a gateway."""
+    options = [("grpc.max_receive_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
+    return grpc.aio.insecure_channel(server.address, options=options)
+
+
+def metadata(server: Server) -> tuple[tuple[str, str], ...]:
+    """The caller's token, if the gateway wants one."""
+    return (("authorization", f"Bearer {server.token}"),) if server.token else ()
+
+
+async def answer_of(server: Server, request: bytes) -> bytes:
+    """What GetManifest answers, as it comes over the wire."""
+    async with channel(server) as connection:
+        return await answer_on(connection, server, request)
+
+
+async def answer_on(connection: grpc.aio.Channel, server: Server, request: bytes) -> bytes:
+    """The same, on a connection to `server` that is there already."""
+    call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = connection.unary_unary(GET_MANIFEST)
+    return await call(request, metadata=metadata(server))

@@ -1,0 +1,43 @@
+"""The figures that are ratios with a bar, as a picture (SVG, which needs no library)."""
+
+from collections.abc import Sequence
+from html import escape
+
+from bench.figure import Figure
+
+_WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 860, 370, 130, 34, 54
+_MET, _MISSED = "#2e7d5b", "#b3452f"
+# How far the longest bar may go beyond the mark; a longer one is cut, and its number tells.
+_MOST = 2.0
+
+
+def svg(figures: Sequence[Figure]) -> str:
+    """One bar for each figure with a bar of its own, scaled so that the mark to reach is at the same place in all."""
+    shown = [(figure, figure.bar) for figure in figures if figure.bar]
+    height = _TOP + _ROW * len(shown) + 24
+    width = _WIDTH - _LEFT - _RIGHT
+    mark = _LEFT + width / _MOST
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif"',
+        'font-size="13" role="img" aria-label="The main figures of make bench, each against its mark">',
+        f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
+        f'<text x="{mark}" y="20" text-anchor="middle" fill="#444">the mark</text>',
+        '<text x="16" y="20" fill="#444">↓ less is better · ↑ more is better</text>',
+    ]
+    for number, (figure, bar) in enumerate(shown):
+        parts += _row(figure, bar, _TOP + number * _ROW, width)
+    parts.append(f'<path d="M{mark} 28V{height - 12}" stroke="#444" stroke-dasharray="4 3"/>')
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _row(figure: Figure, bar: float, top: int, width: int) -> list[str]:
+    share = min(figure.value / bar, _MOST)
+    colour = _MET if figure.met else _MISSED
+    arrow = "↓" if figure.direction == "at most" else "↑"
+    length = max(share / _MOST * width, 1)
+    value = f"{figure.value:.3g} {figure.unit} (mark {bar:.3g})"
+    return [
+        f'<text x="{_LEFT - 10}" y="{top + 14}" text-anchor="end" fill="#111">{escape(figure.name)} {arrow}</text>',
+        f'<rect x="{_LEFT}" y="{top}" width="{length:.1f}" height="20" rx="3" fill="{colour}"/>',
+        f'<text x="{_LEFT + length + 6:.1f}" y="{top + 14}" fill="#111">{escape(value)}</text>',
+    ]

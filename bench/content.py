@@ -1,0 +1,73 @@
+"""What the registry of the bench holds: written into its storage, which takes seconds where pushing takes minutes.
+
+The layout is that of distribution's `registry/storage/paths.go`, the same in 2.8 and 3.1.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+_CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+_LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
+_LAYERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A manifest and its digest."""
+
+    manifest: bytes
+    digest: str
+
+
+def image(name: str) -> Image:
+    """An image like those of daily life, some 1.5 KB of manifest; another one for each `name`."""
+
+    def blob(part: str, media_type: str, size: int) -> dict[str, str | int]:
+        digest = hashlib.sha256(f"{name} {part}".encode()).hexdigest()
+        return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": size}
+
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "config": blob("config", _CONFIG_TYPE, 7023),
+        "layers": [blob(f"layer {number}", _LAYER_TYPE, 1_000_000 + number) for number in range(_LAYERS)],
+    }
+    raw = json.dumps(manifest, indent=3).encode()
+    return Image(raw, f"sha256:{hashlib.sha256(raw).hexdigest()}")
+
+
+def put_image(storage: Path, repository: str, tags: list[str], content: Image) -> None:
+    """Puts an image under `repository`, with all of `tags` on it."""
+    home = _home(storage, repository)
+    encoded = content.digest.removeprefix("sha256:")
+    _write(_root(storage) / "blobs/sha256" / encoded[:2] / encoded / "data", content.manifest)
+    (home / "_layers").mkdir(parents=True, exist_ok=True)
+    link = content.digest.encode()
+    _write(home / "_manifests/revisions/sha256" / encoded / "link", link)
+    for tag in tags:
+        _write(home / "_manifests/tags" / tag / "index/sha256" / encoded / "link", link)
+        _write(home / "_manifests/tags" / tag / "current/link", link)
+
+
+def put_empty_repository(storage: Path, repository: str) -> None:
+    """A repository with nothing in it, which the catalog lists all the same."""
+    home = _home(storage, repository)
+    # 2.8 knows a repository by the first of these, 3.1 by the second (distribution's `registry/storage/catalog.go`).
+    (home / "_layers").mkdir(parents=True)
+    (home / "_manifests").mkdir()
+
+
+def _root(storage: Path) -> Path:
+    return storage / "docker/registry/v2"
+
+
+def _home(storage: Path, repository: str) -> Path:
+    return _root(storage) / "repositories" / repository
+
+
+def _write(file: Path, content: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)

@@ -1,0 +1,59 @@
+"""What a batch saves: a thousand cached manifests in one call, against as many calls."""
+
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from bench import calls, content, load, servers
+from bench.figure import Figure
+from bench.statistics import interleaved, ratio
+from portus.registry.v1 import registry_service_pb2 as proto
+
+_REPOSITORIES, _TAGS = 200, 5
+_CALLERS = 16
+
+
+async def measure(folder: Path, rounds: int, seconds: float) -> list[Figure]:
+    """Single calls come from 16 callers at a time; the batch from one."""
+    names = [(f"team/app-{number}", f"v{tag}") for number in range(_REPOSITORIES) for tag in range(_TAGS)]
+    for repository, tag in names:
+        content.put_image(folder / "registry/storage", repository, [tag], content.image(f"{repository}:{tag}"))
+    requests = [calls.get_manifest(repository, tag, cached=True) for repository, tag in names]
+    batch = proto.BatchGetManifestsRequest(requests=requests).SerializeToString()
+    async with (
+        servers.registry(folder / "registry") as registry,
+        servers.gateway(folder / "gateway", registry.address) as gateway,
+    ):
+        common = partial(load.Load, target=gateway.address, token=gateway.token, seconds=seconds, server=gateway.pid)
+        outcomes = await interleaved(
+            {
+                "batch": partial(
+                    load.run,
+                    common(method=calls.BATCH_GET_MANIFESTS, requests=load.Load.of([batch]), streaming=True, callers=1),
+                ),
+                "single": partial(
+                    load.run,
+                    common(
+                        method=calls.GET_MANIFEST,
+                        requests=load.Load.of([request.SerializeToString() for request in requests]),
+                        callers=_CALLERS,
+                    ),
+                ),
+            },
+            rounds,
+        )
+    batched = [outcome.rate * len(requests) for outcome in outcomes["batch"]]
+    single = [outcome.rate for outcome in outcomes["single"]]
+    cpu = median(outcome.cpu_per_call for outcome in outcomes["batch"]) * 1e6 / len(requests)
+    return [
+        Figure(
+            name="BatchGetManifests, 1,000 cached",
+            value=ratio(batched, single),
+            unit="times",
+            direction="at least",
+            bar=8,
+            against=f"single cached calls by {_CALLERS} callers",
+            measured=f"{median(batched):.0f} manifests/s, {cpu:.0f} µs CPU each; single {median(single):.0f}/s",
+            raw=outcomes,
+        )
+    ]

@@ -1,0 +1,70 @@
+"""What a cached GetManifest costs the server: against the bare echo, and with authentication against without."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from bench import calls, content, load, servers
+from bench.figure import Figure
+from bench.statistics import interleaved, ratio
+
+_CALLERS = 16
+
+
+async def measure(folder: Path, rounds: int, seconds: float) -> list[Figure]:
+    """Both figures, over the same 16 callers."""
+    content.put_image(folder / "registry/storage", "team/app", ["v1"], content.image("team/app"))
+    request = calls.get_manifest("team/app", "v1", cached=True).SerializeToString()
+    async with (
+        servers.registry(folder / "registry") as registry,
+        servers.gateway(folder / "gateway", registry.address) as gateway,
+        servers.gateway(folder / "open", registry.address, authentication=False) as without,
+        servers.echo(folder / "echo", await calls.answer_of(gateway, request)) as echo,
+    ):
+
+        def loaded(server: servers.Server) -> Callable[[], Awaitable[load.Outcome]]:
+            return partial(
+                load.run,
+                load.Load(
+                    target=server.address,
+                    method=calls.GET_MANIFEST,
+                    requests=load.Load.of([request]),
+                    token=server.token,
+                    callers=_CALLERS,
+                    seconds=seconds,
+                    server=server.pid,
+                ),
+            )
+
+        outcomes = await interleaved(
+            {"echo": loaded(echo), "gateway": loaded(gateway), "without": loaded(without)}, rounds
+        )
+    cpu = {name: [outcome.cpu_per_call for outcome in runs] for name, runs in outcomes.items()}
+    return [
+        Figure(
+            name="cached GetManifest, server CPU",
+            value=ratio(cpu["gateway"], cpu["echo"]),
+            unit="times",
+            bar=1.35,
+            against="bare grpc.aio echo of the same bytes",
+            measured=f"{_described(outcomes['gateway'])}; echo: {_described(outcomes['echo'])}",
+            raw=outcomes,
+        ),
+        Figure(
+            name="authentication and policy, server CPU",
+            value=ratio(cpu["gateway"], cpu["without"]),
+            unit="times",
+            bar=1.15,
+            against="the gateway without them",
+            measured=f"{_described(outcomes['gateway'])}; without: {_described(outcomes['without'])}",
+            raw=outcomes,
+        ),
+    ]
+
+
+def _described(outcomes: list[load.Outcome]) -> str:
+    cpu = median(outcome.cpu_per_call for outcome in outcomes) * 1e6
+    rate = median(outcome.rate for outcome in outcomes)
+    p50, p99 = (median(getattr(outcome, name) for outcome in outcomes) * 1e3 for name in ("p50", "p99"))
+    return f"{cpu:.0f} µs a call, {rate:.0f}/s, p50 {p50:.1f} ms, p99 {p99:.1f} ms"

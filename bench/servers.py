@@ -1,0 +1,214 @@
+"""What is measured: each server is a process of its own, on a free port of loopback."""
+
+import asyncio
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import sys
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+_ROOT = Path(__file__).parents[1]
+_START_SECONDS = 30.0
+_STOP_SECONDS = 10.0
+# Debian's 2.8 lists no more than a thousand repositories at a time, whatever is asked for; so shall 3.1.
+LARGEST_PAGE = 1000
+_POLICY = """
+[[deny]]
+name = "nobody deletes"
+principals = ["*"]
+rpcs = ["delete"]
+repositories = ["**"]
+
+[[allow]]
+name = "another team"
+principals = ["token:other-*"]
+rpcs = ["read"]
+repositories = ["other/**"]
+
+[[allow]]
+name = "the bench reads"
+principals = ["token:bench"]
+rpcs = ["read"]
+repositories = ["**"]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that runs: where it listens, and which process it is."""
+
+    address: str
+    pid: int
+    token: str = field(default="", repr=False)
+    metrics: str = ""
+
+
+def registry_program() -> str:
+    """The registry, 3.1 where there is one. Raises `FileNotFoundError`, with what to do."""
+    for found in (shutil.which("registry", path=_ROOT / "build/tools"), shutil.which("docker-registry")):
+        if found:
+            return found
+    raise FileNotFoundError("no registry to measure with: run tests/real/install")
+
+
+@asynccontextmanager
+async def registry(folder: Path) -> AsyncGenerator[Server, None]:
+    """A real registry that asks nobody for credentials, with its content in `folder/storage`."""
+    address = f"127.0.0.1:{_free_port()}"
+    configuration = _registry_configuration(folder, address)
+    environment = {**os.environ, "OTEL_TRACES_EXPORTER": "none"}
+    async with _process([registry_program(), "serve", str(configuration)], folder, environment) as process:
+        await _accepting(address, process)
+        yield Server(address, process.pid)
+
+
+@asynccontextmanager
+async def echo(folder: Path, answer: bytes) -> AsyncGenerator[Server, None]:
+    """The bare grpc.aio server that answers `answer`."""
+    async with _python("bench.echo_server", str(_file(folder, "answer", answer))) as server:
+        yield server
+
+
+@asynccontextmanager
+async def delaying_proxy(upstream: str, *, seconds: float = 0.0, fail_every: int = 0) -> AsyncGenerator[Server, None]:
+    """The proxy in front of `upstream`, which delays each way by `seconds`."""
+    async with _python("bench.delaying_proxy", upstream, str(seconds), str(fail_every)) as server:
+        yield server
+
+
+@asynccontextmanager
+async def gateway(
+    folder: Path, registry_address: str, *, authentication: bool = True, **variables: str
+) -> AsyncGenerator[Server, None]:
+    """`portus-gateway serve` in front of a registry, with metrics, and logs in JSON.
+
+    With `authentication`, callers show a token, and a policy says what they may do.
+    """
+    token = secrets.token_urlsafe(32) if authentication else ""
+    settings = {
+        "PORTUS_REGISTRY_URL": f"http://{registry_address}",
+        "PORTUS_REGISTRY_ANONYMOUS": "true",
+        "PORTUS_LISTEN": "127.0.0.1:0",
+        "PORTUS_METRICS_LISTEN": "127.0.0.1:0",
+        "PORTUS_LOG_FORMAT": "json",
+        **variables,
+    }
+    if authentication:
+        settings["PORTUS_CALLER_TOKEN_FILE"] = str(_token_file(folder, token))
+        settings["PORTUS_POLICY_FILE"] = str(_policy_file(folder))
+    log = _file(folder, "gateway.log", b"")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PORTUS_")} | settings
+    async with _process([sys.executable, "-m", "portus_gateway", "serve"], folder, environment, log) as process:
+        listening = await _logged(log, "listening", process)
+        yield Server(str(listening["address"]), process.pid, token, str(listening["metrics"]))
+
+
+def _registry_configuration(folder: Path, address: str) -> Path:
+    settings = {
+        "version": "0.1",
+        "log": {"level": "error", "accesslog": {"disabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(folder / "storage"), "maxthreads": 100}},
+        "catalog": {"maxentries": LARGEST_PAGE},
+        "http": {"addr": address, "secret": secrets.token_urlsafe(18)},
+    }
+    return _file(folder, "configuration.json", json.dumps(settings).encode())  # JSON is YAML
+
+
+def _token_file(folder: Path, token: str) -> Path:
+    tokens = {f"other-{number}": secrets.token_urlsafe(32) for number in range(9)} | {"bench": token}
+    lines = [f"{name} sha256:{hashlib.sha256(value.encode()).hexdigest()}\n" for name, value in tokens.items()]
+    return _file(folder, "tokens", "".join(lines).encode())
+
+
+def _policy_file(folder: Path) -> Path:
+    return _file(folder, "policy.toml", _POLICY.encode())
+
+
+def _file(folder: Path, name: str, content: bytes) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / name
+    file.write_bytes(content)
+    return file
+
+
+@asynccontextmanager
+async def _python(module: str, *arguments: str) -> AsyncGenerator[Server, None]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", module, *arguments, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        output = cast("asyncio.StreamReader", process.stdout)
+        address = (await asyncio.wait_for(output.readline(), _START_SECONDS)).decode().strip()
+        if not address:
+            raise RuntimeError(f"{module} ended before it listened")
+        yield Server(address, process.pid)
+    finally:
+        await _end(process)
+
+
+@asynccontextmanager
+async def _process(
+    command: list[str], folder: Path, environment: Mapping[str, str], log: Path | None = None
+) -> AsyncGenerator[asyncio.subprocess.Process, None]:
+    log = log or _file(folder, "log", b"")
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output, env=environment)
+    try:
+        yield process
+    finally:
+        await _end(process)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+async def _logged(log: Path, event: str, process: asyncio.subprocess.Process) -> dict[str, object]:
+    wanted = re.compile(rf'^\{{.*"event": "{event}".*\}}$', re.MULTILINE)
+    end = time.monotonic() + _START_SECONDS
+    while (found := wanted.search(_text(log))) is None:
+        if process.returncode is not None or time.monotonic() > end:
+            raise RuntimeError(f"no {event!r} in its log:\n{_text(log)}")
+        await asyncio.sleep(0.02)
+    return dict(json.loads(found[0]))
+
+
+async def _accepting(address: str, process: asyncio.subprocess.Process) -> None:
+    host, _, port = address.rpartition(":")
+    end = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(host, int(port))
+        except ConnectionRefusedError:
+            if process.returncode is not None or time.monotonic() > end:
+                raise RuntimeError(f"nothing listens on {address}") from None
+            await asyncio.sleep(0.02)
+        else:
+            writer.close()
+            await writer.wait_closed()
+            return
+
+
+def _text(file: Path) -> str:
+    return file.read_text()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
