@@ -3,7 +3,10 @@
 import tomllib
 from pathlib import Path
 
+import click
 from packaging.requirements import Requirement
+
+from portus_gateway.cli import main
 
 ROOT = Path(__file__).parents[2]
 _PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -24,3 +27,10 @@ def requirements(kind: str) -> tuple[Requirement, ...]:
 def commands() -> frozenset[str]:
     """The commands that an installation has."""
     return frozenset(_PYPROJECT["project"]["scripts"])
+
+
+def subcommand(name: str) -> click.Command:
+    """A command of `portus-gateway`."""
+    command = main.get_command(click.Context(main), name)
+    assert command is not None, f"portus-gateway has no command {name}"
+    return command

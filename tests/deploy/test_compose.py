@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 import pytest
 
-from portus_gateway.cli import main
 from portus_gateway.settings import load, unknown_variables
 from tests.deploy import compose
 from tests.deploy.compose import SECRETS, services
+from tests.deploy.project import subcommand
 
 OURS = [service for service in services().values() if service.node["image"] == "portus-gateway"]
 every_service = pytest.mark.parametrize("service", services().values(), ids=lambda service: service.name)
@@ -54,8 +54,7 @@ def test_what_an_unauthenticated_gateway_serves_is_published_on_loopback_alone()
 @pytest.mark.parametrize("service", OURS, ids=lambda service: service.name)
 def test_the_commands_and_their_options_are_there(service: compose.Service) -> None:
     name, *arguments = service.words("command")
-    command = main.commands.get(name)
-    assert command is not None, f"portus-gateway has no command {name}"
+    command = subcommand(name)
     with click.Context(command, resilient_parsing=False) as context:
         command.make_parser(context).parse_args(arguments)
 

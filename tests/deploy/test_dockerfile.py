@@ -2,21 +2,13 @@
 
 import re
 
-import click
 import pytest
 
-from portus_gateway.cli import main
 from tests.deploy.dockerfile import last, stages
-from tests.deploy.project import ROOT, commands
+from tests.deploy.project import ROOT, commands, subcommand
 
 DOCKERFILE = ROOT / "Dockerfile"
 builder, final = stages(DOCKERFILE)
-
-
-def subcommand(name: str) -> click.Command:
-    command = main.commands.get(name)
-    assert command is not None, f"portus-gateway has no command {name}"
-    return command
 
 
 def test_it_serves_unless_told_otherwise() -> None:

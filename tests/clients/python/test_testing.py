@@ -7,6 +7,7 @@ import sys
 import threading
 
 import pytest
+import structlog
 
 from portus_client import (
     AsyncRegistryClient,
@@ -129,6 +130,9 @@ def test_settings_in_the_environment_do_not_count(monkeypatch: pytest.MonkeyPatc
 def test_what_it_logs_goes_to_the_standard_librarys_logging(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    # Whoever captured structlog's events before this has configured it.
+    structlog.reset_defaults()
+
     with caplog.at_level(logging.INFO, "portus_gateway"), testing.gateway():
         pass
 
