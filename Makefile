@@ -41,7 +41,7 @@ clients: .venv/installed $(CONTRACT) ## the clients in Go, TypeScript and Java: 
 	clients/build
 
 bench: .venv/installed $(CONTRACT) ## what the gateway costs and saves, in ratios (bench/README.md)
-	tests/real/install
+	bench/install
 	$(BIN)/python -m bench
 
 requirements: .venv/installed ## the pinned requirements, from pyproject.toml

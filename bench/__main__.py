@@ -14,13 +14,13 @@ from typing import Final
 import uvloop
 
 from bench import soak
-from bench.chart import svg
+from bench.chart import png
 from bench.figure import Figure, markdown
-from bench.rows import batch, cached_calls, catalog, checked_calls, coalescing, large_catalog
+from bench.rows import batch, cached_calls, catalog, checked_calls, coalescing, large_catalog, start_up, workers
 
 _ROOT: Final = Path(__file__).parents[1]
 _RESULTS: Final = _ROOT / "build/bench"
-_CHART: Final = _ROOT / "docs/bench.svg"
+_CHART: Final = _ROOT / "docs/bench.png"
 
 Measure = Callable[[Path, int, float], Awaitable[list[Figure]]]
 _ROWS: Final[dict[str, Measure]] = {
@@ -30,6 +30,8 @@ _ROWS: Final[dict[str, Measure]] = {
     "batch": batch.measure,
     "catalog": catalog.measure,
     "large-catalog": large_catalog.measure,
+    "workers": workers.measure,
+    "start-up": start_up.measure,
 }
 
 
@@ -58,7 +60,7 @@ async def _measured(arguments: argparse.Namespace) -> list[Figure]:
         _keep(name, measured)
         all_figures += measured
     if not arguments.rows:
-        _CHART.write_text(svg(all_figures))
+        _CHART.write_bytes(png(all_figures))
     return all_figures
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from bench.servers import TOOLS
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -39,8 +41,8 @@ _KNOWN: Final = (
 
 
 def installed() -> list[Peer]:
-    """Those in PORTUS_BENCH_TOOLS (a folder) or in PATH."""
-    path = os.pathsep.join(filter(None, [os.environ.get("PORTUS_BENCH_TOOLS"), os.environ.get("PATH")]))
+    """Those in `build/tools`, where `bench/install` puts some, or in PATH."""
+    path = os.pathsep.join([str(TOOLS), os.environ.get("PATH", os.defpath)])
     found = ((name, shutil.which(name, path=path), catalog, tags) for name, catalog, tags in _KNOWN)
     return [Peer(name, program, catalog, tags) for name, program, catalog, tags in found if program]
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-_ROOT = Path(__file__).parents[1]
+TOOLS = Path(__file__).parents[1] / "build/tools"
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
 # Debian's 2.8 lists no more than a thousand repositories at a time, whatever is asked for; so shall 3.1.
@@ -54,10 +54,10 @@ class Server:
 
 def registry_program() -> str:
     """The registry, 3.1 where there is one. Raises `FileNotFoundError`, with what to do."""
-    for found in (shutil.which("registry", path=_ROOT / "build/tools"), shutil.which("docker-registry")):
+    for found in (shutil.which("registry", path=TOOLS), shutil.which("docker-registry")):
         if found:
             return found
-    raise FileNotFoundError("no registry to measure with: run tests/real/install")
+    raise FileNotFoundError("no registry to measure with: run bench/install")
 
 
 @asynccontextmanager

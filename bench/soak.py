@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import aiohttp
 import grpc
-from prometheus_client.parser import text_string_to_metric_families
 
-from bench import calls, content, servers
+from bench import calls, content, gateway_metrics, servers
 from bench.figure import Figure
 from bench.process_figures import open_files, open_sockets, resident_bytes, threads
 from portus.registry.v1 import registry_service_pb2 as proto
@@ -48,6 +46,7 @@ class _Rest:
     files: int
     sockets: int
     threads: int
+    tasks: float
     calls: float
 
 
@@ -187,6 +186,7 @@ async def measure(folder: Path, minutes: float) -> list[Figure]:
                 ("file descriptors", before.files, after.files, _KEPT_CONNECTIONS),
                 ("sockets", before.sockets, after.sockets, _KEPT_CONNECTIONS),
                 ("threads", before.threads, after.threads, 1),
+                ("tasks", before.tasks, after.tasks, 0),
                 ("calls that never ended", before.calls, after.calls, 0),
             )
         ),
@@ -228,13 +228,10 @@ async def _at_rest(gateway: servers.Server) -> _Rest:
         files=open_files(gateway.pid),
         sockets=open_sockets(gateway.pid),
         threads=threads(gateway.pid),
-        calls=await _running_calls(gateway),
+        tasks=await _total(gateway, "portus_gateway_tasks"),
+        calls=await _total(gateway, "grpc_server_in_flight"),
     )
 
 
-async def _running_calls(gateway: servers.Server) -> float:
-    async with aiohttp.ClientSession() as session, session.get(f"http://{gateway.metrics}/metrics") as answer:
-        families = text_string_to_metric_families(await answer.text())
-        return sum(
-            sample.value for family in families if family.name == "grpc_server_in_flight" for sample in family.samples
-        )
+async def _total(gateway: servers.Server, family: str) -> float:
+    return sum(sample.value for sample in await gateway_metrics.samples(gateway, family))

@@ -42,7 +42,7 @@ def worker(*, requests: int, ready: bool, cached: int) -> Figures:
 LABELS = {"method": "GET", "route": "tags"}
 
 
-def test_counters_gauges_and_histograms_are_summed() -> None:
+async def test_counters_gauges_and_histograms_are_summed() -> None:
     team = WorkerMetrics()
     team.heard(1, worker(requests=1, ready=True, cached=100))
     team.heard(2, worker(requests=3, ready=True, cached=10))
@@ -55,14 +55,14 @@ def test_counters_gauges_and_histograms_are_summed() -> None:
     assert value(team, "portus_workers") == 2
 
 
-def test_the_latest_figures_of_a_worker_count_once() -> None:
+async def test_the_latest_figures_of_a_worker_count_once() -> None:
     team = WorkerMetrics()
     for requests in (1, 2):
         team.heard(1, worker(requests=requests, ready=True, cached=5))
     assert value(team, "portus_upstream_requests_total", outcome="200", **LABELS) == 2
 
 
-def test_the_gateway_is_ready_when_all_workers_are_and_informs_once() -> None:
+async def test_the_gateway_is_ready_when_all_workers_are_and_informs_once() -> None:
     team = WorkerMetrics()
     team.heard(1, worker(requests=0, ready=True, cached=0))
     assert value(team, "portus_registry_ready") == 1
@@ -71,7 +71,7 @@ def test_the_gateway_is_ready_when_all_workers_are_and_informs_once() -> None:
     assert value(team, "portus_gateway_info", version="1.2.3") == 1
 
 
-def test_a_workers_end_takes_its_gauges_and_leaves_its_counters() -> None:
+async def test_a_workers_end_takes_its_gauges_and_leaves_its_counters() -> None:
     team = WorkerMetrics()
     team.heard(1, worker(requests=3, ready=True, cached=100))
     team.heard(2, worker(requests=1, ready=True, cached=10))
@@ -89,7 +89,7 @@ def test_a_workers_end_takes_its_gauges_and_leaves_its_counters() -> None:
     assert value(team, "portus_worker_restarts_total") == 1
 
 
-def test_what_is_of_a_process_says_of_which() -> None:
+async def test_what_is_of_a_process_says_of_which() -> None:
     team = WorkerMetrics()
     team.heard(1, worker(requests=0, ready=True, cached=0))
     assert value(team, "process_resident_memory_bytes") is None

@@ -3,6 +3,7 @@
 Those of calls have the names that gRPC's own Prometheus middleware gives them, so that dashboards for it fit.
 """
 
+import asyncio
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ class Metrics:
         PlatformCollector(registry=self._registry)
         self._calls = _Calls()
         self._registry.register(self._calls)
+        self._registry.register(_Tasks())
         self._reasons = self._counter(
             "portus_gateway_errors_total", "Calls that failed, by their error's reason.", "grpc_method", "reason"
         )
@@ -166,6 +168,17 @@ class _Calls(Collector):
             handling.add_metric(method, cumulated, counts.seconds)
             running.add_metric(method, counts.started - sum(counts.handled.values()))
         return (started, handled, handling, running)
+
+
+class _Tasks(Collector):
+    """Counts the tasks of the event loop: what grows there, and never ends, is a leak. To be asked in the loop."""
+
+    def collect(self) -> Iterable[Metric]:
+        yield GaugeMetricFamily("portus_gateway_tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
+
+    def describe(self) -> Iterable[Metric]:
+        # Asked for at once, when there is no loop yet; else all is collected for it.
+        yield GaugeMetricFamily("portus_gateway_tasks", "Tasks of the event loop.")
 
 
 def _camel_case(code: grpc.StatusCode) -> str:

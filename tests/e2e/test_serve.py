@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import socket
 import urllib.request
@@ -244,6 +245,7 @@ async def test_metrics_count_calls_by_method_and_code_and_what_went_upstream(
         assert line in text.splitlines()
     assert 'portus_token_fetches_total{outcome="ok"}' in text
     assert "portus_token_cache_hits_total" in text
+    assert re.search(r"^portus_gateway_tasks [1-9]", text, re.MULTILINE)
     assert registry.password not in text
 
 

@@ -1,0 +1,18 @@
+"""What a gateway says of itself, over its port for metrics."""
+
+from collections.abc import Sequence
+
+import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from bench.servers import Server
+
+
+async def samples(gateway: Server, family: str) -> Sequence[Sample]:
+    """The samples of one family, `grpc_server_handled` for example. Raises `LookupError` where there is no such one."""
+    async with aiohttp.ClientSession() as session, session.get(f"http://{gateway.metrics}/metrics") as answer:
+        for found in text_string_to_metric_families(await answer.text()):
+            if found.name == family:
+                return tuple(found.samples)
+    raise LookupError(f"the gateway has no metric {family}")
