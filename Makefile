@@ -14,7 +14,7 @@ demo: .venv/installed ## a gateway over a registry in memory, and its main job s
 	@PATH="$(CURDIR)/$(BIN):$$PATH" deploy/demo
 
 test: .venv/installed $(CONTRACT) ## all tests but those of the other languages' clients
-	$(BIN)/pytest --ignore=tests/clients/interop
+	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --ignore=tests/clients/interop
 
 test-clients: clients ## one scenario in five languages, against one gateway
 	$(BIN)/pytest tests/clients/interop

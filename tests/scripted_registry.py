@@ -74,10 +74,11 @@ class ScriptedRegistry:
             await self.manifest_gate.wait()
         at = f"{repository}{'@' if isinstance(reference, Digest) else ':'}{reference}"
         self._ask(at, at)
-        for tag, content in self.repositories[repository.name].items():
-            manifest = manifest_of(content)
-            same = reference in (manifest.descriptor.digest, Digest.of(manifest.raw, "sha512"))
-            if same or reference == Tag(tag):
+        tags = self.repositories[repository.name]
+        if isinstance(reference, Tag) and reference.name in tags:
+            return manifest_of(tags[reference.name])
+        for manifest in map(manifest_of, tags.values()):
+            if reference in (manifest.descriptor.digest, Digest.of(manifest.raw, "sha512")):
                 return manifest
         raise NotFound(f"no manifest {at}", reason="MANIFEST_UNKNOWN")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeAlias
 
-from tests.real import programs
+from tests import programs
 
 Json: TypeAlias = "str | int | bool | list[Json] | dict[str, Json] | None"
 _PATIENCE_SECONDS = 900.0

@@ -12,10 +12,10 @@ import pytest
 from portus.registry.v1.registry_service_pb2 import CatalogRequest, DeleteManifestRequest
 from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from portus_gateway.devregistry import image
+from tests import programs
 from tests.deploy import compose
 from tests.deploy.compose import FOLDER, SECRETS, services
 from tests.deploy.native import run, running, translated
-from tests.real import programs
 from tests.real.image_layouts import write_layout
 
 _GATEWAY = (sys.executable, "-m", "portus_gateway")

@@ -3,15 +3,12 @@
 import asyncio
 import base64
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 
 from portus_gateway.devregistry import Content, DevRegistry, Flavour, User, artifact, image, multi_platform
-
-SKOPEO = shutil.which("skopeo")
-pytestmark = pytest.mark.skipif(SKOPEO is None, reason="needs skopeo")
+from tests import programs
 
 CONTENTS = {
     "image": image("skopeo", layers=2, layer_size=5000),
@@ -36,9 +33,8 @@ class Skopeo:
         return f"docker://{self._authority}/{name}"
 
     async def run(self, verb: str, *arguments: str, insecure: str = "--tls-verify=false") -> tuple[int, bytes, str]:
-        assert SKOPEO is not None
         process = await asyncio.create_subprocess_exec(
-            SKOPEO,
+            programs.skopeo(),
             "--insecure-policy",
             verb,
             f"--authfile={self._authfile}",

@@ -13,7 +13,7 @@ from typing import Protocol
 from portus_gateway.devregistry import Content, DevRegistry, TokenService, User
 from portus_gateway.devregistry.behaviour import Flavour
 from portus_gateway.distribution import Configuration, Credentials, StaticPassword
-from tests.real import programs
+from tests import programs
 from tests.real.registry_process import Settings, serving
 from tests.real.storage_files import plant
 

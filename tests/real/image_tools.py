@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 
 from portus_gateway.devregistry import Content, User
-from tests.real import programs
+from tests import programs
 from tests.real.backends import Backend
 from tests.real.image_layouts import write_folders, write_layout
 

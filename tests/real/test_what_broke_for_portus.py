@@ -19,7 +19,7 @@ from portus.registry.v1 import manifest_pb2, registry_service_pb2
 from portus_gateway.devregistry import Content, Fault, TokenService, User, artifact, image, multi_platform, raw_manifest
 from portus_gateway.distribution import Configuration, Credentials, StaticPassword, Timeouts
 from portus_gateway.distribution.challenge import parse_challenges
-from tests.real import programs
+from tests import programs
 from tests.real.backends import DOCKER_REGISTRY, Backend, auth_by_certificate, token_service
 from tests.real.fault_proxy import FaultProxy
 from tests.real.gateways import Failure, failure_of, gateway_over

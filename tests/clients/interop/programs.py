@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.programs import missing
+
 ROOT = Path(__file__).parents[3]
 GO = ROOT / "build/tools/scenario-go"
 TYPESCRIPT = ROOT / "clients/typescript/dist/examples/scenario.js"
@@ -46,9 +48,9 @@ class Program:
         """Skips the test, named, where a tool or the product is missing; an error in CI."""
         for tool in self.tools:
             if shutil.which(tool, path=search_path()) is None:
-                _missing(f"{self.language}: {tool} is not installed")
+                missing(f"{self.language}: {tool} is not installed")
         if not self.product.exists():
-            _missing(f"{self.language}: {self.product.relative_to(ROOT)} is not built: run clients/build")
+            missing(f"{self.language}: {self.product.relative_to(ROOT)} is not built: run clients/build")
 
     def run(self, address: str, repository: str, tag: str, *, timeout: float = 30, **settings: str | Path) -> Outcome:
         """Runs the scenario. `settings` are environment variables: `ca_file` is PORTUS_GATEWAY_CA_FILE."""
@@ -77,12 +79,6 @@ def run(command: list[str], variables: Mapping[str, str], folder: Path | None = 
 def search_path() -> str:
     """PATH, and before it where this Python's own commands are: grpcurl comes from PyPI."""
     return os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
-
-
-def _missing(what: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(what)
-    pytest.skip(what)
 
 
 PROGRAMS = (

@@ -1,7 +1,6 @@
-"""A real Distribution registry on loopback: Debian's docker-registry, or any `registry` in the path."""
+"""A real Distribution registry on loopback: Debian's docker-registry."""
 
 import json
-import shutil
 import socket
 import subprocess
 import time
@@ -14,17 +13,13 @@ from pathlib import Path
 import pytest
 
 from portus_gateway.devregistry import Content
+from tests import programs
 
 _START = 20.0
 
 
-def find() -> str | None:
-    """The registry's program."""
-    return shutil.which("docker-registry") or shutil.which("registry")
-
-
 @contextmanager
-def serving(program: str, folder: Path) -> Iterator[str]:
+def serving(folder: Path) -> Iterator[str]:
     """Runs an empty registry that allows deletes and asks for no credentials; answers with its URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
@@ -40,7 +35,7 @@ def serving(program: str, folder: Path) -> Iterator[str]:
         )
     )
     with (folder / "registry.log").open("wb") as log:
-        process = subprocess.Popen([program, "serve", str(configuration)], stdout=log, stderr=log)
+        process = subprocess.Popen([programs.docker_registry(), "serve", str(configuration)], stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
     try:
         _wait_for(f"{url}/v2/", process)

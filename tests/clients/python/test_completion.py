@@ -1,7 +1,6 @@
 """Completion in the shells that people use: click's scripts, loaded as the README says."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.python.command_line import PATIENCE, environment
+from tests.programs import required
 
 README = (Path(__file__).parents[3] / "clients/python/README.md").read_text(encoding="utf-8")
 
@@ -50,8 +50,7 @@ def complete(shell: str, script: str, home: Path) -> list[str]:
 def test_commands_are_completed(shell: str, tmp_path: Path) -> None:
     load, ask = SHELLS[shell]
     assert load in README
-    if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed: apt-get install {shell}")
+    required(shell, f"apt-get install {shell}")
 
     assert "manifest" in complete(shell, f"{load}\n{ask}", tmp_path)
 
