@@ -4,6 +4,8 @@ BIN := .venv/bin
 CONTRACT := build/portus-registry-v1.binpb
 PROTOS := $(wildcard protos/portus/registry/v1/*.proto) protos/generate
 FROZEN := protos/frozen/portus-registry-v1.binpb
+# A file's tests share what they start, so that they stay together.
+PYTEST := $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 .PHONY: help demo test test-clients lint format protos clients bench requirements clean
 
@@ -14,10 +16,10 @@ demo: .venv/installed ## a gateway over a registry in memory, and its main job s
 	@PATH="$(CURDIR)/$(BIN):$$PATH" deploy/demo
 
 test: .venv/installed $(CONTRACT) ## all tests but those of the other languages' clients
-	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --ignore=tests/clients/interop
+	$(PYTEST) --ignore=tests/clients/interop
 
 test-clients: clients ## one scenario in five languages, against one gateway
-	$(BIN)/pytest tests/clients/interop
+	$(PYTEST) tests/clients/interop
 
 lint: .venv/installed $(CONTRACT) ## ruff, mypy, buf
 	$(BIN)/ruff check --output-format concise .
