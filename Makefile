@@ -5,7 +5,7 @@ CONTRACT := build/portus-registry-v1.binpb
 PROTOS := $(wildcard protos/portus/registry/v1/*.proto) protos/generate
 FROZEN := protos/frozen/portus-registry-v1.binpb
 # A file's tests share what they start, so that they stay together.
-PYTEST := $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+PYTEST := $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --max-worker-restart=0
 
 .PHONY: help demo test test-clients lint format protos clients bench requirements clean
 

@@ -18,7 +18,8 @@ Outcome = Literal["hit", "revalidated", "miss"]
 _COST_FACTOR = 8
 _COST_OF_ENTRY = 2048
 
-_Key: TypeAlias = tuple[Repository, Reference]
+# A repository's name, and a tag or a digest in it: plain text, which is found faster than the values that it is of.
+_Key: TypeAlias = tuple[str, str]
 
 
 class CacheObserver(Protocol):
@@ -63,7 +64,7 @@ class CachedRegistry(ForwardingRegistry[RevalidatingRegistry]):
         self._deletes = 0
 
     async def get_manifest(self, repository: Repository, reference: Reference, max_staleness: float = 0) -> Manifest:
-        key = (repository, reference)
+        key = _key(repository, reference)
         entry = self._entries.get(key)
         now = time.monotonic()
         if entry is not None and max_staleness > 0 and now - entry.checked_at <= max_staleness:
@@ -85,7 +86,7 @@ class CachedRegistry(ForwardingRegistry[RevalidatingRegistry]):
         if deletes == self._deletes:
             asked_at = now - self._shared_within
             self._keep(key, manifest, asked_at)
-            self._keep((repository, manifest.descriptor.digest), manifest, asked_at)
+            self._keep(_key(repository, manifest.descriptor.digest), manifest, asked_at)
             self._make_room()
         return manifest
 
@@ -98,7 +99,7 @@ class CachedRegistry(ForwardingRegistry[RevalidatingRegistry]):
             self._deletes += 1
             for key in list(self._entries):
                 # All of the repository's: one manifest has a digest in each algorithm.
-                if key[0] == repository:
+                if key[0] == repository.name:
                     self._forget(key)
             self._observer.cache_resized(self._size, len(self._entries))
 
@@ -121,3 +122,7 @@ class CachedRegistry(ForwardingRegistry[RevalidatingRegistry]):
         entry = self._entries.pop(key, None)
         if entry is not None:
             self._size -= entry.cost
+
+
+def _key(repository: Repository, reference: Reference) -> _Key:
+    return repository.name, reference.text if isinstance(reference, Digest) else reference.name

@@ -5,7 +5,7 @@ Those of calls have the names that gRPC's own Prometheus middleware gives them, 
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -84,7 +84,11 @@ class Metrics:
 
     def call_finished(self, call: FinishedCall) -> None:
         counts = self._calls.of(call.method)
-        counts.handled[call.code] = counts.handled.get(call.code, 0) + 1
+        if call.code is grpc.StatusCode.OK:
+            # Apart from the others: to look a code up takes as long as all the rest of this.
+            counts.well += 1
+        else:
+            counts.failed[call.code] = counts.failed.get(call.code, 0) + 1
         counts.buckets[bisect_left(_BUCKETS, call.seconds)] += 1
         counts.seconds += call.seconds
         if call.reason:
@@ -132,9 +136,15 @@ class _Counts:
     service: str
     name: str
     started: int = 0
-    handled: dict[grpc.StatusCode, int] = field(default_factory=dict)
+    well: int = 0
+    failed: dict[grpc.StatusCode, int] = field(default_factory=dict)
     buckets: list[int] = field(default_factory=lambda: [0] * (len(_BUCKETS) + 1))
     seconds: float = 0.0
+
+    @property
+    def handled(self) -> Mapping[grpc.StatusCode, int]:
+        """How many calls ended with each code."""
+        return ({grpc.StatusCode.OK: self.well} if self.well else {}) | self.failed
 
 
 class _Calls(Collector):

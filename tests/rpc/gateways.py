@@ -31,6 +31,7 @@ from portus_gateway.distribution import (
     Timeouts,
 )
 from portus_gateway.registry import Registry
+from portus_gateway.rpc.interception import Interceptor
 from portus_gateway.rpc.server import FinishedCall, GatewayServer, ServerLimits
 from tests.rpc.scripted_registry import BLOB, DIGEST
 
@@ -110,7 +111,7 @@ async def serve(
     *,
     limits: ServerLimits = LIMITS,
     deletion_enabled: bool = True,
-    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+    interceptors: Sequence[Interceptor] = (),
     reflection: bool = True,
     receive_limit: int = 4 * 1024 * 1024,
 ) -> AsyncIterator[Gateway]:

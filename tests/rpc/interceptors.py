@@ -1,64 +1,62 @@
-"""Interceptors such as may come between the boundary and the service."""
+"""Interceptors such as may come between the boundary and the services."""
 
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias, TypeVar
+from collections.abc import AsyncGenerator
 
 import grpc
 
-Request = TypeVar("Request")
-Response = TypeVar("Response")
-Handler: TypeAlias = "grpc.RpcMethodHandler[Request, Response]"
-Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler[Request, Response] | None]]"
-Context: TypeAlias = "grpc.aio.ServicerContext[Request, Response]"
+from portus_gateway.rpc.interception import Handler, Metadata
+
+Context = grpc.aio.ServicerContext[object, object]
 
 
-class Interceptor(grpc.aio.ServerInterceptor):
-    """Passes everything on, through `before` and `around`."""
+class Interceptor:
+    """Passes everything on."""
 
-    async def intercept_service(
-        self,
-        continuation: "Continuation[Request, Response]",
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> "Handler[Request, Response] | None":
-        await self.before()
-        handler = await continuation(handler_call_details)
-        return None if handler is None else self.around(handler)
+    def call_comes(self, metadata: Metadata) -> None:
+        pass
 
-    async def before(self) -> None:
-        """Comes before the method is looked up."""
-
-    def around(self, inner: "Handler[Request, Response]") -> "Handler[Request, Response]":
-        """The handler to serve in place of `inner`."""
-        return inner
+    def around(self, method: str, handler: Handler) -> Handler:
+        return handler
 
 
 class Raising(Interceptor):
-    """Fails before there is a handler."""
+    """Fails before the handler."""
 
     def __init__(self, error: BaseException) -> None:
         self._error = error
 
-    async def before(self) -> None:
-        raise self._error
+    def around(self, method: str, handler: Handler) -> Handler:
+        async def fail(_: object, __: Context) -> object:
+            raise self._error
+
+        async def fail_streaming(_: object, __: Context) -> AsyncGenerator[object, None]:
+            raise self._error
+            yield  # a generator
+
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(
+                fail_streaming, handler.request_deserializer, handler.response_serializer
+            )
+        return grpc.unary_unary_rpc_method_handler(fail, handler.request_deserializer, handler.response_serializer)
 
 
 class Refusing(Interceptor):
     """Answers every unary call with UNAUTHENTICATED."""
 
-    def around(self, inner: "Handler[Request, Response]") -> "Handler[Request, Response]":
-        async def refuse(_: Request, context: "Context[Request, Response]") -> Response:
+    def around(self, method: str, handler: Handler) -> Handler:
+        async def refuse(_: object, context: Context) -> object:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "who are you?")
 
-        return grpc.unary_unary_rpc_method_handler(refuse, inner.request_deserializer, inner.response_serializer)
+        return grpc.unary_unary_rpc_method_handler(refuse, handler.request_deserializer, handler.response_serializer)
 
 
 class SendingMetadataTwice(Interceptor):
     """Misuses gRPC, which has an error of its own for that."""
 
-    def around(self, inner: "Handler[Request, Response]") -> "Handler[Request, Response]":
-        async def misuse(_: Request, context: "Context[Request, Response]") -> Response:
+    def around(self, method: str, handler: Handler) -> Handler:
+        async def misuse(_: object, context: Context) -> object:
             await context.send_initial_metadata(())
             await context.send_initial_metadata(())
             raise AssertionError("metadata went out twice")
 
-        return grpc.unary_unary_rpc_method_handler(misuse, inner.request_deserializer, inner.response_serializer)
+        return grpc.unary_unary_rpc_method_handler(misuse, handler.request_deserializer, handler.response_serializer)

@@ -1,16 +1,19 @@
 import asyncio
 import socket
+from collections.abc import AsyncGenerator, Sequence
 
 import grpc
 import pytest
+from google.protobuf.message import Message
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from portus.registry.v1.registry_service_pb2 import ListTagsRequest
 from portus_gateway.rpc.boundary import Boundary
 from portus_gateway.rpc.call_limit import CallLimit
+from portus_gateway.rpc.interception import InterceptedHandlers, Metadata
 from portus_gateway.rpc.server import GatewayServer, ServerLimits
 from tests.rpc.failures import failure_of
-from tests.rpc.gateways import FAILING, REQUESTS, Calls, Gateway, connected, finish, serve, soon
+from tests.rpc.gateways import FAILING, PATIENCE, REQUESTS, SERVICE, Calls, Gateway, connected, finish, serve, soon
 from tests.rpc.health_calls import check, watch
 from tests.rpc.interceptors import Interceptor
 from tests.rpc.scripted_registry import Gate, ScriptedRegistry
@@ -19,16 +22,27 @@ NOT_SERVING = HealthCheckResponse.NOT_SERVING
 LIST_TAGS = ListTagsRequest(repository="team/app")
 
 
-class Waiting(Interceptor):
-    """Holds every call up before there is a handler: it has come in, and has not begun."""
+class Coming(Interceptor):
+    """Tells when a call has come in."""
 
     def __init__(self) -> None:
-        self.entered = asyncio.Event()
-        self.open = asyncio.Event()
+        self.came_in = asyncio.Event()
 
-    async def before(self) -> None:
-        self.entered.set()
-        await self.open.wait()
+    def call_comes(self, metadata: Metadata) -> None:
+        self.came_in.set()
+
+
+async def held_back(
+    channel: grpc.aio.Channel, method: str, request: Message, released: asyncio.Event
+) -> Sequence[bytes]:
+    """A call whose request follows later: it has come in, and has not begun."""
+
+    async def requests() -> AsyncGenerator[bytes, None]:
+        await released.wait()
+        yield request.SerializeToString()
+
+    begin: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(method)
+    return [response async for response in begin(requests(), timeout=PATIENCE)]
 
 
 @pytest.mark.parametrize("rpc", FAILING)
@@ -48,13 +62,14 @@ async def test_a_call_that_runs_is_finished(rpc: str) -> None:
 
 @pytest.mark.parametrize("rpc", REQUESTS)
 async def test_a_call_that_has_come_in_and_not_begun_is_told_of_the_shutdown(rpc: str) -> None:
-    registry, waiting = ScriptedRegistry(), Waiting()
-    async with serve(registry, interceptors=[waiting]) as gateway:
-        call = asyncio.ensure_future(failure_of(finish(gateway.channel, rpc)))
-        await soon(waiting.entered.wait())
+    registry, coming, released = ScriptedRegistry(), Coming(), asyncio.Event()
+    async with serve(registry, interceptors=[coming]) as gateway:
+        calling = held_back(gateway.channel, f"/{SERVICE}/{rpc}", REQUESTS[rpc], released)
+        call = asyncio.ensure_future(failure_of(calling))
+        await soon(coming.came_in.wait())
         drained = asyncio.ensure_future(gateway.server.drain(30))
         await asyncio.sleep(0)
-        waiting.open.set()
+        released.set()
         failed = await soon(call)
         await soon(drained)
     assert failed.outcome == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
@@ -62,14 +77,16 @@ async def test_a_call_that_has_come_in_and_not_begun_is_told_of_the_shutdown(rpc
 
 
 async def test_a_check_that_has_not_begun_is_answered_not_serving() -> None:
-    waiting = Waiting()
-    async with serve(ScriptedRegistry(), interceptors=[waiting]) as gateway:
-        call = asyncio.ensure_future(check(gateway.channel))
-        await soon(waiting.entered.wait())
+    coming, released = Coming(), asyncio.Event()
+    async with serve(ScriptedRegistry(), interceptors=[coming]) as gateway:
+        calling = held_back(gateway.channel, "/grpc.health.v1.Health/Check", HealthCheckRequest(), released)
+        call = asyncio.ensure_future(calling)
+        await soon(coming.came_in.wait())
         drained = asyncio.ensure_future(gateway.server.drain(30))
         await asyncio.sleep(0)
-        waiting.open.set()
-        assert await soon(call) == NOT_SERVING
+        released.set()
+        (answer,) = await soon(call)
+        assert HealthCheckResponse.FromString(answer).status == NOT_SERVING
         await soon(drained)
 
 
@@ -130,13 +147,12 @@ async def test_a_call_that_is_ended_twice_is_told_why_all_the_same() -> None:
 
     calls = Calls()
     boundary = Boundary(limits=ServerLimits(), call_limit=CallLimit(1), observer=calls)
-    server = grpc.aio.server(interceptors=[boundary])
+    server = grpc.aio.server()
     handler = grpc.unary_unary_rpc_method_handler(
         wait_and_tidy_up, HealthCheckRequest.FromString, HealthCheckResponse.SerializeToString
     )
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": handler}),)
-    )
+    health = grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": handler})
+    server.add_generic_rpc_handlers((InterceptedHandlers([health], [boundary]),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with connected(port) as channel:

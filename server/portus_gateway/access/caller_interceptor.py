@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
 from contextvars import ContextVar
-from typing import Final, TypeVar, cast
+from typing import Final, TypeAlias, cast
 
 import grpc
 
@@ -17,8 +17,7 @@ from portus_gateway.access.policy import Policy, PolicySource
 from portus_gateway.access.rpcs import DELETE, REGISTRY_RPCS, SERVICE
 from portus_gateway.distribution.errors import DistributionError
 
-Request = TypeVar("Request")
-Response = TypeVar("Response")
+Handler: TypeAlias = "grpc.RpcMethodHandler[object, object]"
 Context = grpc.aio.ServicerContext[object, object]
 Metadata = Iterable[tuple[str, str | bytes]]
 UnaryBehaviour = Callable[[object, Context], Awaitable[object]]
@@ -35,7 +34,7 @@ _REMEMBERED_CALLERS: Final = 4096
 _metadata: Final[ContextVar[Metadata]] = ContextVar("metadata")
 
 
-class CallerInterceptor(grpc.aio.ServerInterceptor):
+class CallerInterceptor:
     """Lets in whom `authentication` knows, and `policy` and `limits` allow; sets `current_call` for what is inside.
 
     Health is open to all, and so is reflection if `reflection_open`; else it wants a credential, as every other service
@@ -62,30 +61,16 @@ class CallerInterceptor(grpc.aio.ServerInterceptor):
         self._open = (_HEALTH, *_REFLECTION) if reflection_open else (_HEALTH,)
         self.allowed: dict[tuple[frozenset[str], str], Policy] = {}
         """The policy that last allowed these principals this RPC."""
-        self._handlers: dict[str, tuple[object, object]] = {}
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Request, Response] | None"]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> "grpc.RpcMethodHandler[Request, Response] | None":
-        name = handler_call_details.method
-        _metadata.set(handler_call_details.invocation_metadata or ())
-        inner = await continuation(handler_call_details)
-        if inner is None or name.startswith(self._open):
-            return inner
-        # The same handler gets the same one around it, at every call: whoever is outside may remember it.
-        known, handler = self._handlers.get(name, (None, None))
-        if known is not inner:
-            handler = self._around(name, inner)
-            self._handlers[name] = (inner, handler)
-        return cast("grpc.RpcMethodHandler[Request, Response]", handler)
+    def call_comes(self, metadata: Metadata) -> None:
+        _metadata.set(metadata)
 
-    def _around(
-        self, name: str, inner: "grpc.RpcMethodHandler[Request, Response]"
-    ) -> "grpc.RpcMethodHandler[Request, Response]":
-        limited = name.startswith(_LIMITED)
-        rpc = name.rpartition("/")[2]
+    def around(self, method: str, handler: Handler) -> Handler:
+        return handler if method.startswith(self._open) else self._admitting(method, handler)
+
+    def _admitting(self, method: str, inner: Handler) -> Handler:
+        limited = method.startswith(_LIMITED)
+        rpc = method.rpartition("/")[2]
         # The stubs describe handlers of the synchronous API, hence the casts.
         if inner.response_streaming:
             streams = cast("StreamBehaviour", inner.stream_stream if inner.request_streaming else inner.unary_stream)
@@ -105,23 +90,19 @@ class CallerInterceptor(grpc.aio.ServerInterceptor):
                 if inner.request_streaming
                 else grpc.unary_stream_rpc_method_handler
             )
-            handler = make(serve_stream, inner.request_deserializer, inner.response_serializer)
-        else:
-            answers = cast("UnaryBehaviour", inner.stream_unary if inner.request_streaming else inner.unary_unary)
+            return make(serve_stream, inner.request_deserializer, inner.response_serializer)
+        answers = cast("UnaryBehaviour", inner.stream_unary if inner.request_streaming else inner.unary_unary)
 
-            async def serve(request: object, context: Context) -> object:
-                entry = _Entry(self, rpc, request, context, limited=limited)
-                await entry.enter()
-                try:
-                    return await answers(request, context)
-                finally:
-                    entry.leave()
+        async def serve(request: object, context: Context) -> object:
+            entry = _Entry(self, rpc, request, context, limited=limited)
+            await entry.enter()
+            try:
+                return await answers(request, context)
+            finally:
+                entry.leave()
 
-            make = (
-                grpc.stream_unary_rpc_method_handler if inner.request_streaming else grpc.unary_unary_rpc_method_handler
-            )
-            handler = make(serve, inner.request_deserializer, inner.response_serializer)
-        return handler
+        make = grpc.stream_unary_rpc_method_handler if inner.request_streaming else grpc.unary_unary_rpc_method_handler
+        return make(serve, inner.request_deserializer, inner.response_serializer)
 
 
 class _Entry:

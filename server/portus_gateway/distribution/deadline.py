@@ -5,10 +5,9 @@ a request and to decide whether waiting for a retry is worth while.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from contextvars import Context, ContextVar
 from dataclasses import dataclass
+from types import TracebackType
 
 from portus_gateway.distribution.errors import DeadlineExceeded
 
@@ -34,25 +33,36 @@ class SharedDeadline:
 _deadline: ContextVar[float | SharedDeadline | None] = ContextVar("deadline", default=None)
 
 
-@asynccontextmanager
-async def within(seconds: float) -> AsyncIterator[None]:
-    """Bounds the block, and every request made in it, to `seconds`. An outer, earlier deadline stays in force.
+class within:  # noqa: N801  (read as a verb: `async with within(2)`)
+    """Bounds a block, and every request made in it, to `seconds`. An outer, earlier deadline stays in force.
 
     Raises `DeadlineExceeded` when time runs out.
     """
-    outer = _when()
-    own = asyncio.get_running_loop().time() + seconds
-    when = own if outer is None else min(own, outer)
-    token = _deadline.set(when)
-    try:
-        async with asyncio.timeout_at(when) as timeout:
-            yield
-    except TimeoutError as error:
-        if timeout.expired():
-            raise DeadlineExceeded("the call's deadline ran out before the registry had answered") from error
-        raise
-    finally:
-        _deadline.reset(token)
+
+    # Written out, and no generator: every call goes through here.
+    __slots__ = ("_seconds", "_timeout", "_token")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    async def __aenter__(self) -> None:
+        outer = _when()
+        own = asyncio.get_running_loop().time() + self._seconds
+        when = own if outer is None else min(own, outer)
+        self._token = _deadline.set(when)
+        self._timeout = asyncio.timeout_at(when)
+        await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        _deadline.reset(self._token)
+        try:
+            await self._timeout.__aexit__(kind, error, traceback)
+        except TimeoutError as late:
+            raise _exceeded() from late
+        if isinstance(error, TimeoutError) and self._timeout.expired():
+            raise _exceeded() from error
 
 
 def remaining() -> float | None:
@@ -64,3 +74,7 @@ def remaining() -> float | None:
 def _when() -> float | None:
     deadline = _deadline.get()
     return deadline.when if isinstance(deadline, SharedDeadline) else deadline
+
+
+def _exceeded() -> DeadlineExceeded:
+    return DeadlineExceeded("the call's deadline ran out before the registry had answered")

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import cast
 
 import grpc
 import structlog
@@ -19,15 +19,14 @@ from portus_gateway.distribution.errors import DistributionError, Unavailable
 from portus_gateway.rpc import request_id
 from portus_gateway.rpc.call_errors import Bug, CallError, FieldViolation, InvalidFields, ShuttingDown
 from portus_gateway.rpc.call_limit import CallLimit
+from portus_gateway.rpc.interception import Handler, Metadata
 from portus_gateway.rpc.limits import ServerLimits
 from portus_gateway.rpc.observation import CallObserver, FinishedCall
-from portus_gateway.rpc.resources import repository_of, resource_of
+from portus_gateway.rpc.resources import resource_of
 from portus_gateway.rpc.service_names import REGISTRY_SERVICE
 from portus_gateway.rpc.status import DETAILS_METADATA_KEY, KnownError, code_of, status_of
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
-Request = TypeVar("Request")
-Response = TypeVar("Response")
 UnaryBehaviour = Callable[[Message | AsyncIterator[Message], Context], Awaitable[Message]]
 StreamBehaviour = Callable[[Message | AsyncIterator[Message], Context], AsyncGenerator[Message, None]]
 
@@ -46,8 +45,8 @@ class _Method:
     serialize: Callable[[Message], bytes]
 
 
-class Boundary(grpc.aio.ServerInterceptor):
-    """The one interceptor of the gateway.
+class Boundary:
+    """The outermost interceptor (`interception.Interceptor`).
 
     Calls of the RegistryService are counted and bounded in time; those of health and reflection are not.
 
@@ -60,30 +59,10 @@ class Boundary(grpc.aio.ServerInterceptor):
         self.observer = observer
         self.draining = False
         self.running: set[_Call] = set()
-        self._handlers: dict[str, tuple[object, object]] = {}
 
-    async def intercept_service(
-        self,
-        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Request, Response] | None]]",
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> "grpc.RpcMethodHandler[Request, Response] | None":
-        name = handler_call_details.method
+    def call_comes(self, metadata: Metadata) -> None:
         # The handler runs in this same task, and so finds it there. To read the metadata anew costs more than the rest.
-        request_id.current.set(request_id.accepted(handler_call_details.invocation_metadata or ()))
-        try:
-            inner = await continuation(handler_call_details)
-        except (Exception, asyncio.CancelledError) as error:
-            if _is_cancelled():
-                raise
-            return self._failing(name, error)
-        if inner is None:
-            return None
-        # A method's handler is the same object at each call, unless an interceptor put one of its own in its place.
-        known, handler = self._handlers.get(name, (None, None))
-        if known is not inner:
-            handler = self._around(name, inner)
-            self._handlers[name] = (inner, handler)
-        return cast("grpc.RpcMethodHandler[Request, Response]", handler)
+        request_id.current.set(request_id.accepted(metadata))
 
     def drain(self) -> None:
         """Refuses new calls from now on, but for health checks."""
@@ -100,9 +79,10 @@ class Boundary(grpc.aio.ServerInterceptor):
         for call in tuple(self.running):
             call.end()
 
-    def _around(
-        self, name: str, inner: "grpc.RpcMethodHandler[Request, Response]"
-    ) -> "grpc.RpcMethodHandler[Request, Response]":
+    def around(self, method: str, handler: Handler) -> Handler:
+        return cast("Handler", self._guarded(method, handler))
+
+    def _guarded(self, name: str, inner: Handler) -> "grpc.RpcMethodHandler[bytes | AsyncIterator[bytes], bytes]":
         # Messages are read and written in here: what fails at that must not get past the boundary either. The stubs
         # describe handlers of the synchronous API, hence the casts.
         method = _Method(
@@ -153,21 +133,6 @@ class Boundary(grpc.aio.ServerInterceptor):
         if inner.request_streaming:
             return grpc.stream_unary_rpc_method_handler(serve)
         return grpc.unary_unary_rpc_method_handler(serve)
-
-    def _failing(self, name: str, error: BaseException) -> "grpc.RpcMethodHandler[Request, Response]":
-        """A handler for any kind of method: on the wire, all of them are streams."""
-        method = _Method(name=name, limited=False, streaming=True, deserialize=_never_read, serialize=_never_written)
-
-        async def fail(_: AsyncIterator[bytes], context: Context) -> None:
-            call = _Call(self, method, context)
-            try:
-                call.begin()
-                raise error
-            except BaseException as failure:
-                await call.fail(failure)
-                raise
-
-        return grpc.stream_stream_rpc_method_handler(fail)
 
 
 class _Call:
@@ -300,8 +265,9 @@ class _Call:
             reason=reason,
             seconds=time.perf_counter() - self._started,
             request_id=self._request_id,
+            # Asked of a call that is over, gRPC ends the process.
             peer=self._context.peer(),
-            repository=repository_of(self._request),
+            request=self._request,
         )
         try:
             self._boundary.observer.call_finished(call)
@@ -318,16 +284,3 @@ class _Call:
     async def _read_all(self, incoming: AsyncIterator[bytes]) -> AsyncIterator[Message]:
         async for data in incoming:
             yield self._parsed(data)
-
-
-def _is_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def _never_read(_: bytes) -> Message:
-    raise AssertionError("the call failed before its request was read")
-
-
-def _never_written(_: Message) -> bytes:
-    raise AssertionError("the call failed before it had a response")

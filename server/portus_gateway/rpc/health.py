@@ -28,8 +28,8 @@ class Health:
         self._watchers = 0
         self._changed = asyncio.Event()
 
-    def add_to(self, server: grpc.aio.Server) -> None:
-        """Registers the service's methods: Check, Watch and List."""
+    def service(self) -> grpc.GenericRpcHandler:
+        """The service's methods: Check, Watch and List."""
         handlers: dict[str, grpc.RpcMethodHandler[Message, Message]] = {
             "Check": grpc.unary_unary_rpc_method_handler(
                 self.check, HealthCheckRequest.FromString, HealthCheckResponse.SerializeToString
@@ -41,7 +41,7 @@ class Health:
                 self.list_all, HealthListRequest.FromString, HealthListResponse.SerializeToString
             ),
         }
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(HEALTH_SERVICE, handlers),))
+        return grpc.method_handlers_generic_handler(HEALTH_SERVICE, handlers)
 
     def set_serving(self, service: str, serving: bool) -> None:
         """Sets a service's health; without effect once the server drains."""

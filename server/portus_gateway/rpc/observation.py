@@ -1,27 +1,46 @@
 """What the gateway tells whoever counts and logs calls."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import grpc
+from google.protobuf.message import Message
+
+from portus_gateway.rpc.resources import repository_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedCall:
     """A call that ended.
 
     `method` is the full name, `/portus.registry.v1.RegistryService/Catalog`; only methods that exist are observed.
     `reason` is the ErrorInfo's, empty where the call went well or its caller went away. `seconds` is how long it took.
-    `repository` is what the request named, as it stood there (at most 255 characters), empty where it named none.
+    `peer` is where the call came from, in gRPC's words: `ipv4:127.0.0.1:40000`.
     """
 
-    method: str
-    code: grpc.StatusCode
-    reason: str
-    seconds: float
-    request_id: str
-    peer: str
-    repository: str
+    __slots__ = ("_request", "code", "method", "peer", "reason", "request_id", "seconds")
+
+    def __init__(
+        self,
+        *,
+        method: str,
+        code: grpc.StatusCode,
+        reason: str,
+        seconds: float,
+        request_id: str,
+        peer: str,
+        request: Message | None,
+    ) -> None:
+        self.method = method
+        self.code = code
+        self.reason = reason
+        self.seconds = seconds
+        self.request_id = request_id
+        self.peer = peer
+        self._request = request
+
+    @property
+    def repository(self) -> str:
+        """What the request named, as it stood there (at most 255 characters); empty where it named none."""
+        return repository_of(self._request)
 
 
 class CallObserver(Protocol):

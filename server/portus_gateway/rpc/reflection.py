@@ -23,21 +23,21 @@ from portus_gateway.rpc.service_names import (
 _SERVICES = (REGISTRY_SERVICE, HEALTH_SERVICE, REFLECTION_V1_SERVICE, REFLECTION_V1ALPHA_SERVICE)
 
 
-def add_reflection(server: grpc.aio.Server) -> None:
-    """Serves both versions: their messages are the same, to the byte, under two names."""
+def reflection() -> tuple[grpc.GenericRpcHandler, ...]:
+    """Both versions of the service: their messages are the same, to the byte, under two names."""
     # The pool stands in for the library's, which asks four things of it.
     servicer = aio.ReflectionServicer(_SERVICES, pool=cast("DescriptorPool", _SymbolPool(_pool())))
-    for service in (REFLECTION_V1_SERVICE, REFLECTION_V1ALPHA_SERVICE):
-        handler: grpc.RpcMethodHandler[
-            reflection_pb2.ServerReflectionRequest, reflection_pb2.ServerReflectionResponse
-        ] = grpc.stream_stream_rpc_method_handler(
+    handler: grpc.RpcMethodHandler[reflection_pb2.ServerReflectionRequest, reflection_pb2.ServerReflectionResponse] = (
+        grpc.stream_stream_rpc_method_handler(
             servicer.ServerReflectionInfo,
             reflection_pb2.ServerReflectionRequest.FromString,
             reflection_pb2.ServerReflectionResponse.SerializeToString,
         )
-        server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(service, {"ServerReflectionInfo": handler}),)
-        )
+    )
+    return tuple(
+        grpc.method_handlers_generic_handler(service, {"ServerReflectionInfo": handler})
+        for service in (REFLECTION_V1_SERVICE, REFLECTION_V1ALPHA_SERVICE)
+    )
 
 
 class _SymbolPool:

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 import grpc
 
-from portus.registry.v1 import registry_service_pb2_grpc
 from portus_gateway.catalog_listing import CatalogListing
 from portus_gateway.guarded_deletion import Deletion, GuardedDeletion
 from portus_gateway.registry import Registry
 from portus_gateway.rpc.boundary import Boundary
 from portus_gateway.rpc.call_limit import CallLimit
 from portus_gateway.rpc.health import Health
+from portus_gateway.rpc.interception import InterceptedHandlers, Interceptor
 from portus_gateway.rpc.limits import ServerLimits
 from portus_gateway.rpc.observation import CallObserver, FinishedCall
-from portus_gateway.rpc.reflection import add_reflection
+from portus_gateway.rpc.reflection import reflection
 from portus_gateway.rpc.service_names import REGISTRY_SERVICE
-from portus_gateway.rpc.servicer import RegistryServicer
+from portus_gateway.rpc.servicer import RegistryServicer, registry_service
 
 __all__ = ["CallObserver", "FinishedCall", "GatewayServer", "ServerLimits"]
 
@@ -45,8 +45,9 @@ class GatewayServer:
 
     `deletion` is what DeleteManifest and DeleteBlob do, a plain `GuardedDeletion` of `registry` unless given.
     `credentials` makes it TLS; `also` is a second address with credentials of its own. `interceptors` come between the
-    boundary, which maps errors and counts calls, and the service: each has to be `async` all through. With
-    `reuse_port`, other processes of this user may listen on the same ports: the kernel spreads connections over them.
+    boundary, which maps errors and counts calls, and the services: the handlers that they make have to be coroutine
+    functions, or asynchronous generator functions where a method streams. With `reuse_port`, other processes of this
+    user may listen on the same ports: the kernel spreads connections over them.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class GatewayServer:
         reflection: bool = True,
         credentials: grpc.ServerCredentials | None = None,
         also: Listener | None = None,
-        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+        interceptors: Sequence[Interceptor] = (),
         reuse_port: bool = False,
     ) -> None:
         self._limits = limits
@@ -92,11 +93,13 @@ class GatewayServer:
 
     async def start(self) -> int:
         """Listens and serves; answers with the port. Raises `OSError` where it cannot listen there."""
-        server = grpc.aio.server(interceptors=self._interceptors, options=_options(self._limits, self._reuse_port))
-        registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(self._servicer, server)
-        self._health.add_to(server)
-        if self._reflection:
-            add_reflection(server)
+        server = grpc.aio.server(options=_options(self._limits, self._reuse_port))
+        services = [
+            registry_service(self._servicer),
+            self._health.service(),
+            *(reflection() if self._reflection else ()),
+        ]
+        server.add_generic_rpc_handlers((InterceptedHandlers(services, self._interceptors),))
         port = _listen(server, self._listener)
         if self._also is not None:
             self.also_port = _listen(server, self._also)

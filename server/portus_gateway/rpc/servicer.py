@@ -3,8 +3,11 @@
 # No RPC needs its context: what a call has beside its request is the boundary's.
 # ruff: noqa: ARG002
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from typing import cast
+
+import grpc
 
 from portus.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
 from portus_gateway.catalog_listing import CatalogListing
@@ -128,3 +131,23 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         wanted = request_parsing.blob_deletion(request)
         await self._deletion.delete_blob(wanted.repository, wanted.digest, validate_only=wanted.validate_only)
         return registry_service_pb2.DeleteBlobResponse(digest=wanted.digest.text)
+
+
+def registry_service(servicer: RegistryServicer) -> grpc.GenericRpcHandler:
+    """The service's methods, as handlers. The code that is generated can only add them to a server."""
+    collected = _Collected()
+    registry_service_pb2_grpc.add_RegistryServiceServicer_to_server(servicer, cast("grpc.aio.Server", collected))
+    return collected.handlers[0]
+
+
+class _Collected:
+    """Takes what is added to a server."""
+
+    def __init__(self) -> None:
+        self.handlers: list[grpc.GenericRpcHandler] = []
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        self.handlers += handlers
+
+    def add_registered_method_handlers(self, service: str, handlers: object) -> None:
+        """The same handlers in another form, which grpc.aio makes no use of."""

@@ -1,5 +1,6 @@
 """Gateways that all tests of this folder share, and the certificates that they use."""
 
+import hashlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import pytest
 
 from portus_gateway.devregistry import DevRegistry, Fault, image, seed_demo
 from tests.clients.interop.background import running
-from tests.clients.interop.gateways import RequireToken, configuration_of, gateway
+from tests.clients.interop.gateways import configuration_of, gateway, requiring
 from tests.clients.interop.programs import PROGRAMS, Program
 from tests.clients.python.certificates import Authority
 
@@ -56,6 +57,7 @@ async def _gateways(folder: Path) -> AsyncIterator[Gateways]:
         "other-ca.pem": Authority().pem,
         "token": f"{TOKEN}\n".encode(),
         "wrong-token": b"close-sesame\n",
+        "hashes": f"interop sha256:{hashlib.sha256(TOKEN.encode()).hexdigest()}\n".encode(),
     }
     for name, content in files.items():
         (folder / name).write_bytes(content)
@@ -69,7 +71,7 @@ async def _gateways(folder: Path) -> AsyncIterator[Gateways]:
         configuration = configuration_of(registry)
         async with (
             gateway(configuration) as plaintext,
-            gateway(configuration, credentials=credentials, interceptors=[RequireToken(TOKEN)]) as tls,
+            gateway(configuration, credentials=credentials, interceptors=[requiring(folder / "hashes")]) as tls,
         ):
             yield Gateways(
                 plaintext=plaintext,

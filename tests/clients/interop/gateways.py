@@ -1,19 +1,20 @@
 """Gateways to call: over the in-memory registry or over a real one, in plaintext or with TLS and a token."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from pathlib import Path
 
 import grpc
 
 from portus_gateway import __version__
+from portus_gateway.access.authentication import Authentication
+from portus_gateway.access.caller_interceptor import CallerInterceptor
+from portus_gateway.access.token_file import TokenFile
 from portus_gateway.devregistry import DevRegistry
 from portus_gateway.distribution import Configuration, Credentials, DistributionClient, StaticPassword
+from portus_gateway.rpc.interception import Interceptor
 from portus_gateway.rpc.server import FinishedCall, GatewayServer, ServerLimits
 from tests.e2e.gateway_process import gateway_process
-
-Request = TypeVar("Request")
-Response = TypeVar("Response")
 
 
 class _Unobserved:
@@ -24,36 +25,15 @@ class _Unobserved:
         pass
 
 
-class RequireToken(grpc.aio.ServerInterceptor):
-    """Lets nobody in without the token."""
-
-    def __init__(self, token: str) -> None:
-        self._wanted = f"Bearer {token}"
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Request, Response] | None"]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> "grpc.RpcMethodHandler[Request, Response] | None":
-        handler = await continuation(handler_call_details)
-        metadata = tuple(handler_call_details.invocation_metadata or ())
-        if handler is None or ("authorization", self._wanted) in metadata:
-            return handler
-
-        async def refuse(_: Request, context: grpc.aio.ServicerContext[Request, Response]) -> Response:
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no token, or another one")
-
-        async def refuse_stream(
-            _: AsyncIterator[Request], context: grpc.aio.ServicerContext[Request, Response]
-        ) -> AsyncIterator[Response]:
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no token, or another one")
-            yield  # a generator
-
-        if handler.response_streaming:
-            return grpc.stream_stream_rpc_method_handler(
-                refuse_stream, handler.request_deserializer, handler.response_serializer
-            )
-        return grpc.unary_unary_rpc_method_handler(refuse, handler.request_deserializer, handler.response_serializer)
+def requiring(tokens: Path) -> CallerInterceptor:
+    """Lets nobody in without one of the tokens in a file of their hashes."""
+    return CallerInterceptor(
+        authentication=Authentication(bearers=[TokenFile(tokens)], certificates=False, anonymous=False),
+        policy=None,
+        limits=None,
+        audit=None,
+        reflection_open=False,
+    )
 
 
 def configuration_of(registry: DevRegistry) -> Configuration:
@@ -78,7 +58,7 @@ async def gateway(
     configuration: Configuration,
     *,
     credentials: grpc.ServerCredentials | None = None,
-    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+    interceptors: Sequence[Interceptor] = (),
 ) -> AsyncIterator[str]:
     """Serves a gateway; answers with its address."""
     async with DistributionClient(configuration) as registry:

@@ -104,7 +104,7 @@ def test_gateway_of_an_unknown_authority(program: Program, gateways: Gateways) -
 
 def test_wrong_token(program: Program, gateways: Gateways) -> None:
     error = call(program, gateways.tls, ca_file=gateways.ca_file, token_file=gateways.wrong_token_file)
-    assert "no token, or another one" in error
+    assert "the bearer token is none that this gateway takes" in error
     assert "close-sesame" not in error
 
 
