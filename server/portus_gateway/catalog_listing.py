@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TypeAlias, TypeVar
 
 from portus_gateway.distribution.errors import DeadlineExceeded, DistributionError
@@ -142,7 +143,7 @@ class CatalogListing:
                 size += _size(page.items)
                 if size > MOST_BYTES:
                     raise _too_many(str(repository))
-        return tuple(sorted(tags))
+        return tuple(sorted(tags, key=attrgetter("name")))
 
 
 def _beginning_with(prefix: str, names: Iterable[Repository | UnusableName]) -> tuple[Repository | UnusableName, ...]:

@@ -48,6 +48,7 @@ class Metrics:
         self._request_seconds = self._histogram(
             "portus_upstream_request_seconds", "How long those requests took.", "method", "route"
         )
+        self._request_series: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
         self._retries = self._counter("portus_upstream_retries_total", "Requests that were sent again.", "route")
         self._token_fetches = self._counter("portus_token_fetches_total", "Tokens that were asked for.", "outcome")
         self._token_seconds = self._histogram("portus_token_fetch_seconds", "How long fetching a token took.")
@@ -95,8 +96,15 @@ class Metrics:
             self._reasons.labels(counts.name, call.reason).inc()
 
     def request_finished(self, *, method: str, route: str, outcome: str, seconds: float) -> None:
-        self._requests.labels(method, route, outcome).inc()
-        self._request_seconds.labels(method, route).observe(seconds)
+        # To find a series by its labels takes longer than to count: those that were found are kept.
+        kind = (method, route, outcome)
+        series = self._request_series.get(kind)
+        if series is None:
+            series = self._requests.labels(*kind), self._request_seconds.labels(method, route)
+            self._request_series[kind] = series
+        count, times = series
+        count.inc()
+        times.observe(seconds)
 
     def token_fetched(self, *, outcome: str, seconds: float) -> None:
         self._token_fetches.labels(outcome).inc()

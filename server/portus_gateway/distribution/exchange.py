@@ -52,6 +52,11 @@ class Request:
     total: float | None = None
     """Seconds for the whole exchange where the usual bounds do not fit."""
 
+    @property
+    def where(self) -> str:
+        """Who is asked, and where, for errors."""
+        return f"{self.peer} at {Origin.of(self.url)}"
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -105,6 +110,9 @@ class Exchange:
         self._session = session
         self._slots = slots
         self._timeouts = timeouts
+        self._usual_bounds = aiohttp.ClientTimeout(
+            total=timeouts.total, sock_connect=timeouts.connect, sock_read=timeouts.read
+        )
         self._retries = retries
         self._observer = observer
 
@@ -158,13 +166,10 @@ class Exchange:
                 seconds=time.monotonic() - started,
             )
 
+    def _bounds(self, total: float) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(total=total, sock_connect=self._timeouts.connect, sock_read=total)
+
     async def _exchange(self, request: Request) -> Answer:
-        timeout = aiohttp.ClientTimeout(
-            total=request.total or self._timeouts.total,
-            sock_connect=self._timeouts.connect,
-            sock_read=request.total or self._timeouts.read,
-        )
-        where = f"{request.peer} at {Origin.of(request.url)}"
         if self._session.closed:
             raise Unavailable("the client is closing", reason="SHUTTING_DOWN", sent=False)
         try:
@@ -173,45 +178,46 @@ class Exchange:
                 request.url,
                 headers=request.headers,
                 proxy=self._proxy_for(request.url),
-                timeout=timeout,
+                timeout=self._usual_bounds if request.total is None else self._bounds(request.total),
                 allow_redirects=False,
             ) as response:
-                return Answer(response.status, response.headers, await _body(response, request, where))
+                return Answer(response.status, response.headers, await _body(response, request))
         except aiohttp.ConnectionTimeoutError as error:
             raise UpstreamTimeout(
-                f"{where} did not take the connection within {self._timeouts.connect:g} s", sent=False
+                f"{request.where} did not take the connection within {self._timeouts.connect:g} s", sent=False
             ) from error
         except TimeoutError as error:
-            raise UpstreamTimeout(f"{where} did not answer in time") from error
+            raise UpstreamTimeout(f"{request.where} did not answer in time") from error
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError) as error:
-            raise Unreachable(f"no TLS connection to {where}: {_tls_reason(error)}", sent=False) from error
+            raise Unreachable(f"no TLS connection to {request.where}: {_tls_reason(error)}", sent=False) from error
         except aiohttp.ClientConnectorError as error:
             raise Unreachable(
-                f"no connection to {where}: {error.os_error.strerror or 'the connection failed'}", sent=False
+                f"no connection to {request.where}: {error.os_error.strerror or 'the connection failed'}", sent=False
             ) from error
         except aiohttp.ClientHttpProxyError as error:
             # These two keep the request, with its credential, in their `repr`: neither goes on as a cause.
             raise Unreachable(
-                f"the proxy on the way to {where} answered {error.status}: PORTUS_USE_ENVIRONMENT_PROXY", sent=False
+                f"the proxy on the way to {request.where} answered {error.status}: PORTUS_USE_ENVIRONMENT_PROXY",
+                sent=False,
             ) from None
         except aiohttp.ClientResponseError:
-            raise UntrustedAnswer(f"the answer of {where} is not HTTP as it should be") from None
+            raise UntrustedAnswer(f"the answer of {request.where} is not HTTP as it should be") from None
         except (aiohttp.ClientError, ConnectionError) as error:
-            raise Unreachable(f"{where} broke the connection off before its answer was complete") from error
+            raise Unreachable(f"{request.where} broke the connection off before its answer was complete") from error
 
 
-async def _body(response: aiohttp.ClientResponse, request: Request, where: str) -> bytes:
+async def _body(response: aiohttp.ClientResponse, request: Request) -> bytes:
     if response.status >= 400 or request.method == "DELETE":
         # Of these no body is content, and none is too long to know what became of the request.
         return await _at_most(response, _ERROR_LIMIT)
     if response.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
-        raise UntrustedAnswer(f"{where} sent a compressed answer although none was asked for")
+        raise UntrustedAnswer(f"{request.where} sent a compressed answer although none was asked for")
     declared = response.content_length
     if request.method != "HEAD" and declared is not None and declared > request.body_limit:
-        raise AnswerTooLarge(f"{where} announced {declared} bytes; {request.body_limit} are allowed here")
+        raise AnswerTooLarge(f"{request.where} announced {declared} bytes; {request.body_limit} are allowed here")
     body = await _at_most(response, request.body_limit + 1)
     if len(body) > request.body_limit:
-        raise AnswerTooLarge(f"{where} sent more than the {request.body_limit} bytes that are allowed here")
+        raise AnswerTooLarge(f"{request.where} sent more than the {request.body_limit} bytes that are allowed here")
     return body
 
 

@@ -21,6 +21,6 @@ class Tags:
         )
         try:
             # Sorted here too: distribution 2.8 answers in the order of its storage.
-            return Page(tuple(sorted(Tag(name) for name in page.items)), page.next)
+            return Page(tuple(Tag(name) for name in sorted(page.items)), page.next)
         except InvalidName as error:
             raise UntrustedAnswer(f"list the tags of {repository}: {error}") from error

@@ -110,7 +110,7 @@ class Transport:
             )
         )
         # A registry may repeat what it was sent, in an error or elsewhere.
-        return replace(answer, secrets=tuple(_secrets(authorization)))
+        return replace(answer, secrets=tuple(_secrets(authorization))) if authorization else answer
 
     def _redirect_target(self, url: URL, answer: Answer) -> URL:
         """Where a redirect leads. Only within the registry: nothing that we read is kept elsewhere."""
