@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import json
-import os
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -38,8 +37,6 @@ _ROWS: Final[dict[str, Measure]] = {
 def main() -> int:
     """0 if every figure reaches its bar, else 1."""
     arguments = _arguments()
-    # Each process that is started is a fork, of which gRPC warns though nothing comes of it.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         figures = runner.run(_measured(arguments))
     print(markdown(figures))

@@ -5,18 +5,31 @@ A load in Python costs about what the server does, and on a machine of two cores
 
 import asyncio
 import re
+import resource
 import shutil
 import struct
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from bench import gateway_metrics
+from bench.process_figures import cpu_seconds
 from bench.servers import Server
 
 _CONNECTIONS: Final = 32
 _STREAMS: Final = 4
 _WARM_UP_SECONDS: Final = 1
 _FINISHED: Final = re.compile(r"^finished in .*?, ([0-9.]+) req/s", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Calls a second; how many processors the gateway's own process (without workers) and the load kept busy for it."""
+
+    calls: float
+    server_cores: float
+    load_cores: float
 
 
 def program() -> str:
@@ -27,14 +40,15 @@ def program() -> str:
     return found
 
 
-async def rate(gateway: Server, method: str, request: bytes, folder: Path, seconds: int) -> float:
-    """Calls a second that a gateway without authentication answers, over connections enough for all of its workers.
+async def rate(gateway: Server, method: str, request: bytes, folder: Path, seconds: int) -> Rate:
+    """How many calls a gateway without authentication answers, over connections enough for all of its workers.
 
     Raises `AssertionError` if one of them failed.
     """
     file = folder / "request"
     # Not compressed, its length, itself: gRPC's framing of a message.
     file.write_bytes(struct.pack(">BI", 0, len(request)) + request)
+    began, served, loaded = time.perf_counter(), cpu_seconds(gateway.pid), _of_children()
     process = await asyncio.create_subprocess_exec(
         program(),
         *("--clients", str(_CONNECTIONS), "--max-concurrent-streams", str(_STREAMS), "--threads", "1"),
@@ -47,8 +61,20 @@ async def rate(gateway: Server, method: str, request: bytes, folder: Path, secon
     finished = _FINISHED.search(output.decode())
     if process.returncode or finished is None:
         raise RuntimeError(f"h2load ended with status {process.returncode}:\n{output.decode()}")
+    elapsed = time.perf_counter() - began
+    rate = Rate(
+        calls=float(finished[1]),
+        server_cores=(cpu_seconds(gateway.pid) - served) / elapsed,
+        load_cores=(_of_children() - loaded) / elapsed,
+    )
     await _all_answered(gateway)
-    return float(finished[1])
+    return rate
+
+
+def _of_children() -> float:
+    """CPU seconds of the processes that have been waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 async def _all_answered(gateway: Server) -> None:

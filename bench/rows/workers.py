@@ -9,6 +9,8 @@ from bench import calls, content, native_load, servers
 from bench.figure import Figure
 from bench.statistics import interleaved, ratio
 
+_MORE = 1.6
+
 
 async def measure(folder: Path, rounds: int, seconds: float) -> list[Figure]:
     """Callers show no credential here: h2load takes one on its command line only, which is public."""
@@ -27,15 +29,22 @@ async def measure(folder: Path, rounds: int, seconds: float) -> list[Figure]:
             rounds,
         )
     cores = os.cpu_count() or 1
+    calls_of = {name: [outcome.calls for outcome in outcomes] for name, outcomes in rates.items()}
+    one_cores = median(outcome.server_cores for outcome in rates["one"])
+    load_cores = median(outcome.load_cores for outcome in rates["one"])
     return [
         Figure(
             name="2 workers, cached GetManifest",
-            value=ratio(rates["two"], rates["one"]),
+            value=ratio(calls_of["two"], calls_of["one"]),
             unit="times the rate",
             direction="at least",
-            bar=1.6 if cores > 1 else None,
-            against=f"1 worker; {cores} cores, which the load shares",
-            measured=f"{median(rates['two']):.0f}/s; 1 worker {median(rates['one']):.0f}/s",
+            # No machine does more than it has processors for: one worker takes more than one, since gRPC has threads
+            # of its own.
+            bar=_MORE if cores >= _MORE * (one_cores + load_cores) else None,
+            against="1 worker",
+            measured=f"{median(calls_of['two']):.0f}/s; 1 worker {median(calls_of['one']):.0f}/s, which keeps"
+            f" {one_cores:.2f} of {cores} processors busy, and the load {load_cores:.2f}:"
+            f" at most {cores / (one_cores + load_cores):.2f} times as much is possible here",
             raw=rates,
         )
     ]

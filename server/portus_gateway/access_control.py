@@ -5,7 +5,7 @@ import signal
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import grpc
 import structlog
@@ -18,20 +18,27 @@ from portus_gateway.access.caller_interceptor import CallerInterceptor
 from portus_gateway.access.caller_limits import CallerLimits
 from portus_gateway.access.deletion_audit import DeletionAudit
 from portus_gateway.access.errors import InvalidAccessFile
-from portus_gateway.access.jwt_authenticator import JwtAuthenticator
-from portus_gateway.access.key_sources import KeyFile
-from portus_gateway.access.key_url import KeyUrl
 from portus_gateway.access.policy_file import PolicyFile
-from portus_gateway.access.tls import ServerCertificate
 from portus_gateway.access.token_file import TokenFile
 from portus_gateway.guarded_deletion import Deletion
 from portus_gateway.registry import Registry
 from portus_gateway.rpc import request_id
 from portus_gateway.settings import InvalidSettings, Problem, Settings
 
+# What needs cryptography is loaded where it is used alone: that takes a tenth of the start-up.
+if TYPE_CHECKING:
+    from portus_gateway.access.jwt_authenticator import JwtAuthenticator
+    from portus_gateway.access.tls import ServerCertificate
+
 _log = structlog.get_logger(__name__)
 
-Reloaded = PolicyFile | TokenFile | KeyFile
+
+class Reloaded(Protocol):
+    """A file that is read again when it changes."""
+
+    async def watch(self) -> None: ...
+
+    async def reload(self) -> object: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,8 @@ async def access_control(settings: Settings) -> AsyncGenerator[AccessControl, No
             with mistakes.of("jwt_keys_file" if settings.jwt_keys_file is not None else "jwt_keys_url"):
                 bearers.append(await _jwt(settings, settings.jwt_issuer, reloaded, stack))
         if settings.tls_certificate_file is not None and settings.tls_key_file is not None:
+            from portus_gateway.access.tls import ServerCertificate
+
             with mistakes.of("tls_certificate_file"):
                 certificate = ServerCertificate(
                     settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file
@@ -129,7 +138,7 @@ class _Mistakes:
 
 
 def _credentials(
-    certificate: ServerCertificate | None, settings: Settings
+    certificate: "ServerCertificate | None", settings: Settings
 ) -> tuple[grpc.ServerCredentials | None, grpc.ServerCredentials | None]:
     """For the first port, and for the one that wants client certificates, if that is another."""
     if certificate is None:
@@ -140,7 +149,11 @@ def _credentials(
     return certificate.credentials(client_certificates=False), certificate.credentials(client_certificates=True)
 
 
-async def _jwt(settings: Settings, issuer: str, reloaded: list[Reloaded], stack: AsyncExitStack) -> JwtAuthenticator:
+async def _jwt(settings: Settings, issuer: str, reloaded: list[Reloaded], stack: AsyncExitStack) -> "JwtAuthenticator":
+    from portus_gateway.access.jwt_authenticator import JwtAuthenticator
+    from portus_gateway.access.key_sources import KeyFile
+    from portus_gateway.access.key_url import KeyUrl
+
     keys: KeyFile | KeyUrl
     if settings.jwt_keys_file is not None:
         keys = KeyFile(settings.jwt_keys_file)
