@@ -39,6 +39,9 @@ async def test_a_token_that_the_registry_echoes_is_not_in_the_error(
     ("made", "error", "reason"),
     [
         (refusal(404, "NAME_UNKNOWN"), "NotFound", "NAME_UNKNOWN"),
+        (refusal(404, "DENIED"), "Denied", "DENIED"),
+        (refusal(404, "UNAUTHORIZED"), "Denied", "DENIED"),
+        (refusal(404, "UNSUPPORTED"), "Unsupported", "UNSUPPORTED"),
         (answer(404, "<html>"), "RegistryFault", "UPSTREAM_ERROR"),
         (answer(404, '{"errors": []}'), "RegistryFault", "UPSTREAM_ERROR"),
         (answer(404, '{"errors": [{"code": "<b>"}]}'), "RegistryFault", "UPSTREAM_ERROR"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -208,11 +209,44 @@ async def test_a_delete_that_never_left_is_not_looked_after(unused_tcp_port: int
     assert type(caught.value) is Unreachable
 
 
-async def test_a_delete_that_cannot_be_looked_after_is_no_success(upstream: Upstream) -> None:
-    upstream.script(reset, answer(500))
+# What a registry may answer to the look after a delete; each several times, since some are asked again.
+LOOKS: list[Callable[[], Scripted]] = [
+    lambda: answer(429, Retry_After="7"),
+    lambda: answer(500),
+    lambda: answer(503, Retry_After="7"),
+    lambda: refusal(403, "DENIED"),
+    lambda: answer(404, "<html>nothing here</html>"),
+    lambda: answer(401, WWW_Authenticate="Negotiate"),
+    lambda: reset,
+]
+
+
+@pytest.mark.parametrize("looked", LOOKS)
+@pytest.mark.parametrize("kind", ["manifests", "blobs"])
+async def test_a_delete_that_cannot_be_looked_after_is_unknown_and_nothing_else(
+    upstream: Upstream, looked: Callable[[], Scripted], kind: str
+) -> None:
+    upstream.script(manifest(), reset, *(looked() for _ in range(8)))
     async with client(upstream.url) as registry:
-        with pytest.raises(RegistryFault):
-            await registry.delete_manifest(APP, SHA256)
+        await registry.resolve_manifest(APP, V1)
+        with pytest.raises(DeleteOutcomeUnknown, match="look before the next try"):
+            await (registry.delete_manifest if kind == "manifests" else registry.delete_blob)(APP, SHA256)
+    assert [request.method for request in upstream.requests].count("DELETE") == 1
+
+
+async def test_a_blob_whose_repository_is_gone_after_its_delete_has_gone_with_it(upstream: Upstream) -> None:
+    upstream.script(manifest(), reset, refusal(404, "NAME_UNKNOWN"), refusal(404, "NAME_UNKNOWN"))
+    async with client(upstream.url) as registry:
+        await registry.resolve_manifest(APP, V1)
+        await registry.delete_blob(APP, SHA256)
+
+
+async def test_a_page_that_is_no_manifest_is_not_taken_for_one_that_exists(upstream: Upstream) -> None:
+    upstream.script(*(answer(200, "<html>Log in</html>", Content_Type="text/html") for _ in range(2)))
+    async with client(upstream.url) as registry:
+        with pytest.raises(DigestMismatch):
+            await registry.resolve_manifest(APP, SHA256)
+    assert [request.method for request in upstream.requests] == ["HEAD", "GET"]
 
 
 async def test_the_deadline_ends_a_delete(upstream: Upstream) -> None:

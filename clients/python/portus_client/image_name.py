@@ -54,15 +54,18 @@ class ImageName:
         """Reads `[host[:port]/]repository[:tag][@digest]`.
 
         What stands before the first `/` is a host if it contains a `.` or a `:`, or is `localhost`: the rule that
-        Docker has. Raises `InvalidImageName`.
+        Docker has. A `/` at the beginning says that it is none: `/docker.io/team/app` is the repository
+        `docker.io/team/app`. Raises `InvalidImageName`.
         """
         rest, at, digest = text.partition("@")
         if at and not digest:
             raise InvalidImageName(f"{_shown(text)} ends with `@`: a digest has to follow")
         host = ""
         first, slash, remainder = rest.partition("/")
-        if slash and ("." in first or ":" in first or first == "localhost"):
+        if slash and _looks_like_a_host(first):
             host, rest = first, remainder
+        elif slash and not first and "/" in remainder and _looks_like_a_host(remainder.partition("/")[0]):
+            rest = remainder
         head, colon, tag = rest.rpartition(":")
         if not colon:
             return cls(repository=rest, digest=digest, host=host)
@@ -78,15 +81,25 @@ class ImageName:
         """What names the manifest: the digest, else the tag, else `latest`."""
         return self.digest or self.tag or DEFAULT_TAG
 
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether what was taken for the host could be the first part of a repository's name: `docker.io/team/app`."""
+        return "." in self.host and _REPOSITORY.fullmatch(f"{self.host}/{self.repository}") is not None
+
     def __str__(self) -> str:
+        first, slash, _ = self.repository.partition("/")
         return "".join(
             (
-                f"{self.host}/" if self.host else "",
+                f"{self.host}/" if self.host else "/" if slash and _looks_like_a_host(first) else "",
                 self.repository,
                 f":{self.tag}" if self.tag else "",
                 f"@{self.digest}" if self.digest else "",
             )
         )
+
+
+def _looks_like_a_host(text: str) -> bool:
+    return "." in text or ":" in text or text == "localhost"
 
 
 def checked_tag(text: str) -> str:

@@ -3,7 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from portus_gateway.distribution.errors import DeleteOutcomeUnknown, DistributionError, Unavailable, UntrustedAnswer
+from portus_gateway.distribution.errors import (
+    DeadlineExceeded,
+    DeleteOutcomeUnknown,
+    DistributionError,
+    NotFound,
+    Unavailable,
+    UntrustedAnswer,
+)
 from portus_gateway.distribution.exchange import Answer
 from portus_gateway.distribution.failures import failure
 from portus_gateway.distribution.names import Repository
@@ -53,7 +60,13 @@ class Deletion:
         # What the registry did before it failed, or before a proxy in between gave up, only looking tells.
         try:
             there = await still_there()
-        except Unavailable as unseen:
+        except NotFound:
+            # Not even the repository is: whatever was to go has gone.
+            there = False
+        except DeadlineExceeded:
+            raise
+        except DistributionError as unseen:
+            # Whatever it is that failed: it was the look, and says nothing of the delete.
             raise DeleteOutcomeUnknown(
                 f"{action}: {error}. Nor could it be looked up afterwards ({unseen}): look before the next try"
             ) from error

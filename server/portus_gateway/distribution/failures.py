@@ -24,6 +24,7 @@ from portus_gateway.distribution.retry import retry_after
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,62}")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 _LONGEST_TEXT = 200
+_REFUSALS = frozenset({"DENIED", "UNAUTHORIZED"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +60,13 @@ def failure(answer: Answer, action: str) -> DistributionError:
             return RegistryFault(
                 f"{message} without the error body of a registry: check that PORTUS_REGISTRY_URL leads to one"
             )
-        case 404:
-            return NotFound(message, reason=reason)
         case 401 | 403:
             return Denied(message)
+        case 404 if stated.code in _REFUSALS:
+            # It says so itself that this is not about what is there.
+            return Denied(message)
+        case 404 if stated.code != "UNSUPPORTED":
+            return NotFound(message, reason=reason)
         case 405:
             return Unsupported(message)
         case _ if stated.code == "UNSUPPORTED":

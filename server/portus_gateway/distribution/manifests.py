@@ -73,8 +73,10 @@ class Manifests:
         digest = reference if isinstance(reference, Digest) else announced
         if answer.status >= 500 or answer.status == 429:
             raise failure(answer, f"resolve {_at(repository, reference)}")
-        if answer.status != 200 or digest is None:
-            # A HEAD's answer has no body that says what is absent, or whether it is the registry that says so.
+        said = announced is not None or _media_type(answer) in MANIFEST_MEDIA_TYPES
+        if answer.status != 200 or digest is None or not said:
+            # A HEAD's answer has no body that says what is absent, or whether it is the registry that says so: a login
+            # page is 200, too.
             return (await self.get(repository, reference)).descriptor
         return Descriptor(media_type=_media_type(answer), digest=digest, size=_content_length(answer))
 

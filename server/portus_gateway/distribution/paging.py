@@ -134,7 +134,7 @@ class Listing:
                 " Behind a proxy, `http.host` and `http.relativeurls` of the registry decide what it writes there"
             )
         query = url.raw_query_string
-        if not query or not _is_plain(query):
+        if not query or len(_LINKED + query) > _LONGEST_CURSOR or not _is_plain(query):
             raise RegistryFault("the registry's Link for the next page has no usable query")
         return query
 

@@ -8,7 +8,8 @@ from email.utils import parsedate_to_datetime
 
 from portus_gateway.distribution.configuration import RetryPolicy
 
-_SECONDS = re.compile(r"[0-9]{1,9}")
+_SECONDS = re.compile(r"[0-9]+")
+_LONGEST_SECONDS = 1e9
 
 
 class Backoff:
@@ -41,7 +42,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """
     field = headers.get("Retry-After", "").strip()
     if _SECONDS.fullmatch(field):
-        return float(field)
+        return min(float(field), _LONGEST_SECONDS)
     until = http_date(field)
     if until is None:
         return None

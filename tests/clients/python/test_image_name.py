@@ -27,6 +27,8 @@ SHA512 = "sha512:" + "0123456789abcdef" * 8
         ("[::1]:5000/app:1.0", "[::1]:5000", "app", "1.0", ""),
         ("localhost/my.team/app", "localhost", "my.team/app", "", ""),
         ("my.app:1.0", "", "my.app", "1.0", ""),
+        ("/docker.io/team/app:1.0", "", "docker.io/team/app", "1.0", ""),
+        ("/localhost/app", "", "localhost/app", "", ""),
     ],
 )
 def test_names_are_taken_apart(text: str, host: str, repository: str, tag: str, digest: str) -> None:
@@ -63,6 +65,21 @@ def test_names_are_taken_apart(text: str, host: str, repository: str, tag: str, 
 def test_what_is_no_name_is_refused_with_the_part_that_is_wrong(text: str, reason: str) -> None:
     with pytest.raises(InvalidImageName, match=re.escape(reason)):
         ImageName.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "ambiguous"),
+    [
+        ("docker.io/team/app", True),
+        ("/docker.io/team/app", False),
+        ("team/app", False),
+        ("host:5000/team/app", False),
+        ("registry.example:5000/team/app", False),
+        ("[::1]:5000/app", False),
+    ],
+)
+def test_a_host_that_could_be_a_part_of_the_name_is_known_as_such(text: str, ambiguous: bool) -> None:
+    assert ImageName.parse(text).is_ambiguous is ambiguous
 
 
 def test_the_digest_decides_then_the_tag_then_latest() -> None:

@@ -67,6 +67,11 @@ def delete(
     """
     if image.digest:
         raise click.UsageError("the digest stands behind the image's name, not in it: delete NAME DIGEST manifests")
+    if image.is_ambiguous:
+        raise click.UsageError(
+            f"{image.host} may be the registry's host or a part of the repository's name: delete {image.repository},"
+            f" or /{image.host}/{image.repository}, whichever is meant"
+        )
     if kind == "blobs" and (force or expected):
         raise click.UsageError("no tag points to a blob: --expect and --force are for manifests")
     if not (yes or dry_run or _can_ask()):
