@@ -67,12 +67,18 @@ def test_the_errors_table_names_no_reason_that_is_none() -> None:
         "NAME_UNKNOWN",
         "MANIFEST_UNKNOWN",
         "BLOB_UNKNOWN",
+        "MANIFEST_BLOB_UNKNOWN",
         "SCHEMA_1",
         "UNUSABLE_NAME",
         "CREDENTIAL_MISSING",
         "CATALOG_CHANGED",
     }
     assert set(written_reasons()) <= known
+
+
+def test_the_contract_names_every_reason_too() -> None:
+    contract = (ROOT / "protos/portus/registry/v1/registry_service.proto").read_text()
+    assert [reason for reason in written_reasons() if not re.search(rf"\b{reason}\b", contract)] == []
 
 
 def test_every_target_that_is_named_exists() -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import gzip
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
@@ -34,6 +36,42 @@ async def reset(request: web.Request) -> web.StreamResponse:
 async def hang(request: web.Request) -> web.StreamResponse:
     await asyncio.Event().wait()
     raise AssertionError(request)
+
+
+@asynccontextmanager
+async def interim_without_end() -> AsyncIterator[str]:
+    """A server that has always one more `100 Continue` to send; answers with its address."""
+    talking: set[asyncio.Task[None]] = set()
+
+    async def talk(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        talking.add(task)
+        try:
+            while True:
+                writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+                await writer.drain()
+                await asyncio.sleep(0)
+        except ConnectionError:
+            # Hung up on.
+            pass
+        finally:
+            talking.discard(task)
+            writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        for task in talking:
+            task.cancel()
+        await asyncio.gather(*talking, return_exceptions=True)
+
+
+async def test_interim_answers_without_end_are_hung_up_on() -> None:
+    async with interim_without_end() as address, client(address) as registry:
+        with pytest.raises(Unreachable, match="broke the connection off"):
+            async with within(5):
+                await registry.ping()
 
 
 async def truncated(request: web.Request) -> web.StreamResponse:

@@ -20,9 +20,9 @@ const (
 	DefaultStreamTimeout = 10 * time.Minute
 )
 
-// MaxMessageBytes is the largest answer that is taken. A manifest has at most 4 MiB, which is gRPC's default for
-// the whole message.
-const MaxMessageBytes = 8 << 20
+// MaxMessageBytes is the largest answer that is taken. A manifest has at most 4 MiB, and comes twice, as it is and parsed;
+// gRPC takes 4 MiB unless told.
+const MaxMessageBytes = 16 << 20
 
 // ServiceConfig is gRPC's service config for the gateway, as JSON: UNAVAILABLE is retried with backoff for whatever
 // only reads, never for a delete, and calls are spread over all addresses of the gateway.

@@ -129,14 +129,16 @@ class AsyncRegistryClient(Connection):
         request = requests.delete_manifest(
             repository, digest, expected_tags=expected_tags, force=force, validate_only=validate_only
         )
-        return conversion.deleted_manifest(await self._call(self._stub.DeleteManifest, request, timeout))
+        return conversion.deleted_manifest(
+            await self._call(self._stub.DeleteManifest, request, self._of_delete(timeout))
+        )
 
     async def delete_blob(
         self, repository: str, digest: str, *, validate_only: bool = False, timeout: float | None = None
     ) -> DeletedBlob:
         """See `RegistryClient.delete_blob`. A delete that is cancelled can have happened or not."""
         request = requests.delete_blob(repository, digest, validate_only=validate_only)
-        return conversion.deleted_blob(await self._call(self._stub.DeleteBlob, request, timeout))
+        return conversion.deleted_blob(await self._call(self._stub.DeleteBlob, request, self._of_delete(timeout)))
 
     async def _call(
         self, method: grpc.aio.UnaryUnaryMultiCallable[Request, Response], request: Request, timeout: float | None

@@ -146,7 +146,7 @@ class RegistryClient(Connection):
         request = requests.delete_manifest(
             repository, digest, expected_tags=expected_tags, force=force, validate_only=validate_only
         )
-        return conversion.deleted_manifest(self._call(self._stub.DeleteManifest, request, timeout))
+        return conversion.deleted_manifest(self._call(self._stub.DeleteManifest, request, self._of_delete(timeout)))
 
     def delete_blob(
         self, repository: str, digest: str, *, validate_only: bool = False, timeout: float | None = None
@@ -157,7 +157,7 @@ class RegistryClient(Connection):
         `DeadlineExceeded` it can be gone or not.
         """
         request = requests.delete_blob(repository, digest, validate_only=validate_only)
-        return conversion.deleted_blob(self._call(self._stub.DeleteBlob, request, timeout))
+        return conversion.deleted_blob(self._call(self._stub.DeleteBlob, request, self._of_delete(timeout)))
 
     def _call(
         self, method: "grpc.UnaryUnaryMultiCallable[Request, Response]", request: Request, timeout: float | None

@@ -15,6 +15,8 @@ from portus_client.channel import FilePath
 DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
 DEFAULT_TIMEOUT: Final = 30.0
 DEFAULT_STREAM_TIMEOUT: Final = 600.0
+# A registry takes some 2 ms for each tag on a digest. A gateway has no more patience than this unless told.
+DEFAULT_DELETE_TIMEOUT: Final = 120.0
 
 Metadata: TypeAlias = tuple[tuple[str, str | bytes], ...]
 
@@ -37,6 +39,7 @@ class Connection(ABC):
     - `address`: `host:port`, or a name in gRPC's own syntax (`dns:///gateway:50051`, `unix:/run/gateway`).
     - `timeout`: the deadline of a call, in seconds. Every call can set its own.
     - `stream_timeout`: the deadline of `catalog`, from its first to its last repository, in seconds.
+    - `delete_timeout`: the deadline of a delete, in seconds. What became of one that is cut off is unknown.
     - `ca_file`: who signed the gateway's certificate, in PEM form. Without it: the public authorities.
     - `certificate_file`, `key_file`: the certificate that this client shows (mTLS), in PEM form.
     - `token`: sent to the gateway as `authorization: Bearer`; never in plaintext to another machine.
@@ -52,6 +55,7 @@ class Connection(ABC):
         *,
         timeout: float = DEFAULT_TIMEOUT,
         stream_timeout: float = DEFAULT_STREAM_TIMEOUT,
+        delete_timeout: float = DEFAULT_DELETE_TIMEOUT,
         ca_file: FilePath | None = None,
         certificate_file: FilePath | None = None,
         key_file: FilePath | None = None,
@@ -61,6 +65,7 @@ class Connection(ABC):
         self._address = Address(address)
         self._timeout = _checked_timeout(timeout)
         self._stream_timeout = _checked_timeout(stream_timeout)
+        self._delete_timeout = _checked_timeout(delete_timeout)
         credentials = channel.credentials(
             self._address,
             plaintext=plaintext,
@@ -86,6 +91,9 @@ class Connection(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.address!r})"
+
+    def _of_delete(self, timeout: float | None) -> float:
+        return self._delete_timeout if timeout is None else timeout
 
     def _terms(self, timeout: float | None, *, stream: bool = False) -> CallTerms:
         default = self._stream_timeout if stream else self._timeout

@@ -63,6 +63,9 @@ def manifest(
 def delete_manifest(
     repository: str, digest: str, *, expected_tags: Iterable[str], force: bool, validate_only: bool
 ) -> registry_service_pb2.DeleteManifestRequest:
+    if isinstance(expected_tags, str):
+        # Its letters are texts as well, and so tags that may go.
+        raise TypeError("expected_tags is a list of tags, not one text")
     return registry_service_pb2.DeleteManifestRequest(
         repository=repository,
         digest=digest,

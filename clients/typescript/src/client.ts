@@ -38,8 +38,8 @@ export const DEFAULT_TIMEOUT_MS = 30_000;
 /** The same for `streamCatalog` as a whole, and for every 1000 requests of `batchManifests`. */
 export const DEFAULT_STREAM_TIMEOUT_MS = 600_000;
 
-/** The largest answer that is taken. A manifest has at most 4 MiB, which is gRPC's default for the whole message. */
-export const MAX_MESSAGE_BYTES = 8 << 20;
+/** The largest answer that is taken. A manifest has at most 4 MiB, and comes twice, as it is and parsed. */
+export const MAX_MESSAGE_BYTES = 16 << 20;
 
 // The gateway takes no more in one call.
 const MAX_BATCH = 1000;
@@ -286,7 +286,13 @@ function internal(message: string): PortusError {
   return new PortusError({ code: status.INTERNAL, message, details: [] });
 }
 
+// What a timer takes at most: with more, a call would have no end.
+const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
+
 function deadline(timeoutMs: number): number {
+  if (!(timeoutMs > 0 && timeoutMs <= LONGEST_TIMEOUT_MS)) {
+    throw new RangeError(`timeoutMs is above 0 and at most ${LONGEST_TIMEOUT_MS}: every call has a deadline`);
+  }
   return Date.now() + timeoutMs;
 }
 

@@ -36,13 +36,23 @@ function bearer(token: Token): ReturnType<typeof credentials.createFromMetadataG
   const current = async (): Promise<string> =>
     "token" in token ? token.token : (await readFile(token.tokenFile, "utf8")).trim();
   return credentials.createFromMetadataGenerator((_, callback) => {
-    current().then(
-      (value) => {
+    current()
+      .then((value) => {
         const metadata = new Metadata();
-        metadata.set("authorization", `Bearer ${value}`);
-        callback(null, metadata);
-      },
-      (error: Error) => callback(error),
-    );
+        metadata.set("authorization", `Bearer ${checkedToken(value)}`);
+        return metadata;
+      })
+      .then(
+        (metadata) => callback(null, metadata),
+        (error: Error) => callback(error),
+      );
   });
+}
+
+/** grpc-js repeats a token that it cannot send in its own complaint. */
+function checkedToken(text: string): string {
+  if (!/^[\x21-\x7e]+$/.test(text)) {
+    throw new TypeError("the token is empty, or has a character other than visible ASCII");
+  }
+  return text;
 }

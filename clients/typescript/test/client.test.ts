@@ -41,6 +41,14 @@ test("the service config is the one beside the proto", async (context) => {
   assert.deepEqual(JSON.parse(String(CHANNEL_OPTIONS["grpc.service_config"])), JSON.parse(shipped));
 });
 
+test("a call without an end is refused", async () => {
+  for (const timeoutMs of [0, -1, Number.NaN, Infinity, Number.MAX_SAFE_INTEGER]) {
+    const client = await clientOf({}, timeoutMs);
+    await assert.rejects(client.getManifest({}), RangeError);
+    await assert.rejects(all(client.streamCatalog({}, { timeoutMs })), RangeError);
+  }
+});
+
 test("a read is retried while the gateway is unavailable", async () => {
   let calls = 0;
   const client = await clientOf({

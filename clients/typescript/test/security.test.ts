@@ -56,6 +56,15 @@ test("the token's file is read for each call", options, async () => {
   assert.deepEqual(seen, ["Bearer first", "Bearer second"]);
 });
 
+test("a token that cannot be sent is refused, and not repeated", options, async () => {
+  for (const token of ["hunter2\n", "hünter2", "", "hunter2 x"]) {
+    await assert.rejects(
+      authorizations(tls(certificateFile, { token }), () => {}),
+      (error: Error) => /visible ASCII/.test(error.message) && !error.message.includes("nter2"),
+    );
+  }
+});
+
 test("mutual TLS shows the certificate, and the token goes with it", options, async () => {
   const security = mutualTls(certificateFile, keyFile, certificateFile, { token: "t" });
   assert.deepEqual(await authorizations(security, () => {}, true), ["Bearer t", "Bearer t"]);

@@ -14,6 +14,7 @@ from portus_gateway.distribution.authorization import Authorization
 from portus_gateway.distribution.blobs import Blobs
 from portus_gateway.distribution.catalog import Catalog
 from portus_gateway.distribution.configuration import Configuration
+from portus_gateway.distribution.connections import connector
 from portus_gateway.distribution.deletion import Deletion
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.environment_proxy import environment_proxy
@@ -131,8 +132,7 @@ class DistributionClient:
 
 def _session(configuration: Configuration) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        # The slots of `Exchange` are the bound on connections.
-        connector=aiohttp.TCPConnector(limit=0, ssl=_tls(configuration)),
+        connector=connector(_tls(configuration)),
         headers={"User-Agent": configuration.user_agent},
         # A compressed answer is refused, not unpacked: its size would be anyone's guess.
         auto_decompress=False,

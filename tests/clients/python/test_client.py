@@ -240,7 +240,7 @@ def test_a_gateway_that_never_answers_ends_every_call_at_its_deadline(
     connect: Open, gateway: Gateway, rpc: str
 ) -> None:
     gateway.silent.add(rpc)
-    client = connect(gateway.address, timeout=0.3, stream_timeout=0.3)
+    client = connect(gateway.address, timeout=0.3, stream_timeout=0.3, delete_timeout=0.3)
     began = time.monotonic()
 
     with pytest.raises(DeadlineExceeded) as raised:
@@ -255,10 +255,18 @@ def test_calls_have_a_deadline_by_default_and_can_set_their_own(client: Client, 
     assert 25 < gateway.time_given < 35
     client.info(timeout=5)
     assert 0 < gateway.time_given < 10
+    client.delete_blob("team/app", LAYER_DIGEST)
+    assert 100 < gateway.time_given < 125
     list(client.catalog())
     assert 500 < gateway.time_given < 610
     list(client.catalog(timeout=5))
     assert 0 < gateway.time_given < 10
+
+
+def test_one_text_is_not_taken_for_the_tags_that_its_letters_are(client: Client, gateway: Gateway) -> None:
+    with pytest.raises(TypeError, match="a list of tags"):
+        client.delete_manifest("team/app", IMAGE_DIGEST, expected_tags="v1")
+    assert gateway.requests == []
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan")])

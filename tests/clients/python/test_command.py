@@ -227,7 +227,7 @@ def test_not_found_says_what_was_left_out_of_the_name(gateway: Gateway) -> None:
     assert finished.status == 3
     assert finished.errors == (
         "portus-client: there is no such repository (NAME_UNKNOWN);"
-        " my.team was taken for the registry's host, and left out\n"
+        " my.team was taken for the registry's host, and left out; /my.team/app is the repository of that name\n"
     )
 
 

@@ -41,6 +41,14 @@ def test_the_tag_in_the_images_name_may_go_and_its_siblings_may_not(gateway: Gat
     assert run(gateway.address, "delete", "team/app:1.0", IMAGE_DIGEST, "manifests", "--yes").status == 0
 
 
+def test_what_may_be_a_host_or_a_part_of_the_name_is_not_guessed_at(gateway: Gateway) -> None:
+    finished = run(gateway.address, "delete", "docker.io/team/app:1.0", IMAGE_DIGEST, "manifests", *BOTH, "--yes")
+
+    assert finished.status == 2
+    assert "delete team/app, or /docker.io/team/app, whichever is meant" in finished.errors
+    assert gateway.requests == []
+
+
 def test_very_many_tags_are_counted_not_listed(gateway: Gateway) -> None:
     gateway.failures["DeleteManifest"] = [tagged([f"v{number}" for number in range(50)], count=2000)]
 

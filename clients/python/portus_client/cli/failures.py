@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from portus_client.connection import DEFAULT_STREAM_TIMEOUT, DEFAULT_TIMEOUT
+from portus_client.connection import DEFAULT_DELETE_TIMEOUT, DEFAULT_STREAM_TIMEOUT, DEFAULT_TIMEOUT
 from portus_client.errors import (
     DataLoss,
     DeadlineExceeded,
@@ -77,7 +77,9 @@ def _what(error: RegistryError, address: str, timeout: float | None) -> str:
             return summary(error)
 
 
-_DEFAULTS = f"{DEFAULT_TIMEOUT:g} s, catalog and batch {DEFAULT_STREAM_TIMEOUT:g} s"
+_DEFAULTS = (
+    f"{DEFAULT_TIMEOUT:g} s, delete {DEFAULT_DELETE_TIMEOUT:g} s, catalog and batch {DEFAULT_STREAM_TIMEOUT:g} s"
+)
 
 
 def _tags(error: Tagged) -> str:

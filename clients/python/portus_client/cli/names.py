@@ -35,4 +35,5 @@ def repository(text: str) -> ImageName:
 def note_host(error: NotFound, image: ImageName) -> None:
     """Says with the error that a part of the name was left out, which may be what is wrong."""
     if image.host:
-        error.add_note(f"{image.host} was taken for the registry's host, and left out")
+        whole = f"; /{image.host}/{image.repository} is the repository of that name" if image.is_ambiguous else ""
+        error.add_note(f"{image.host} was taken for the registry's host, and left out{whole}")

@@ -14,7 +14,12 @@ from portus_client.cli import failures, profiles
 from portus_client.cli.exit_codes import ExitCode, exit_code
 from portus_client.cli.terminal import complain, output_failed
 from portus_client.client import RegistryClient
-from portus_client.connection import DEFAULT_ADDRESS, DEFAULT_STREAM_TIMEOUT, DEFAULT_TIMEOUT
+from portus_client.connection import (
+    DEFAULT_ADDRESS,
+    DEFAULT_DELETE_TIMEOUT,
+    DEFAULT_STREAM_TIMEOUT,
+    DEFAULT_TIMEOUT,
+)
 from portus_client.errors import RegistryError
 
 P = ParamSpec("P")
@@ -79,6 +84,7 @@ class Session:
                 self.address or DEFAULT_ADDRESS,
                 timeout=self.timeout or DEFAULT_TIMEOUT,
                 stream_timeout=self.timeout or DEFAULT_STREAM_TIMEOUT,
+                delete_timeout=self.timeout or DEFAULT_DELETE_TIMEOUT,
                 plaintext=self.plaintext,
                 ca_file=self.ca_file,
                 certificate_file=self.certificate,
@@ -178,7 +184,8 @@ def _options(function: Callback, *, repeated: bool) -> Callback:
             show_envvar=True,
             hidden=repeated,
             help="How long a call may take."
-            f"  [default: {DEFAULT_TIMEOUT:.0f}; catalog and batch: {DEFAULT_STREAM_TIMEOUT:.0f}]",
+            f"  [default: {DEFAULT_TIMEOUT:.0f}; delete: {DEFAULT_DELETE_TIMEOUT:.0f}; catalog and batch:"
+            f" {DEFAULT_STREAM_TIMEOUT:.0f}]",
         ),
         click.option(
             "--output",

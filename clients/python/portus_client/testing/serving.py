@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -33,6 +34,8 @@ async def serving(*, seed: bool, allow_delete: bool) -> AsyncGenerator[GatewayUn
                 "listen": "127.0.0.1:0",
                 "allow_delete": allow_delete,
                 "drain_grace": _DRAIN_GRACE,
+                # It would go to standard output, which is the test's.
+                "audit_log": os.devnull,
             }
         )
         with _logs_to_the_standard_library():

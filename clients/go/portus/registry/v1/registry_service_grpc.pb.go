@@ -46,11 +46,14 @@ const (
 // listed under an RPC comes on top of what every RPC can answer:
 //
 //	INVALID_ARGUMENT     INVALID_FIELD: a field of the request; BadRequest names it. Nothing was sent to the registry.
+//	                     INVALID_REQUEST, or the registry's own code: the registry did not understand the request.
 //	RESOURCE_EXHAUSTED   TOO_MANY_CALLS: the gateway serves its limit. TOOMANYREQUESTS: the registry is asked too often. RetryInfo says when to try again.
 //	                     CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
 //	UNAUTHENTICATED      CREDENTIAL_MISSING, CREDENTIAL_INVALID: the call shows no credential, or one that is not good.
 //	PERMISSION_DENIED    POLICY_DENIED: the gateway's policy does not let the caller do this. What it may not even see is NOT_FOUND.
 //	                     DENIED: the registry refused the gateway's account this action, with a fresh token too.
+//	FAILED_PRECONDITION  UNSUPPORTED: the registry does not do this, or has it switched off. MANIFEST_BLOB_UNKNOWN: it says that a blob is missing.
+//	OUT_OF_RANGE         RANGE_INVALID: the registry cannot serve the range that was asked for.
 //	DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline ran out, or the gateway's cap where the call had none.
 //	UNAVAILABLE          UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is too slow, or
 //	                     answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys that
@@ -69,8 +72,11 @@ type RegistryServiceClient interface {
 	//
 	// Errors:
 	//
-	//	INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments.
+	//	INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments; `prefix` is too long.
 	//	FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
+	//	In a repository's `tags_status`, what ListTags answers with, and
+	//	FAILED_PRECONDITION  TOO_MANY_TAGS: more tags than one answer carries. ListTags has them, a page at a time.
+	//	INTERNAL  UNUSABLE_NAME: the registry lists a name that no request can be made of.
 	//	UNAVAILABLE  CATALOG_CHANGED: the catalog changed while the page was put together for a caller that sees a part of it. Try again.
 	Catalog(ctx context.Context, in *CatalogRequest, opts ...grpc.CallOption) (*CatalogResponse, error)
 	// Lists all repositories, in the registry's order, each sent as soon as it is known. Memory is
@@ -91,6 +97,7 @@ type RegistryServiceClient interface {
 	//
 	//	INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag`, `digest`, or no reference at all.
 	//	NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
+	//	FAILED_PRECONDITION  SCHEMA_1: as for GetManifest, where the registry does not say enough without the manifest itself.
 	ResolveManifest(ctx context.Context, in *ResolveManifestRequest, opts ...grpc.CallOption) (*ResolveManifestResponse, error)
 	// Fetches a manifest: its exact bytes, checked against its digest, and what they say.
 	//
@@ -99,6 +106,7 @@ type RegistryServiceClient interface {
 	//	INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag`, `digest`, no reference at all, `platform` without `os` or `architecture`, or a negative `max_staleness`.
 	//	NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
 	//	NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`; the message names those that it has.
+	//	FAILED_PRECONDITION  SCHEMA_1: a manifest of Docker's schema 1, whose digest cannot be checked: push the image again.
 	GetManifest(ctx context.Context, in *GetManifestRequest, opts ...grpc.CallOption) (*GetManifestResponse, error)
 	// Fetches up to 1000 manifests in one call. They come as they are known, not in the order of the requests: each result
 	// says which request it answers. What fails is that one request's, as its status, and never ends the others.
@@ -263,11 +271,14 @@ func (c *registryServiceClient) DeleteBlob(ctx context.Context, in *DeleteBlobRe
 // listed under an RPC comes on top of what every RPC can answer:
 //
 //	INVALID_ARGUMENT     INVALID_FIELD: a field of the request; BadRequest names it. Nothing was sent to the registry.
+//	                     INVALID_REQUEST, or the registry's own code: the registry did not understand the request.
 //	RESOURCE_EXHAUSTED   TOO_MANY_CALLS: the gateway serves its limit. TOOMANYREQUESTS: the registry is asked too often. RetryInfo says when to try again.
 //	                     CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
 //	UNAUTHENTICATED      CREDENTIAL_MISSING, CREDENTIAL_INVALID: the call shows no credential, or one that is not good.
 //	PERMISSION_DENIED    POLICY_DENIED: the gateway's policy does not let the caller do this. What it may not even see is NOT_FOUND.
 //	                     DENIED: the registry refused the gateway's account this action, with a fresh token too.
+//	FAILED_PRECONDITION  UNSUPPORTED: the registry does not do this, or has it switched off. MANIFEST_BLOB_UNKNOWN: it says that a blob is missing.
+//	OUT_OF_RANGE         RANGE_INVALID: the registry cannot serve the range that was asked for.
 //	DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline ran out, or the gateway's cap where the call had none.
 //	UNAVAILABLE          UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is too slow, or
 //	                     answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys that
@@ -286,8 +297,11 @@ type RegistryServiceServer interface {
 	//
 	// Errors:
 	//
-	//	INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments.
+	//	INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments; `prefix` is too long.
 	//	FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
+	//	In a repository's `tags_status`, what ListTags answers with, and
+	//	FAILED_PRECONDITION  TOO_MANY_TAGS: more tags than one answer carries. ListTags has them, a page at a time.
+	//	INTERNAL  UNUSABLE_NAME: the registry lists a name that no request can be made of.
 	//	UNAVAILABLE  CATALOG_CHANGED: the catalog changed while the page was put together for a caller that sees a part of it. Try again.
 	Catalog(context.Context, *CatalogRequest) (*CatalogResponse, error)
 	// Lists all repositories, in the registry's order, each sent as soon as it is known. Memory is
@@ -308,6 +322,7 @@ type RegistryServiceServer interface {
 	//
 	//	INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag`, `digest`, or no reference at all.
 	//	NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
+	//	FAILED_PRECONDITION  SCHEMA_1: as for GetManifest, where the registry does not say enough without the manifest itself.
 	ResolveManifest(context.Context, *ResolveManifestRequest) (*ResolveManifestResponse, error)
 	// Fetches a manifest: its exact bytes, checked against its digest, and what they say.
 	//
@@ -316,6 +331,7 @@ type RegistryServiceServer interface {
 	//	INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag`, `digest`, no reference at all, `platform` without `os` or `architecture`, or a negative `max_staleness`.
 	//	NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
 	//	NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`; the message names those that it has.
+	//	FAILED_PRECONDITION  SCHEMA_1: a manifest of Docker's schema 1, whose digest cannot be checked: push the image again.
 	GetManifest(context.Context, *GetManifestRequest) (*GetManifestResponse, error)
 	// Fetches up to 1000 manifests in one call. They come as they are known, not in the order of the requests: each result
 	// says which request it answers. What fails is that one request's, as its status, and never ends the others.

@@ -39,11 +39,14 @@ class RegistryServiceStub:
     listed under an RPC comes on top of what every RPC can answer:
 
       INVALID_ARGUMENT     INVALID_FIELD: a field of the request; BadRequest names it. Nothing was sent to the registry.
+                           INVALID_REQUEST, or the registry's own code: the registry did not understand the request.
       RESOURCE_EXHAUSTED   TOO_MANY_CALLS: the gateway serves its limit. TOOMANYREQUESTS: the registry is asked too often. RetryInfo says when to try again.
                            CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
       UNAUTHENTICATED      CREDENTIAL_MISSING, CREDENTIAL_INVALID: the call shows no credential, or one that is not good.
       PERMISSION_DENIED    POLICY_DENIED: the gateway's policy does not let the caller do this. What it may not even see is NOT_FOUND.
                            DENIED: the registry refused the gateway's account this action, with a fresh token too.
+      FAILED_PRECONDITION  UNSUPPORTED: the registry does not do this, or has it switched off. MANIFEST_BLOB_UNKNOWN: it says that a blob is missing.
+      OUT_OF_RANGE         RANGE_INVALID: the registry cannot serve the range that was asked for.
       DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline ran out, or the gateway's cap where the call had none.
       UNAVAILABLE          UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is too slow, or
                            answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys that
@@ -68,8 +71,11 @@ class RegistryServiceStub:
     """Lists the repositories, a page at a time, in the registry's order, with their tags if asked for.
 
     Errors:
-      INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments.
+      INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments; `prefix` is too long.
       FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
+      In a repository's `tags_status`, what ListTags answers with, and
+      FAILED_PRECONDITION  TOO_MANY_TAGS: more tags than one answer carries. ListTags has them, a page at a time.
+      INTERNAL  UNUSABLE_NAME: the registry lists a name that no request can be made of.
       UNAVAILABLE  CATALOG_CHANGED: the catalog changed while the page was put together for a caller that sees a part of it. Try again.
     """
     StreamCatalog: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.StreamCatalogRequest, _registry_service_pb2.StreamCatalogResponse]
@@ -91,6 +97,7 @@ class RegistryServiceStub:
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag`, `digest`, or no reference at all.
       NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
+      FAILED_PRECONDITION  SCHEMA_1: as for GetManifest, where the registry does not say enough without the manifest itself.
     """
     GetManifest: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.GetManifestRequest, _registry_service_pb2.GetManifestResponse]
     """Fetches a manifest: its exact bytes, checked against its digest, and what they say.
@@ -99,6 +106,7 @@ class RegistryServiceStub:
       INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag`, `digest`, no reference at all, `platform` without `os` or `architecture`, or a negative `max_staleness`.
       NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
       NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`; the message names those that it has.
+      FAILED_PRECONDITION  SCHEMA_1: a manifest of Docker's schema 1, whose digest cannot be checked: push the image again.
     """
     BatchGetManifests: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.BatchGetManifestsRequest, _registry_service_pb2.BatchGetManifestsResponse]
     """Fetches up to 1000 manifests in one call. They come as they are known, not in the order of the requests: each result
@@ -144,11 +152,14 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     listed under an RPC comes on top of what every RPC can answer:
 
       INVALID_ARGUMENT     INVALID_FIELD: a field of the request; BadRequest names it. Nothing was sent to the registry.
+                           INVALID_REQUEST, or the registry's own code: the registry did not understand the request.
       RESOURCE_EXHAUSTED   TOO_MANY_CALLS: the gateway serves its limit. TOOMANYREQUESTS: the registry is asked too often. RetryInfo says when to try again.
                            CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
       UNAUTHENTICATED      CREDENTIAL_MISSING, CREDENTIAL_INVALID: the call shows no credential, or one that is not good.
       PERMISSION_DENIED    POLICY_DENIED: the gateway's policy does not let the caller do this. What it may not even see is NOT_FOUND.
                            DENIED: the registry refused the gateway's account this action, with a fresh token too.
+      FAILED_PRECONDITION  UNSUPPORTED: the registry does not do this, or has it switched off. MANIFEST_BLOB_UNKNOWN: it says that a blob is missing.
+      OUT_OF_RANGE         RANGE_INVALID: the registry cannot serve the range that was asked for.
       DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline ran out, or the gateway's cap where the call had none.
       UNAVAILABLE          UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is too slow, or
                            answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys that
@@ -170,8 +181,11 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """Lists the repositories, a page at a time, in the registry's order, with their tags if asked for.
 
     Errors:
-      INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments.
+      INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments; `prefix` is too long.
       FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
+      In a repository's `tags_status`, what ListTags answers with, and
+      FAILED_PRECONDITION  TOO_MANY_TAGS: more tags than one answer carries. ListTags has them, a page at a time.
+      INTERNAL  UNUSABLE_NAME: the registry lists a name that no request can be made of.
       UNAVAILABLE  CATALOG_CHANGED: the catalog changed while the page was put together for a caller that sees a part of it. Try again.
     """
     StreamCatalog: _aio.UnaryStreamMultiCallable[_registry_service_pb2.StreamCatalogRequest, _registry_service_pb2.StreamCatalogResponse]  # type: ignore[assignment]
@@ -193,6 +207,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag`, `digest`, or no reference at all.
       NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
+      FAILED_PRECONDITION  SCHEMA_1: as for GetManifest, where the registry does not say enough without the manifest itself.
     """
     GetManifest: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetManifestRequest, _registry_service_pb2.GetManifestResponse]  # type: ignore[assignment]
     """Fetches a manifest: its exact bytes, checked against its digest, and what they say.
@@ -201,6 +216,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
       INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag`, `digest`, no reference at all, `platform` without `os` or `architecture`, or a negative `max_staleness`.
       NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
       NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`; the message names those that it has.
+      FAILED_PRECONDITION  SCHEMA_1: a manifest of Docker's schema 1, whose digest cannot be checked: push the image again.
     """
     BatchGetManifests: _aio.UnaryStreamMultiCallable[_registry_service_pb2.BatchGetManifestsRequest, _registry_service_pb2.BatchGetManifestsResponse]  # type: ignore[assignment]
     """Fetches up to 1000 manifests in one call. They come as they are known, not in the order of the requests: each result
@@ -245,11 +261,14 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     listed under an RPC comes on top of what every RPC can answer:
 
       INVALID_ARGUMENT     INVALID_FIELD: a field of the request; BadRequest names it. Nothing was sent to the registry.
+                           INVALID_REQUEST, or the registry's own code: the registry did not understand the request.
       RESOURCE_EXHAUSTED   TOO_MANY_CALLS: the gateway serves its limit. TOOMANYREQUESTS: the registry is asked too often. RetryInfo says when to try again.
                            CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
       UNAUTHENTICATED      CREDENTIAL_MISSING, CREDENTIAL_INVALID: the call shows no credential, or one that is not good.
       PERMISSION_DENIED    POLICY_DENIED: the gateway's policy does not let the caller do this. What it may not even see is NOT_FOUND.
                            DENIED: the registry refused the gateway's account this action, with a fresh token too.
+      FAILED_PRECONDITION  UNSUPPORTED: the registry does not do this, or has it switched off. MANIFEST_BLOB_UNKNOWN: it says that a blob is missing.
+      OUT_OF_RANGE         RANGE_INVALID: the registry cannot serve the range that was asked for.
       DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline ran out, or the gateway's cap where the call had none.
       UNAVAILABLE          UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is too slow, or
                            answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys that
@@ -281,8 +300,11 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the repositories, a page at a time, in the registry's order, with their tags if asked for.
 
         Errors:
-          INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments.
+          INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments; `prefix` is too long.
           FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
+          In a repository's `tags_status`, what ListTags answers with, and
+          FAILED_PRECONDITION  TOO_MANY_TAGS: more tags than one answer carries. ListTags has them, a page at a time.
+          INTERNAL  UNUSABLE_NAME: the registry lists a name that no request can be made of.
           UNAVAILABLE  CATALOG_CHANGED: the catalog changed while the page was put together for a caller that sees a part of it. Try again.
         """
 
@@ -322,6 +344,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
           INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag`, `digest`, or no reference at all.
           NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
+          FAILED_PRECONDITION  SCHEMA_1: as for GetManifest, where the registry does not say enough without the manifest itself.
         """
 
     @_abc_1.abstractmethod
@@ -336,6 +359,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
           INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag`, `digest`, no reference at all, `platform` without `os` or `architecture`, or a negative `max_staleness`.
           NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
           NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`; the message names those that it has.
+          FAILED_PRECONDITION  SCHEMA_1: a manifest of Docker's schema 1, whose digest cannot be checked: push the image again.
         """
 
     @_abc_1.abstractmethod

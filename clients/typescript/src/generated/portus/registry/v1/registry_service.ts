@@ -1907,11 +1907,14 @@ export const DeleteBlobResponse: MessageFns<DeleteBlobResponse> = {
  * listed under an RPC comes on top of what every RPC can answer:
  *
  *   INVALID_ARGUMENT     INVALID_FIELD: a field of the request; BadRequest names it. Nothing was sent to the registry.
+ *                        INVALID_REQUEST, or the registry's own code: the registry did not understand the request.
  *   RESOURCE_EXHAUSTED   TOO_MANY_CALLS: the gateway serves its limit. TOOMANYREQUESTS: the registry is asked too often. RetryInfo says when to try again.
  *                        CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
  *   UNAUTHENTICATED      CREDENTIAL_MISSING, CREDENTIAL_INVALID: the call shows no credential, or one that is not good.
  *   PERMISSION_DENIED    POLICY_DENIED: the gateway's policy does not let the caller do this. What it may not even see is NOT_FOUND.
  *                        DENIED: the registry refused the gateway's account this action, with a fresh token too.
+ *   FAILED_PRECONDITION  UNSUPPORTED: the registry does not do this, or has it switched off. MANIFEST_BLOB_UNKNOWN: it says that a blob is missing.
+ *   OUT_OF_RANGE         RANGE_INVALID: the registry cannot serve the range that was asked for.
  *   DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline ran out, or the gateway's cap where the call had none.
  *   UNAVAILABLE          UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is too slow, or
  *                        answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys that
@@ -1944,8 +1947,11 @@ export const RegistryServiceService = {
    * Lists the repositories, a page at a time, in the registry's order, with their tags if asked for.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments; `prefix` is too long.
    *   FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
+   *   In a repository's `tags_status`, what ListTags answers with, and
+   *   FAILED_PRECONDITION  TOO_MANY_TAGS: more tags than one answer carries. ListTags has them, a page at a time.
+   *   INTERNAL  UNUSABLE_NAME: the registry lists a name that no request can be made of.
    *   UNAVAILABLE  CATALOG_CHANGED: the catalog changed while the page was put together for a caller that sees a part of it. Try again.
    */
   catalog: {
@@ -1995,6 +2001,7 @@ export const RegistryServiceService = {
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag`, `digest`, or no reference at all.
    *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
+   *   FAILED_PRECONDITION  SCHEMA_1: as for GetManifest, where the registry does not say enough without the manifest itself.
    */
   resolveManifest: {
     path: "/portus.registry.v1.RegistryService/ResolveManifest" as const,
@@ -2014,6 +2021,7 @@ export const RegistryServiceService = {
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag`, `digest`, no reference at all, `platform` without `os` or `architecture`, or a negative `max_staleness`.
    *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
    *   NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`; the message names those that it has.
+   *   FAILED_PRECONDITION  SCHEMA_1: a manifest of Docker's schema 1, whose digest cannot be checked: push the image again.
    */
   getManifest: {
     path: "/portus.registry.v1.RegistryService/GetManifest" as const,
@@ -2098,8 +2106,11 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    * Lists the repositories, a page at a time, in the registry's order, with their tags if asked for.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments; `prefix` is too long.
    *   FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
+   *   In a repository's `tags_status`, what ListTags answers with, and
+   *   FAILED_PRECONDITION  TOO_MANY_TAGS: more tags than one answer carries. ListTags has them, a page at a time.
+   *   INTERNAL  UNUSABLE_NAME: the registry lists a name that no request can be made of.
    *   UNAVAILABLE  CATALOG_CHANGED: the catalog changed while the page was put together for a caller that sees a part of it. Try again.
    */
   catalog: handleUnaryCall<CatalogRequest, CatalogResponse>;
@@ -2124,6 +2135,7 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag`, `digest`, or no reference at all.
    *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
+   *   FAILED_PRECONDITION  SCHEMA_1: as for GetManifest, where the registry does not say enough without the manifest itself.
    */
   resolveManifest: handleUnaryCall<ResolveManifestRequest, ResolveManifestResponse>;
   /**
@@ -2133,6 +2145,7 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag`, `digest`, no reference at all, `platform` without `os` or `architecture`, or a negative `max_staleness`.
    *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
    *   NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`; the message names those that it has.
+   *   FAILED_PRECONDITION  SCHEMA_1: a manifest of Docker's schema 1, whose digest cannot be checked: push the image again.
    */
   getManifest: handleUnaryCall<GetManifestRequest, GetManifestResponse>;
   /**
@@ -2195,8 +2208,11 @@ export interface RegistryServiceClient extends Client {
    * Lists the repositories, a page at a time, in the registry's order, with their tags if asked for.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments; `prefix` is too long.
    *   FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
+   *   In a repository's `tags_status`, what ListTags answers with, and
+   *   FAILED_PRECONDITION  TOO_MANY_TAGS: more tags than one answer carries. ListTags has them, a page at a time.
+   *   INTERNAL  UNUSABLE_NAME: the registry lists a name that no request can be made of.
    *   UNAVAILABLE  CATALOG_CHANGED: the catalog changed while the page was put together for a caller that sees a part of it. Try again.
    */
   catalog(
@@ -2257,6 +2273,7 @@ export interface RegistryServiceClient extends Client {
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag`, `digest`, or no reference at all.
    *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
+   *   FAILED_PRECONDITION  SCHEMA_1: as for GetManifest, where the registry does not say enough without the manifest itself.
    */
   resolveManifest(
     request: ResolveManifestRequest,
@@ -2280,6 +2297,7 @@ export interface RegistryServiceClient extends Client {
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag`, `digest`, no reference at all, `platform` without `os` or `architecture`, or a negative `max_staleness`.
    *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
    *   NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`; the message names those that it has.
+   *   FAILED_PRECONDITION  SCHEMA_1: a manifest of Docker's schema 1, whose digest cannot be checked: push the image again.
    */
   getManifest(
     request: GetManifestRequest,

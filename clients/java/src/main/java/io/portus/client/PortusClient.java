@@ -37,9 +37,9 @@ public final class PortusClient implements AutoCloseable {
   public static final Duration DEFAULT_STREAM_TIMEOUT = Duration.ofMinutes(10);
 
   /**
-   * The largest answer that is taken. A manifest has at most 4 MiB, which is gRPC's default for the whole message.
+   * The largest answer that is taken. A manifest has at most 4 MiB, and comes twice, as it is and parsed.
    */
-  public static final int MAX_MESSAGE_BYTES = 8 << 20;
+  public static final int MAX_MESSAGE_BYTES = 16 << 20;
 
   private final ManagedChannel channel;
 
