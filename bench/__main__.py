@@ -56,8 +56,7 @@ async def _measured(arguments: argparse.Namespace) -> list[Figure]:
             measured = await _ROWS[name](Path(folder), arguments.rounds, arguments.seconds)
         _keep(name, measured)
         all_figures += measured
-    if not arguments.rows:
-        _CHART.write_bytes(png(all_figures))
+    _CHART.write_bytes(png(_kept()))
     return all_figures
 
 
@@ -65,6 +64,12 @@ def _keep(name: str, figures: list[Figure]) -> None:
     _RESULTS.mkdir(parents=True, exist_ok=True)
     record = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "figures": [f.as_json() for f in figures]}
     (_RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1, default=_plain))
+
+
+def _kept() -> list[Figure]:
+    """The figures of each row, as it was measured last."""
+    files = [file for name in _ROWS if (file := _RESULTS / f"{name}.json").exists()]
+    return [Figure.of_json(record) for file in files for record in json.loads(file.read_text())["figures"]]
 
 
 def _plain(value: object) -> object:

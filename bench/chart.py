@@ -7,7 +7,7 @@ from html import escape
 
 from bench.figure import Figure
 
-_WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 860, 370, 130, 34, 54
+_WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 1040, 430, 250, 34, 54
 _MET, _MISSED = "#2e7d5b", "#b3452f"
 # How far the longest bar may go beyond the mark; a longer one is cut, and its number tells.
 _MOST = 2.0

@@ -1,7 +1,8 @@
 """One line of the table: what was measured against what, and whether that is good enough."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Any, Literal, Self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,11 @@ class Figure:
         if self.bar is None:
             return None
         return self.value <= self.bar if self.direction == "at most" else self.value >= self.bar
+
+    @classmethod
+    def of_json(cls, record: Mapping[str, Any]) -> Self:
+        """A figure that `as_json` has written, without the runs behind it."""
+        return cls(**{name: value for name, value in record.items() if name not in ("met", "raw")})
 
     def as_json(self) -> dict[str, object]:
         """Everything, for whoever compares runs."""

@@ -89,7 +89,7 @@ async def _far(folder: Path, proxy: servers.Server, names: list[str], rounds: in
     ]
     figures.extend(
         Figure(
-            name=f"catalog with tags {away}",
+            name=f"catalog with tags {away}, {peer.name}",
             value=ratio(times[peer.name], times["gateway"]),
             unit="times faster",
             direction="at least",

@@ -48,6 +48,7 @@ def test_the_raw_runs_are_kept() -> None:
     kept = json.loads(json.dumps(figure(1.4).as_json()))
 
     assert (kept["value"], kept["met"], kept["raw"]) == (1.4, False, [1, 2])
+    assert markdown([Figure.of_json(kept)]) == markdown([figure(1.4)])
 
 
 def test_the_chart_shows_every_figure_with_a_bar() -> None:

@@ -569,7 +569,7 @@ async def test_a_caller_who_does_not_read_and_goes_away_leaves_nothing_running()
 
 
 async def test_the_largest_manifest_passes_among_others() -> None:
-    """Twice the largest manifest is enough for an answer that has it, raw and parsed; every client of ours takes more."""
+    """Twice its size is enough for an answer that has it raw and parsed; our clients take more."""
     async with serve(Shelf(size=KIB, sizes={"7": 4 * MIB}), receive_limit=8 * MIB) as gateway:
         answered = await results(gateway, numbered(20))
     assert [len(result.manifest.raw) for result in answered] == [
