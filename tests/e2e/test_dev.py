@@ -2,6 +2,8 @@
 
 import asyncio
 import signal
+import subprocess
+import sys
 
 import grpc
 
@@ -57,3 +59,16 @@ async def test_it_takes_the_password_from_the_environment_and_shows_it_nowhere()
         gateway.signal(signal.SIGTERM)
         assert await gateway.ended() == 0
     assert "pushing-s3cret" not in gateway.output.decode() + "\n".join(gateway.log)
+
+
+def test_without_the_gateways_own_packages_it_says_what_to_install() -> None:
+    program = (
+        "import sys\n"
+        "sys.modules['structlog'] = None\n"
+        "sys.argv = ['portus-gateway', 'dev']\n"
+        "from portus_gateway.cli import main\n"
+        "main()\n"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert (finished.returncode, finished.stdout) == (1, "")
+    assert finished.stderr == 'Error: dev needs structlog: pip install "portus-gateway[server]"\n'

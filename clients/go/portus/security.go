@@ -98,6 +98,9 @@ func (source tokenSource) GetRequestMetadata(context.Context, ...string) (map[st
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the token: %w", err)
 	}
+	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r < '!' || r > '~' }) {
+		return nil, errors.New("the token is empty, or has a character other than visible ASCII")
+	}
 	return map[string]string{"authorization": "Bearer " + token}, nil
 }
 

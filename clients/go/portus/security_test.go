@@ -59,6 +59,25 @@ func TestTokenOverPlaintextIsRefused(t *testing.T) {
 	}
 }
 
+func TestTokenThatCannotBeSentIsRefusedAndNotRepeated(t *testing.T) {
+	certificateFile, keyFile := certificate(t)
+	address, seen := secured(t, certificateFile, keyFile, tls.NoClientCert)
+	for _, token := range []string{"", "hunter2\nx", "h\u00fcnter2", "hunter2 x"} {
+		client, err := portus.Dial(address, portus.TLS(certificateFile), portus.WithToken(token))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = client.GetManifest(context.Background(), &registryv1.GetManifestRequest{})
+		if err == nil || !strings.Contains(err.Error(), "visible ASCII") || strings.Contains(err.Error(), "nter2") {
+			t.Errorf("%q: %v", token, err)
+		}
+		client.Close()
+	}
+	if len(seen) != 0 {
+		t.Error("a token was sent")
+	}
+}
+
 func TestUnusableFilesAreSaidWhenDialling(t *testing.T) {
 	garbage := filepath.Join(t.TempDir(), "ca.pem")
 	write(t, garbage, "no certificate")

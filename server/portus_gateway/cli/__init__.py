@@ -24,7 +24,13 @@ class _Commands(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         name = cmd_name.replace("-", "_")
-        command = getattr(import_module(f"portus_gateway.cli.{name}"), name)
+        try:
+            command = getattr(import_module(f"portus_gateway.cli.{name}"), name)
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("portus"):
+                raise
+            # The base installation is the client, and has this command all the same.
+            raise click.ClickException(f'{cmd_name} needs {error.name}: pip install "portus-gateway[server]"') from None
         assert isinstance(command, click.Command)  # noqa: S101
         return command
 

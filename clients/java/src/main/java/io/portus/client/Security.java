@@ -11,9 +11,12 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.Executor;
+import java.util.regex.Pattern;
 
 /** How the connection to a gateway is secured. Files are PEM. */
 public final class Security {
+  private static final Pattern TOKEN = Pattern.compile("[\\x21-\\x7e]+");
+
   private Security() {}
 
   /** No security at all: for loopback, or below a service mesh. */
@@ -39,14 +42,23 @@ public final class Security {
         .build();
   }
 
-  /** Sends a bearer token with every call. Needs TLS. */
+  /** Sends a bearer token, which is visible ASCII, with every call. Needs TLS. */
   public static ChannelCredentials withToken(ChannelCredentials tls, String token) {
-    return withSource(tls, () -> token);
+    String checked = checked(token);
+    return withSource(tls, () -> checked);
   }
 
   /** Sends the bearer token that the file has at the time of the call, as Kubernetes renews them. Needs TLS. */
   public static ChannelCredentials withTokenFile(ChannelCredentials tls, Path tokenFile) {
-    return withSource(tls, () -> Files.readString(tokenFile).strip());
+    return withSource(tls, () -> checked(Files.readString(tokenFile).strip()));
+  }
+
+  /** grpc-java writes a token that it cannot send into its log. */
+  private static String checked(String token) {
+    if (!TOKEN.matcher(token).matches()) {
+      throw new IllegalArgumentException("the token is empty, or has a character other than visible ASCII");
+    }
+    return token;
   }
 
   private static ChannelCredentials withSource(ChannelCredentials tls, TokenSource source) {
@@ -77,7 +89,7 @@ public final class Security {
             Metadata headers = new Metadata();
             try {
               headers.put(AUTHORIZATION, "Bearer " + source.token());
-            } catch (IOException error) {
+            } catch (IOException | IllegalArgumentException error) {
               applier.fail(Status.UNAUTHENTICATED.withDescription("cannot read the token").withCause(error));
               return;
             }

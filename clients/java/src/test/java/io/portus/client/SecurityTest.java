@@ -5,6 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import io.grpc.ChannelCredentials;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
 import io.grpc.TlsServerCredentials;
 import io.portus.registry.v1.GetManifestRequest;
 import io.portus.registry.v1.GetManifestResponse;
@@ -61,6 +63,27 @@ class SecurityTest {
         call(client);
       }
       assertEquals(List.of("Bearer first", "Bearer second"), gateway.authorizations);
+    }
+  }
+
+  @Test
+  void tokenThatCannotBeSentIsRefusedAndNotRepeated() throws IOException {
+    Path tokenFile = folder.resolve("bad-token");
+    for (String token : List.of("", "hunter2\nx", "h\u00fcnter2", "hunter2 x")) {
+      var error =
+          assertThrows(
+              IllegalArgumentException.class, () -> Security.withToken(Security.tls(certificateFile), token));
+      assertFalse(error.getMessage().contains("nter2"));
+      Files.writeString(tokenFile, token);
+      try (Gateway gateway = gateway(TlsServerCredentials.ClientAuth.NONE);
+          PortusClient client =
+              PortusClient.connect(
+                  gateway.address(), Security.withTokenFile(Security.tls(certificateFile), tokenFile))) {
+        var refused = assertThrows(StatusRuntimeException.class, () -> call(client));
+        assertEquals(Status.Code.UNAUTHENTICATED, refused.getStatus().getCode());
+        assertFalse(refused.getMessage().contains("nter2"));
+        assertEquals(List.of(), gateway.authorizations);
+      }
     }
   }
 
