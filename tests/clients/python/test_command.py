@@ -339,6 +339,15 @@ def test_tls_and_plaintext_mixed_up_are_named(tmp_path: Path, gateway: Gateway) 
     assert {run.errors.count("\n") for run in (plaintext, untrusted, named, tls)} == {1}
 
 
+def test_a_name_with_an_address_at_which_nothing_listens_is_not_taken_for_down(gateway: Gateway) -> None:
+    # `localhost` is `::1` as well, where gRPC may have tried last: by chance, hence several times.
+    for _ in range(4):
+        finished = run(f"localhost:{gateway.port}", "ping", "--tls")
+        assert finished.status == 5
+        assert "nothing listens" not in finished.errors
+        assert "TLS" in finished.errors
+
+
 def test_a_token_comes_from_its_file(gateway: Gateway, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("s3cret\n")

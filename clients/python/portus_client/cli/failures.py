@@ -1,5 +1,6 @@
 """A failed call in one line: what went wrong, the reason, and what to do."""
 
+import socket
 from typing import Final
 
 from portus_client.connection import DEFAULT_DELETE_TIMEOUT, DEFAULT_STREAM_TIMEOUT, DEFAULT_TIMEOUT
@@ -14,8 +15,9 @@ from portus_client.errors import (
 )
 
 # What gRPC says where there is no connection, and what that means for whoever typed the address.
+_REFUSED: Final = "Connection refused"
 _CONNECTION_TROUBLES: Final = (
-    ("Connection refused", "nothing listens at {address}: is the gateway running, and is --address right?"),
+    (_REFUSED, "nothing listens at {address}: is the gateway running, and is --address right?"),
     ("WRONG_VERSION_NUMBER", "what listens at {address} does not speak TLS: give --plaintext if that is meant"),
     (" signature failure", "the certificate of {address} is signed by nobody trusted here: give another --ca-file"),
     ("CERTIFICATE_VERIFY_FAILED", "the certificate of {address} is signed by nobody trusted here: give --ca-file"),
@@ -63,8 +65,13 @@ def _what(error: RegistryError, address: str, timeout: float | None) -> str:
     match error:
         case Unavailable():
             for sign, meaning in _CONNECTION_TROUBLES:
-                if sign in error.message:
+                if sign in error.message and not (sign == _REFUSED and _listens(address)):
                     return meaning.format(address=address)
+            if _REFUSED in error.message:
+                return (
+                    f"what listens at {address} does not take this connection: with TLS or without (--tls,"
+                    " --plaintext), another --ca-file, or a --certificate?"
+                )
             return f"cannot reach the gateway at {address}: {error.message}"
         case DeadlineExceeded():
             waited = f"{timeout or DEFAULT_TIMEOUT:g} s" if timeout else f"the time that it has ({_DEFAULTS})"
@@ -75,6 +82,16 @@ def _what(error: RegistryError, address: str, timeout: float | None) -> str:
             return f"what answers at {address} is no portus-gateway, or one too old for this ({error.message})"
         case _:
             return summary(error)
+
+
+def _listens(address: str) -> bool:
+    """Whether something listens at one of a name's addresses: gRPC tells what happened at one, which may be another."""
+    host, _, port = address.removeprefix("dns:///").rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=1):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 _DEFAULTS = (
