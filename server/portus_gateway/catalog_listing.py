@@ -113,11 +113,12 @@ class CatalogListing:
                     page = following.result()
                     following = None if page is None else _ahead(anext(pages, None))
                     waiting.extend(page or ())
+                elif following is None or waiting:
+                    yield await running[0]
+                    running.popleft()
                 else:
                     awaited: list[asyncio.Future[CatalogEntry] | asyncio.Future[Names | None]] = [*list(running)[:1]]
-                    if following is not None and not waiting:
-                        awaited.append(following)
-                    await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait([*awaited, following], return_when=asyncio.FIRST_COMPLETED)
         finally:
             await _end(running)
             await _end([] if following is None else [following])
@@ -135,9 +136,13 @@ class CatalogListing:
             return CatalogEntry(name, error)
 
     async def _tags(self, repository: Repository) -> tuple[Tag, ...]:
+        first = await self._registry.list_tags(repository, LARGEST_PAGE)
+        if first.next is None and _size(first.items) <= MOST_BYTES:
+            return first.items
         tags: list[Tag] = []
         size = 0
-        async with aclosing(walk(lambda cursor: self._registry.list_tags(repository, LARGEST_PAGE, cursor))) as pages:
+        pages = walk(lambda cursor: self._registry.list_tags(repository, LARGEST_PAGE, cursor), first)
+        async with aclosing(pages):
             async for page in pages:
                 tags.extend(page.items)
                 size += _size(page.items)

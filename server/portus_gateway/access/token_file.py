@@ -3,9 +3,10 @@
 import hashlib
 import hmac
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from portus_gateway.access.caller import Caller
 from portus_gateway.access.errors import InvalidAccessFile
@@ -13,6 +14,9 @@ from portus_gateway.access.reloaded_file import ReloadedFile
 
 _LINE: Final = re.compile(r"([A-Za-z0-9._@/-]{1,128})[ \t]+sha256:([0-9a-f]{64})")
 _MOST_TOKENS: Final = 1000
+# How many bytes of a hash tokens are found by. Nobody can choose them, so that how long the finding takes tells nothing
+# of a token.
+_FOUND_BY: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,11 @@ class _Token:
     digest: bytes = field(repr=False)
 
 
-class TokenFile(ReloadedFile[tuple[_Token, ...]]):
+# By the first bytes of their hashes.
+_Tokens: TypeAlias = Mapping[bytes, tuple[_Token, ...]]
+
+
+class TokenFile(ReloadedFile[_Tokens]):
     """The tokens in the file at `path`: a line for each, `<name> sha256:<hash>`; `#` begins a comment.
 
     A name may have several tokens, so that a new one can be given out before the old one goes. At most 1000 tokens.
@@ -34,17 +42,15 @@ class TokenFile(ReloadedFile[tuple[_Token, ...]]):
     async def authenticate(self, token: str) -> Caller | None:
         """The caller `token:<name>`; None where the token is none of these."""
         digest = hashlib.sha256(token.encode()).digest()
-        found = None
-        # All of them, each in constant time: how long it takes tells nothing.
-        for known in self.content:
+        for known in self.content.get(digest[:_FOUND_BY], ()):
             if hmac.compare_digest(known.digest, digest):
-                found = known.caller
-        return found
+                return known.caller
+        return None
 
 
-def _parse(content: bytes, path: str) -> tuple[_Token, ...]:
+def _parse(content: bytes, path: str) -> _Tokens:
     problems: list[str] = []
-    tokens: list[_Token] = []
+    tokens: dict[bytes, _Token] = {}
     lines = content.decode(errors="replace").splitlines()
     for number, line in enumerate(lines, 1):
         text = line.partition("#")[0].strip()
@@ -56,13 +62,16 @@ def _parse(content: bytes, path: str) -> tuple[_Token, ...]:
             problems.append(f"line {number}: not `<name> sha256:<64 lower-case hexadecimal digits>`")
             continue
         digest = bytes.fromhex(matched[2])
-        if any(token.digest == digest for token in tokens):
+        if digest in tokens:
             problems.append(f"line {number}: the same token as in a line before")
-        tokens.append(_Token(Caller.known_as("token", [f"token:{matched[1]}"]), digest))
+        tokens[digest] = _Token(Caller.known_as("token", [f"token:{matched[1]}"]), digest)
     if len(tokens) > _MOST_TOKENS:
         problems.append(f"{len(tokens)} tokens; at most {_MOST_TOKENS} are allowed")
     if not tokens and not problems:
         problems.append("no token: nobody could call")
     if problems:
         raise InvalidAccessFile(path, problems)
-    return tuple(tokens)
+    found: dict[bytes, tuple[_Token, ...]] = {}
+    for digest, token in tokens.items():
+        found[digest[:_FOUND_BY]] = (*found.get(digest[:_FOUND_BY], ()), token)
+    return found

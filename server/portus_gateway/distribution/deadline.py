@@ -5,11 +5,15 @@ a request and to decide whether waiting for a retry is worth while.
 """
 
 import asyncio
+from collections.abc import Coroutine, Generator
 from contextvars import Context, ContextVar
 from dataclasses import dataclass
-from types import TracebackType
+from types import TracebackType, coroutine
+from typing import TypeVar
 
 from portus_gateway.distribution.errors import DeadlineExceeded
+
+Result = TypeVar("Result")
 
 
 @dataclass(slots=True)
@@ -39,24 +43,57 @@ class within:  # noqa: N801  (read as a verb: `async with within(2)`)
     Raises `DeadlineExceeded` when time runs out.
     """
 
-    # Written out, and no generator: every call goes through here.
-    __slots__ = ("_seconds", "_timeout", "_token")
+    __slots__ = ("_seconds", "_timer", "_token")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
     async def __aenter__(self) -> None:
-        outer = _when()
-        own = asyncio.get_running_loop().time() + self._seconds
-        when = own if outer is None else min(own, outer)
+        when = _earliest(self._seconds)
         self._token = _deadline.set(when)
-        self._timeout = asyncio.timeout_at(when)
-        await self._timeout.__aenter__()
+        self._timer = _Timer(when)
+        await self._timer.__aenter__()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         _deadline.reset(self._token)
+        await self._timer.__aexit__(kind, error, traceback)
+
+
+async def bounded(seconds: float, work: Coroutine[object, None, Result]) -> Result:
+    """What `work` answers with; it is bounded as a block is by `within`, and raises the same.
+
+    The timer is set when `work` waits for the first time: to set one takes longer than an answer from memory.
+    """
+    when = _earliest(seconds)
+    token = _deadline.set(when)
+    try:
+        try:
+            awaited = work.send(None)
+        except StopIteration as ended:
+            result: Result = ended.value
+            return result
+        async with _Timer(when):
+            return await _rest(work, awaited)
+    finally:
+        _deadline.reset(token)
+
+
+class _Timer:
+    """Ends a block at `when`, by the event loop's clock."""
+
+    __slots__ = ("_timeout",)
+
+    def __init__(self, when: float) -> None:
+        self._timeout = asyncio.timeout_at(when)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         try:
             await self._timeout.__aexit__(kind, error, traceback)
         except TimeoutError as late:
@@ -65,10 +102,33 @@ class within:  # noqa: N801  (read as a verb: `async with within(2)`)
             raise _exceeded() from error
 
 
+@coroutine
+def _rest(work: Coroutine[object, None, Result], awaited: object) -> Generator[object, None, Result]:
+    """The rest of `work`, which waits for `awaited`."""
+    while True:
+        try:
+            try:
+                yield awaited
+            except BaseException as error:
+                awaited = work.throw(error)
+            else:
+                awaited = work.send(None)
+        except StopIteration as ended:
+            result: Result = ended.value
+            return result
+
+
 def remaining() -> float | None:
     """Seconds until the deadline, 0 when it has passed, None where there is none."""
     when = _when()
     return None if when is None else max(0.0, when - asyncio.get_running_loop().time())
+
+
+def _earliest(seconds: float) -> float:
+    """When `seconds` from now are over, or the deadline in force is."""
+    outer = _when()
+    own = asyncio.get_running_loop().time() + seconds
+    return own if outer is None else min(own, outer)
 
 
 def _when() -> float | None:

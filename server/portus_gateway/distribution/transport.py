@@ -3,13 +3,12 @@
 import base64
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from multidict import CIMultiDict
 from yarl import URL
 
 from portus_gateway.distribution.authorization import Authorization, Authorized
-from portus_gateway.distribution.challenge import normal_scopes
 from portus_gateway.distribution.errors import RegistryFault, Unavailable
 from portus_gateway.distribution.exchange import Answer, Exchange, Request
 from portus_gateway.distribution.origin import Origin, without_secrets
@@ -29,7 +28,9 @@ class RegistryRequest:
     """Path and query as they go on the wire: `/v2/team/app/tags/list?n=100`."""
     route: str
     scope: str
-    """The scope that this is expected to need. What the registry's challenge names goes first."""
+    """The scope that this is expected to need, in normal form (`challenge.normal_scopes`); empty for none. What the
+    registry's challenge names goes first.
+    """
     body_limit: int
     accept: tuple[str, ...] = ()
     if_none_match: str = ""
@@ -46,6 +47,7 @@ class Transport:
 
     def __init__(self, origin: Origin, exchange: Exchange, authorization: Authorization) -> None:
         self._origin = origin
+        self._authority = URL(str(origin)).raw_authority
         self._exchange = exchange
         self._authorization = authorization
 
@@ -59,7 +61,11 @@ class Transport:
         A 401 is answered with a fresh token, once; it never loops. Raises `Denied` where that does not help, the
         `GatewaySetup` family where there is no token to be had, and what `Exchange.send` raises.
         """
-        url = URL(f"{self._origin}{request.target}", encoded=True)
+        path, _, query = request.target.partition("?")
+        # Put together from its parts, which takes half as long as to read it from a text.
+        url = URL.build(
+            scheme=self._origin.scheme, authority=self._authority, path=path, query_string=query, encoded=True
+        )
         for _ in range(1 + _MOST_REDIRECTS):
             answer = await self._admitted(request, url)
             if answer.status not in _REDIRECTS or not request.follow_redirects:
@@ -71,7 +77,7 @@ class Transport:
 
     async def _admitted(self, request: RegistryRequest, url: URL) -> Answer:
         started = time.monotonic()
-        scopes = normal_scopes(request.scope.split())
+        scopes: tuple[str, ...] = (request.scope,) if request.scope else ()
         authorized = await self._authorized(scopes)
         answer = await self._exchange_once(request, url, authorized.fields)
         while answer.status == 401:
@@ -109,8 +115,10 @@ class Transport:
                 total=request.total,
             )
         )
+        if not authorization:
+            return answer
         # A registry may repeat what it was sent, in an error or elsewhere.
-        return replace(answer, secrets=tuple(_secrets(authorization))) if authorization else answer
+        return Answer(answer.status, answer.headers, answer.body, tuple(_secrets(authorization)))
 
     def _redirect_target(self, url: URL, answer: Answer) -> URL:
         """Where a redirect leads. Only within the registry: nothing that we read is kept elsewhere."""

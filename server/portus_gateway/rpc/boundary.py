@@ -5,8 +5,8 @@ Whatever happens inside, what comes out is a response or a status of our own tab
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass
 from typing import cast
 
@@ -27,7 +27,7 @@ from portus_gateway.rpc.service_names import REGISTRY_SERVICE
 from portus_gateway.rpc.status import DETAILS_METADATA_KEY, KnownError, code_of, status_of
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
-UnaryBehaviour = Callable[[Message | AsyncIterator[Message], Context], Awaitable[Message]]
+UnaryBehaviour = Callable[[Message | AsyncIterator[Message], Context], Coroutine[object, None, Message]]
 StreamBehaviour = Callable[[Message | AsyncIterator[Message], Context], AsyncGenerator[Message, None]]
 
 _log = structlog.get_logger(__name__)
@@ -102,7 +102,9 @@ class Boundary:
                 try:
                     call.begin()
                     request = call.read(incoming)
-                    async with call.bounded(), aclosing(streams(request, context)) as responses:
+                    seconds = call.seconds()
+                    bound = nullcontext() if seconds is None else deadline.within(seconds)
+                    async with bound, aclosing(streams(request, context)) as responses:
                         async for response in responses:
                             await context.write(method.serialize(response))
                 except BaseException as error:
@@ -120,9 +122,9 @@ class Boundary:
             call = _Call(self, method, context)
             try:
                 call.begin()
-                request = call.read(incoming)
-                async with call.bounded():
-                    response = await answers(request, context)
+                work = answers(call.read(incoming), context)
+                seconds = call.seconds()
+                response = await (work if seconds is None else deadline.bounded(seconds, work))
                 answer = method.serialize(response)
             except BaseException as error:
                 await call.fail(error)
@@ -184,14 +186,14 @@ class _Call:
             return self._request
         return self._read_all(incoming)
 
-    def bounded(self) -> AbstractAsyncContextManager[None]:
-        """Bounds a block to what the caller is willing to wait, and to our own limit."""
+    def seconds(self) -> float | None:
+        """How long it may take: what the caller is willing to wait, and our own limit; None for health and the like."""
         if not self.method.limited:
-            return nullcontext()
+            return None
         limits = self._boundary.limits
         limit = limits.max_stream_duration if self.method.streaming else limits.max_call_duration
         remaining: float | None = self._context.time_remaining()
-        return deadline.within(limit if remaining is None else min(limit, remaining))
+        return limit if remaining is None else min(limit, remaining)
 
     def end(self) -> None:
         """Ends the call from outside, because the gateway stops."""
