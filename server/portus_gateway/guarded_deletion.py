@@ -11,7 +11,14 @@ from contextlib import aclosing
 from typing import Protocol
 
 from portus_gateway.distribution.digest import Digest
-from portus_gateway.distribution.errors import DeletionDisabled, IsManifest, NotFound, RegistryFault, Tagged
+from portus_gateway.distribution.errors import (
+    DeleteOutcomeUnknown,
+    DeletionDisabled,
+    IsManifest,
+    NotFound,
+    RegistryFault,
+    Tagged,
+)
 from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.distribution.paging import walk
 from portus_gateway.registry import Registry
@@ -69,7 +76,11 @@ class GuardedDeletion:
         if validate_only:
             await self._registry.check_deletion(repository)
         else:
-            await self._registry.delete_manifest(repository, digest)
+            try:
+                await self._registry.delete_manifest(repository, digest)
+            except DeleteOutcomeUnknown as unknown:
+                unknown.tags = tuple(tag.name for tag in tags)
+                raise
         return tags
 
     async def delete_blob(self, repository: Repository, digest: Digest, *, validate_only: bool) -> None:

@@ -24,10 +24,9 @@ from portus_gateway.distribution import (
     StaticPassword,
     Timeouts,
 )
-from portus_gateway.distribution.deadline import within
+from portus_gateway.distribution.carried_through import BREAK_OFF
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import (
-    DeadlineExceeded,
     DeleteOutcomeUnknown,
     DeletionDisabled,
     DistributionError,
@@ -186,20 +185,46 @@ async def test_an_outcome_that_nobody_knows_is_recorded_as_that(
     deletion = AuditedDeletion(guarded, file.audit)
     with registry.inject(Fault(route="manifests", method="DELETE", hang=True)):
         with pytest.raises(DeleteOutcomeUnknown):
-            await delete(deletion, digest)
-        with pytest.raises(DeadlineExceeded):
-            async with within(0.2):
-                await delete(deletion, digest)
-        task = asyncio.create_task(delete(deletion, digest))
-        await registry.requests.wait_for(3, route="manifests", method="DELETE")
-        task.cancel()
+            await delete(deletion, digest, expected_tags=("1.0",))
+        task = asyncio.create_task(delete(deletion, digest, expected_tags=("1.0",)))
+        await registry.requests.wait_for(2, route="manifests", method="DELETE")
+        task.cancel(BREAK_OFF)
         await asyncio.gather(task, return_exceptions=True)
     outcomes = [record for record in file.records if record["event"] == "outcome"]
-    assert [(record["outcome"], record["reason"]) for record in outcomes] == [
-        ("unknown", "DELETE_OUTCOME_UNKNOWN"),
-        ("unknown", "CANCELLED"),
-        ("unknown", "CANCELLED"),
+    assert [(record["outcome"], record["reason"], record["tags"]) for record in outcomes] == [
+        ("unknown", "DELETE_OUTCOME_UNKNOWN", ["1.0"]),
+        ("unknown", "CANCELLED", []),
     ]
+
+
+async def test_what_became_of_a_delete_is_recorded_though_its_caller_has_gone(
+    file: AuditFile, guarded: GuardedDeletion, registry: DevRegistry
+) -> None:
+    digest = Digest(registry.push(NAME.name, "1.0"))
+    with registry.inject(Fault(route="manifests", method="DELETE", answer_delay=0.1)):
+        task = asyncio.create_task(delete(AuditedDeletion(guarded, file.audit), digest, expected_tags=("1.0",)))
+        await registry.requests.wait_for(1, route="manifests", method="DELETE")
+        task.cancel()
+        await task
+    assert not registry.holds(NAME.name, digest.text)
+    assert [(record["event"], record.get("outcome"), record.get("tags")) for record in file.records] == [
+        ("attempt", None, None),
+        ("outcome", "deleted", ["1.0"]),
+    ]
+
+
+async def test_who_goes_away_during_the_look_has_nothing_deleted(
+    file: AuditFile, guarded: GuardedDeletion, registry: DevRegistry
+) -> None:
+    digest = Digest(registry.push(NAME.name, "1.0"))
+    with registry.inject(Fault(route="tags", hang=True)):
+        task = asyncio.create_task(delete(AuditedDeletion(guarded, file.audit), digest, expected_tags=("1.0",)))
+        await registry.requests.wait_for(1, route="tags")
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert registry.requests.count(method="DELETE") == 0
+    assert file.records[1]["reason"] == "CANCELLED"
 
 
 async def test_a_registry_that_fails_is_a_failure(

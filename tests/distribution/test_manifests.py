@@ -10,10 +10,10 @@ import pytest
 from aiohttp import web
 
 from portus_gateway.distribution import Configuration, Digest, DistributionClient, Image, Repository, Tag, Timeouts
+from portus_gateway.distribution.carried_through import BREAK_OFF
 from portus_gateway.distribution.deadline import within
 from portus_gateway.distribution.errors import (
     AnswerTooLarge,
-    DeadlineExceeded,
     DeleteOutcomeUnknown,
     DigestMismatch,
     DistributionError,
@@ -249,12 +249,82 @@ async def test_a_page_that_is_no_manifest_is_not_taken_for_one_that_exists(upstr
     assert [request.method for request in upstream.requests] == ["HEAD", "GET"]
 
 
-async def test_the_deadline_ends_a_delete(upstream: Upstream) -> None:
+class Held:
+    """A registry that takes a request, and answers when it is let."""
+
+    def __init__(self, answer: web.Response) -> None:
+        self.taken = asyncio.Event()
+        self.let = asyncio.Event()
+        self._answer = answer
+
+    async def __call__(self, _: web.Request) -> web.StreamResponse:
+        self.taken.set()
+        await self.let.wait()
+        return self._answer
+
+
+async def test_a_delete_on_its_way_is_not_broken_off_by_who_goes_away(upstream: Upstream) -> None:
+    held = Held(answer(202))
+    upstream.script(held)
+    async with client(upstream.url) as registry:
+        task = asyncio.create_task(registry.delete_manifest(APP, SHA256))
+        await held.taken.wait()
+        for _ in range(2):
+            task.cancel()
+            await asyncio.sleep(0)
+        held.let.set()
+        await task
+    assert task.cancelling() == 2
+    assert [request.method for request in upstream.requests] == ["DELETE"]
+
+
+async def test_nor_by_the_deadline_but_by_its_own_time_out(upstream: Upstream) -> None:
     upstream.script(hang)
     async with client(upstream.url) as registry:
-        with pytest.raises(DeadlineExceeded):
+        with pytest.raises(DeleteOutcomeUnknown, match="did not answer in time"):
             async with within(0.05):
                 await registry.delete_manifest(APP, SHA256)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 429, 307])
+async def test_where_it_came_to_nothing_nothing_follows(upstream: Upstream, status: int) -> None:
+    held = Held(answer(status, **{"WWW-Authenticate": 'Basic realm="x"'}))
+    upstream.script(held)
+    async with client(upstream.url) as registry:
+        task = asyncio.create_task(registry.delete_manifest(APP, SHA256))
+        await held.taken.wait()
+        task.cancel()
+        held.let.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert len(upstream.requests) == 1
+
+
+async def test_a_delete_that_waits_for_its_turn_is_not_sent_for_who_has_gone(upstream: Upstream) -> None:
+    held = Held(answer(202))
+    upstream.script(held)
+    async with client(upstream.url, concurrency=2) as registry:
+        first = asyncio.create_task(registry.delete_manifest(APP, SHA256))
+        await held.taken.wait()
+        second = asyncio.create_task(registry.delete_manifest(APP, SHA256))
+        await asyncio.sleep(0)
+        second.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        held.let.set()
+        await first
+    assert len(upstream.requests) == 1
+
+
+async def test_the_end_of_the_process_breaks_off_even_a_delete(upstream: Upstream) -> None:
+    held = Held(answer(202))
+    upstream.script(held)
+    async with client(upstream.url) as registry:
+        task = asyncio.create_task(registry.delete_manifest(APP, SHA256))
+        await held.taken.wait()
+        task.cancel(BREAK_OFF)
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
 
 async def test_a_registry_with_deletion_disabled(upstream: Upstream) -> None:

@@ -1,13 +1,16 @@
 """DeleteManifest."""
 
+import asyncio
 from collections.abc import Sequence
 
 import grpc
+import pytest
 
 from portus.registry.v1.registry_service_pb2 import DeleteManifestRequest, DeleteManifestResponse
 from portus_gateway.devregistry import DevRegistry, Fault, image
+from portus_gateway.rpc.server import ServerLimits
 from tests.rpc.failures import failure_of
-from tests.rpc.gateways import Gateway, serve_over
+from tests.rpc.gateways import Gateway, serve_over, soon
 
 
 async def delete(
@@ -106,3 +109,39 @@ async def test_an_answer_that_got_lost_is_looked_into(registry: DevRegistry, gat
         failed = await failure_of(delete(gateway, digest, ["1.0"]))
     assert failed.outcome == (grpc.StatusCode.UNAVAILABLE, "DELETE_OUTCOME_UNKNOWN")
     assert registry.requests.count(method="DELETE") == 2
+
+
+async def test_a_delete_on_its_way_is_carried_out_for_a_caller_who_goes_away(
+    registry: DevRegistry, gateway: Gateway
+) -> None:
+    digest = registry.push("team/app", "1.0")
+    with registry.inject(Fault(route="manifests", method="DELETE", answer_delay=0.2)):
+        call = asyncio.ensure_future(delete(gateway, digest, ["1.0"]))
+        await registry.requests.wait_for(1, method="DELETE")
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await soon(gateway.calls.ended.wait())
+    assert not registry.holds("team/app", digest)
+    assert [record.status for record in registry.requests.select(method="DELETE")] == [202]
+    assert [(call.code, call.peer[:5]) for call in gateway.calls.finished] == [(grpc.StatusCode.CANCELLED, "ipv4:")]
+
+
+async def test_the_gateways_own_limit_does_not_lose_the_answer_to_a_delete(registry: DevRegistry) -> None:
+    digest = registry.push("team/app", "1.0")
+    limits = ServerLimits(max_call_duration=0.3)
+    with registry.inject(Fault(route="manifests", method="DELETE", answer_delay=0.5)):
+        async with serve_over(registry, limits=limits) as gateway:
+            answer = await delete(gateway, digest, ["1.0"])
+    assert list(answer.deleted_tags) == ["1.0"]
+
+
+async def test_the_gateways_end_breaks_a_delete_off_and_says_so(registry: DevRegistry) -> None:
+    digest = registry.push("team/app", "1.0")
+    with registry.inject(Fault(route="manifests", method="DELETE", hang=True)):
+        async with serve_over(registry) as gateway:
+            call = asyncio.ensure_future(failure_of(delete(gateway, digest, ["1.0"])))
+            await registry.requests.wait_for(1, method="DELETE")
+            await soon(gateway.server.drain(0.4))
+            failed = await soon(call)
+    assert failed.outcome == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")

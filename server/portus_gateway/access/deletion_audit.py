@@ -107,7 +107,7 @@ class DeletionAudit:
             "outcome",
             outcome=_outcome(error),
             **_description(error),
-            tags=list(error.tags) if isinstance(error, Tagged) else [],
+            tags=list(error.tags) if isinstance(error, Tagged | DeleteOutcomeUnknown) else [],
         )
         await self._write_if_possible(record)
 
@@ -183,5 +183,8 @@ def _description(error: BaseException) -> dict[str, Value]:
     if isinstance(error, DistributionError):
         return {"reason": error.reason, "message": str(error)}
     if isinstance(error, asyncio.CancelledError):
-        return {"reason": "CANCELLED", "message": "the caller went away, its deadline ran out, or the gateway stopped"}
+        return {
+            "reason": "CANCELLED",
+            "message": "the caller went away or ran out of time before the delete was sent, or the gateway stopped",
+        }
     return {"reason": "BUG", "message": type(error).__name__}

@@ -36,7 +36,8 @@ class DistributionClient:
     """A client of one Distribution registry; an async context manager that owns its connections.
 
     Every method raises the errors of `distribution.errors`, and only those. `distribution.deadline.within` bounds
-    a call in time, all retries included.
+    a call in time, all retries included. A delete that is on its way is not broken off, by a deadline or by a
+    cancellation: that it was carried out must not get lost.
     """
 
     def __init__(self, configuration: Configuration, observer: UpstreamObserver | None = None) -> None:

@@ -136,9 +136,13 @@ class UpstreamTimeout(Unavailable):
 
 
 class DeleteOutcomeUnknown(Unavailable):
-    """The answer to a delete got lost, and what it should have deleted was still there afterwards."""
+    """The answer to a delete got lost, and what it should have deleted was still there afterwards.
+
+    `tags` are those that were on it, where somebody had looked.
+    """
 
     reason = "DELETE_OUTCOME_UNKNOWN"
+    tags: tuple[str, ...] = ()
 
 
 class DeadlineExceeded(DistributionError):

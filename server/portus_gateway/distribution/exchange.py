@@ -15,6 +15,7 @@ from yarl import URL
 
 from portus_gateway.distribution import deadline
 from portus_gateway.distribution.adaptive_limit import AdaptiveLimit
+from portus_gateway.distribution.carried_through import carried_through
 from portus_gateway.distribution.configuration import RetryPolicy, Timeouts
 from portus_gateway.distribution.errors import (
     AnswerTooLarge,
@@ -120,7 +121,9 @@ class Exchange:
         """The answer, whatever its status.
 
         Asks again, after a pause, on broken connections, 429, 502, 503 and 504, where the request is repeatable and
-        the caller's deadline leaves time for it. Raises the `Unavailable` family and `UntrustedAnswer`.
+        the caller's deadline leaves time for it. One that is not repeatable is not broken off once it is on its way:
+        what becomes of it is told even to a task that was cancelled meanwhile. Raises the `Unavailable` family and
+        `UntrustedAnswer`.
         """
         backoff = Backoff(self._retries if request.repeatable else RetryPolicy(attempts=1))
         while True:
@@ -144,7 +147,7 @@ class Exchange:
         started = time.monotonic()
         outcome = "cancelled"
         try:
-            answer = await self._exchange(request)
+            answer = await (self._exchange(request) if request.repeatable else self._carried_through(request))
             outcome = str(answer.status)
             if answer.status in _OVERLOADED:
                 self._slots.overloaded(started)
@@ -168,6 +171,13 @@ class Exchange:
 
     def _bounds(self, total: float) -> aiohttp.ClientTimeout:
         return aiohttp.ClientTimeout(total=total, sock_connect=self._timeouts.connect, sock_read=total)
+
+    async def _carried_through(self, request: Request) -> Answer:
+        answer, cancellation = await carried_through(self._exchange(request))
+        if cancellation is not None and 300 <= answer.status < 500:
+            # Nothing has come of it, and nothing is to follow.
+            raise cancellation
+        return answer
 
     async def _exchange(self, request: Request) -> Answer:
         if self._session.closed:

@@ -15,6 +15,7 @@ import structlog
 from google.protobuf.message import DecodeError, Message
 
 from portus_gateway.distribution import deadline
+from portus_gateway.distribution.carried_through import BREAK_OFF
 from portus_gateway.distribution.errors import DistributionError, Unavailable
 from portus_gateway.rpc import request_id
 from portus_gateway.rpc.call_errors import Bug, CallError, FieldViolation, InvalidFields, ShuttingDown
@@ -126,6 +127,8 @@ class Boundary:
                 seconds = call.seconds()
                 response = await (work if seconds is None else deadline.bounded(seconds, work))
                 answer = method.serialize(response)
+                if call.is_abandoned:
+                    raise asyncio.CancelledError
             except BaseException as error:
                 await call.fail(error)
                 raise
@@ -195,11 +198,16 @@ class _Call:
         remaining: float | None = self._context.time_remaining()
         return limit if remaining is None else min(limit, remaining)
 
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the caller went away. What was carried through all the same has nobody to be told to."""
+        return self._task is None or self._task.cancelling() > 0
+
     def end(self) -> None:
         """Ends the call from outside, because the gateway stops."""
         if self._task is not None and not self._ended:
             self._ended = True
-            self._task.cancel()
+            self._task.cancel(BREAK_OFF)
 
     def succeed(self) -> None:
         """The end of a call that went well."""
@@ -225,13 +233,13 @@ class _Call:
 
     def _is_over(self, error: BaseException) -> bool:
         """Whether there is nobody left to answer: the caller went away, or the server was stopped."""
+        if self._ended and self._task is not None:
+            self._task.uncancel()
+        if self.is_abandoned:
+            return True
         if isinstance(error, asyncio.CancelledError):
-            if self._task is None:
-                return True
-            if self._ended:
-                self._task.uncancel()
             # Without a request to cancel this very task, it is what the call waited for that was cancelled.
-            return self._task.cancelling() > 0
+            return False
         # The core's own errors say that the call is finished or its transport is gone; but one of misuse is a bug.
         gone = isinstance(error, grpc.aio.BaseError) and not isinstance(error, grpc.aio.UsageError)
         return gone or not isinstance(error, Exception)

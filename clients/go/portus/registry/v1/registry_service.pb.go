@@ -162,7 +162,8 @@ type Limits struct {
 	MaxManifestBytes int64 `protobuf:"varint,3,opt,name=max_manifest_bytes,json=maxManifestBytes,proto3" json:"max_manifest_bytes,omitempty"`
 	// How many calls are served at a time; one more is answered RESOURCE_EXHAUSTED. Health checks do not count.
 	MaxConcurrentCalls int32 `protobuf:"varint,4,opt,name=max_concurrent_calls,json=maxConcurrentCalls,proto3" json:"max_concurrent_calls,omitempty"`
-	// How long a call may take that comes without a deadline, and how long any unary call may take at most.
+	// How long a call may take that comes without a deadline, and how long any unary call may take at most. A delete that
+	// is on its way to the registry is not broken off.
 	MaxCallDuration *durationpb.Duration `protobuf:"bytes,5,opt,name=max_call_duration,json=maxCallDuration,proto3" json:"max_call_duration,omitempty"`
 	// How many requests the gateway makes of the registry at a time.
 	MaxUpstreamRequests int32 `protobuf:"varint,6,opt,name=max_upstream_requests,json=maxUpstreamRequests,proto3" json:"max_upstream_requests,omitempty"`

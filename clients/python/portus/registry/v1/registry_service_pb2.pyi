@@ -104,7 +104,9 @@ class Limits(message.Message):
     """How many requests the gateway makes of the registry at a time."""
     @builtins.property
     def max_call_duration(self) -> duration_pb2.Duration:
-        """How long a call may take that comes without a deadline, and how long any unary call may take at most."""
+        """How long a call may take that comes without a deadline, and how long any unary call may take at most. A delete that
+        is on its way to the registry is not broken off.
+        """
 
     def __init__(
         self,

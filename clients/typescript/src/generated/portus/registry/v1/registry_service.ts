@@ -60,7 +60,10 @@ export interface Limits {
   maxManifestBytes: bigint;
   /** How many calls are served at a time; one more is answered RESOURCE_EXHAUSTED. Health checks do not count. */
   maxConcurrentCalls: number;
-  /** How long a call may take that comes without a deadline, and how long any unary call may take at most. */
+  /**
+   * How long a call may take that comes without a deadline, and how long any unary call may take at most. A delete that
+   * is on its way to the registry is not broken off.
+   */
   maxCallDuration:
     | Duration
     | undefined;
