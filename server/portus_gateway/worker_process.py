@@ -46,6 +46,7 @@ async def _work(number: int, end: socket.socket) -> None:
             except (InvalidSettings, InvalidAccessFile, OSError) as error:
                 await channel.send(_failure(error))
                 raise SystemExit(1) from None
+            process.settle()
             await channel.send(Serving())
             obeying = asyncio.create_task(_obey(channel, gateway.metrics, stop))
             await stop.wait()

@@ -56,4 +56,5 @@ async def _serve(loaded: Settings) -> None:
     from portus_gateway import app
 
     async with process.stop_signal() as stop, app.running(loaded):
+        process.settle()
         await stop.wait()
