@@ -112,7 +112,9 @@ class Settings(BaseSettings):
         " password: the `realm` of the registry's `auth.token` settings.",
     )
     ca_file: Path | None = Field(
-        None, description="Certificates (PEM) to trust, besides the system's, of the registry and the token service."
+        None,
+        description="Certificates (PEM) to trust, besides the system's, of the registry, the token service and the JWKS"
+        " address.",
     )
     use_environment_proxy: bool = Field(False, description="Whether `HTTP_PROXY` and its like apply.")
 

@@ -1,7 +1,6 @@
 """The keys that tokens are checked with, from their issuer's own address."""
 
 import asyncio
-import ssl
 import time
 from collections.abc import Callable
 from contextvars import Context
@@ -15,6 +14,7 @@ from yarl import URL
 
 from portus_gateway.access.errors import InvalidAccessFile, KeysUnavailable
 from portus_gateway.access.key_set import KeySet, parse_key_set
+from portus_gateway.distribution.trust import trusting
 
 _LIMIT: Final = 256 * 1024
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -54,8 +54,7 @@ class KeyUrl:
         self._fetching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        context = await asyncio.to_thread(ssl.create_default_context, cafile=self._ca_file)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context = await asyncio.to_thread(trusting, self._ca_file)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=1, ssl=context),
             # A compressed answer is not unpacked: its size would be anyone's guess.

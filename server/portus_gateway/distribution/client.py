@@ -1,7 +1,6 @@
 """The Distribution client: one registry, one account."""
 
 import asyncio
-import ssl
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -30,6 +29,7 @@ from portus_gateway.distribution.reference import Reference
 from portus_gateway.distribution.tags import Tags
 from portus_gateway.distribution.tokens import TokenSource
 from portus_gateway.distribution.transport import Transport
+from portus_gateway.distribution.trust import trusting
 
 
 class DistributionClient:
@@ -133,18 +133,10 @@ class DistributionClient:
 
 def _session(configuration: Configuration) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=connector(_tls(configuration)),
+        connector=connector(trusting(configuration.ca_file)),
         headers={"User-Agent": configuration.user_agent},
         # A compressed answer is refused, not unpacked: its size would be anyone's guess.
         auto_decompress=False,
         middlewares=(sent_once,),
         cookie_jar=aiohttp.DummyCookieJar(),
     )
-
-
-def _tls(configuration: Configuration) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if configuration.ca_file is not None:
-        context.load_verify_locations(configuration.ca_file)
-    return context
