@@ -218,10 +218,6 @@ def test_half_a_set_up_of_access_control_is_a_mistake(variables: dict[str, str],
     assert problem(**variables).startswith(f"{variable_of(blamed)} ({flag_of(blamed)}): ")
 
 
-def test_a_call_lasts_longer_than_a_delete() -> None:
-    assert "PORTUS_DELETE_TIMEOUT" in problem(delete_timeout="2m")
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [

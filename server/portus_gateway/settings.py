@@ -381,17 +381,6 @@ class Settings(BaseSettings):
             raise ValueError("more than one needs Linux, which spreads connections over processes: set 1")
         return value
 
-    @field_validator("max_call_duration")
-    @classmethod
-    def _max_call_duration(cls, value: float, info: ValidationInfo) -> float:
-        delete = info.data.get("delete_timeout")
-        if delete is not None and value <= delete:
-            raise ValueError(
-                f"has to be longer than PORTUS_DELETE_TIMEOUT ({delete:g} s), or the outcome of a slow delete is"
-                " never known"
-            )
-        return value
-
     @property
     def authenticates(self) -> bool:
         """Whether callers can show who they are."""

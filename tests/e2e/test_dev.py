@@ -1,9 +1,12 @@
 """`portus-gateway dev`: the whole thing with nothing to set up."""
 
 import asyncio
+import hashlib
+import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import grpc
 
@@ -35,6 +38,29 @@ async def test_it_serves_images_an_index_among_them_and_deletes() -> None:
         assert await gateway.ended() == 0
     await asyncio.sleep(0)
     assert f"grpcurl -plaintext {gateway.address} list" in gateway.output.decode()
+
+
+async def test_where_callers_need_a_token_it_shows_no_calls_without_one(tmp_path: Path) -> None:
+    tokens, policy = tmp_path / "tokens", tmp_path / "policy.toml"
+    tokens.write_text(f"ci sha256:{hashlib.sha256(b's3cret').hexdigest()}\n")
+    policy.write_text('[[allow]]\nname = "all"\nprincipals = ["*"]\nrpcs = ["*"]\nrepositories = ["**"]\n')
+    async with gateway_process("dev", PORTUS_CALLER_TOKEN_FILE=str(tokens), PORTUS_POLICY_FILE=str(policy)) as gateway:
+        gateway.signal(signal.SIGINT)
+        assert await gateway.ended() == 0
+    assert gateway.address in gateway.output.decode()
+    assert "-plaintext" not in gateway.output.decode()
+
+
+async def test_deletes_are_recorded_where_it_is_told_to(tmp_path: Path) -> None:
+    audit = tmp_path / "audit.jsonl"
+    async with (
+        gateway_process("dev", PORTUS_AUDIT_LOG=str(audit)) as gateway,
+        grpc.aio.insecure_channel(gateway.address) as channel,
+    ):
+        stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
+        absent = registry_service_pb2.DeleteManifestRequest(repository="team/app", digest=f"sha256:{'0' * 64}")
+        assert await stub.DeleteManifest(absent, timeout=10).code() is grpc.StatusCode.NOT_FOUND
+    assert [json.loads(line)["event"] for line in audit.read_text().splitlines()] == ["attempt", "outcome"]
 
 
 async def test_faults_are_taken_from_the_command_line() -> None:

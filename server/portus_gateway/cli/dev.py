@@ -92,7 +92,7 @@ async def _serve(
         loaded = settings.load(
             {
                 # Nobody asks about what was deleted here; `--audit-log -` shows it.
-                "audit_log": os.devnull,
+                "audit_log": os.environ.get("PORTUS_AUDIT_LOG") or os.devnull,
                 **flags,
                 "registry_url": registry.url,
                 "username": registry.username,
@@ -108,20 +108,24 @@ async def _serve(
         )
         logs.configure(loaded.log_format, loaded.log_level)
         async with process.stop_signal() as stop, app.running(loaded) as gateway:
-            click.echo(_welcome(gateway.address, registry))
+            open_to_all = loaded.tls_certificate_file is None and not loaded.authenticates
+            click.echo(_welcome(gateway.address, registry, open_to_all=open_to_all))
             await stop.wait()
 
 
-def _welcome(address: ListenAddress, registry: DevRegistry) -> str:
-    return f"""
+def _welcome(address: ListenAddress, registry: DevRegistry, *, open_to_all: bool) -> str:
+    served = f"""
 The gateway serves gRPC at {address}, over a registry in memory at {registry.url}
-(user {registry.username}, tokens from {registry.realm}). Try:
+(user {registry.username}, tokens from {registry.realm})."""
+    if not open_to_all:
+        return f"{served}\n\nCtrl-C ends it.\n"
+    return f"""{served} Try:
 
   portus-client --address {address} catalog
   portus-client --address {address} manifest library/alpine:3.20
   grpcurl -plaintext {address} list
   grpcurl -plaintext -d '{{"include_tags": true}}' {address} portus.registry.v1.RegistryService/Catalog
-  grpcurl -plaintext -d '{{"repository": "team/app", "tag": "1.1.0"}}' \\
+  grpcurl -plaintext -d '{{"repository": "team/app", "tag": "1.0.0"}}' \\
     {address} portus.registry.v1.RegistryService/ResolveManifest
 
 Ctrl-C ends it.
