@@ -13,6 +13,7 @@ import pytest
 from google.protobuf.message import Message
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
+from structlog.testing import capture_logs
 
 from portus.registry.v1.registry_service_pb2 import (
     BatchGetManifestsRequest,
@@ -257,12 +258,36 @@ async def test_who_may_look_but_not_delete_is_denied_and_told_what(
 
 
 async def test_who_has_no_rule_may_call_nothing(registry: DevRegistry, authentication: Authentication) -> None:
-    async with gateway(registry, authentication) as address, channel(address) as opened:
-        for rpc in REQUESTS:
-            failure = await failure_of(call(opened, rpc, "secret-stranger"))
-            assert failure.outcome == (Code.PERMISSION_DENIED, "POLICY_DENIED")
-            assert failure.message == f"token:stranger may not call {rpc}"
+    with capture_logs() as logs:
+        async with gateway(registry, authentication) as address, channel(address) as opened:
+            for rpc in REQUESTS:
+                failure = await failure_of(call(opened, rpc, "secret-stranger"))
+                assert failure.outcome == (Code.PERMISSION_DENIED, "POLICY_DENIED")
+                assert failure.message == f"token:stranger may not call {rpc}"
     assert len(registry.requests) == 0
+    refused = [(entry["rpc"], entry["decision"]) for entry in logs if entry["event"] == "refused"]
+    assert refused == [(rpc, "denied: no allow rule matches") for rpc in REQUESTS]
+
+
+async def test_the_rule_that_refuses_at_the_door_is_in_the_log(
+    registry: DevRegistry, authentication: Authentication
+) -> None:
+    policy = (
+        TEAM_A
+        + """
+[[deny]]
+name = "no deletes at all"
+principals = ["*"]
+rpcs = ["delete"]
+repositories = ["**"]
+"""
+    )
+    with capture_logs() as logs:
+        async with gateway(registry, authentication, policy=policy) as address, channel(address) as opened:
+            failure = await failure_of(call(opened, "DeleteManifest", "secret-a"))
+    assert failure.outcome == (Code.PERMISSION_DENIED, "POLICY_DENIED")
+    assert "no deletes at all" not in failure.message
+    assert ["no deletes at all" in entry["decision"] for entry in logs if entry["event"] == "refused"] == [True]
 
 
 async def test_a_jwt_gets_its_subject_in(registry: DevRegistry, tokens: TokenFile, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from typing import Final, TypeAlias, cast
 
 import grpc
+import structlog
 
 from portus_gateway.access.authentication import Authentication
 from portus_gateway.access.caller import Caller
@@ -14,8 +15,10 @@ from portus_gateway.access.current_call import Call, current_call
 from portus_gateway.access.deletion_audit import DeletionAudit
 from portus_gateway.access.errors import PermissionDenied
 from portus_gateway.access.policy import Policy, PolicySource
-from portus_gateway.access.rpcs import DELETE, REGISTRY_RPCS, SERVICE
+from portus_gateway.access.rpcs import DELETE, SERVICE
 from portus_gateway.distribution.errors import DistributionError
+
+_log = structlog.get_logger(__name__)
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[object, object]"
 Context = grpc.aio.ServicerContext[object, object]
@@ -151,7 +154,9 @@ class _Entry:
         if allowed.get(key) is policy:
             return
         rights = policy.rights(caller, self._rpc)
-        if not (rights.in_registry().allowed if self._rpc in REGISTRY_RPCS else not rights.nowhere):
+        decision = rights.in_registry()
+        if not decision.allowed:
+            _log.info("refused", caller=caller.name, rpc=self._rpc, decision=str(decision))
             raise PermissionDenied(f"{caller.name} may not call {self._rpc}")
         if len(allowed) >= _REMEMBERED_CALLERS:
             allowed.clear()

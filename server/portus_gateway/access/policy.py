@@ -68,11 +68,6 @@ class Rights:
         """Whether every repository is allowed, those included that are not there yet."""
         return not self.deny and any(rule.is_everywhere for rule in self.allow)
 
-    @property
-    def nowhere(self) -> bool:
-        """Whether no repository at all is allowed."""
-        return not self.allow or any(rule.is_everywhere for rule in self.deny)
-
     def in_repository(self, repository: str) -> Decision:
         for rule in self.deny:
             if rule.covers(repository):
@@ -83,7 +78,10 @@ class Rights:
         return Decision(allowed=False, rule=None)
 
     def in_registry(self) -> Decision:
-        """For what concerns no repository: every allow rule counts, and a deny rule that holds everywhere."""
+        """For what concerns no repository: every allow rule counts, and a deny rule that holds everywhere.
+
+        Where it is denied, so is every repository.
+        """
         for rule in self.deny:
             if rule.is_everywhere:
                 return Decision(allowed=False, rule=rule)
