@@ -202,7 +202,7 @@ type Manifest struct {
 	// What the bytes are: their media type, their digest, their size.
 	Descriptor_ *Descriptor `protobuf:"bytes,1,opt,name=descriptor,proto3" json:"descriptor,omitempty"`
 	// The manifest exactly as the registry keeps it: the digest is the hash of these bytes, and
-	// the gateway has checked it. At most 4 MiB.
+	// the gateway has checked it. At most `Limits.max_manifest_bytes`.
 	Raw []byte `protobuf:"bytes,2,opt,name=raw,proto3" json:"raw,omitempty"`
 	// What the manifest says. Unset for a media type that the gateway does not know: `raw` is
 	// there all the same.

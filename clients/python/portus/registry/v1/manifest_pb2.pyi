@@ -137,7 +137,7 @@ class Manifest(message.Message):
     INDEX_FIELD_NUMBER: builtins.int
     raw: builtins.bytes
     """The manifest exactly as the registry keeps it: the digest is the hash of these bytes, and
-    the gateway has checked it. At most 4 MiB.
+    the gateway has checked it. At most `Limits.max_manifest_bytes`.
     """
     @builtins.property
     def descriptor(self) -> Descriptor:

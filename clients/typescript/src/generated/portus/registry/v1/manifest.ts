@@ -62,7 +62,7 @@ export interface Manifest {
     | undefined;
   /**
    * The manifest exactly as the registry keeps it: the digest is the hash of these bytes, and
-   * the gateway has checked it. At most 4 MiB.
+   * the gateway has checked it. At most `Limits.max_manifest_bytes`.
    */
   raw: Buffer;
   /**

@@ -1918,7 +1918,7 @@ export const DeleteBlobResponse: MessageFns<DeleteBlobResponse> = {
  *                        DENIED: the registry refused the gateway's account this action, with a fresh token too.
  *   FAILED_PRECONDITION  UNSUPPORTED: the registry does not do this, or has it switched off. MANIFEST_BLOB_UNKNOWN: it says that a blob is missing.
  *   OUT_OF_RANGE         RANGE_INVALID: the registry cannot serve the range that was asked for.
- *   DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline ran out, or the gateway's cap where the call had none.
+ *   DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline ran out, or the gateway's own limit before it.
  *   UNAVAILABLE          UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is too slow, or
  *                        answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys that
  *                        callers' tokens are checked with cannot be had. AUDIT_FAILED: the audit log cannot be written, so nothing was deleted. Try again.
