@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# How many objects more there may be before a search for garbage. A few calls at a time have Python's default of 700,
-# and were searched, for nothing, again and again: that took a tenth of the CPU of a call.
+# How many objects more there may be before a search for garbage. A few calls at a time may have Python's default of
+# 700, and leave no garbage behind: bench/README.md says what the search costs.
 _NEW_OBJECTS = 10_000
 
 
