@@ -102,21 +102,16 @@ class CatalogListing:
                     waiting.clear()
                 while waiting and len(running) < 2 * self._concurrency:
                     running.append(_ahead(self._described(waiting.popleft())))
-                if running and running[0].done():
-                    yield running.popleft().result()
-                elif following is not None and following.done() and not waiting:
-                    if running and following.exception() is not None:
-                        # What is known goes out before the error does.
-                        yield await running[0]
-                        running.popleft()
-                        continue
+                if running and (following is None or waiting or running[0].done() or _failed(following)):
+                    # Nothing but this can go on; or it is known, and goes out before an error does.
+                    entry = await running[0]
+                    running.popleft()
+                    yield entry
+                elif following is not None and following.done():
                     page = following.result()
                     following = None if page is None else _ahead(anext(pages, None))
                     waiting.extend(page or ())
-                elif following is None or waiting:
-                    yield await running[0]
-                    running.popleft()
-                else:
+                elif following is not None:
                     awaited: list[asyncio.Future[CatalogEntry] | asyncio.Future[Names | None]] = [*list(running)[:1]]
                     await asyncio.wait([*awaited, following], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -136,13 +131,9 @@ class CatalogListing:
             return CatalogEntry(name, error)
 
     async def _tags(self, repository: Repository) -> tuple[Tag, ...]:
-        first = await self._registry.list_tags(repository, LARGEST_PAGE)
-        if first.next is None and _size(first.items) <= MOST_BYTES:
-            return first.items
         tags: list[Tag] = []
         size = 0
-        pages = walk(lambda cursor: self._registry.list_tags(repository, LARGEST_PAGE, cursor), first)
-        async with aclosing(pages):
+        async with aclosing(walk(lambda cursor: self._registry.list_tags(repository, LARGEST_PAGE, cursor))) as pages:
             async for page in pages:
                 tags.extend(page.items)
                 size += _size(page.items)
@@ -168,6 +159,10 @@ def _too_many(subject: str) -> TooManyTags:
 
 def _ahead(work: Awaitable[Result]) -> "asyncio.Future[Result]":
     return asyncio.ensure_future(work)
+
+
+def _failed(work: "asyncio.Future[Result]") -> bool:
+    return work.done() and work.exception() is not None
 
 
 async def _end(tasks: "Iterable[asyncio.Future[Result]]") -> None:

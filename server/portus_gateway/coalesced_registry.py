@@ -54,7 +54,7 @@ class CoalescedRegistry(ForwardingRegistry[RevalidatingRegistry]):
 
     async def list_tags(self, repository: Repository, size: int, after: Cursor | None = None) -> Page[Tag]:
         return await self._shared(
-            ("list_tags", repository.name, size, after), lambda: self._registry.list_tags(repository, size, after)
+            ("list_tags", repository, size, after), lambda: self._registry.list_tags(repository, size, after)
         )
 
     async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:

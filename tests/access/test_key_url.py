@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -49,25 +48,6 @@ def at(upstream: Upstream, clock: Clock, timeout: float = 5.0) -> KeyUrl:
     return KeyUrl(f"{upstream.url}/jwks", clock=clock, timeout=timeout)
 
 
-@asynccontextmanager
-async def served(keys: bytes, certificate: Path, key: Path) -> AsyncIterator[str]:
-    """An issuer with TLS; answers with the address of its keys."""
-
-    async def answer_keys(_: web.BaseRequest) -> web.StreamResponse:
-        return web.Response(body=keys)
-
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, key)
-    runner = web.ServerRunner(web.Server(answer_keys))
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "localhost", 0, ssl_context=context)
-        await site.start()
-        yield f"https://localhost:{runner.addresses[0][1]}/jwks"
-    finally:
-        await runner.cleanup()
-
-
 def ids(keys: KeySet) -> set[str | None]:
     return {key.id for key in keys.keys}
 
@@ -90,9 +70,12 @@ async def test_the_systems_authorities_are_believed_besides_ours(
     (tmp_path / "ours.pem").write_bytes(ours.pem)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "system.pem"))
     for authority in (systems, ours):
-        certificate, key = authority.issue(dns=["localhost"]).write(tmp_path)
-        async with served(issuer.jwks, certificate, key) as url, KeyUrl(url, ca_file=tmp_path / "ours.pem") as keys:
-            assert ids(await keys.key_set()) == set(issuer.keys)
+        serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        serving.load_cert_chain(*authority.issue(dns=["localhost"]).write(tmp_path))
+        async with Upstream(serving) as upstream:
+            upstream.script(answer(200, issuer.jwks))
+            async with KeyUrl(f"https://localhost:{upstream.port}/jwks", ca_file=tmp_path / "ours.pem") as keys:
+                assert ids(await keys.key_set()) == set(issuer.keys)
 
 
 async def test_old_keys_are_renewed_while_they_are_used(upstream: Upstream, clock: Clock, issuer: Issuer) -> None:

@@ -263,12 +263,18 @@ class Held:
         return self._answer
 
 
+async def on_its_way(registry: DistributionClient, held: Held) -> asyncio.Task[None]:
+    """A delete that the registry has taken."""
+    task = asyncio.create_task(registry.delete_manifest(APP, SHA256))
+    await held.taken.wait()
+    return task
+
+
 async def test_a_delete_on_its_way_is_not_broken_off_by_who_goes_away(upstream: Upstream) -> None:
     held = Held(answer(202))
     upstream.script(held)
     async with client(upstream.url) as registry:
-        task = asyncio.create_task(registry.delete_manifest(APP, SHA256))
-        await held.taken.wait()
+        task = await on_its_way(registry, held)
         for _ in range(2):
             task.cancel()
             await asyncio.sleep(0)
@@ -291,8 +297,7 @@ async def test_where_it_came_to_nothing_nothing_follows(upstream: Upstream, stat
     held = Held(answer(status, **{"WWW-Authenticate": 'Basic realm="x"'}))
     upstream.script(held)
     async with client(upstream.url) as registry:
-        task = asyncio.create_task(registry.delete_manifest(APP, SHA256))
-        await held.taken.wait()
+        task = await on_its_way(registry, held)
         task.cancel()
         held.let.set()
         with pytest.raises(asyncio.CancelledError):
@@ -304,8 +309,7 @@ async def test_a_delete_that_waits_for_its_turn_is_not_sent_for_who_has_gone(ups
     held = Held(answer(202))
     upstream.script(held)
     async with client(upstream.url, concurrency=2) as registry:
-        first = asyncio.create_task(registry.delete_manifest(APP, SHA256))
-        await held.taken.wait()
+        first = await on_its_way(registry, held)
         second = asyncio.create_task(registry.delete_manifest(APP, SHA256))
         await asyncio.sleep(0)
         second.cancel()
@@ -320,8 +324,7 @@ async def test_the_end_of_the_process_breaks_off_even_a_delete(upstream: Upstrea
     held = Held(answer(202))
     upstream.script(held)
     async with client(upstream.url) as registry:
-        task = asyncio.create_task(registry.delete_manifest(APP, SHA256))
-        await held.taken.wait()
+        task = await on_its_way(registry, held)
         task.cancel(BREAK_OFF)
         with pytest.raises(asyncio.CancelledError):
             await task

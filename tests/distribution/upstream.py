@@ -1,5 +1,6 @@
 """A scripted HTTP server: for what a real registry does not do on demand."""
 
+import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -37,7 +38,8 @@ class Seen:
 class Upstream:
     """Answers with what was scripted, in order; the last answer is repeated. Records every request."""
 
-    def __init__(self) -> None:
+    def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
+        self._ssl_context = ssl_context
         self.requests: list[Seen] = []
         self._script: deque[Scripted] = deque()
         self._last: Scripted | None = None
@@ -53,7 +55,7 @@ class Upstream:
         # Handlers must end when the client goes away: a handler that hangs would hold up the test's end.
         self._runner = web.ServerRunner(web.Server(self._handle, handler_cancellation=True), shutdown_timeout=1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._ssl_context)
         await site.start()
         self.port: int = self._runner.addresses[0][1]
         return self

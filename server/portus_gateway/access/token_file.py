@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -26,7 +26,7 @@ class _Token:
 
 
 # By the first bytes of their hashes.
-_Tokens: TypeAlias = Mapping[bytes, tuple[_Token, ...]]
+_Tokens: TypeAlias = Mapping[bytes, Sequence[_Token]]
 
 
 class TokenFile(ReloadedFile[_Tokens]):
@@ -71,7 +71,7 @@ def _parse(content: bytes, path: str) -> _Tokens:
         problems.append("no token: nobody could call")
     if problems:
         raise InvalidAccessFile(path, problems)
-    found: dict[bytes, tuple[_Token, ...]] = {}
+    found: dict[bytes, list[_Token]] = {}
     for digest, token in tokens.items():
-        found[digest[:_FOUND_BY]] = (*found.get(digest[:_FOUND_BY], ()), token)
+        found.setdefault(digest[:_FOUND_BY], []).append(token)
     return found

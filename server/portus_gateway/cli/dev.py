@@ -114,19 +114,21 @@ async def _serve(
 
 
 def _welcome(address: ListenAddress, registry: DevRegistry, *, open_to_all: bool) -> str:
-    served = f"""
+    calls = _first_calls(address) if open_to_all else ""
+    return f"""
 The gateway serves gRPC at {address}, over a registry in memory at {registry.url}
-(user {registry.username}, tokens from {registry.realm})."""
-    if not open_to_all:
-        return f"{served}\n\nCtrl-C ends it.\n"
-    return f"""{served} Try:
+(user {registry.username}, tokens from {registry.realm}).{calls}
+
+Ctrl-C ends it.
+"""
+
+
+def _first_calls(address: ListenAddress) -> str:
+    return f""" Try:
 
   portus-client --address {address} catalog
   portus-client --address {address} manifest library/alpine:3.20
   grpcurl -plaintext {address} list
   grpcurl -plaintext -d '{{"include_tags": true}}' {address} portus.registry.v1.RegistryService/Catalog
   grpcurl -plaintext -d '{{"repository": "team/app", "tag": "1.0.0"}}' \\
-    {address} portus.registry.v1.RegistryService/ResolveManifest
-
-Ctrl-C ends it.
-"""
+    {address} portus.registry.v1.RegistryService/ResolveManifest"""

@@ -5,10 +5,11 @@ a request and to decide whether waiting for a retry is worth while.
 """
 
 import asyncio
-from collections.abc import Coroutine, Generator
+from collections.abc import AsyncGenerator, Coroutine, Generator
+from contextlib import asynccontextmanager
 from contextvars import Context, ContextVar
 from dataclasses import dataclass
-from types import TracebackType, coroutine
+from types import coroutine
 from typing import TypeVar
 
 from portus_gateway.distribution.errors import DeadlineExceeded
@@ -37,28 +38,19 @@ class SharedDeadline:
 _deadline: ContextVar[float | SharedDeadline | None] = ContextVar("deadline", default=None)
 
 
-class within:  # noqa: N801  (read as a verb: `async with within(2)`)
+@asynccontextmanager
+async def within(seconds: float) -> AsyncGenerator[None, None]:
     """Bounds a block, and every request made in it, to `seconds`. An outer, earlier deadline stays in force.
 
     Raises `DeadlineExceeded` when time runs out.
     """
-
-    __slots__ = ("_seconds", "_timer", "_token")
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-
-    async def __aenter__(self) -> None:
-        when = _earliest(self._seconds)
-        self._token = _deadline.set(when)
-        self._timer = _Timer(when)
-        await self._timer.__aenter__()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        _deadline.reset(self._token)
-        await self._timer.__aexit__(kind, error, traceback)
+    when = _earliest(seconds)
+    token = _deadline.set(when)
+    try:
+        async with _until(when):
+            yield
+    finally:
+        _deadline.reset(token)
 
 
 async def bounded(seconds: float, work: Coroutine[object, None, Result]) -> Result:
@@ -74,32 +66,22 @@ async def bounded(seconds: float, work: Coroutine[object, None, Result]) -> Resu
         except StopIteration as ended:
             result: Result = ended.value
             return result
-        async with _Timer(when):
+        async with _until(when):
             return await _rest(work, awaited)
     finally:
         _deadline.reset(token)
 
 
-class _Timer:
+@asynccontextmanager
+async def _until(when: float) -> AsyncGenerator[None, None]:
     """Ends a block at `when`, by the event loop's clock."""
-
-    __slots__ = ("_timeout",)
-
-    def __init__(self, when: float) -> None:
-        self._timeout = asyncio.timeout_at(when)
-
-    async def __aenter__(self) -> None:
-        await self._timeout.__aenter__()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        try:
-            await self._timeout.__aexit__(kind, error, traceback)
-        except TimeoutError as late:
+    try:
+        async with asyncio.timeout_at(when) as timeout:
+            yield
+    except TimeoutError as late:
+        if timeout.expired():
             raise _exceeded() from late
-        if isinstance(error, TimeoutError) and self._timeout.expired():
-            raise _exceeded() from error
+        raise
 
 
 @coroutine

@@ -6,6 +6,7 @@ The grammar is that of the OCI distribution specification 1.1 ("Pulling manifest
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 from portus_gateway.distribution.errors import InvalidName
@@ -59,6 +60,10 @@ class Tag:
 
     def __str__(self) -> str:
         return self.name
+
+
+# The same tags are in many repositories, and in many requests: to know one again is faster than to check it.
+known_tag = lru_cache(4096)(Tag)
 
 
 @dataclass(frozen=True, slots=True)

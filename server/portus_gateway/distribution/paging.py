@@ -139,16 +139,12 @@ class Listing:
         return query
 
 
-async def walk(
-    page: Callable[[Cursor | None], Awaitable[Page[Item]]], first: Page[Item] | None = None
-) -> AsyncGenerator[Page[Item], None]:
-    """All pages, one after the other; `first` where that is there already.
-
-    Raises `RegistryFault` where they go round in circles.
-    """
+async def walk(page: Callable[[Cursor | None], Awaitable[Page[Item]]]) -> AsyncGenerator[Page[Item], None]:
+    """All pages, one after the other. Raises `RegistryFault` where they go round in circles."""
     seen: set[Cursor] = set()
-    current = first or await page(None)
+    cursor: Cursor | None = None
     while True:
+        current = await page(cursor)
         yield current
         cursor = current.next
         if cursor is None:
@@ -156,7 +152,6 @@ async def walk(
         if cursor in seen:
             raise RegistryFault("the registry's paging goes round in circles: a page names one before it as the next")
         seen.add(cursor)
-        current = await page(cursor)
 
 
 def _read(cursor: Cursor | None) -> tuple[str, str]:

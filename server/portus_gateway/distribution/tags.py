@@ -1,15 +1,10 @@
 """GET /v2/<name>/tags/list: the tags of a repository (OCI distribution 1.1, "Listing tags")."""
 
-from functools import lru_cache
-
 from portus_gateway.distribution.errors import InvalidName, UntrustedAnswer
-from portus_gateway.distribution.names import Repository, Tag
+from portus_gateway.distribution.names import Repository, Tag, known_tag
 from portus_gateway.distribution.page import Cursor, Page
 from portus_gateway.distribution.paging import Listing
 from portus_gateway.distribution.transport import Transport
-
-# The same tags are in many repositories; to know one again is faster than to check it.
-_tag = lru_cache(4096)(Tag)
 
 
 class Tags:
@@ -26,6 +21,6 @@ class Tags:
         )
         try:
             # Sorted here too: distribution 2.8 answers in the order of its storage.
-            return Page(tuple(map(_tag, sorted(page.items))), page.next)
+            return Page(tuple(map(known_tag, sorted(page.items))), page.next)
         except InvalidName as error:
             raise UntrustedAnswer(f"list the tags of {repository}: {error}") from error

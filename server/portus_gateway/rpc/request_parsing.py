@@ -14,7 +14,7 @@ from portus.registry.v1 import manifest_pb2, registry_service_pb2
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import InvalidName
 from portus_gateway.distribution.manifest import Platform
-from portus_gateway.distribution.names import REPOSITORY_MAX_LENGTH, Repository, Tag
+from portus_gateway.distribution.names import REPOSITORY_MAX_LENGTH, Repository, Tag, known_tag
 from portus_gateway.registry import Cursor, Reference
 from portus_gateway.rpc import page_tokens
 from portus_gateway.rpc.call_errors import FieldViolation, InvalidFields
@@ -29,7 +29,6 @@ Name = TypeVar("Name", Repository, Tag, Digest)
 # The same names come again and again; to know one again is faster than to check it.
 _REMEMBERED_NAMES = 4096
 _repository = lru_cache(_REMEMBERED_NAMES)(Repository)
-_tag = lru_cache(_REMEMBERED_NAMES)(Tag)
 _digest = lru_cache(_REMEMBERED_NAMES)(Digest)
 
 
@@ -160,7 +159,9 @@ def manifest_deletion(request: registry_service_pb2.DeleteManifestRequest) -> Ma
             "expected_tags", f"has {len(request.expected_tags)} tags; at most {MAX_EXPECTED_TAGS} are allowed"
         )
         raise fields.error()
-    tags = [fields.name(f"expected_tags[{position}]", _tag, tag) for position, tag in enumerate(request.expected_tags)]
+    tags = [
+        fields.name(f"expected_tags[{position}]", known_tag, tag) for position, tag in enumerate(request.expected_tags)
+    ]
     if repository is None or digest is None or fields.violations:
         raise fields.error()
     return ManifestDeletion(
@@ -210,7 +211,7 @@ class _Fields:
     ) -> Reference | None:
         match request.WhichOneof("reference"):
             case "tag":
-                return self.name("tag", _tag, request.tag)
+                return self.name("tag", known_tag, request.tag)
             case "digest":
                 return self.name("digest", _digest, request.digest)
             case None:
