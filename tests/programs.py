@@ -22,6 +22,11 @@ def distribution() -> str:
     return required("registry", _INSTALL, _ROOT / "build/tools")
 
 
+def go_containerregistry() -> str:
+    """The registry of go-containerregistry, as `tests/real/install` builds it."""
+    return required("ggcr-registry", _INSTALL, _ROOT / "build/tools")
+
+
 def skopeo() -> str:
     return required("skopeo", _INSTALL)
 

@@ -1,8 +1,9 @@
-"""The registries that the acceptance tests run over: ours in memory, in both of its flavours, and two real ones.
+"""The registries that the acceptance tests run over: the development registry in its flavours, and real ones.
 
-Each asks for tokens of a token service of its own, which answers as Portus does.
+Most of them ask for tokens. Each of those has a token service of its own, which answers as Portus does.
 """
 
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,17 +11,21 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+import pytest
+
 from portus_gateway.devregistry import Content, DevRegistry, TokenService, User
 from portus_gateway.devregistry.behaviour import Flavour
 from portus_gateway.distribution import Configuration, Credentials, StaticPassword
 from tests import programs
-from tests.real.registry_process import Settings, serving
+from tests.real.registry_process import Settings, running, serving, storage_of
+from tests.real.registry_push import push_unchecked
 from tests.real.storage_files import plant
 
 PUSHER = "pusher"
 _SERVICE = "registry.test"
-# What real registries forgive after a token's end.
+# Real registries accept a token for this long after its end.
 _LEEWAY_SECONDS = 60
+_GO_CONTAINERREGISTRY_LISTENS = re.compile(r"serving on port ([0-9]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +34,19 @@ class Backend:
 
     name: str
     url: str
-    tokens: TokenService = field(repr=False)
+    token_service: TokenService | None = field(repr=False)
+    """None for a registry that anybody may use."""
     plant: Callable[[str, str, Content], None] = field(repr=False)
-    """Puts content under a repository and tag, past all checks: what registries refuse to take, some hold."""
+    """Stores content under a repository and tag without the checks of a push."""
     log_tail: Callable[[], str] = field(repr=False)
-    """What the registry logged last."""
+    """The end of the registry's log."""
+
+    @property
+    def tokens(self) -> TokenService:
+        """The token service. A test that needs one is skipped over a registry that has none."""
+        if self.token_service is None:
+            pytest.skip(f"{self.name} asks for no tokens")
+        return self.token_service
 
     @property
     def authority(self) -> str:
@@ -41,11 +54,13 @@ class Backend:
 
     @property
     def pusher(self) -> User:
-        """Whose images these are: another account than the gateway's."""
-        return User(PUSHER, f"{self.tokens.password}-of-{PUSHER}")
+        """The account that pushes the images. The gateway has another one."""
+        return User(PUSHER, _pushers_password(self.token_service))
 
     def configuration(self) -> Configuration:
-        """How the gateway reaches the registry, as `portus`."""
+        """How the gateway reaches the registry, as `portus` where there are accounts."""
+        if self.token_service is None:
+            return Configuration(url=self.url)
         return Configuration(
             url=self.url,
             credentials=Credentials(self.tokens.username, StaticPassword(self.tokens.password)),
@@ -97,12 +112,15 @@ class InMemory:
                 shown = [f"{r.method} {r.target} {r.authorization} {r.status}" for r in registry.requests]
                 return "\n".join(shown[-50:])
 
-            yield Backend(name=self.name, url=registry.url, tokens=tokens, plant=push, log_tail=log_tail)
+            yield Backend(name=self.name, url=registry.url, token_service=tokens, plant=push, log_tail=log_tail)
 
 
 @dataclass(frozen=True, slots=True)
-class Real:
-    """A real registry. `auth` writes, for a token service and a folder to keep its key in, the `auth` section."""
+class Distribution:
+    """A release of distribution.
+
+    `auth` answers with the `auth` section of its configuration for a token service. It writes the key to the folder.
+    """
 
     name: str
     program: Callable[[], str]
@@ -126,17 +144,44 @@ class Real:
             yield Backend(
                 name=self.name,
                 url=registry.url,
-                tokens=tokens,
-                plant=partial(plant, registry.storage),
+                token_service=tokens,
+                plant=partial(plant, storage_of(folder)),
+                log_tail=registry.log_tail,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class GoContainerRegistry:
+    """The registry of go-containerregistry: in memory, without accounts, without settings."""
+
+    name: str
+
+    @asynccontextmanager
+    async def serving(
+        self, folder: Path, *, deletion_enabled: bool = True, largest_page: int = 1000
+    ) -> AsyncIterator[Backend]:
+        if not deletion_enabled or largest_page != 1000:
+            pytest.skip(f"{self.name} always deletes, and does not bound its pages")
+        command = (programs.go_containerregistry(), "-port", "0")
+        async with running(command, folder, listens=_GO_CONTAINERREGISTRY_LISTENS, answers=200) as registry:
+            yield Backend(
+                name=self.name,
+                url=registry.url,
+                token_service=None,
+                plant=partial(push_unchecked, registry.authority),
                 log_tail=registry.log_tail,
             )
 
 
 def token_service() -> TokenService:
-    """A token service that knows `portus` and whoever pushes."""
+    """A token service with two accounts: `portus`, and the one that pushes."""
     tokens = TokenService(service=_SERVICE)
-    tokens.users.add(User(PUSHER, f"{tokens.password}-of-{PUSHER}"))
+    tokens.users.add(User(PUSHER, _pushers_password(tokens)))
     return tokens
+
+
+def _pushers_password(tokens: TokenService | None) -> str:
+    return f"{tokens.password}-of-{PUSHER}" if tokens is not None else "unused"
 
 
 def auth_by_certificate(tokens: TokenService, folder: Path) -> Settings:
@@ -155,7 +200,14 @@ def _token_settings(tokens: TokenService) -> dict[str, str]:
     return {"realm": tokens.realm, "service": tokens.service, "issuer": tokens.issuer}
 
 
-DOCKER_REGISTRY = Real("docker-registry-2.8", programs.docker_registry, auth_by_certificate)
-DISTRIBUTION = Real("distribution-3.1", programs.distribution, auth_by_key_set)
+DOCKER_REGISTRY = Distribution("docker-registry-2.8", programs.docker_registry, auth_by_certificate)
+DISTRIBUTION = Distribution("distribution-3.1", programs.distribution, auth_by_key_set)
+GO_CONTAINERREGISTRY = GoContainerRegistry("go-containerregistry")
 
-KINDS: tuple[Kind, ...] = (InMemory("dev-2.8", "2.8"), InMemory("dev-3.1", "3.1"), DOCKER_REGISTRY, DISTRIBUTION)
+KINDS: tuple[Kind, ...] = (
+    InMemory("dev-2.8", "2.8"),
+    InMemory("dev-3.1", "3.1"),
+    DOCKER_REGISTRY,
+    DISTRIBUTION,
+    GO_CONTAINERREGISTRY,
+)

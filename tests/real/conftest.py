@@ -1,4 +1,4 @@
-"""Registries that run for all tests of this folder, each with images that were pushed by skopeo and buildah."""
+"""Registries that run for all tests of this folder, with images that skopeo and buildah push."""
 
 import itertools
 from collections.abc import AsyncIterator, Generator
@@ -34,7 +34,7 @@ async def backend(kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> Async
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def restricted(kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Backend]:
-    """A registry that does not delete, and has pages of ten repositories at most."""
+    """A registry that does not delete, and whose pages have ten repositories at most."""
     folder = tmp_path_factory.mktemp(f"{kind.name}-restricted")
     async with kind.serving(folder, deletion_enabled=False, largest_page=10) as served:
         yield served
@@ -65,9 +65,22 @@ def repository() -> str:
     return f"team/app-{next(_numbers)}"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "fails_over(kind, reason): what the test asserts does not hold over this kind of registry, and why"
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in item.iter_markers("fails_over"):
+            if isinstance(item, pytest.Function) and item.callspec.params.get("kind") is mark.args[0]:
+                item.add_marker(pytest.mark.xfail(reason=mark.kwargs["reason"], strict=False))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Shows, beside a failure, what the registries of the test have logged."""
+    """Adds the logs of the test's registries to the report of a failure."""
     report = yield
     if report.failed and isinstance(item, pytest.Function):
         for name, value in item.funcargs.items():

@@ -1,11 +1,11 @@
-"""A real registry as a process of its own, on a free port of loopback."""
+"""A real registry as a process of its own, on a free port of the loopback interface."""
 
 import asyncio
 import json
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,16 +19,15 @@ _START_SECONDS = 20.0
 _STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.02
 _LOG_SHOWN = 6000
-_LISTENING = re.compile(r"listening on (127\.0\.0\.1:[0-9]+)")
+_DISTRIBUTION_LISTENS = re.compile(r"listening on 127\.0\.0\.1:([0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryProcess:
-    """A registry that runs. Its content is in `storage`, and stays there when it ends."""
+    """A registry that runs."""
 
     authority: str
     """Host and port: `127.0.0.1:5000`."""
-    storage: Path
     log: Path
     _process: asyncio.subprocess.Process = field(repr=False)
 
@@ -40,7 +39,7 @@ class RegistryProcess:
         return _text_of(self.log)[-_LOG_SHOWN:]
 
     async def stop(self) -> None:
-        """Ends the process. Once more is no error."""
+        """Ends the process. A second call does nothing."""
         if self._process.returncode is None:
             self._process.terminate()
         try:
@@ -61,41 +60,59 @@ async def serving(
     largest_page: int = 1000,
     port: int = 0,
 ) -> AsyncIterator[RegistryProcess]:
-    """Runs a registry with its content in `folder`, which may have some already. Port 0 takes a free one.
+    """Runs distribution with its content in `storage_of(folder)`, which may exist already. Port 0 takes a free one.
 
-    `auth` is the section of that name in its configuration, `largest_page` its `catalog.maxentries`. What it logged is
-    added to whatever fails in the block.
+    `auth` is the section of that name in its configuration, `largest_page` its `catalog.maxentries`.
     """
-    storage, log = folder / "storage", folder / "registry.log"
     configuration = _write_configuration(
         folder,
         {
             "version": "0.1",
             "log": {"level": "info"},
-            "storage": {"filesystem": {"rootdirectory": str(storage)}, "delete": {"enabled": deletion_enabled}},
+            "storage": {
+                "filesystem": {"rootdirectory": str(storage_of(folder))},
+                "delete": {"enabled": deletion_enabled},
+            },
             "catalog": {"maxentries": largest_page},
             "http": {"addr": f"127.0.0.1:{port}", "secret": secrets.token_urlsafe(18)},
             "auth": auth,
         },
     )
+    command = (program, "serve", str(configuration))
+    async with running(command, folder, listens=_DISTRIBUTION_LISTENS, answers=401) as registry:
+        yield registry
+
+
+def storage_of(folder: Path) -> Path:
+    """Where a distribution registry that works in `folder` keeps its content."""
+    return folder / "storage"
+
+
+@asynccontextmanager
+async def running(
+    command: Sequence[str], folder: Path, *, listens: re.Pattern[str], answers: int
+) -> AsyncIterator[RegistryProcess]:
+    """Runs a registry, with its log in `folder`. The log is added to every exception that the block raises.
+
+    `listens` finds the port in the log. `answers` is the status of `/v2/` for a client without credentials.
+    """
+    log = _log_in(folder)
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            program,
-            "serve",
-            str(configuration),
+            *command,
             stdout=output,
             stderr=output,
-            # Registry 3 would send traces to a collector that is not there.
+            # Distribution 3 would send traces to a collector, and there is none.
             env={**os.environ, "OTEL_TRACES_EXPORTER": "none"},
         )
-    registry = RegistryProcess("", storage, log, process)
+    registry = RegistryProcess("", log, process)
     try:
         async with asyncio.timeout(_START_SECONDS):
-            registry = RegistryProcess(await _listening_at(process, log), storage, log, process)
-            await _answering(registry.url)
+            registry = RegistryProcess(f"127.0.0.1:{await _port_of(process, log, listens)}", log, process)
+            await _answering(registry.url, answers)
         yield registry
     except Exception as error:
-        error.add_note(f"the registry's log ({program}):\n{registry.log_tail()}")
+        error.add_note(f"the registry's log ({command[0]}):\n{registry.log_tail()}")
         raise
     finally:
         await registry.stop()
@@ -108,24 +125,29 @@ def _write_configuration(folder: Path, settings: Settings) -> Path:
     return file
 
 
-async def _listening_at(process: asyncio.subprocess.Process, log: Path) -> str:
-    """Where the registry says that it listens: with a port that it took itself, no other process can be in its way."""
-    while (said := _LISTENING.search(_text_of(log))) is None:
+async def _port_of(process: asyncio.subprocess.Process, log: Path, listens: re.Pattern[str]) -> str:
+    """The port in the registry's log. The registry chose it, so no other process has it."""
+    while (said := listens.search(_text_of(log))) is None:
         assert process.returncode is None, f"the registry ended with {process.returncode} before it listened"
-        await asyncio.sleep(_POLL_SECONDS)  # nothing tells when a file grows
+        await asyncio.sleep(_POLL_SECONDS)  # no event tells that a file has grown
     return said.group(1)
+
+
+def _log_in(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / "registry.log"
 
 
 def _text_of(log: Path) -> str:
     return log.read_text(errors="replace")
 
 
-async def _answering(url: str) -> None:
+async def _answering(url: str, status: int) -> None:
     async with aiohttp.ClientSession() as session:
         while True:
             try:
                 async with session.get(f"{url}/v2/") as answer:
-                    assert answer.status == 401, f"{url} answers {answer.status} to whoever has no token"
+                    assert answer.status == status, f"{url}/v2/ answered {answer.status} instead of {status}"
                     return
             except aiohttp.ClientConnectionError:
                 await asyncio.sleep(_POLL_SECONDS)

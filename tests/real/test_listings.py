@@ -9,7 +9,7 @@ import pytest
 
 from portus.registry.v1 import registry_service_pb2
 from portus_gateway.devregistry import image
-from tests.real.backends import Backend
+from tests.real.backends import GO_CONTAINERREGISTRY, Backend
 from tests.real.gateways import failure_of, gateway_over
 from tests.real.image_tools import ImageTools
 from tests.real.library import NAMESPACE, Library
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceAsyncStub
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+has_no_catalog_pages = pytest.mark.fails_over(
+    GO_CONTAINERREGISTRY, reason="its catalog is in no order, and ignores the query `last`"
+)
 
 
 async def catalog_pages(
@@ -36,6 +41,7 @@ async def catalog_pages(
             return
 
 
+@has_no_catalog_pages
 async def test_the_catalog_has_every_repository_with_its_tags(
     gateway: "RegistryServiceAsyncStub", library: Library
 ) -> None:
@@ -48,6 +54,7 @@ async def test_the_catalog_has_every_repository_with_its_tags(
     assert not any(repository.HasField("tags_status") for repository in page.repositories)
 
 
+@has_no_catalog_pages
 async def test_the_catalog_comes_in_pages(gateway: "RegistryServiceAsyncStub", library: Library) -> None:
     names: list[str] = []
     async for page in catalog_pages(gateway, 7):
@@ -57,6 +64,7 @@ async def test_the_catalog_comes_in_pages(gateway: "RegistryServiceAsyncStub", l
     assert [name for name in names if name.startswith(NAMESPACE)] == list(library.tags)
 
 
+@has_no_catalog_pages
 async def test_pages_of_a_part_of_the_catalog_have_their_tags(
     gateway: "RegistryServiceAsyncStub", library: Library
 ) -> None:
@@ -67,6 +75,7 @@ async def test_pages_of_a_part_of_the_catalog_have_their_tags(
     assert found == {name: tags for name, tags in library.tags.items() if "book-1" in name}
 
 
+@has_no_catalog_pages
 async def test_the_stream_has_every_repository_in_order(gateway: "RegistryServiceAsyncStub", library: Library) -> None:
     request = registry_service_pb2.StreamCatalogRequest(include_tags=True, prefix=f"{NAMESPACE}/")
     streamed = [answer.repository async for answer in gateway.StreamCatalog(request)]
@@ -97,6 +106,7 @@ async def test_an_unknown_repository_is_not_an_empty_one(gateway: "RegistryServi
     assert failure.resource == "repository team/nowhere"
 
 
+@pytest.mark.fails_over(GO_CONTAINERREGISTRY, reason="a tag still answers after the manifest was deleted by digest")
 async def test_an_emptied_repository_has_no_tags_and_says_so(
     gateway: "RegistryServiceAsyncStub", images: ImageTools, repository: str
 ) -> None:
