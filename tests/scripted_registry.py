@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from portus_gateway.distribution.digest import Digest
-from portus_gateway.distribution.errors import DistributionError, NotFound
+from portus_gateway.distribution.errors import NotFound
 from portus_gateway.distribution.manifest import OCI_MANIFEST, Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.distribution.ping import RegistryVersion
-from portus_gateway.registry import Cursor, Page, Reference
+from portus_gateway.errors import GatewayError
+from portus_gateway.registry.protocol import Cursor, Page, Reference
 
 
 def manifest_of(content: str) -> Manifest:
@@ -25,7 +26,7 @@ class ScriptedRegistry:
 
     repositories: Mapping[str, dict[str, str]]
     blobs: set[Digest] = field(default_factory=set)
-    failures: dict[str, DistributionError] = field(default_factory=dict)
+    failures: dict[str, GatewayError] = field(default_factory=dict)
     """By what is asked for: `team/app` for its tags, `team/app:1.0`, `catalog`, `deletion`."""
     gate: asyncio.Event | None = None
     """While it is not set, no tags are answered."""

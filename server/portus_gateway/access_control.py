@@ -11,18 +11,18 @@ import grpc
 import structlog
 
 from portus_gateway.access.audit_log import AuditLog
-from portus_gateway.access.audited_deletion import AuditedDeletion
 from portus_gateway.access.authentication import Authentication, BearerAuthenticator
-from portus_gateway.access.authorized_registry import AuthorizedRegistry
-from portus_gateway.access.caller_interceptor import CallerInterceptor
 from portus_gateway.access.caller_limits import CallerLimits
-from portus_gateway.access.deletion_audit import DeletionAudit
 from portus_gateway.access.errors import InvalidAccessFile
 from portus_gateway.access.policy_file import PolicyFile
 from portus_gateway.access.token_file import TokenFile
-from portus_gateway.guarded_deletion import Deletion
-from portus_gateway.registry import Registry
+from portus_gateway.operations.audited_deletion import AuditedDeletion
+from portus_gateway.operations.deletion_audit import DeletionAudit
+from portus_gateway.operations.guarded_deletion import Deletion
+from portus_gateway.registry.authorized import AuthorizedRegistry
+from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc import request_id
+from portus_gateway.rpc.caller_interceptor import CallerInterceptor
 from portus_gateway.settings import InvalidSettings, Problem, Settings
 
 # What needs cryptography is loaded where it is used alone: that takes a tenth of the start-up.

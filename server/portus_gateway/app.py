@@ -8,22 +8,22 @@ import structlog
 
 from portus_gateway import __version__
 from portus_gateway.access_control import access_control
-from portus_gateway.announcement import announce
-from portus_gateway.cached_registry import CachedRegistry
-from portus_gateway.call_log import CallLog
-from portus_gateway.call_observers import CallObservers
-from portus_gateway.coalesced_registry import SHARED_WITHIN, CoalescedRegistry
 from portus_gateway.distribution import Configuration, Credentials, DistributionClient, PasswordFile, StaticPassword
 from portus_gateway.distribution.configuration import RetryPolicy, Timeouts
-from portus_gateway.fresh_registry import FreshRegistry
-from portus_gateway.guarded_deletion import Deletion, GuardedDeletion
 from portus_gateway.listen_address import ListenAddress
-from portus_gateway.metrics import Metrics
-from portus_gateway.metrics_server import MetricsServer
-from portus_gateway.readiness import Readiness
-from portus_gateway.registry import Registry
+from portus_gateway.operations.guarded_deletion import Deletion, GuardedDeletion
+from portus_gateway.operations.readiness import Readiness
+from portus_gateway.registry.cached import CachedRegistry
+from portus_gateway.registry.coalesced import SHARED_WITHIN, CoalescedRegistry
+from portus_gateway.registry.fresh import FreshRegistry
+from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc.server import GatewayServer, Listener, ServerLimits
 from portus_gateway.settings import Settings
+from portus_gateway.telemetry.announcement import announce
+from portus_gateway.telemetry.call_log import CallLog
+from portus_gateway.telemetry.call_observers import CallObservers
+from portus_gateway.telemetry.metrics import Metrics
+from portus_gateway.telemetry.metrics_server import MetricsServer
 
 _log = structlog.get_logger(__name__)
 
@@ -42,8 +42,8 @@ class RunningGateway:
 async def running(settings: Settings, *, as_worker: bool = False) -> AsyncGenerator[RunningGateway, None]:
     """Serves a gateway for as long as the block runs; then drains it, within `settings.drain_grace`.
 
-    It is one process, whatever `settings.workers` says (`workers.serve` is for those): `as_worker` lets it share its
-    ports with others, and leaves serving the metrics and announcing it to whoever started them.
+    This is one process, whatever `settings.workers` says: `workers.team.serve` runs several. With `as_worker` it shares
+    its ports with other workers, and leaves metrics and announcement to the process that started them.
 
     Serves from the start, the registry there or not: its health says which. Raises `OSError` where it cannot listen,
     `InvalidSettings` for files of access control that cannot be used.

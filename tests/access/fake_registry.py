@@ -4,7 +4,7 @@ from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import NotFound
 from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
-from portus_gateway.registry import Cursor, Page, Reference, RegistryVersion
+from portus_gateway.registry.protocol import Cursor, Page, Reference, RegistryVersion
 
 
 class FakeRegistry:

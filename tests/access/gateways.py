@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import grpc
 
 from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
-from portus_gateway.access.audited_deletion import AuditedDeletion
 from portus_gateway.access.authentication import Authentication
-from portus_gateway.access.authorized_registry import AuthorizedRegistry
-from portus_gateway.access.caller_interceptor import CallerInterceptor
 from portus_gateway.access.caller_limits import CallerLimits
-from portus_gateway.access.deletion_audit import DeletionAudit
 from portus_gateway.devregistry import DevRegistry
 from portus_gateway.distribution import Configuration, Credentials, DistributionClient, StaticPassword
-from portus_gateway.guarded_deletion import GuardedDeletion
+from portus_gateway.operations.audited_deletion import AuditedDeletion
+from portus_gateway.operations.deletion_audit import DeletionAudit
+from portus_gateway.operations.guarded_deletion import GuardedDeletion
+from portus_gateway.registry.authorized import AuthorizedRegistry
+from portus_gateway.rpc.caller_interceptor import CallerInterceptor
 from portus_gateway.rpc.server import FinishedCall, GatewayServer, ServerLimits
 from tests.access.policies import TEAM_A, Fixed, parsed
 

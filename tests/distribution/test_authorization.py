@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 import pytest
 from aiohttp import web
 
+from portus_gateway.aio.single_flight import WorkEnded
 from portus_gateway.distribution import Credentials, Digest, PasswordFile, Repository, StaticPassword
 from portus_gateway.distribution.errors import (
     ChallengeUnusable,
@@ -171,7 +172,7 @@ async def test_waiters_of_a_fetch_are_answered_when_the_client_closes(
     async with registry:
         waiter = asyncio.create_task(registry.list_tags(APP, 10))
         await asyncio.wait_for(asked.wait(), 5)
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(WorkEnded) as caught:
         await asyncio.wait_for(waiter, 5)
     assert caught.value.reason == "SHUTTING_DOWN"
 

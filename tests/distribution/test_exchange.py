@@ -8,11 +8,10 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
+from portus_gateway.aio.deadline import DeadlineExceeded, within
 from portus_gateway.distribution import Repository, Timeouts
-from portus_gateway.distribution.deadline import within
 from portus_gateway.distribution.errors import (
     AnswerTooLarge,
-    DeadlineExceeded,
     RegistryFault,
     TooManyRequests,
     Unavailable,

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from portus_gateway.aio.carried_through import BREAK_OFF
+from portus_gateway.aio.deadline import within
 from portus_gateway.distribution import Configuration, Digest, DistributionClient, Image, Repository, Tag, Timeouts
-from portus_gateway.distribution.carried_through import BREAK_OFF
-from portus_gateway.distribution.deadline import within
 from portus_gateway.distribution.errors import (
     AnswerTooLarge,
     DeleteOutcomeUnknown,

@@ -11,11 +11,11 @@ from google.rpc.error_details_pb2 import ErrorInfo, PreconditionFailure, Resourc
 from google.rpc.status_pb2 import Status
 
 from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
-from portus_gateway.cached_registry import CachedRegistry, Outcome
-from portus_gateway.coalesced_registry import CoalescedRegistry
 from portus_gateway.distribution import Configuration, DistributionClient
-from portus_gateway.fresh_registry import FreshRegistry
-from portus_gateway.guarded_deletion import GuardedDeletion
+from portus_gateway.operations.guarded_deletion import GuardedDeletion
+from portus_gateway.registry.cached import CachedRegistry, Outcome
+from portus_gateway.registry.coalesced import CoalescedRegistry
+from portus_gateway.registry.fresh import FreshRegistry
 from portus_gateway.rpc.server import FinishedCall, GatewayServer, ServerLimits
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from portus_gateway.distribution import (
     StaticPassword,
     Timeouts,
 )
-from portus_gateway.registry import Registry
+from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc.interception import Interceptor
 from portus_gateway.rpc.server import FinishedCall, GatewayServer, ServerLimits
 from tests.rpc.scripted_registry import BLOB, DIGEST

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
+from portus_gateway.aio import deadline
 from portus_gateway.distribution import (
     Cursor,
     Descriptor,
@@ -14,7 +15,6 @@ from portus_gateway.distribution import (
     Repository,
     Tag,
     UnusableName,
-    deadline,
 )
 from portus_gateway.distribution.errors import NotFound
 from portus_gateway.distribution.manifest import OCI_MANIFEST

@@ -16,9 +16,10 @@ from portus.registry.v1.registry_service_pb2 import (
     BatchGetManifestsResult,
     GetManifestRequest,
 )
+from portus_gateway.aio.deadline import DeadlineExceeded
 from portus_gateway.devregistry import DevRegistry, Fault, image, multi_platform
 from portus_gateway.distribution import Digest, Manifest, Reference, Repository
-from portus_gateway.distribution.errors import DeadlineExceeded, NotFound
+from portus_gateway.distribution.errors import NotFound
 from portus_gateway.distribution.manifest import OCI_MANIFEST
 from portus_gateway.rpc.converted_manifests import ConvertedManifests
 from portus_gateway.rpc.manifest_batch import ManifestBatch

@@ -6,7 +6,6 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from portus.registry.v1 import manifest_pb2, registry_service_pb2
-from portus_gateway.catalog_listing import CatalogEntry
 from portus_gateway.distribution import (
     Descriptor,
     Digest,
@@ -19,6 +18,7 @@ from portus_gateway.distribution import (
     UnusableName,
 )
 from portus_gateway.distribution.errors import Denied
+from portus_gateway.operations.catalog_listing import CatalogEntry
 from portus_gateway.rpc import conversion
 from portus_gateway.rpc.limits import ServerLimits
 from tests.rpc.failures import read

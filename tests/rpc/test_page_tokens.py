@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portus_gateway.registry import Cursor
+from portus_gateway.registry.protocol import Cursor
 from portus_gateway.rpc.page_tokens import Argument, InvalidPageToken, decode, encode
 
 CURSOR = Cursor("behind:team/app")

@@ -22,7 +22,7 @@ from portus_gateway.distribution.errors import (
     UntrustedAnswer,
     UpstreamTimeout,
 )
-from portus_gateway.rpc import registry_condition
+from portus_gateway.operations import registry_condition
 from portus_gateway.rpc.server import ServerLimits
 from tests.rpc.failures import Failure, read
 from tests.rpc.gateways import VERSION, Gateway, serve, serve_over, soon

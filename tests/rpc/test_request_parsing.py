@@ -224,4 +224,4 @@ def test_sha_512_is_a_digest_too() -> None:
 def test_the_error_keeps_the_violations_in_the_requests_order() -> None:
     with pytest.raises(InvalidFields) as refused:
         request_parsing.manifest_lookup(ResolveManifestRequest(repository="A", tag="-"))
-    assert [violation.field for violation in refused.value.violations] == ["repository", "tag"]
+    assert [violation.field for violation in refused.value.field_violations] == ["repository", "tag"]

@@ -6,7 +6,7 @@ import pytest
 from portus.registry.v1.registry_service_pb2 import GetManifestRequest, ListTagsRequest
 from portus_gateway.devregistry import DevRegistry, raw_manifest
 from portus_gateway.distribution.manifest import OCI_MANIFEST
-from portus_gateway.registry import Registry
+from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc.server import GatewayServer, ServerLimits
 from tests.clients.python.certificates import Authority
 from tests.rpc.gateways import REQUESTS, SERVICE, VERSION, Calls, connected, finish, serve, serve_over, soon

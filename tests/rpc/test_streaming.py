@@ -159,7 +159,8 @@ async def test_a_slow_reader_slows_the_listing() -> None:
         # Long enough for all thirty pages, if nothing held them up.
         await asyncio.sleep(0.3)
         held = len(registry.asked)
-        assert held <= 4
+        # gRPC's window and the socket's buffers take some pages, how many is a matter of the machine.
+        assert held <= 10
         for _ in range(5 * PAGE):
             await call.read()
         assert len(registry.asked) > held

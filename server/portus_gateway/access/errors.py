@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from portus_gateway.distribution.errors import DistributionError, NotFound, TooManyRequests
+from portus_gateway.distribution.errors import NotFound, TooManyRequests
+from portus_gateway.errors import GatewayError
 
 
-class AccessError(DistributionError):
+class AccessError(GatewayError):
     """What every error of this package is, but for those that are told as another's."""
 
     reason = "ACCESS"

@@ -4,7 +4,8 @@ from importlib import import_module
 
 import click
 
-from portus_gateway import __version__, quiet_grpc  # noqa: F401  (before whatever imports grpc)
+from portus_gateway import __version__
+from portus_gateway.telemetry import quiet_grpc  # noqa: F401  (before whatever imports grpc)
 
 # Each is imported when it is called: what one of them needs takes most of a second to load.
 _COMMANDS = {

@@ -5,7 +5,7 @@ import secrets
 
 import click
 
-from portus_gateway import app, logs, process, settings
+from portus_gateway import app, process, settings
 from portus_gateway.access.errors import InvalidAccessFile
 from portus_gateway.cli.addresses import read_address
 from portus_gateway.cli.serve import EXIT_CONFIGURATION, report
@@ -13,6 +13,7 @@ from portus_gateway.cli.setting_options import given, setting_options
 from portus_gateway.devregistry import EVERYTHING, DevRegistry, Fault, Flavour, User, seed_demo
 from portus_gateway.listen_address import ListenAddress
 from portus_gateway.settings import InvalidSettings, Value
+from portus_gateway.telemetry import logs
 
 # What the registry in memory decides.
 _DECIDED = frozenset(

@@ -8,12 +8,13 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from portus_gateway import logs, process
+from portus_gateway import process
 from portus_gateway.cli.addresses import read_address
 from portus_gateway.devregistry import EVERYTHING, TokenService, User
 from portus_gateway.devregistry.signing_key import SigningKey
 from portus_gateway.distribution.credentials import PasswordFile
 from portus_gateway.listen_address import ListenAddress
+from portus_gateway.telemetry import logs
 
 _log = structlog.get_logger(__name__)
 

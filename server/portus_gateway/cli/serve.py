@@ -5,10 +5,12 @@ import os
 import click
 import structlog
 
-from portus_gateway import logs, process, settings, workers
+from portus_gateway import process, settings
 from portus_gateway.access.errors import InvalidAccessFile
 from portus_gateway.cli.setting_options import given, setting_options
 from portus_gateway.settings import InvalidSettings, Settings, Value
+from portus_gateway.telemetry import logs
+from portus_gateway.workers import team
 
 _log = structlog.get_logger(__name__)
 
@@ -32,7 +34,7 @@ def serve(**flags: Value | None) -> None:
     for name, meant in settings.unknown_variables(os.environ).items():
         _log.warning(f"{name} is no setting" + (f": was {meant} meant?" if meant else ""))
     try:
-        process.run(_serve(loaded) if loaded.workers == 1 else workers.serve(loaded, given(flags)))
+        process.run(_serve(loaded) if loaded.workers == 1 else team.serve(loaded, given(flags)))
     except (InvalidSettings, InvalidAccessFile) as error:
         report(error)
         raise SystemExit(EXIT_CONFIGURATION) from None

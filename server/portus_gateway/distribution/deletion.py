@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from portus_gateway.aio.deadline import DeadlineExceeded
 from portus_gateway.distribution.errors import (
-    DeadlineExceeded,
     DeleteOutcomeUnknown,
     DistributionError,
     NotFound,
@@ -15,6 +15,7 @@ from portus_gateway.distribution.exchange import Answer
 from portus_gateway.distribution.failures import failure
 from portus_gateway.distribution.names import Repository
 from portus_gateway.distribution.transport import RegistryRequest, Transport
+from portus_gateway.errors import GatewayError
 
 _BODY_LIMIT = 64 * 1024
 
@@ -65,7 +66,7 @@ class Deletion:
             there = False
         except DeadlineExceeded:
             raise
-        except DistributionError as unseen:
+        except GatewayError as unseen:
             # Whatever it is that failed: it was the look, and says nothing of the delete.
             raise DeleteOutcomeUnknown(
                 f"{action}: {error}. Nor could it be looked up afterwards ({unseen}): look before the next try"

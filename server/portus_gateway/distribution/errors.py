@@ -1,22 +1,17 @@
-"""The one family of errors of the Distribution client.
+"""The errors of the Distribution client.
 
 Each says who refused what, why, and what to do, in a message that is safe to show to any caller: no
 secret and no header of a request ever gets into one. `reason` is the machine's word for it: the registry's own
 code where it gave one (`MANIFEST_UNKNOWN`), else one of ours (`DIGEST_MISMATCH`).
 """
 
-from collections.abc import Sequence
+from portus_gateway.errors import GatewayError
 
 
-class DistributionError(Exception):
+class DistributionError(GatewayError):
     """What every error of this package is."""
 
     reason = "UPSTREAM_ERROR"
-
-    def __init__(self, message: str, *, reason: str | None = None) -> None:
-        super().__init__(message)
-        if reason is not None:
-            self.reason = reason
 
 
 class InvalidName(DistributionError, ValueError):
@@ -38,12 +33,6 @@ class NotFound(DistributionError):
     reason = "NOT_FOUND"
 
 
-class PlatformUnknown(NotFound):
-    """An index that has no manifest for the platform asked for."""
-
-    reason = "PLATFORM_UNKNOWN"
-
-
 class InvalidRequest(DistributionError):
     """The registry did not understand the request (400 and the like)."""
 
@@ -62,34 +51,6 @@ class Unsupported(DistributionError):
     reason = "UNSUPPORTED"
 
 
-class DeletionRefused(DistributionError):
-    """A delete that the guard stopped. Nothing was deleted."""
-
-    reason = "DELETION_REFUSED"
-
-
-class Tagged(DeletionRefused):
-    """The digest has tags that the caller did not expect; deleting it would take them too (Portus #974)."""
-
-    reason = "TAGGED"
-
-    def __init__(self, message: str, *, tags: Sequence[str]) -> None:
-        super().__init__(message)
-        self.tags = tuple(tags)
-
-
-class IsManifest(DeletionRefused):
-    """The digest to be deleted as a blob is a manifest's."""
-
-    reason = "IS_MANIFEST"
-
-
-class DeletionDisabled(DeletionRefused):
-    """This gateway does not delete."""
-
-    reason = "DELETION_DISABLED"
-
-
 class Denied(DistributionError):
     """The registry refused our account this action, with a fresh token too (401, 403)."""
 
@@ -97,20 +58,15 @@ class Denied(DistributionError):
 
 
 class TooManyRequests(DistributionError):
-    """The registry or the token service is asked too often (429). `retry_after` is in seconds."""
+    """The registry or the token service is asked too often (429)."""
 
     reason = "TOOMANYREQUESTS"
-
-    def __init__(self, message: str, *, reason: str | None = None, retry_after: float | None = None) -> None:
-        super().__init__(message, reason=reason)
-        self.retry_after = retry_after
 
 
 class Unavailable(DistributionError):
     """The registry or the token service cannot serve now: refused, reset, TLS, 502, 503, 504.
 
-    `retry_after` is in seconds, None where nobody said. `sent` is False where the request certainly never
-    left, so that it cannot have had an effect.
+    `sent` is False where the request certainly never left, so that it cannot have had an effect.
     """
 
     reason = "UPSTREAM_UNAVAILABLE"
@@ -118,8 +74,7 @@ class Unavailable(DistributionError):
     def __init__(
         self, message: str, *, reason: str | None = None, retry_after: float | None = None, sent: bool = True
     ) -> None:
-        super().__init__(message, reason=reason)
-        self.retry_after = retry_after
+        super().__init__(message, reason=reason, retry_after=retry_after)
         self.sent = sent
 
 
@@ -143,12 +98,6 @@ class DeleteOutcomeUnknown(Unavailable):
 
     reason = "DELETE_OUTCOME_UNKNOWN"
     tags: tuple[str, ...] = ()
-
-
-class DeadlineExceeded(DistributionError):
-    """The caller's deadline ran out."""
-
-    reason = "DEADLINE_EXCEEDED"
 
 
 class GatewaySetup(DistributionError):
@@ -197,8 +146,7 @@ class DigestMismatch(UntrustedAnswer):
             f"the registry sent content whose digest is {actual} where {expected} was due:"
             " the content is damaged in the registry or was changed on the way"
         )
-        self.expected = expected
-        self.actual = actual
+        self.facts = {"expected": expected, "actual": actual}
 
 
 class AnswerTooLarge(UntrustedAnswer):

@@ -13,9 +13,9 @@ import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from portus_gateway.distribution import deadline
+from portus_gateway.aio import deadline
+from portus_gateway.aio.carried_through import carried_through
 from portus_gateway.distribution.adaptive_limit import AdaptiveLimit
-from portus_gateway.distribution.carried_through import carried_through
 from portus_gateway.distribution.configuration import RetryPolicy, Timeouts
 from portus_gateway.distribution.errors import (
     AnswerTooLarge,

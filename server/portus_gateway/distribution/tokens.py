@@ -12,6 +12,7 @@ from datetime import datetime
 from multidict import CIMultiDict
 from yarl import URL
 
+from portus_gateway.aio.single_flight import SingleFlight
 from portus_gateway.distribution.credentials import Credentials
 from portus_gateway.distribution.errors import (
     CredentialsRejected,
@@ -25,7 +26,6 @@ from portus_gateway.distribution.exchange import Answer, Exchange, Request
 from portus_gateway.distribution.observer import UpstreamObserver
 from portus_gateway.distribution.origin import without_secrets
 from portus_gateway.distribution.retry import http_date, retry_after
-from portus_gateway.distribution.single_flight import SingleFlight
 
 _BODY_LIMIT = 256 * 1024
 # What the specification has a client assume where the answer does not say.

@@ -14,18 +14,19 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError, Message
 
-from portus_gateway.distribution import deadline
-from portus_gateway.distribution.carried_through import BREAK_OFF
-from portus_gateway.distribution.errors import DistributionError, Unavailable
+from portus_gateway.aio import deadline
+from portus_gateway.aio.carried_through import BREAK_OFF
+from portus_gateway.distribution.errors import Unavailable
+from portus_gateway.errors import FieldViolation, GatewayError
 from portus_gateway.rpc import request_id
-from portus_gateway.rpc.call_errors import Bug, CallError, FieldViolation, InvalidFields, ShuttingDown
+from portus_gateway.rpc.call_errors import Bug, InvalidFields, ShuttingDown
 from portus_gateway.rpc.call_limit import CallLimit
 from portus_gateway.rpc.interception import Handler, Metadata
 from portus_gateway.rpc.limits import ServerLimits
 from portus_gateway.rpc.observation import CallObserver, FinishedCall
 from portus_gateway.rpc.resources import resource_of
 from portus_gateway.rpc.service_names import REGISTRY_SERVICE
-from portus_gateway.rpc.status import DETAILS_METADATA_KEY, KnownError, code_of, status_of
+from portus_gateway.rpc.status import DETAILS_METADATA_KEY, code_of, status_of
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 UnaryBehaviour = Callable[[Message | AsyncIterator[Message], Context], Coroutine[object, None, Message]]
@@ -244,8 +245,8 @@ class _Call:
         gone = isinstance(error, grpc.aio.BaseError) and not isinstance(error, grpc.aio.UsageError)
         return gone or not isinstance(error, Exception)
 
-    def _known(self, error: BaseException) -> KnownError:
-        if isinstance(error, DistributionError | CallError):
+    def _known(self, error: BaseException) -> GatewayError:
+        if isinstance(error, GatewayError):
             return error
         if isinstance(error, asyncio.CancelledError):
             if self._ended:
@@ -254,9 +255,8 @@ class _Call:
         _log.error("a call failed unexpectedly", method=self.method.name, request_id=self._request_id, exc_info=error)
         return Bug(self._request_id)
 
-    async def _answer(self, error: KnownError) -> None:
-        resource = resource_of(self._request, error.reason) if isinstance(error, DistributionError) else None
-        status = status_of(error, resource)
+    async def _answer(self, error: GatewayError) -> None:
+        status = status_of(error, resource_of(self._request, error))
         code = code_of(error)
         self._observe(code, error.reason)
         await self._context.abort(

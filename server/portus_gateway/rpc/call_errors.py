@@ -1,41 +1,33 @@
-"""What this side refuses or ends by itself, without or instead of an answer from the registry."""
+"""What the gateway refuses or ends by itself, without or instead of an answer from the registry."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from portus_gateway.errors import FieldViolation, GatewayError
 
 
-class CallError(Exception):
-    """What every error of this side is. Its message is safe to show to any caller."""
+class CallError(GatewayError):
+    """What every error of this module is."""
 
-    reason = "BUG"
-
-
-@dataclass(frozen=True, slots=True)
-class FieldViolation:
-    """What is wrong with a field of a request. `field` is its name in the .proto."""
-
-    field: str
-    description: str
+    concerns_resource = False
 
 
 class InvalidFields(CallError):
-    """Fields of the request that are not what they have to be: all of them, at once."""
+    """Fields of the request that are not valid: all of them, at once."""
 
     reason = "INVALID_FIELD"
 
     def __init__(self, violations: Sequence[FieldViolation]) -> None:
         super().__init__("; ".join(f"{violation.field}: {violation.description}" for violation in violations))
-        self.violations = tuple(violations)
+        self.field_violations = tuple(violations)
 
 
 class TooManyCalls(CallError):
-    """The gateway serves as many calls as it may. `retry_after` is in seconds."""
+    """The gateway serves as many calls as it may."""
 
     reason = "TOO_MANY_CALLS"
 
     def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
+        super().__init__(message, retry_after=retry_after)
 
 
 class ShuttingDown(CallError):
@@ -48,7 +40,7 @@ class ShuttingDown(CallError):
 
 
 class Bug(CallError):
-    """The gateway failed. What happened is in its log alone, under the request's id."""
+    """The gateway failed. Only its log says what happened, under the request id."""
 
     reason = "BUG"
 

@@ -6,10 +6,10 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import ResourceInfo
 
 from portus.registry.v1 import manifest_pb2, registry_service_pb2
-from portus_gateway.catalog_listing import CatalogEntry
-from portus_gateway.distribution.errors import DistributionError
 from portus_gateway.distribution.manifest import Descriptor, Image, Index, Manifest, Platform
 from portus_gateway.distribution.names import Repository
+from portus_gateway.errors import GatewayError
+from portus_gateway.operations.catalog_listing import CatalogEntry
 from portus_gateway.rpc.limits import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, ServerLimits
 from portus_gateway.rpc.status import status_of
 
@@ -24,7 +24,7 @@ def repository(entry: CatalogEntry) -> registry_service_pb2.Repository:
     match entry.tags:
         case None:
             return registry_service_pb2.Repository(name=name)
-        case DistributionError() as error:
+        case GatewayError() as error:
             resource = ResourceInfo(resource_type="repository", resource_name=name)
             return registry_service_pb2.Repository(
                 name=name, tags_status=status_of(error, resource, limit=_TAGS_STATUS_LIMIT)

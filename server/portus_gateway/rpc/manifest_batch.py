@@ -6,14 +6,16 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 import structlog
 
 from portus.registry.v1 import registry_service_pb2
-from portus_gateway.distribution.errors import DeadlineExceeded, DistributionError, Unavailable
-from portus_gateway.registry import Registry
+from portus_gateway.aio.deadline import DeadlineExceeded
+from portus_gateway.distribution.errors import Unavailable
+from portus_gateway.errors import GatewayError
+from portus_gateway.operations.platform_selection import manifest_for
+from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc import request_id, request_parsing
-from portus_gateway.rpc.call_errors import Bug, CallError
+from portus_gateway.rpc.call_errors import Bug
 from portus_gateway.rpc.converted_manifests import ConvertedManifests
-from portus_gateway.rpc.platform_selection import manifest_for
 from portus_gateway.rpc.resources import resource_of
-from portus_gateway.rpc.status import KnownError, status_of
+from portus_gateway.rpc.status import status_of
 
 _log = structlog.get_logger(__name__)
 
@@ -74,8 +76,8 @@ class ManifestBatch:
         except DeadlineExceeded:
             # The whole call's.
             raise
-        except (DistributionError, CallError) as error:
-            known: KnownError = error
+        except GatewayError as error:
+            known = error
         except asyncio.CancelledError:
             if _is_cancelled():
                 raise
@@ -83,8 +85,7 @@ class ManifestBatch:
         except Exception:
             _log.exception("a request of a batch failed unexpectedly", request_id=request_id.current.get())
             known = Bug(request_id.current.get())
-        resource = resource_of(request, known.reason) if isinstance(known, DistributionError) else None
-        return Result(request_index=index, status=status_of(known, resource))
+        return Result(request_index=index, status=status_of(known, resource_of(request, known)))
 
 
 class _Message:

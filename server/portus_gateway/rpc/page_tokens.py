@@ -11,7 +11,7 @@ import hashlib
 import json
 
 from portus_gateway.distribution.paging import valid_cursor
-from portus_gateway.registry import Cursor
+from portus_gateway.registry.protocol import Cursor
 
 _VERSION = b"\x01"
 _CHECKSUM_LENGTH = 12

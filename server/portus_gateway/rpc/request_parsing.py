@@ -15,9 +15,10 @@ from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import InvalidName
 from portus_gateway.distribution.manifest import Platform
 from portus_gateway.distribution.names import REPOSITORY_MAX_LENGTH, Repository, Tag, known_tag
-from portus_gateway.registry import Cursor, Reference
+from portus_gateway.errors import FieldViolation
+from portus_gateway.registry.protocol import Cursor, Reference
 from portus_gateway.rpc import page_tokens
-from portus_gateway.rpc.call_errors import FieldViolation, InvalidFields
+from portus_gateway.rpc.call_errors import InvalidFields
 from portus_gateway.rpc.limits import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 
 MAX_EXPECTED_TAGS = 1000

@@ -4,6 +4,7 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import ResourceInfo
 
 from portus.registry.v1 import registry_service_pb2
+from portus_gateway.errors import GatewayError
 
 _LONGEST_REPOSITORY = 255
 
@@ -27,12 +28,12 @@ def repository_of(request: Message | None) -> str:
             return ""
 
 
-def resource_of(request: Message | None, reason: str) -> ResourceInfo | None:
-    """What was not there, or could not be had: the repository, or the manifest or blob in it; None for a catalog."""
+def resource_of(request: Message | None, error: GatewayError) -> ResourceInfo | None:
+    """What an error is about: the repository, or the manifest or blob in it. None where the request names none."""
     repository = repository_of(request)
-    if not repository:
+    if not repository or not error.concerns_resource:
         return None
-    if reason == "NAME_UNKNOWN":
+    if error.reason == "NAME_UNKNOWN":
         return ResourceInfo(resource_type=_REPOSITORY, resource_name=repository)
     match request:
         case registry_service_pb2.ResolveManifestRequest() | registry_service_pb2.GetManifestRequest():

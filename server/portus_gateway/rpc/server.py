@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import grpc
 
-from portus_gateway.catalog_listing import CatalogListing
-from portus_gateway.guarded_deletion import Deletion, GuardedDeletion
-from portus_gateway.registry import Registry
+from portus_gateway.operations.catalog_listing import CatalogListing
+from portus_gateway.operations.guarded_deletion import Deletion, GuardedDeletion
+from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc.boundary import Boundary
 from portus_gateway.rpc.call_limit import CallLimit
 from portus_gateway.rpc.health import Health

@@ -10,15 +10,15 @@ from typing import cast
 import grpc
 
 from portus.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
-from portus_gateway.catalog_listing import CatalogListing
-from portus_gateway.guarded_deletion import Deletion
-from portus_gateway.registry import Registry
+from portus_gateway.operations.catalog_listing import CatalogListing
+from portus_gateway.operations.guarded_deletion import Deletion
+from portus_gateway.operations.platform_selection import manifest_for
+from portus_gateway.operations.registry_condition import condition_of
+from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc import conversion, request_parsing
 from portus_gateway.rpc.converted_manifests import ConvertedManifests
 from portus_gateway.rpc.limits import ServerLimits
 from portus_gateway.rpc.manifest_batch import ManifestBatch
-from portus_gateway.rpc.platform_selection import manifest_for
-from portus_gateway.rpc.registry_condition import condition_of
 from portus_gateway.rpc.status import status_of
 
 

@@ -13,10 +13,14 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFail
 from google.rpc.status_pb2 import Status
 
 from portus_gateway.access import errors as access
-from portus_gateway.catalog_listing import TooManyTags
+from portus_gateway.aio.deadline import DeadlineExceeded
+from portus_gateway.aio.single_flight import WorkEnded
 from portus_gateway.distribution import errors
+from portus_gateway.errors import GatewayError
+from portus_gateway.operations.catalog_listing import TooManyTags, UnusableRepositoryName
+from portus_gateway.operations.guarded_deletion import DeletionDisabled, DeletionRefused, IsManifest, Tagged
+from portus_gateway.operations.platform_selection import PlatformUnknown
 from portus_gateway.rpc import call_errors
-from portus_gateway.rpc.call_errors import CallError, InvalidFields
 
 DOMAIN = "portus-gateway"
 DETAILS_METADATA_KEY = "grpc-status-details-bin"
@@ -25,34 +29,30 @@ DETAILS_METADATA_KEY = "grpc-status-details-bin"
 # clients, a third larger, beside the message, in which every character but plain ASCII takes three or more.
 SERIALIZED_LIMIT = 4608
 MESSAGE_LIMIT = 1024
-# The first tags that Tagged names, in the contract's words.
+# As the contract says: the first 50.
 _MOST_VIOLATIONS = 50
 _TEXT_LIMIT = 512
 _DESCRIPTION_LIMIT = 256
 _LONGEST_RETRY_DELAY = 24 * 3600.0
-_DEFAULT_RETRY_DELAY = 1.0
 _CUT_MARK = "..."
 
-CODES: Mapping[type[Exception], grpc.StatusCode] = MappingProxyType(
+CODES: Mapping[type[GatewayError], grpc.StatusCode] = MappingProxyType(
     {
+        GatewayError: grpc.StatusCode.INTERNAL,
+        DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+        WorkEnded: grpc.StatusCode.UNAVAILABLE,
         errors.DistributionError: grpc.StatusCode.INTERNAL,
         errors.InvalidName: grpc.StatusCode.INVALID_ARGUMENT,
         errors.NotFound: grpc.StatusCode.NOT_FOUND,
-        errors.PlatformUnknown: grpc.StatusCode.NOT_FOUND,
         errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
         errors.RangeInvalid: grpc.StatusCode.OUT_OF_RANGE,
         errors.Unsupported: grpc.StatusCode.FAILED_PRECONDITION,
-        errors.DeletionRefused: grpc.StatusCode.FAILED_PRECONDITION,
-        errors.Tagged: grpc.StatusCode.FAILED_PRECONDITION,
-        errors.IsManifest: grpc.StatusCode.FAILED_PRECONDITION,
-        errors.DeletionDisabled: grpc.StatusCode.FAILED_PRECONDITION,
         errors.Denied: grpc.StatusCode.PERMISSION_DENIED,
         errors.TooManyRequests: grpc.StatusCode.RESOURCE_EXHAUSTED,
         errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
         errors.Unreachable: grpc.StatusCode.UNAVAILABLE,
         errors.UpstreamTimeout: grpc.StatusCode.UNAVAILABLE,
         errors.DeleteOutcomeUnknown: grpc.StatusCode.UNAVAILABLE,
-        errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
         errors.GatewaySetup: grpc.StatusCode.INTERNAL,
         errors.CredentialsRejected: grpc.StatusCode.INTERNAL,
         errors.RealmRefused: grpc.StatusCode.INTERNAL,
@@ -71,6 +71,13 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = MappingProxyType(
         access.CallerRateExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
         access.CallerConcurrencyExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
         TooManyTags: grpc.StatusCode.FAILED_PRECONDITION,
+        UnusableRepositoryName: grpc.StatusCode.INTERNAL,
+        PlatformUnknown: grpc.StatusCode.NOT_FOUND,
+        DeletionRefused: grpc.StatusCode.FAILED_PRECONDITION,
+        Tagged: grpc.StatusCode.FAILED_PRECONDITION,
+        IsManifest: grpc.StatusCode.FAILED_PRECONDITION,
+        DeletionDisabled: grpc.StatusCode.FAILED_PRECONDITION,
+        call_errors.CallError: grpc.StatusCode.INTERNAL,
         call_errors.InvalidFields: grpc.StatusCode.INVALID_ARGUMENT,
         call_errors.TooManyCalls: grpc.StatusCode.RESOURCE_EXHAUSTED,
         call_errors.ShuttingDown: grpc.StatusCode.UNAVAILABLE,
@@ -79,34 +86,35 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = MappingProxyType(
 )
 
 # What a registry says in its own code, where that tells more than the HTTP status did.
-_CODES_OF_REASONS: Mapping[str, grpc.StatusCode] = MappingProxyType(
+_CODES_OF_REASONS: Mapping[tuple[type[GatewayError], str], grpc.StatusCode] = MappingProxyType(
     {
-        "MANIFEST_BLOB_UNKNOWN": grpc.StatusCode.FAILED_PRECONDITION,
-        "NAME_UNKNOWN": grpc.StatusCode.NOT_FOUND,
-        "MANIFEST_UNKNOWN": grpc.StatusCode.NOT_FOUND,
-        "BLOB_UNKNOWN": grpc.StatusCode.NOT_FOUND,
-        "BLOB_UPLOAD_UNKNOWN": grpc.StatusCode.NOT_FOUND,
+        (kind, reason): code
+        for kind in (errors.NotFound, errors.InvalidRequest)
+        for reason, code in (
+            ("MANIFEST_BLOB_UNKNOWN", grpc.StatusCode.FAILED_PRECONDITION),
+            ("NAME_UNKNOWN", grpc.StatusCode.NOT_FOUND),
+            ("MANIFEST_UNKNOWN", grpc.StatusCode.NOT_FOUND),
+            ("BLOB_UNKNOWN", grpc.StatusCode.NOT_FOUND),
+            ("BLOB_UPLOAD_UNKNOWN", grpc.StatusCode.NOT_FOUND),
+        )
     }
 )
+# Retrying at once does not help where a rate or a number of calls is the limit.
+_DEFAULT_DELAYS: Mapping[grpc.StatusCode, float] = MappingProxyType({grpc.StatusCode.RESOURCE_EXHAUSTED: 1.0})
 
-KnownError = errors.DistributionError | CallError
 Item = TypeVar("Item", bound=Message)
 
 
-def code_of(error: KnownError) -> grpc.StatusCode:
+def code_of(error: GatewayError) -> grpc.StatusCode:
     """The gRPC code for an error: the row of its class, or of the nearest class above it."""
-    if isinstance(error, errors.NotFound | errors.InvalidRequest):
-        stated = _CODES_OF_REASONS.get(error.reason)
-        if stated is not None:
-            return stated
     for kind in type(error).__mro__:
-        code = CODES.get(kind)
+        code = _CODES_OF_REASONS.get((kind, error.reason)) or CODES.get(kind)
         if code is not None:
             return code
     return grpc.StatusCode.INTERNAL
 
 
-def status_of(error: KnownError, resource: ResourceInfo | None = None, *, limit: int = SERIALIZED_LIMIT) -> Status:
+def status_of(error: GatewayError, resource: ResourceInfo | None = None, *, limit: int = SERIALIZED_LIMIT) -> Status:
     """The rich status for an error; `resource` is what it is about.
 
     Serialized it has at most `limit` bytes, which have to be 1 KiB or more: the message and long texts are cut, and
@@ -115,38 +123,43 @@ def status_of(error: KnownError, resource: ResourceInfo | None = None, *, limit:
     code = code_of(error)
     number: int = code.value[0]
     status = Status(code=number, message=_cut(str(error), min(MESSAGE_LIMIT, limit // 2)))
-    room = _Room(status, limit)
-    room.add(ErrorInfo(reason=_cut(error.reason, 63), domain=DOMAIN, metadata=_facts(error)))
-    delay = _retry_delay(error)
+    details = _Details(status, limit)
+    facts = {name: _cut(fact, _DESCRIPTION_LIMIT) for name, fact in error.facts.items()}
+    details.add(ErrorInfo(reason=_cut(error.reason, 63), domain=DOMAIN, metadata=facts))
+    delay = _retry_delay(error, code)
     if delay is not None:
-        room.add(RetryInfo(retry_delay=delay))
+        details.add(RetryInfo(retry_delay=delay))
     if resource is not None:
-        room.add(
+        details.add(
             ResourceInfo(
                 resource_type=resource.resource_type,
                 resource_name=_cut(resource.resource_name, _TEXT_LIMIT),
                 description=resource.description,
             )
         )
-    if isinstance(error, InvalidFields):
+    if error.field_violations:
         violations = (
             BadRequest.FieldViolation(
                 field=_cut(violation.field, _DESCRIPTION_LIMIT),
                 description=_cut(violation.description, _DESCRIPTION_LIMIT),
             )
-            for violation in error.violations
+            for violation in error.field_violations
         )
-        room.add(BadRequest(field_violations=room.fitting(violations)))
-    if isinstance(error, errors.Tagged):
-        tags = (
-            PreconditionFailure.Violation(type=error.reason, subject=_cut(tag, _DESCRIPTION_LIMIT))
-            for tag in error.tags[:_MOST_VIOLATIONS]
+        details.add(BadRequest(field_violations=details.as_many_as_fit(violations)))
+    if error.precondition_violations:
+        preconditions = (
+            PreconditionFailure.Violation(
+                type=violation.type,
+                subject=_cut(violation.subject, _DESCRIPTION_LIMIT),
+                description=_cut(violation.description, _DESCRIPTION_LIMIT),
+            )
+            for violation in error.precondition_violations[:_MOST_VIOLATIONS]
         )
-        room.add(PreconditionFailure(violations=room.fitting(tags)))
+        details.add(PreconditionFailure(violations=details.as_many_as_fit(preconditions)))
     return status
 
 
-class _Room:
+class _Details:
     """Fills the details of a status as far as its size allows."""
 
     # The tags and lengths around a message inside of another, at most.
@@ -164,7 +177,7 @@ class _Room:
         if self._status.ByteSize() + packed.ByteSize() + self._FRAME <= self._limit:
             self._status.details.append(packed)
 
-    def fitting(self, items: Iterable[Item]) -> list[Item]:
+    def as_many_as_fit(self, items: Iterable[Item]) -> list[Item]:
         """The first of `items`, as many as there is room for in one detail."""
         kept: list[Item] = []
         size = self._status.ByteSize() + self._PACKING
@@ -176,23 +189,8 @@ class _Room:
         return kept
 
 
-def _facts(error: KnownError) -> dict[str, str]:
-    if isinstance(error, errors.Tagged):
-        return {"tags": str(len(error.tags))}
-    if isinstance(error, errors.DigestMismatch):
-        return {"expected": _cut(error.expected, _DESCRIPTION_LIMIT), "actual": _cut(error.actual, _DESCRIPTION_LIMIT)}
-    return {}
-
-
-def _retry_delay(error: KnownError) -> Duration | None:
-    if isinstance(error, call_errors.TooManyCalls):
-        seconds: float | None = error.retry_after
-    elif isinstance(error, errors.TooManyRequests):
-        seconds = _DEFAULT_RETRY_DELAY if error.retry_after is None else error.retry_after
-    elif isinstance(error, errors.Unavailable):
-        seconds = error.retry_after
-    else:
-        seconds = None
+def _retry_delay(error: GatewayError, code: grpc.StatusCode) -> Duration | None:
+    seconds = _DEFAULT_DELAYS.get(code) if error.retry_after is None else error.retry_after
     if seconds is None or math.isnan(seconds):
         return None
     delay = Duration()

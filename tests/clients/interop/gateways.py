@@ -8,10 +8,10 @@ import grpc
 
 from portus_gateway import __version__
 from portus_gateway.access.authentication import Authentication
-from portus_gateway.access.caller_interceptor import CallerInterceptor
 from portus_gateway.access.token_file import TokenFile
 from portus_gateway.devregistry import DevRegistry
 from portus_gateway.distribution import Configuration, Credentials, DistributionClient, StaticPassword
+from portus_gateway.rpc.caller_interceptor import CallerInterceptor
 from portus_gateway.rpc.interception import Interceptor
 from portus_gateway.rpc.server import FinishedCall, GatewayServer, ServerLimits
 from tests.e2e.gateway_process import gateway_process

@@ -1,0 +1,128 @@
+"""The ambient deadline: how long whoever called us is still willing to wait.
+
+It travels with the context, as in Go, so that no signature has to carry it: the transport reads it to bound
+a request and to decide whether waiting for a retry is worth while.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Generator
+from contextlib import asynccontextmanager
+from contextvars import Context, ContextVar
+from dataclasses import dataclass
+from types import coroutine
+from typing import TypeVar
+
+from portus_gateway.errors import GatewayError
+
+Result = TypeVar("Result")
+
+
+class DeadlineExceeded(GatewayError):
+    """The caller's deadline ran out."""
+
+    reason = "DEADLINE_EXCEEDED"
+
+
+@dataclass(slots=True)
+class SharedDeadline:
+    """The deadline of work that several wait for: that of the most patient of them. Nobody has come yet at first."""
+
+    when: float | None = 0.0
+
+    def extend(self) -> None:
+        """Takes in the current context's deadline, as that of one more who waits."""
+        mine = _when()
+        self.when = None if mine is None or self.when is None else max(mine, self.when)
+
+    def context(self) -> Context:
+        """A context of its own for the work, in which this is the deadline."""
+        context = Context()
+        context.run(_deadline.set, self)
+        return context
+
+
+_deadline: ContextVar[float | SharedDeadline | None] = ContextVar("deadline", default=None)
+
+
+@asynccontextmanager
+async def within(seconds: float) -> AsyncGenerator[None, None]:
+    """Bounds a block, and every request made in it, to `seconds`. An outer, earlier deadline stays in force.
+
+    Raises `DeadlineExceeded` when time runs out.
+    """
+    when = _earliest(seconds)
+    token = _deadline.set(when)
+    try:
+        async with _until(when):
+            yield
+    finally:
+        _deadline.reset(token)
+
+
+async def bounded(seconds: float, work: Coroutine[object, None, Result]) -> Result:
+    """What `work` answers with; it is bounded as a block is by `within`, and raises the same.
+
+    The timer is set when `work` waits for the first time: to set one takes longer than an answer from memory.
+    """
+    when = _earliest(seconds)
+    token = _deadline.set(when)
+    try:
+        try:
+            awaited = work.send(None)
+        except StopIteration as ended:
+            result: Result = ended.value
+            return result
+        async with _until(when):
+            return await _rest(work, awaited)
+    finally:
+        _deadline.reset(token)
+
+
+@asynccontextmanager
+async def _until(when: float) -> AsyncGenerator[None, None]:
+    """Ends a block at `when`, by the event loop's clock."""
+    try:
+        async with asyncio.timeout_at(when) as timeout:
+            yield
+    except TimeoutError as late:
+        if timeout.expired():
+            raise _exceeded() from late
+        raise
+
+
+@coroutine
+def _rest(work: Coroutine[object, None, Result], awaited: object) -> Generator[object, None, Result]:
+    """The rest of `work`, which waits for `awaited`."""
+    while True:
+        try:
+            try:
+                yield awaited
+            except BaseException as error:
+                awaited = work.throw(error)
+            else:
+                awaited = work.send(None)
+        except StopIteration as ended:
+            result: Result = ended.value
+            return result
+
+
+def remaining() -> float | None:
+    """Seconds until the deadline, 0 when it has passed, None where there is none."""
+    when = _when()
+    return None if when is None else max(0.0, when - asyncio.get_running_loop().time())
+
+
+def _earliest(seconds: float) -> float:
+    """When `seconds` from now are over, or the deadline in force is."""
+    outer = _when()
+    own = asyncio.get_running_loop().time() + seconds
+    return own if outer is None else min(own, outer)
+
+
+def _when() -> float | None:
+    deadline = _deadline.get()
+    return deadline.when if isinstance(deadline, SharedDeadline) else deadline
+
+
+def _exceeded() -> DeadlineExceeded:
+    return DeadlineExceeded("the call's deadline ran out before the registry had answered")

@@ -1,0 +1,48 @@
+"""The one family of errors. Each package derives its own from `GatewayError`; `rpc.status` maps them to gRPC statuses.
+
+An error carries as data what a status says beside its message, so that the mapping needs to know no class but for its
+row in the table.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FieldViolation:
+    """What is wrong with a field of a request (`google.rpc.BadRequest`). `field` is its name in the .proto."""
+
+    field: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class PreconditionViolation:
+    """What has to change before the call can succeed (`google.rpc.PreconditionFailure`)."""
+
+    type: str
+    subject: str
+    description: str = ""
+
+
+class GatewayError(Exception):
+    """An error with a message that is safe to show to any caller: no secret ever gets into one.
+
+    `reason` is the machine's word for it (`ErrorInfo.reason`): the registry's own code where it gave one, else one of
+    ours. `retry_after` is how many seconds to wait before the next try, None where nobody said.
+    """
+
+    reason: str = "INTERNAL"
+    retry_after: float | None
+    facts: Mapping[str, str] = {}
+    """What `ErrorInfo.metadata` says."""
+    field_violations: tuple[FieldViolation, ...] = ()
+    precondition_violations: tuple[PreconditionViolation, ...] = ()
+    concerns_resource: bool = True
+    """Whether it is about what the request names, and not about the request or the gateway itself."""
+
+    def __init__(self, message: str, *, reason: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        if reason is not None:
+            self.reason = reason
+        self.retry_after = retry_after

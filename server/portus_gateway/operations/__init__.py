@@ -1,0 +1,1 @@
+"""What an RPC does beyond one request: list, guard, audit, choose a platform."""

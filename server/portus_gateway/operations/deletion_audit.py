@@ -1,0 +1,187 @@
+"""What the audit log says of deletes, and of those that were refused at the door."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol, runtime_checkable
+
+import structlog
+
+from portus_gateway.access.audit_log import AuditLog, Record, Value
+from portus_gateway.access.caller import NOBODY, Caller
+from portus_gateway.access.caller_limits import CallerLimits
+from portus_gateway.access.errors import (
+    AccessError,
+    AuditUnavailable,
+    CallerRateExceeded,
+    Hidden,
+    KeysUnavailable,
+    OutcomeNotRecorded,
+    PermissionDenied,
+    Unauthenticated,
+)
+from portus_gateway.aio.deadline import DeadlineExceeded
+from portus_gateway.distribution.digest import Digest
+from portus_gateway.distribution.errors import (
+    DeleteOutcomeUnknown,
+    Denied,
+    NotFound,
+    TooManyRequests,
+    Unsupported,
+)
+from portus_gateway.distribution.names import Repository, Tag
+from portus_gateway.errors import GatewayError
+from portus_gateway.operations.guarded_deletion import DeletionRefused, Tagged
+
+# Whoever has no credential, or calls too often, could fill the disk with refusals, and so stop all deletes.
+_REFUSALS_A_SECOND: Final = 10.0
+_REFUSALS_AT_ONCE: Final = 100
+_LONGEST_TEXT: Final = 300
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A delete that a caller wants: which call it is, and what it is about."""
+
+    caller: Caller
+    peer: str
+    rpc: str
+    repository: Repository
+    digest: Digest
+    expected_tags: tuple[Tag, ...] = ()
+    force: bool = False
+    validate_only: bool = False
+
+
+@runtime_checkable
+class _NamesContent(Protocol):
+    """A request for a delete, in whatever form."""
+
+    repository: str
+    digest: str
+
+
+class DeletionAudit:
+    """Writes records of deletes to `log`. `request_id` says which call is being served."""
+
+    def __init__(self, log: AuditLog, request_id: Callable[[], str]) -> None:
+        self._log = log
+        self._request_id = request_id
+        self._at_the_door = CallerLimits(rate=_REFUSALS_A_SECOND, burst=_REFUSALS_AT_ONCE)
+        self._unrecorded = 0
+
+    async def attempted(self, attempt: Attempt) -> None:
+        """Records that a delete is about to be tried. Raises `AuditUnavailable`: then it must not be."""
+        try:
+            await self._log.write(self._of(attempt, "attempt"))
+        except OSError as error:
+            _log.error("the audit log cannot be written: nothing is deleted", problem=str(error))
+            raise AuditUnavailable(
+                "the audit log of this gateway cannot be written, and so nothing was deleted: its operator has to look"
+            ) from error
+
+    async def succeeded(self, attempt: Attempt, tags: tuple[Tag, ...]) -> None:
+        """Records what was deleted, or would have been. Raises `OutcomeNotRecorded`, `AuditUnavailable`."""
+        outcome = "validated" if attempt.validate_only else "deleted"
+        record = self._of(attempt, "outcome", outcome=outcome, tags=[tag.name for tag in tags])
+        try:
+            await self._log.write(record)
+        except OSError as error:
+            _log.error("the audit log cannot be written", problem=str(error), record=record)
+            if attempt.validate_only:
+                raise AuditUnavailable(
+                    "the audit log of this gateway cannot be written: it would not delete"
+                ) from error
+            raise OutcomeNotRecorded(
+                f"{attempt.repository}@{attempt.digest} was deleted, but the audit log of this gateway, which has the"
+                " attempt, could not be told so: its operator has to look"
+            ) from error
+
+    async def failed(self, attempt: Attempt, error: BaseException) -> None:
+        """Records why nothing was deleted, or that nobody knows whether. Never raises: `error` goes to the caller."""
+        record = self._of(
+            attempt,
+            "outcome",
+            outcome=_outcome(error),
+            **_description(error),
+            tags=list(error.tags) if isinstance(error, Tagged | DeleteOutcomeUnknown) else [],
+        )
+        await self._write_if_possible(record)
+
+    async def refused(self, caller: Caller | None, peer: str, rpc: str, request: object, error: GatewayError) -> None:
+        """Records a delete that was refused before it was looked at. Never raises: `error` goes to the caller.
+
+        Of those without a good credential, and of those too many, 10 a second are recorded; `unrecorded` counts the
+        others in the next record.
+        """
+        if isinstance(error, Unauthenticated | KeysUnavailable | TooManyRequests):
+            try:
+                self._at_the_door.enter(NOBODY)
+            except CallerRateExceeded:
+                self._unrecorded += 1
+                return
+        record: dict[str, Value] = {
+            "event": "refused",
+            "request_id": self._request_id(),
+            "caller": None if caller is None else caller.name,
+            "peer": peer,
+            "rpc": rpc,
+            "outcome": "refused",
+            **_description(error),
+        }
+        if isinstance(request, _NamesContent):
+            # As it came: it was not looked at.
+            record["repository"] = request.repository[:_LONGEST_TEXT]
+            record["digest"] = request.digest[:_LONGEST_TEXT]
+        if self._unrecorded:
+            record["unrecorded"] = self._unrecorded
+            self._unrecorded = 0
+        await self._write_if_possible(record)
+
+    def _of(self, attempt: Attempt, event: str, **more: Value) -> Record:
+        return {
+            "event": event,
+            "request_id": self._request_id(),
+            "caller": attempt.caller.name,
+            "peer": attempt.peer,
+            "rpc": attempt.rpc,
+            "repository": attempt.repository.name,
+            "digest": attempt.digest.text,
+            "expected_tags": [tag.name for tag in attempt.expected_tags],
+            "force": attempt.force,
+            "validate_only": attempt.validate_only,
+            **more,
+        }
+
+    async def _write_if_possible(self, record: Record) -> None:
+        try:
+            await self._log.write(record)
+        except OSError as error:
+            _log.error("the audit log cannot be written", problem=str(error), record=record)
+
+
+def _outcome(error: BaseException) -> str:
+    if isinstance(error, AccessError | DeletionRefused | Denied | NotFound | Unsupported | TooManyRequests):
+        return "refused"
+    if isinstance(error, GatewayError) and not isinstance(error, DeleteOutcomeUnknown | DeadlineExceeded):
+        return "failed"
+    # The delete may have been on its way.
+    return "unknown"
+
+
+def _description(error: BaseException) -> dict[str, Value]:
+    if isinstance(error, Hidden):
+        return {
+            "reason": PermissionDenied.reason,
+            "message": "the caller may not see the repository: it was told that there is none",
+        }
+    if isinstance(error, GatewayError):
+        return {"reason": error.reason, "message": str(error)}
+    if isinstance(error, asyncio.CancelledError):
+        return {
+            "reason": "CANCELLED",
+            "message": "the caller went away or ran out of time before the delete was sent, or the gateway stopped",
+        }
+    return {"reason": "BUG", "message": type(error).__name__}

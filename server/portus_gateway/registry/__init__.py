@@ -1,0 +1,1 @@
+"""What is asked of a registry, and the decorators around it."""

@@ -1,0 +1,20 @@
+"""What a delete is decided on: answers that are this moment's, never shared and never remembered."""
+
+from portus_gateway.distribution.digest import Digest
+from portus_gateway.distribution.names import Repository
+from portus_gateway.registry.forwarding import ForwardingRegistry
+from portus_gateway.registry.protocol import Registry
+
+
+class FreshRegistry(ForwardingRegistry[Registry]):
+    """Reads from `registry` itself; deletes through `decorated`, whose memory has to follow."""
+
+    def __init__(self, registry: Registry, decorated: Registry) -> None:
+        super().__init__(registry)
+        self._decorated = decorated
+
+    async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
+        await self._decorated.delete_manifest(repository, digest)
+
+    async def delete_blob(self, repository: Repository, digest: Digest) -> None:
+        await self._decorated.delete_blob(repository, digest)

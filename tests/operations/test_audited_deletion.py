@@ -1,0 +1,312 @@
+"""Each delete leaves a record, and none happens without."""
+
+# The files of a test are small and local.
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Collection, Iterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from portus_gateway.access.audit_log import AuditLog
+from portus_gateway.access.errors import AuditUnavailable, OutcomeNotRecorded, PermissionDenied, Unauthenticated
+from portus_gateway.aio.carried_through import BREAK_OFF
+from portus_gateway.devregistry import DevRegistry, Fault
+from portus_gateway.distribution import (
+    Configuration,
+    Credentials,
+    DistributionClient,
+    RetryPolicy,
+    StaticPassword,
+    Timeouts,
+)
+from portus_gateway.distribution.digest import Digest
+from portus_gateway.distribution.errors import DeleteOutcomeUnknown, NotFound, Unavailable
+from portus_gateway.distribution.names import Repository, Tag
+from portus_gateway.errors import GatewayError
+from portus_gateway.operations.audited_deletion import AuditedDeletion
+from portus_gateway.operations.deletion_audit import DeletionAudit
+from portus_gateway.operations.guarded_deletion import DeletionDisabled, GuardedDeletion, Tagged
+from portus_gateway.registry.authorized import AuthorizedRegistry
+from tests.access.calls import calling
+from tests.access.policies import STRANGER, TEAM_A, A, Fixed, parsed
+
+NAME = Repository("team-a/scratch/app")
+ABSENT = Digest("sha256:" + "0" * 64)
+
+
+class AuditFile:
+    """An audit log, and what is in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.log = AuditLog(str(path), sync=False)
+        self.audit = DeletionAudit(self.log, lambda: "the-id")
+
+    @property
+    def records(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.path.read_text().splitlines()]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Iterator[AuditFile]:
+    opened = AuditFile(tmp_path / "audit.jsonl")
+    with opened.log:
+        yield opened
+
+
+@pytest.fixture
+async def registry() -> AsyncIterator[DevRegistry]:
+    async with DevRegistry() as served:
+        yield served
+
+
+@pytest.fixture
+async def guarded(registry: DevRegistry) -> AsyncIterator[GuardedDeletion]:
+    configuration = Configuration(
+        url=registry.url,
+        credentials=Credentials(registry.username, StaticPassword(registry.password)),
+        token_realm=registry.realm,
+        timeouts=Timeouts(connect=2, read=2, total=5, delete=0.3),
+        retries=RetryPolicy(attempts=1),
+    )
+    async with DistributionClient(configuration) as client:
+        yield GuardedDeletion(AuthorizedRegistry(client, Fixed(parsed(TEAM_A))), enabled=True, concurrency=2)
+
+
+async def delete(
+    deletion: AuditedDeletion,
+    digest: Digest,
+    repository: Repository = NAME,
+    *,
+    expected_tags: Collection[str] = ("1.0",),
+    force: bool = False,
+    validate_only: bool = False,
+) -> tuple[Tag, ...]:
+    with calling(A, "DeleteManifest"):
+        return await deletion.delete_manifest(
+            repository,
+            digest,
+            expected_tags=frozenset(map(Tag, expected_tags)),
+            force=force,
+            validate_only=validate_only,
+        )
+
+
+async def test_a_delete_is_recorded_before_and_after(
+    file: AuditFile, guarded: GuardedDeletion, registry: DevRegistry
+) -> None:
+    digest = Digest(registry.push(NAME.name, "1.0", "latest"))
+    assert await delete(AuditedDeletion(guarded, file.audit), digest, expected_tags=("latest", "1.0"))
+    attempt, outcome = file.records
+    what = {
+        "request_id": "the-id",
+        "caller": "token:a",
+        "peer": "ipv4:127.0.0.1:1",
+        "rpc": "DeleteManifest",
+        "repository": NAME.name,
+        "digest": digest.text,
+        "expected_tags": ["1.0", "latest"],
+        "force": False,
+        "validate_only": False,
+    }
+    assert {key: value for key, value in attempt.items() if key != "time"} == {"event": "attempt", **what}
+    assert {key: value for key, value in outcome.items() if key != "time"} == {
+        "event": "outcome",
+        **what,
+        "outcome": "deleted",
+        "tags": ["1.0", "latest"],
+    }
+
+
+async def test_a_blob_too(file: AuditFile, guarded: GuardedDeletion, registry: DevRegistry) -> None:
+    manifest = registry.push(NAME.name, "1.0")
+    assert registry.delete(NAME.name, manifest)
+    with calling(A, "DeleteBlob"), pytest.raises(NotFound):
+        await AuditedDeletion(guarded, file.audit).delete_blob(NAME, ABSENT, validate_only=False)
+    attempt, outcome = file.records
+    assert (attempt["event"], attempt["rpc"], attempt["digest"]) == ("attempt", "DeleteBlob", ABSENT.text)
+    assert (outcome["outcome"], outcome["reason"]) == ("refused", "BLOB_UNKNOWN")
+
+
+async def test_a_trial_is_recorded_as_one(file: AuditFile, guarded: GuardedDeletion, registry: DevRegistry) -> None:
+    digest = Digest(registry.push(NAME.name, "1.0"))
+    await delete(AuditedDeletion(guarded, file.audit), digest, validate_only=True)
+    assert [(record["event"], record["validate_only"], record.get("outcome")) for record in file.records] == [
+        ("attempt", True, None),
+        ("outcome", True, "validated"),
+    ]
+    assert registry.holds(NAME.name, digest.text)
+
+
+async def test_what_the_policy_refuses_is_recorded(
+    file: AuditFile, guarded: GuardedDeletion, registry: DevRegistry
+) -> None:
+    digest = Digest(registry.push("team-a/app", "1.0"))
+    hidden = Digest(registry.push("team-b/app", "1.0"))
+    deletion = AuditedDeletion(guarded, file.audit)
+    with pytest.raises(PermissionDenied):
+        await delete(deletion, digest, Repository("team-a/app"))
+    with pytest.raises(NotFound):
+        await delete(deletion, hidden, Repository("team-b/app"))
+    assert [
+        (record["repository"], record["event"], record.get("outcome"), record.get("reason")) for record in file.records
+    ] == [
+        ("team-a/app", "attempt", None, None),
+        ("team-a/app", "outcome", "refused", "POLICY_DENIED"),
+        ("team-b/app", "attempt", None, None),
+        # The caller is told that there is none; whoever reads this is told the truth.
+        ("team-b/app", "outcome", "refused", "POLICY_DENIED"),
+    ]
+
+
+async def test_what_the_guard_refuses_is_recorded_with_the_tags(
+    file: AuditFile, guarded: GuardedDeletion, registry: DevRegistry
+) -> None:
+    digest = Digest(registry.push(NAME.name, "1.0", "latest"))
+    with pytest.raises(Tagged):
+        await delete(AuditedDeletion(guarded, file.audit), digest)
+    outcome = file.records[1]
+    assert (outcome["outcome"], outcome["reason"], outcome["tags"]) == ("refused", "TAGGED", ["latest"])
+
+
+async def test_an_outcome_that_nobody_knows_is_recorded_as_that(
+    file: AuditFile, guarded: GuardedDeletion, registry: DevRegistry
+) -> None:
+    digest = Digest(registry.push(NAME.name, "1.0"))
+    deletion = AuditedDeletion(guarded, file.audit)
+    with registry.inject(Fault(route="manifests", method="DELETE", hang=True)):
+        with pytest.raises(DeleteOutcomeUnknown):
+            await delete(deletion, digest, expected_tags=("1.0",))
+        task = asyncio.create_task(delete(deletion, digest, expected_tags=("1.0",)))
+        await registry.requests.wait_for(2, route="manifests", method="DELETE")
+        task.cancel(BREAK_OFF)
+        await asyncio.gather(task, return_exceptions=True)
+    outcomes = [record for record in file.records if record["event"] == "outcome"]
+    assert [(record["outcome"], record["reason"], record["tags"]) for record in outcomes] == [
+        ("unknown", "DELETE_OUTCOME_UNKNOWN", ["1.0"]),
+        ("unknown", "CANCELLED", []),
+    ]
+
+
+async def test_what_became_of_a_delete_is_recorded_though_its_caller_has_gone(
+    file: AuditFile, guarded: GuardedDeletion, registry: DevRegistry
+) -> None:
+    digest = Digest(registry.push(NAME.name, "1.0"))
+    with registry.inject(Fault(route="manifests", method="DELETE", answer_delay=0.1)):
+        task = asyncio.create_task(delete(AuditedDeletion(guarded, file.audit), digest, expected_tags=("1.0",)))
+        await registry.requests.wait_for(1, route="manifests", method="DELETE")
+        task.cancel()
+        await task
+    assert not registry.holds(NAME.name, digest.text)
+    assert [(record["event"], record.get("outcome"), record.get("tags")) for record in file.records] == [
+        ("attempt", None, None),
+        ("outcome", "deleted", ["1.0"]),
+    ]
+
+
+async def test_who_goes_away_during_the_look_has_nothing_deleted(
+    file: AuditFile, guarded: GuardedDeletion, registry: DevRegistry
+) -> None:
+    digest = Digest(registry.push(NAME.name, "1.0"))
+    with registry.inject(Fault(route="tags", hang=True)):
+        task = asyncio.create_task(delete(AuditedDeletion(guarded, file.audit), digest, expected_tags=("1.0",)))
+        await registry.requests.wait_for(1, route="tags")
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert registry.requests.count(method="DELETE") == 0
+    assert file.records[1]["reason"] == "CANCELLED"
+
+
+async def test_a_registry_that_fails_is_a_failure(
+    file: AuditFile, guarded: GuardedDeletion, registry: DevRegistry
+) -> None:
+    digest = Digest(registry.push(NAME.name, "1.0"))
+    with registry.inject(Fault(route="tags", status=503)), pytest.raises(Unavailable):
+        await delete(AuditedDeletion(guarded, file.audit), digest)
+    assert file.records[1]["outcome"] == "failed"
+
+
+async def test_without_a_record_nothing_is_deleted(guarded: GuardedDeletion, registry: DevRegistry) -> None:
+    digest = Digest(registry.push(NAME.name, "1.0"))
+    with AuditLog("/dev/full") as log, capture_logs() as logs:
+        deletion = AuditedDeletion(guarded, DeletionAudit(log, lambda: "the-id"))
+        for validate_only in (False, True):
+            with pytest.raises(AuditUnavailable, match="nothing was deleted: its operator has to look") as caught:
+                await delete(deletion, digest, validate_only=validate_only)
+            assert caught.value.reason == "AUDIT_FAILED"
+        with calling(A, "DeleteBlob"), pytest.raises(AuditUnavailable):
+            await deletion.delete_blob(NAME, digest, validate_only=False)
+    assert registry.holds(NAME.name, digest.text)
+    assert len(registry.requests) == 0
+    assert [entry["log_level"] for entry in logs] == ["error"] * 3
+
+
+class Replacing:
+    """A deletion that makes the audit log unusable once it is at work."""
+
+    def __init__(self, path: Path, error: GatewayError | None = None) -> None:
+        self._path = path
+        self._error = error
+
+    async def delete_manifest(
+        self,
+        repository: Repository,
+        digest: Digest,
+        *,
+        expected_tags: Collection[Tag],
+        force: bool,
+        validate_only: bool,
+    ) -> tuple[Tag, ...]:
+        await self.delete_blob(repository, digest, validate_only=validate_only)
+        return ()
+
+    async def delete_blob(self, repository: Repository, digest: Digest, *, validate_only: bool) -> None:
+        self._path.unlink()
+        self._path.symlink_to("/dev/full")
+        if self._error is not None:
+            raise self._error
+
+
+async def test_a_delete_whose_outcome_cannot_be_recorded_is_told_as_done(file: AuditFile) -> None:
+    deletion = AuditedDeletion(Replacing(file.path), file.audit)
+    with capture_logs() as logs, pytest.raises(OutcomeNotRecorded, match="was deleted, but the audit log") as caught:
+        await delete(deletion, ABSENT)
+    assert caught.value.reason == "AUDIT_OUTCOME_NOT_RECORDED"
+    # The record is not lost: it is in the other log.
+    assert logs[0]["record"]["outcome"] == "deleted"
+    file.path.unlink()
+    with pytest.raises(AuditUnavailable, match="would not delete"):
+        await delete(deletion, ABSENT, validate_only=True)
+
+
+async def test_a_refusal_that_cannot_be_recorded_is_still_told(file: AuditFile) -> None:
+    deletion = AuditedDeletion(Replacing(file.path, DeletionDisabled("no")), file.audit)
+    with capture_logs() as logs, pytest.raises(DeletionDisabled):
+        await delete(deletion, ABSENT)
+    assert logs[0]["record"]["reason"] == "DELETION_DISABLED"
+
+
+class Request:
+    repository = "team-a/app"
+    digest = ABSENT.text
+
+
+async def test_a_flood_of_refusals_does_not_fill_the_disk_but_is_counted(file: AuditFile) -> None:
+    async def refused() -> None:
+        await file.audit.refused(None, "ipv4:127.0.0.1:1", "DeleteManifest", Request(), Unauthenticated("no"))
+
+    for _ in range(500):
+        await refused()
+    kept = len(file.records)
+    assert 100 <= kept < 150
+    # Who is known is recorded each time, and what was left out before is counted there.
+    denied = PermissionDenied("no")
+    for _ in range(200):
+        await file.audit.refused(STRANGER, "ipv4:127.0.0.1:1", "DeleteManifest", Request(), denied)
+    records = file.records
+    assert len(records) == kept + 200
+    assert sum(int(str(record.get("unrecorded", 0))) for record in records) + kept == 500

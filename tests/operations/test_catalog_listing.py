@@ -1,0 +1,182 @@
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+
+import pytest
+
+from portus_gateway.aio.deadline import DeadlineExceeded
+from portus_gateway.distribution.errors import UpstreamTimeout
+from portus_gateway.distribution.names import Repository, Tag, UnusableName
+from portus_gateway.errors import GatewayError
+from portus_gateway.operations import catalog_listing
+from portus_gateway.operations.catalog_listing import CatalogEntry, CatalogListing, TooManyTags
+from tests.scripted_registry import ScriptedRegistry
+
+
+def registry_of(count: int) -> ScriptedRegistry:
+    return ScriptedRegistry({f"team/app-{number:04}": {"1.0": "a", f"n{number}": "b"} for number in range(count)})
+
+
+def names(entries: Sequence[CatalogEntry]) -> list[str]:
+    return [entry.name.name if isinstance(entry.name, Repository) else entry.name.text for entry in entries]
+
+
+async def all_of(listing: CatalogListing, *, include_tags: bool = True, prefix: str = "") -> list[CatalogEntry]:
+    async with aclosing(listing.stream(include_tags=include_tags, prefix=prefix)) as entries:
+        return [entry async for entry in entries]
+
+
+async def test_pages_join_to_the_whole_catalog() -> None:
+    listing = CatalogListing(registry_of(25), 8)
+    found: list[CatalogEntry] = []
+    after = None
+    while True:
+        page = await listing.page(10, after, include_tags=True, prefix="")
+        assert len(page.items) <= 10
+        found += page.items
+        after = page.next
+        if after is None:
+            break
+    assert names(found) == [f"team/app-{number:04}" for number in range(25)]
+    assert all(entry.tags == (Tag("1.0"), Tag(f"n{number}")) for number, entry in enumerate(found))
+
+
+async def test_the_stream_has_all_repositories_in_order_with_their_tags() -> None:
+    registry = registry_of(2500)
+    entries = await all_of(CatalogListing(registry, 8))
+    assert names(entries) == sorted(registry.repositories)
+    assert entries[2499].tags == (Tag("1.0"), Tag("n2499"))
+    assert 8 <= registry.most_running <= 16
+
+
+async def test_tags_that_nobody_asked_for_are_not_asked_of_the_registry() -> None:
+    registry = registry_of(3)
+    assert [entry.tags for entry in await all_of(CatalogListing(registry, 8), include_tags=False)] == [None] * 3
+    assert not [question for question in registry.asked if question.startswith("tags")]
+
+
+async def test_a_prefix_selects() -> None:
+    registry = ScriptedRegistry({"base/a": {}, "team/a": {}, "team-b/c": {}})
+    assert names(await all_of(CatalogListing(registry, 8), prefix="team/")) == ["team/a"]
+    page = await CatalogListing(registry, 8).page(10, None, include_tags=False, prefix="base/")
+    assert names(page.items) == ["base/a"]
+
+
+async def test_a_page_goes_on_over_pages_without_a_match() -> None:
+    registry = ScriptedRegistry({**registry_of(30).repositories, "z/last": {}})
+    page = await CatalogListing(registry, 8).page(2, None, include_tags=False, prefix="z/")
+    assert names(page.items) == ["z/last"]
+    assert page.next is None
+
+
+async def test_a_page_gives_up_on_matches_in_time_and_says_where_to_go_on() -> None:
+    registry = registry_of(100)
+    page = await CatalogListing(registry, 8).page(2, None, include_tags=False, prefix="z/")
+    assert page.items == ()
+    assert page.next is not None
+    assert len(registry.asked) == 32
+
+
+async def test_one_bad_repository_is_unknown_not_empty_and_does_not_end_the_catalog() -> None:
+    registry = registry_of(5)
+    registry.failures["team/app-0002"] = UpstreamTimeout("too slow")
+    entries = await all_of(CatalogListing(registry, 8))
+    assert [isinstance(entry.tags, GatewayError) for entry in entries] == [False, False, True, False, False]
+    assert entries[2].tags is registry.failures["team/app-0002"]
+
+
+async def test_a_name_that_is_none_is_shown_with_the_reason() -> None:
+    entries = await all_of(CatalogListing(ScriptedRegistry({"Bad": {}, "team/app": {"1": "a"}}), 8))
+    assert isinstance(entries[0].name, UnusableName)
+    assert isinstance(entries[0].tags, GatewayError)
+    assert entries[0].tags.reason == "UNUSABLE_NAME"
+    assert entries[1].tags == (Tag("1"),)
+
+
+async def test_a_failing_catalog_ends_the_stream_with_its_error_after_what_was_known() -> None:
+    registry = registry_of(2500)
+    seen: list[CatalogEntry] = []
+    with pytest.raises(UpstreamTimeout):
+        async with aclosing(CatalogListing(registry, 8).stream(include_tags=False, prefix="")) as entries:
+            async for entry in entries:
+                seen.append(entry)
+                registry.failures["catalog"] = UpstreamTimeout("too slow")
+    assert len(seen) >= 1000
+
+
+async def test_the_deadline_ends_the_catalog_instead_of_being_told_for_every_repository() -> None:
+    registry = registry_of(3)
+    registry.failures["team/app-0001"] = DeadlineExceeded("late")
+    with pytest.raises(DeadlineExceeded):
+        await all_of(CatalogListing(registry, 8))
+
+
+async def test_a_reader_that_stops_stops_the_listing() -> None:
+    registry = registry_of(5000)
+    async with aclosing(CatalogListing(registry, 4).stream(include_tags=True, prefix="")) as entries:
+        await anext(entries)
+        before = len(registry.asked)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        # Two pages of names, and the tags of no more than were in flight.
+        assert len(registry.asked) - before <= 8
+    assert registry.running == 0
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_a_cancelled_listing_leaves_nothing_running() -> None:
+    registry = registry_of(50)
+    registry.gate = asyncio.Event()
+    listing = asyncio.ensure_future(CatalogListing(registry, 4).page(50, None, include_tags=True, prefix=""))
+    while registry.running < 4:
+        await asyncio.sleep(0)
+    listing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await listing
+    assert registry.running == 0
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_more_tags_than_an_answer_carries_are_said_to_be_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each of these tags takes four bytes.
+    monkeypatch.setattr(catalog_listing, "MOST_BYTES", 8)
+    registry = ScriptedRegistry(
+        {"a": {"1": "x", "2": "x", "3": "x"}, "b": {"1": "x"}, "c": {"1": "x", "2": "x"}, "d": {}, "e": {"1": "x"}}
+    )
+    registry.failures["d"] = UpstreamTimeout("slow")
+    page = await CatalogListing(registry, 8).page(10, None, include_tags=True, prefix="")
+    a, b, c, d, e = (entry.tags for entry in page.items)
+    assert isinstance(a, TooManyTags)
+    assert "ListTags" in str(a)
+    assert b == (Tag("1"),)
+    assert isinstance(c, TooManyTags)
+    assert isinstance(d, UpstreamTimeout)
+    assert e == (Tag("1"),)
+
+
+async def test_what_is_known_does_not_wait_for_the_next_page() -> None:
+    registry = registry_of(1500)
+    registry.catalog_gate = asyncio.Event()
+    registry.catalog_gate.set()
+    async with aclosing(CatalogListing(registry, 4).stream(include_tags=True, prefix="")) as entries:
+        first = await anext(entries)
+        registry.catalog_gate.clear()
+        async with asyncio.timeout(5):
+            rest = [await anext(entries) for _ in range(999)]
+        assert names([first, *rest]) == sorted(registry.repositories)[:1000]
+        registry.catalog_gate.set()
+        assert names([await anext(entries)]) == ["team/app-1000"]
+
+
+async def test_what_is_known_goes_out_before_the_catalogs_failure() -> None:
+    registry = registry_of(1020)
+    registry.catalog_gate = asyncio.Event()
+    seen = 0
+    with pytest.raises(UpstreamTimeout):
+        async with aclosing(CatalogListing(registry, 8).stream(include_tags=True, prefix="")) as entries:
+            async for _ in entries:
+                seen += 1
+                registry.failures["catalog"] = UpstreamTimeout("too slow")
+                if seen == 995:
+                    registry.catalog_gate.set()
+    assert seen == 1000

@@ -1,0 +1,162 @@
+from collections.abc import Collection
+
+import pytest
+
+from portus_gateway.distribution.digest import Digest
+from portus_gateway.distribution.errors import NotFound, RegistryFault, Unsupported, UpstreamTimeout
+from portus_gateway.distribution.names import Repository, Tag
+from portus_gateway.operations.guarded_deletion import DeletionDisabled, GuardedDeletion, IsManifest, Tagged
+from tests.scripted_registry import ScriptedRegistry, manifest_of
+
+APP = Repository("team/app")
+BLOB = Digest.of(b"a layer")
+
+
+@pytest.fixture
+def registry() -> ScriptedRegistry:
+    return ScriptedRegistry({"team/app": {"1.0": "one", "latest": "two", "2.0": "two"}}, blobs={BLOB})
+
+
+def digest_of(content: str) -> Digest:
+    return manifest_of(content).descriptor.digest
+
+
+async def delete(
+    registry: ScriptedRegistry,
+    digest: Digest,
+    expected: Collection[str] = (),
+    *,
+    force: bool = False,
+    validate_only: bool = False,
+    enabled: bool = True,
+) -> list[str]:
+    tags = await GuardedDeletion(registry, enabled, 4).delete_manifest(
+        APP, digest, expected_tags={Tag(tag) for tag in expected}, force=force, validate_only=validate_only
+    )
+    return [tag.name for tag in tags]
+
+
+async def test_tags_that_nobody_named_stop_the_delete_and_are_named(registry: ScriptedRegistry) -> None:
+    with pytest.raises(Tagged, match=r"2\.0, latest") as refused:
+        await delete(registry, digest_of("two"))
+    assert refused.value.tags == ("2.0", "latest")
+    with pytest.raises(Tagged) as refused:
+        await delete(registry, digest_of("two"), ["latest"])
+    assert refused.value.tags == ("2.0",)
+    assert registry.deleted == []
+
+
+async def test_expected_tags_let_it_pass_and_are_answered(registry: ScriptedRegistry) -> None:
+    assert await delete(registry, digest_of("two"), ["latest", "2.0", "1.0"]) == ["2.0", "latest"]
+    assert registry.deleted == [f"team/app@{digest_of('two')}"]
+
+
+async def test_force_takes_the_tags_along_and_answers_with_them(registry: ScriptedRegistry) -> None:
+    assert await delete(registry, digest_of("two"), force=True) == ["2.0", "latest"]
+    assert registry.deleted == [f"team/app@{digest_of('two')}"]
+
+
+async def test_validate_only_makes_all_checks_and_deletes_nothing(registry: ScriptedRegistry) -> None:
+    assert await delete(registry, digest_of("one"), ["1.0"], validate_only=True) == ["1.0"]
+    with pytest.raises(Tagged):
+        await delete(registry, digest_of("one"), validate_only=True)
+    registry.failures["deletion"] = Unsupported("switched off")
+    with pytest.raises(Unsupported):
+        await delete(registry, digest_of("one"), ["1.0"], validate_only=True)
+    assert registry.deleted == []
+
+
+async def test_what_is_no_manifest_is_not_found_before_anything_is_deleted(registry: ScriptedRegistry) -> None:
+    with pytest.raises(NotFound):
+        await delete(registry, BLOB, force=True)
+    assert registry.deleted == []
+
+
+async def test_a_registry_that_fails_on_a_blobs_digest_is_asked_for_the_blob(registry: ScriptedRegistry) -> None:
+    # Distribution 2.8 answers 500 where a blob's digest is asked for as a manifest.
+    registry.failures[f"team/app@{BLOB}"] = RegistryFault("500")
+    with pytest.raises(NotFound, match="is a blob"):
+        await delete(registry, BLOB, force=True)
+    await GuardedDeletion(registry, True, 4).delete_blob(APP, BLOB, validate_only=False)
+    assert registry.deleted == [f"team/app@{BLOB}"]
+    registry.failures[f"team/app@{digest_of('one')}"] = RegistryFault("500")
+    with pytest.raises(RegistryFault):
+        await delete(registry, digest_of("one"), force=True)
+    with pytest.raises(RegistryFault):
+        await GuardedDeletion(registry, True, 4).delete_blob(APP, digest_of("one"), validate_only=False)
+
+
+@pytest.mark.parametrize("force", [False, True])
+async def test_a_tag_that_cannot_be_looked_at_refuses_the_delete(registry: ScriptedRegistry, force: bool) -> None:
+    registry.failures["team/app:1.0"] = UpstreamTimeout("too slow")
+    with pytest.raises(UpstreamTimeout):
+        await delete(registry, digest_of("two"), ["latest", "2.0"], force=force)
+    assert registry.deleted == []
+
+
+async def test_tags_that_cannot_be_listed_refuse_the_delete(registry: ScriptedRegistry) -> None:
+    registry.failures["team/app"] = UpstreamTimeout("too slow")
+    with pytest.raises(UpstreamTimeout):
+        await delete(registry, digest_of("two"), ["latest", "2.0"], force=True)
+    assert registry.deleted == []
+
+
+async def test_a_tag_that_went_meanwhile_is_on_nothing(registry: ScriptedRegistry) -> None:
+    registry.failures["team/app:latest"] = NotFound("gone", reason="MANIFEST_UNKNOWN")
+    assert await delete(registry, digest_of("two"), ["2.0"]) == ["2.0"]
+
+
+async def test_a_digest_in_another_algorithm_is_guarded_as_well(registry: ScriptedRegistry) -> None:
+    sha512 = Digest.of(manifest_of("two").raw, "sha512")
+    with pytest.raises(Tagged) as refused:
+        await delete(registry, sha512)
+    assert refused.value.tags == ("2.0", "latest")
+
+
+async def test_thousands_of_tags_are_all_looked_at() -> None:
+    registry = ScriptedRegistry({"team/app": {f"t{number}": "one" for number in range(2500)}})
+    with pytest.raises(Tagged, match="and 2490 more") as refused:
+        await delete(registry, digest_of("one"))
+    assert len(refused.value.tags) == 2500
+
+
+async def test_nothing_is_asked_of_the_registry_where_deletes_are_off(registry: ScriptedRegistry) -> None:
+    with pytest.raises(DeletionDisabled, match="PORTUS_ALLOW_DELETE"):
+        await delete(registry, digest_of("one"), ["1.0"], enabled=False)
+    with pytest.raises(DeletionDisabled, match="PORTUS_ALLOW_DELETE"):
+        await GuardedDeletion(registry, False, 4).delete_blob(APP, BLOB, validate_only=False)
+    assert registry.asked == []
+
+
+async def test_a_blob_is_deleted(registry: ScriptedRegistry) -> None:
+    await GuardedDeletion(registry, True, 4).delete_blob(APP, BLOB, validate_only=False)
+    assert registry.deleted == [f"team/app@{BLOB}"]
+
+
+async def test_a_blob_that_is_a_manifest_is_refused(registry: ScriptedRegistry) -> None:
+    registry.blobs.add(digest_of("one"))
+    with pytest.raises(IsManifest, match="DeleteManifest"):
+        await GuardedDeletion(registry, True, 4).delete_blob(APP, digest_of("one"), validate_only=False)
+    assert registry.deleted == []
+
+
+async def test_a_blob_that_is_not_there_is_not_found(registry: ScriptedRegistry) -> None:
+    with pytest.raises(NotFound) as missing:
+        await GuardedDeletion(registry, True, 4).delete_blob(APP, Digest.of(b"other"), validate_only=False)
+    assert missing.value.reason == "BLOB_UNKNOWN"
+
+
+async def test_validate_only_deletes_no_blob(registry: ScriptedRegistry) -> None:
+    deletion = GuardedDeletion(registry, True, 4)
+    await deletion.delete_blob(APP, BLOB, validate_only=True)
+    registry.failures["deletion"] = Unsupported("switched off")
+    with pytest.raises(Unsupported):
+        await deletion.delete_blob(APP, BLOB, validate_only=True)
+    assert registry.deleted == []
+
+
+async def test_a_repository_that_is_not_there_is_said_to_be_unknown(registry: ScriptedRegistry) -> None:
+    registry.failures[f"team/app@{BLOB}"] = NotFound("no such repository", reason="NAME_UNKNOWN")
+    with pytest.raises(NotFound) as missing:
+        await GuardedDeletion(registry, True, 4).delete_blob(APP, BLOB, validate_only=False)
+    assert missing.value.reason == "NAME_UNKNOWN"

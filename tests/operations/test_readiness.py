@@ -1,0 +1,59 @@
+import asyncio
+
+from portus_gateway.distribution.errors import DistributionError, UpstreamTimeout
+from portus_gateway.distribution.ping import RegistryVersion
+from portus_gateway.operations.readiness import Readiness
+from tests.scripted_registry import ScriptedRegistry
+
+
+class Pinged(ScriptedRegistry):
+    """Answers pings with what is scripted, one after the other; the last for ever."""
+
+    def __init__(self, *outcomes: Exception | None) -> None:
+        super().__init__({})
+        self.outcomes = list(outcomes)
+        self.pings = 0
+
+    async def ping(self) -> RegistryVersion:
+        self.pings += 1
+        outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
+        if outcome is not None:
+            raise outcome
+        return RegistryVersion("registry/2.0")
+
+
+async def told(registry: Pinged, count: int, pings: int) -> list[bool]:
+    """What is told until `count` changes and `pings` pings were seen."""
+    changes: list[bool] = []
+    async with Readiness(registry, 0.001, changes.append), asyncio.timeout(10):
+        while len(changes) < count or registry.pings < pings:
+            await asyncio.sleep(0.001)
+    return changes
+
+
+async def test_only_changes_are_told() -> None:
+    assert await told(Pinged(None), 1, 5) == [True]
+    assert await told(Pinged(UpstreamTimeout("slow")), 1, 5) == [False]
+
+
+async def test_one_failure_is_no_outage_and_two_are() -> None:
+    slow = UpstreamTimeout("slow")
+    assert await told(Pinged(None, slow, None, None), 1, 6) == [True]
+    assert await told(Pinged(None, slow, slow, None), 3, 4) == [True, False, True]
+
+
+async def test_any_trouble_with_the_account_is_not_ready() -> None:
+    assert await told(Pinged(DistributionError("rejected")), 1, 1) == [False]
+
+
+async def test_a_bug_in_the_check_is_not_ready_either() -> None:
+    assert await told(Pinged(None, RuntimeError("bug")), 2, 2) == [True, False]
+
+
+async def test_nothing_runs_on_after_the_end() -> None:
+    registry = Pinged(None)
+    await told(registry, 1, 1)
+    pings = registry.pings
+    await asyncio.sleep(0.01)
+    assert registry.pings == pings
+    assert len(asyncio.all_tasks()) == 1

@@ -1,0 +1,330 @@
+"""What a caller gets of a registry that it may see only some of."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from portus_gateway.access.caller import Caller
+from portus_gateway.access.errors import PermissionDenied
+from portus_gateway.access.policy import Policy
+from portus_gateway.devregistry import DevRegistry
+from portus_gateway.distribution import Configuration, Credentials, DistributionClient, StaticPassword
+from portus_gateway.distribution.digest import Digest
+from portus_gateway.distribution.errors import NotFound, RegistryFault, Unavailable
+from portus_gateway.distribution.names import Repository, Tag, UnusableName
+from portus_gateway.distribution.paging import valid_cursor
+from portus_gateway.operations.catalog_listing import CatalogListing
+from portus_gateway.operations.guarded_deletion import GuardedDeletion
+from portus_gateway.registry.authorized import AuthorizedRegistry
+from portus_gateway.registry.protocol import Cursor, Page
+from portus_gateway.rpc import page_tokens
+from tests.access.calls import calling
+from tests.access.fake_registry import FakeRegistry
+from tests.access.policies import ROOT, TEAM_A, A, Fixed, parsed
+
+ABSENT = Digest("sha256:" + "0" * 64)
+
+
+def authorized(registry: FakeRegistry, policy: str = TEAM_A) -> AuthorizedRegistry:
+    return AuthorizedRegistry(registry, Fixed(parsed(policy)))
+
+
+async def pages_of(
+    registry: AuthorizedRegistry, size: int, rpc: str = "Catalog", caller: Caller = A
+) -> list[Page[Repository | UnusableName]]:
+    """All pages that a caller gets, each cursor having been a page token in between."""
+    pages = []
+    after: Cursor | None = None
+    with calling(caller, rpc):
+        while True:
+            page = await registry.list_repositories(size, after)
+            pages.append(page)
+            if page.next is None:
+                return pages
+            after = page_tokens.decode(page_tokens.encode(page.next, rpc), rpc)
+
+
+def names_of(pages: list[Page[Repository | UnusableName]]) -> list[str]:
+    return [str(name) for page in pages for name in page.items]
+
+
+CATALOGS = st.lists(st.booleans(), max_size=40).map(
+    lambda visible: [f"team-a/r{n:02}" if seen else f"hidden/r{n:02}" for n, seen in enumerate(visible)]
+)
+
+
+@settings(deadline=None)
+@given(CATALOGS, st.integers(1, 12))
+def test_pages_hold_what_is_visible_and_depend_on_nothing_else(catalog: list[str], size: int) -> None:
+    visible = [name for name in catalog if name.startswith("team-a/")]
+    pages = asyncio.run(pages_of(authorized(FakeRegistry(catalog)), size))
+    assert names_of(pages) == visible
+    # Exactly the pages of a registry that has nothing else: how many, how full, and where they go on.
+    assert pages == asyncio.run(pages_of(authorized(FakeRegistry(visible)), size))
+
+
+@settings(deadline=None)
+@given(CATALOGS, st.integers(1, 12))
+def test_a_stream_gets_what_is_visible(catalog: list[str], size: int) -> None:
+    pages = asyncio.run(pages_of(authorized(FakeRegistry(catalog)), size, "StreamCatalog"))
+    assert names_of(pages) == [name for name in catalog if name.startswith("team-a/")]
+
+
+async def test_a_stream_answers_with_the_first_that_is_visible() -> None:
+    registry = FakeRegistry([f"hidden/{n:04}" for n in range(1500)] + ["team-a/x"] + [f"z/{n:04}" for n in range(5000)])
+    with calling(A, "StreamCatalog"):
+        page = await authorized(registry).list_repositories(1000)
+    assert [str(name) for name in page.items] == ["team-a/x"]
+    assert len(registry.asked) == 2
+
+
+async def test_who_sees_everything_costs_nothing() -> None:
+    registry = FakeRegistry(["a", "b", "c"])
+    with calling(ROOT, "Catalog"):
+        page = await authorized(registry).list_repositories(2)
+    assert page.next == Cursor("behind:b")
+    assert registry.asked == ["list_repositories 2 "]
+
+
+async def test_a_registry_whose_paging_goes_in_circles_ends_in_an_error() -> None:
+    class Circling(FakeRegistry):
+        async def list_repositories(self, size: int, after: Cursor | None = None) -> Page[Repository | UnusableName]:
+            return Page((Repository("hidden/x"),), Cursor("behind:b" if after == Cursor("behind:a") else "behind:a"))
+
+    with calling(A, "Catalog"), pytest.raises(RegistryFault, match="circles"):
+        await authorized(Circling([])).list_repositories(10)
+
+
+@pytest.mark.parametrize("pushed", [["hidden/0", "team-a/1", "team-a/2"], ["team-a/1", "hidden/0", "team-a/2"]])
+async def test_a_catalog_that_changes_while_a_page_is_cut_never_shows_a_hidden_name(pushed: list[str]) -> None:
+    rest = ["hidden/1", "team-a/3"]
+
+    class Changing(FakeRegistry):
+        async def list_repositories(self, size: int, after: Cursor | None = None) -> Page[Repository | UnusableName]:
+            page = await super().list_repositories(size, after)
+            # Between the page and the one that ends where its visible part does.
+            self.names = pushed + rest
+            return page
+
+    registry = authorized(Changing(["team-a/1", "team-a/2", *rest]))
+    with calling(A, "Catalog"):
+        page = await registry.list_repositories(2)
+    # Shorter than asked for, which a page may be, and whole at the end.
+    assert names_of([page]) == ["team-a/1"]
+    assert page.next == Cursor("behind:team-a/1")
+    with calling(A, "Catalog"):
+        assert names_of([await registry.list_repositories(10, page.next)]) == ["team-a/2", "team-a/3"]
+
+
+async def test_a_catalog_that_changes_beyond_recognition_is_an_error_that_says_so() -> None:
+    class Changing(FakeRegistry):
+        async def list_repositories(self, size: int, after: Cursor | None = None) -> Page[Repository | UnusableName]:
+            page = await super().list_repositories(size, after)
+            self.names = [f"hidden/{n}" for n in range(10)]
+            return page
+
+    with calling(A, "Catalog"), pytest.raises(Unavailable, match="try again"):
+        await authorized(Changing(["team-a/1", "hidden/2", "team-a/3"])).list_repositories(1)
+
+
+async def test_outside_of_a_call_nobody_is_let_in() -> None:
+    registry = FakeRegistry(["team-a/x"])
+    with pytest.raises(LookupError):
+        await authorized(registry).list_repositories(10)
+    with pytest.raises(LookupError):
+        await authorized(registry).list_tags(Repository("team-a/x"), 10)
+    assert registry.asked == []
+
+
+Method = Callable[[AuthorizedRegistry, Repository], Awaitable[object]]
+METHODS: dict[str, tuple[str, Method]] = {
+    "list_tags": ("ListTags", lambda registry, name: registry.list_tags(name, 10)),
+    "resolve_manifest": ("ResolveManifest", lambda registry, name: registry.resolve_manifest(name, Tag("v1"))),
+    "get_manifest": ("GetManifest", lambda registry, name: registry.get_manifest(name, Tag("v1"))),
+    "get_manifest of a batch": (
+        "BatchGetManifests",
+        lambda registry, name: registry.get_manifest(name, Tag("v1")),
+    ),
+    "delete_manifest": ("DeleteManifest", lambda registry, name: registry.delete_manifest(name, ABSENT)),
+    "delete_blob": ("DeleteBlob", lambda registry, name: registry.delete_blob(name, ABSENT)),
+}
+SCRATCH = TEAM_A.replace('rpcs = ["read"]', 'rpcs = ["read", "delete"]')
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_hidden_is_like_absent_to_the_word_and_asks_nothing_of_the_registry(method: str) -> None:
+    rpc, call = METHODS[method]
+    registry = FakeRegistry([])
+    answers = []
+    # Hidden, whether it is there or not; and within what the caller may see, but not there.
+    for name in ("team-b/app", "team-a/app"):
+        with calling(A, rpc), pytest.raises(NotFound) as caught:
+            await call(authorized(registry, SCRATCH), Repository(name))
+        error = caught.value
+        answers.append((error.reason, str(error).replace(name, "NAME")))
+    assert answers[0] == answers[1]
+    assert registry.asked == [f"{method.partition(' ')[0]} team-a/app"]
+
+
+async def test_a_hidden_blob_is_absent() -> None:
+    registry = FakeRegistry([])
+    with calling(A, "DeleteBlob"):
+        for name in ("team-b/app", "team-a/app"):
+            assert not await authorized(registry, SCRATCH).blob_exists(Repository(name), ABSENT)
+    assert registry.asked == ["blob_exists team-a/app"]
+
+
+async def test_who_sees_everything_is_told_what_the_registry_said() -> None:
+    registry = authorized(FakeRegistry([]))
+    with calling(ROOT, "GetManifest"), pytest.raises(NotFound, match="the registry answered 404 MANIFEST_UNKNOWN"):
+        await registry.get_manifest(Repository("x"), Tag("v1"))
+    with calling(ROOT, "DeleteBlob"), pytest.raises(NotFound, match="the registry answered 404 NAME_UNKNOWN"):
+        await registry.blob_exists(Repository("x"), ABSENT)
+
+
+@pytest.mark.parametrize("method", ["delete_manifest", "delete_blob"])
+async def test_who_may_look_but_not_delete_is_told_so(method: str) -> None:
+    rpc, call = METHODS[method]
+    registry = FakeRegistry([])
+    with calling(A, rpc), pytest.raises(PermissionDenied) as caught:
+        await call(authorized(registry), Repository("team-a/app"))
+    assert str(caught.value) == f"token:a may not call {rpc} on team-a/app"
+    assert caught.value.reason == "POLICY_DENIED"
+    assert registry.asked == []
+
+
+async def test_a_delete_looks_by_the_right_to_delete() -> None:
+    only_delete = TEAM_A.replace('rpcs = ["read"]', 'rpcs = ["DeleteManifest"]')
+    registry = FakeRegistry([])
+    with calling(A, "DeleteManifest"), pytest.raises(NotFound):
+        await authorized(registry, only_delete).list_tags(Repository("team-a/app"), 10)
+    assert registry.asked == ["list_tags team-a/app"]
+
+
+async def test_tags_in_a_catalog_need_the_right_to_list_tags() -> None:
+    names_only = TEAM_A.replace('rpcs = ["read"]', 'rpcs = ["Catalog", "StreamCatalog"]')
+    registry = FakeRegistry(["team-a/app"])
+    with calling(A, "Catalog"):
+        page = await CatalogListing(authorized(registry, names_only), 4).page(10, None, include_tags=True, prefix="")
+    (entry,) = page.items
+    assert isinstance(entry.tags, PermissionDenied)
+    assert str(entry.tags) == "token:a may not call ListTags on team-a/app"
+
+
+async def test_a_batch_reads_what_may_be_read_one_by_one() -> None:
+    registry = FakeRegistry([])
+    rule = '["read"]'
+    for rpcs, expected in (('["BatchGetManifests"]', PermissionDenied), ('["GetManifest"]', NotFound)):
+        with calling(A, "BatchGetManifests"), pytest.raises(expected):
+            await authorized(registry, TEAM_A.replace(rule, rpcs)).get_manifest(Repository("team-a/app"), Tag("v1"))
+    assert registry.asked == ["get_manifest team-a/app"]
+
+
+async def test_a_failure_in_a_catalog_is_told_as_it_is() -> None:
+    with calling(A, "Catalog"):
+        listing = CatalogListing(authorized(FakeRegistry(["team-a/app"])), 4)
+        page = await listing.page(10, None, include_tags=True, prefix="")
+    assert str(page.items[0].tags) == "list_tags: the registry answered 404 NAME_UNKNOWN"
+
+
+async def test_a_changed_policy_counts_from_the_next_call_on() -> None:
+    source = Fixed(parsed(TEAM_A))
+    registry = AuthorizedRegistry(FakeRegistry(["team-a/x", "team-b/x"]), source)
+    with calling(A, "Catalog"):
+        assert names_of([await registry.list_repositories(10)]) == ["team-a/x"]
+        source.policy = parsed(TEAM_A.replace("team-a/", "team-b/"))
+        assert names_of([await registry.list_repositories(10)]) == ["team-b/x"]
+
+
+# Over a real client and registry: what it says is where names could leak.
+
+
+@pytest.fixture(params=["2.8", "3.1"])
+async def registry(request: pytest.FixtureRequest) -> AsyncIterator[DevRegistry]:
+    async with DevRegistry(flavour=request.param) as served:
+        yield served
+
+
+@pytest.fixture
+async def client(registry: DevRegistry) -> AsyncIterator[DistributionClient]:
+    configuration = Configuration(
+        url=registry.url,
+        credentials=Credentials(registry.username, StaticPassword(registry.password)),
+        token_realm=registry.realm,
+    )
+    async with DistributionClient(configuration) as opened:
+        yield opened
+
+
+@pytest.fixture
+def policy() -> Policy:
+    return parsed(TEAM_A)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
+async def test_page_tokens_name_nothing_that_is_hidden(
+    registry: DevRegistry, client: DistributionClient, policy: Policy, size: int
+) -> None:
+    registry.maximum_page = 7
+    registry.push_many(f"{team}/secret-{n}" for team in ("team", "team-a-evil", "team-b", "z") for n in range(9))
+    visible = sorted(f"team-a/open-{n}" for n in range(5))
+    registry.push_many(visible)
+    pages = await pages_of(AuthorizedRegistry(client, Fixed(policy)), size)
+    assert names_of(pages) == visible
+    assert [len(page.items) for page in pages[:-1]] == [size] * (len(pages) - 1)
+    for page in pages[:-1]:
+        assert page.next is not None
+        assert valid_cursor(page.next)
+        token = page_tokens.encode(page.next, "Catalog", False, "")
+        assert b"secret" not in base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+
+
+async def test_a_registry_that_does_not_page_leaks_nothing_either(policy: Policy) -> None:
+    class Sliced(FakeRegistry):
+        """Has cursors as `distribution.paging` makes them where the whole list comes at once."""
+
+        async def list_repositories(self, size: int, after: Cursor | None = None) -> Page[Repository | UnusableName]:
+            page = await super().list_repositories(size, after and Cursor(after.text.replace("sliced:", "behind:")))
+            return Page(page.items, page.next and Cursor(page.next.text.replace("behind:", "sliced:")))
+
+    everything = [f"hidden/{n}" for n in range(5)] + [f"team-a/{n}" for n in range(5)] + ["z/secret"]
+    pages = await pages_of(AuthorizedRegistry(Sliced(everything), Fixed(policy)), 2)
+    assert names_of(pages) == [f"team-a/{n}" for n in range(5)]
+    assert [page.next and page.next.text for page in pages] == ["sliced:team-a/1", "sliced:team-a/3", None]
+
+
+async def test_a_guarded_delete_of_what_is_hidden_is_one_of_what_is_absent(
+    registry: DevRegistry, client: DistributionClient
+) -> None:
+    digest = Digest(registry.push("team-b/app", "1.0", "latest"))
+    deletion = GuardedDeletion(AuthorizedRegistry(client, Fixed(parsed(SCRATCH))), enabled=True, concurrency=2)
+    answers = set()
+    for rpc in ("DeleteManifest", "DeleteBlob"):
+        for name in ("team-b/app", "team-b/none", "team-a/none"):
+            repository = Repository(name)
+            with calling(A, rpc), pytest.raises(NotFound) as caught:
+                if rpc == "DeleteManifest":
+                    await deletion.delete_manifest(
+                        repository, digest, expected_tags=(), force=True, validate_only=False
+                    )
+                else:
+                    await deletion.delete_blob(repository, digest, validate_only=False)
+            answers.add((rpc, caught.value.reason, str(caught.value).replace(name, "NAME")))
+    assert len(answers) == 2, answers
+    assert registry.holds("team-b/app", digest.text)
+    assert not registry.requests.select(repository="team-b/app")
+
+
+async def test_a_delete_that_is_allowed_is_done(registry: DevRegistry, client: DistributionClient) -> None:
+    digest = Digest(registry.push("team-a/scratch/app", "1.0"))
+    deletion = GuardedDeletion(AuthorizedRegistry(client, Fixed(parsed(TEAM_A))), enabled=True, concurrency=2)
+    with calling(A, "DeleteManifest"):
+        tags = await deletion.delete_manifest(
+            Repository("team-a/scratch/app"), digest, expected_tags=[Tag("1.0")], force=False, validate_only=False
+        )
+    assert tags == (Tag("1.0"),)
+    assert not registry.holds("team-a/scratch/app", digest.text)

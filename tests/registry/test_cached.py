@@ -1,0 +1,162 @@
+import asyncio
+import time
+
+import pytest
+
+from portus_gateway.distribution.digest import Digest
+from portus_gateway.distribution.errors import NotFound, UpstreamTimeout
+from portus_gateway.distribution.names import Repository, Tag
+from portus_gateway.registry.cached import CachedRegistry, Outcome
+from tests.scripted_registry import ScriptedRegistry, manifest_of
+
+APP = Repository("team/app")
+OTHER = Repository("team/other")
+V1 = Tag("1.0")
+MINUTE = 60.0
+
+
+class Observed:
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+        self.size = 0
+        self.entries = 0
+
+    def manifest_answered(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+
+    def cache_resized(self, size: int, entries: int) -> None:
+        self.size, self.entries = size, entries
+
+
+@pytest.fixture
+def registry() -> ScriptedRegistry:
+    return ScriptedRegistry({"team/app": {"1.0": "one"}, "team/other": {"1.0": "one"}})
+
+
+@pytest.fixture
+def observed() -> Observed:
+    return Observed()
+
+
+@pytest.fixture
+def cached(registry: ScriptedRegistry, observed: Observed) -> CachedRegistry:
+    return CachedRegistry(registry, 10**6, observed)
+
+
+def digest_of(content: str) -> Digest:
+    return manifest_of(content).descriptor.digest
+
+
+async def test_unset_staleness_asks_the_registry_each_time_whether_it_changed(
+    registry: ScriptedRegistry, cached: CachedRegistry, observed: Observed
+) -> None:
+    first = await cached.get_manifest(APP, V1)
+    assert await cached.get_manifest(APP, V1) is first
+    assert registry.asked == ["team/app:1.0", f"team/app:1.0 unless {first.descriptor.digest}"]
+    registry.repositories["team/app"]["1.0"] = "two"
+    assert (await cached.get_manifest(APP, V1)).descriptor.digest == digest_of("two")
+    assert observed.outcomes == ["miss", "revalidated", "miss"]
+
+
+async def test_what_is_fresh_enough_for_the_caller_costs_no_request(
+    registry: ScriptedRegistry, cached: CachedRegistry, observed: Observed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await cached.get_manifest(APP, V1, MINUTE)
+    assert await cached.get_manifest(APP, V1, MINUTE) is first
+    assert len(registry.asked) == 1
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 61)
+    assert await cached.get_manifest(APP, V1, MINUTE) is first
+    assert len(registry.asked) == 2
+    # Asked now, it is fresh again.
+    assert await cached.get_manifest(APP, V1, 1.0) is first
+    assert len(registry.asked) == 2
+    assert observed.outcomes == ["miss", "hit", "revalidated", "hit"]
+
+
+async def test_age_counts_from_before_the_registry_was_asked(
+    registry: ScriptedRegistry, cached: CachedRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.manifest_gate = asyncio.Event()
+    now = time.monotonic()
+    asking = asyncio.ensure_future(cached.get_manifest(APP, V1))
+    await asyncio.sleep(0)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 10)
+    registry.manifest_gate.set()
+    await asking
+    await cached.get_manifest(APP, V1, 5.0)
+    assert len(registry.asked) == 2
+
+
+async def test_what_a_tag_led_to_is_known_by_its_digest_too(registry: ScriptedRegistry, cached: CachedRegistry) -> None:
+    first = await cached.get_manifest(APP, V1)
+    assert await cached.get_manifest(APP, first.descriptor.digest, MINUTE) is first
+    assert len(registry.asked) == 1
+
+
+async def test_one_repositorys_manifest_is_no_answer_for_another(
+    registry: ScriptedRegistry, cached: CachedRegistry
+) -> None:
+    first = await cached.get_manifest(APP, V1, MINUTE)
+    await cached.get_manifest(OTHER, first.descriptor.digest, MINUTE)
+    assert registry.asked[1] == f"team/other@{first.descriptor.digest}"
+
+
+async def test_a_delete_through_the_gateway_is_seen_at_once(
+    registry: ScriptedRegistry, cached: CachedRegistry, observed: Observed
+) -> None:
+    first = await cached.get_manifest(APP, V1, MINUTE)
+    await cached.get_manifest(OTHER, V1, MINUTE)
+    await cached.delete_manifest(APP, first.descriptor.digest)
+    del registry.repositories["team/app"]["1.0"]
+    for reference in (V1, first.descriptor.digest):
+        with pytest.raises(NotFound):
+            await cached.get_manifest(APP, reference, MINUTE)
+    assert observed.entries == 2
+    assert await cached.get_manifest(OTHER, V1, MINUTE)
+    assert registry.deleted == [f"team/app@{first.descriptor.digest}"]
+
+
+async def test_an_answer_from_before_a_delete_does_not_outlive_it(
+    registry: ScriptedRegistry, cached: CachedRegistry
+) -> None:
+    registry.manifest_gate = asyncio.Event()
+    asking = asyncio.ensure_future(cached.get_manifest(APP, V1))
+    await asyncio.sleep(0)
+    await cached.delete_manifest(APP, digest_of("one"))
+    registry.manifest_gate.set()
+    await asking
+    del registry.repositories["team/app"]["1.0"]
+    with pytest.raises(NotFound):
+        await cached.get_manifest(APP, V1, MINUTE)
+
+
+async def test_an_error_is_passed_on_and_the_next_one_is_asked_for_anew(
+    registry: ScriptedRegistry, cached: CachedRegistry
+) -> None:
+    first = await cached.get_manifest(APP, V1)
+    registry.failures["team/app:1.0"] = UpstreamTimeout("slow")
+    with pytest.raises(UpstreamTimeout):
+        await cached.get_manifest(APP, V1)
+    # Known a moment ago, it still is what it was to whoever allows that.
+    assert await cached.get_manifest(APP, V1, MINUTE) is first
+    registry.failures["team/app:1.0"] = NotFound("gone", reason="MANIFEST_UNKNOWN")
+    with pytest.raises(NotFound):
+        await cached.get_manifest(APP, V1)
+    with pytest.raises(NotFound):
+        await cached.get_manifest(APP, V1, MINUTE)
+
+
+async def test_memory_has_a_ceiling_and_the_longest_unused_goes_first(observed: Observed) -> None:
+    registry = ScriptedRegistry({"team/app": {f"t{number}": f"content {number}" for number in range(50)}})
+    cached = CachedRegistry(registry, 20_000, observed)
+    for number in range(50):
+        await cached.get_manifest(APP, Tag(f"t{number}"))
+        await cached.get_manifest(APP, Tag("t0"), MINUTE)
+        assert observed.size <= 20_000
+    assert 2 <= observed.entries <= 9
+    registry.asked.clear()
+    await cached.get_manifest(APP, Tag("t0"), MINUTE)
+    assert registry.asked == []
+    await cached.get_manifest(APP, Tag("t1"), MINUTE)
+    assert registry.asked == ["team/app:t1"]

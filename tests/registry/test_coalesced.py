@@ -1,0 +1,116 @@
+import asyncio
+
+import pytest
+
+from portus_gateway.aio import deadline
+from portus_gateway.aio.deadline import DeadlineExceeded
+from portus_gateway.aio.single_flight import WorkEnded
+from portus_gateway.distribution.errors import UpstreamTimeout
+from portus_gateway.distribution.names import Repository, Tag
+from portus_gateway.registry.coalesced import CoalescedRegistry
+from tests.scripted_registry import ScriptedRegistry, manifest_of
+
+APP = Repository("team/app")
+V1 = Tag("1.0")
+
+
+@pytest.fixture
+def registry() -> ScriptedRegistry:
+    return ScriptedRegistry({"team/app": {"1.0": "one", "2.0": "two"}}, manifest_gate=asyncio.Event())
+
+
+def open_gate(registry: ScriptedRegistry) -> None:
+    assert registry.manifest_gate is not None
+    registry.manifest_gate.set()
+
+
+async def turns() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_many_who_ask_for_the_same_cost_one_request(registry: ScriptedRegistry) -> None:
+    async with CoalescedRegistry(registry) as coalesced:
+        asking = [asyncio.ensure_future(coalesced.get_manifest(APP, V1)) for _ in range(32)]
+        other = asyncio.ensure_future(coalesced.get_manifest(APP, Tag("2.0")))
+        await turns()
+        open_gate(registry)
+        assert len({manifest.descriptor.digest for manifest in await asyncio.gather(*asking)}) == 1
+        await other
+        assert sorted(registry.asked) == ["team/app:1.0", "team/app:2.0"]
+        await coalesced.get_manifest(APP, V1)
+        assert len(registry.asked) == 3
+
+
+async def test_each_has_a_deadline_of_its_own(registry: ScriptedRegistry) -> None:
+    async with CoalescedRegistry(registry) as coalesced:
+
+        async def impatient() -> None:
+            async with deadline.within(0.01):
+                await coalesced.get_manifest(APP, V1)
+
+        patient = asyncio.ensure_future(coalesced.get_manifest(APP, V1))
+        await turns()
+        with pytest.raises(DeadlineExceeded):
+            await impatient()
+        open_gate(registry)
+        assert (await patient).descriptor.digest == manifest_of("one").descriptor.digest
+        assert registry.asked == ["team/app:1.0"]
+
+
+async def test_the_one_who_asked_first_may_leave(registry: ScriptedRegistry) -> None:
+    async with CoalescedRegistry(registry) as coalesced:
+        first = asyncio.ensure_future(coalesced.get_manifest(APP, V1))
+        await turns()
+        second = asyncio.ensure_future(coalesced.get_manifest(APP, V1))
+        await turns()
+        first.cancel()
+        await turns()
+        open_gate(registry)
+        assert await second
+        assert registry.asked == ["team/app:1.0"]
+
+
+async def test_when_all_have_left_the_request_ends_and_the_next_begins_anew(registry: ScriptedRegistry) -> None:
+    async with CoalescedRegistry(registry) as coalesced:
+        asking = [asyncio.ensure_future(coalesced.get_manifest(APP, V1)) for _ in range(2)]
+        await turns()
+        for one in asking:
+            one.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+        late = asyncio.ensure_future(coalesced.get_manifest(APP, V1))
+        await turns()
+        assert len(asyncio.all_tasks()) == 3  # this one, the late one, its request
+        open_gate(registry)
+        assert await late
+
+
+async def test_an_error_reaches_all_who_wait(registry: ScriptedRegistry) -> None:
+    registry.failures["team/app:1.0"] = UpstreamTimeout("slow")
+    async with CoalescedRegistry(registry) as coalesced:
+        asking = [asyncio.ensure_future(coalesced.get_manifest(APP, V1)) for _ in range(3)]
+        await turns()
+        open_gate(registry)
+        outcomes = await asyncio.gather(*asking, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [UpstreamTimeout] * 3
+    assert registry.asked == ["team/app:1.0"]
+
+
+async def test_nobody_shares_a_read_from_before_a_delete(registry: ScriptedRegistry) -> None:
+    async with CoalescedRegistry(registry) as coalesced:
+        before = asyncio.ensure_future(coalesced.get_manifest(APP, V1))
+        await turns()
+        await coalesced.delete_manifest(APP, manifest_of("two").descriptor.digest)
+        after = asyncio.ensure_future(coalesced.get_manifest(APP, V1))
+        await turns()
+        open_gate(registry)
+        await asyncio.gather(before, after)
+        assert registry.asked == ["team/app:1.0", "team/app:1.0"]
+
+
+async def test_the_end_ends_what_runs_with_an_answer(registry: ScriptedRegistry) -> None:
+    async with CoalescedRegistry(registry) as coalesced:
+        asking = asyncio.ensure_future(coalesced.get_manifest(APP, V1))
+        await turns()
+    with pytest.raises(WorkEnded):
+        await asking

