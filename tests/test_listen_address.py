@@ -43,5 +43,5 @@ def test_it_reads_hosts_and_ports_and_knows_what_others_reach(
     ],
 )
 def test_anything_else_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"host:port|brackets|no IPv6 address"):
+    with pytest.raises(ValueError, match=r"host:port|brackets|not an IPv6 address"):
         ListenAddress.parse(text)

@@ -1,11 +1,11 @@
+import re
 from pathlib import Path
 
 import pytest
 
 from portus_gateway import settings
-from portus_gateway.cli.setting_options import SECRETS
 from portus_gateway.listen_address import ListenAddress
-from portus_gateway.settings import InvalidSettings, Settings, flag_of, variable_of
+from portus_gateway.settings import SECRETS, InvalidSettings, Problem, Settings, flag_of, variable_of
 
 URL = "https://registry.example:5000"
 
@@ -20,7 +20,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def problem(**variables: str) -> str:
-    """The one mistake that there is."""
+    """The only mistake."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():
             patch.setenv(variable_of(name), value)
@@ -53,11 +53,15 @@ def test_nothing_set_says_what_to_set(environment: pytest.MonkeyPatch) -> None:
 def test_no_secret_is_shown() -> None:
     assert "s3cret" not in repr(settings.load())
     assert "s3cret" not in str(settings.load())
-    assert "password" in SECRETS
-    assert "no flag" in flag_of("password")
 
 
-def test_flags_go_before_variables(environment: pytest.MonkeyPatch) -> None:
+def test_a_secret_has_no_flag() -> None:
+    assert {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)} == SECRETS
+    assert str(Problem("password", "must be text")) == "PORTUS_PASSWORD: must be text"
+    assert str(Problem("listen", "must be text")) == "PORTUS_LISTEN (--listen): must be text"
+
+
+def test_flags_override_variables(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("PORTUS_LISTEN", "127.0.0.1:1")
     assert settings.load({"listen": "127.0.0.1:2"}).listen.port == 2
 
@@ -78,8 +82,11 @@ def test_durations_can_have_units(environment: pytest.MonkeyPatch, text: str, se
 
 
 @pytest.mark.parametrize("text", ["soon", "30 seconds", "s", "-5", "0", "nan", "inf", "8000h", "1e400"])
-def test_durations_that_are_none_are_refused(text: str) -> None:
-    assert "PORTUS_DRAIN_GRACE (--drain-grace): " in problem(drain_grace=text)
+def test_invalid_durations_are_refused(text: str) -> None:
+    assert problem(drain_grace=text) == (
+        "PORTUS_DRAIN_GRACE (--drain-grace): must be a duration above 0 and at most 168h, such as 30, 30s, 500ms, 5m or"
+        " 1h"
+    )
 
 
 @pytest.mark.parametrize(
@@ -87,10 +94,10 @@ def test_durations_that_are_none_are_refused(text: str) -> None:
     [
         ("registry.example:5000", "https://registry.example:5000"),
         ("ftp://registry.example", "https://registry.example:5000"),
-        ("https://user:s3cret@registry.example", "has a user in it"),
+        ("https://user:s3cret@registry.example", "must not contain a user name"),
         ("https://registry.example/v2/", "without a path"),
         ("https://registry.example?x=1", "without a path"),
-        ("https://", "no http or https address"),
+        ("https://", "must be an http or https address"),
     ],
 )
 def test_the_registry_is_an_origin(url: str, part: str) -> None:
@@ -131,7 +138,7 @@ def test_a_trailing_newline_is_not_part_of_the_password(environment: pytest.Monk
     assert password.get_secret_value() == "s3cret"
 
 
-def test_a_registry_without_accounts_has_to_be_said_to_be_one(environment: pytest.MonkeyPatch) -> None:
+def test_a_registry_without_an_account_needs_a_setting(environment: pytest.MonkeyPatch) -> None:
     assert "unset one of them" in problem(registry_anonymous="true")
     environment.delenv("PORTUS_PASSWORD")
     assert "PORTUS_PASSWORD_FILE" in problem()
@@ -143,12 +150,12 @@ def test_a_registry_without_accounts_has_to_be_said_to_be_one(environment: pytes
     ("realm", "part"),
     [
         ("portus.example/v2/token", "https://portus.example/v2/token"),
-        ("https://user@portus.example/v2/token", "without user"),
-        ("https://portus.example/v2/token?service=x", "without user, query"),
-        ("http://portus.example/v2/token", "the registry is https"),
+        ("https://user@portus.example/v2/token", "without user name"),
+        ("https://portus.example/v2/token?service=x", "without user name, query"),
+        ("http://portus.example/v2/token", "must be an https address"),
     ],
 )
-def test_the_realm_is_an_address_that_may_see_a_password(realm: str, part: str) -> None:
+def test_the_realm_is_an_address_that_may_receive_a_password(realm: str, part: str) -> None:
     assert part in problem(token_realm=realm)
 
 
@@ -159,7 +166,7 @@ def test_a_registry_over_http_may_have_a_realm_over_http(environment: pytest.Mon
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
-def test_certificates_have_to_be_some(tmp_path: Path, content: str | None) -> None:
+def test_a_ca_file_has_to_contain_certificates(tmp_path: Path, content: str | None) -> None:
     file = tmp_path / "ca.pem"
     if content is not None:
         file.write_text(content)
@@ -167,7 +174,7 @@ def test_certificates_have_to_be_some(tmp_path: Path, content: str | None) -> No
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:50051", ":50051", "[::]:50051", "10.0.0.1:50051", "gateway:50051"])
-def test_off_loopback_it_has_to_be_said_that_it_is_meant(environment: pytest.MonkeyPatch, address: str) -> None:
+def test_an_open_port_needs_explicit_consent(environment: pytest.MonkeyPatch, address: str) -> None:
     environment.setenv("PORTUS_LISTEN", address)
     with pytest.raises(InvalidSettings) as invalid:
         settings.load()
@@ -177,7 +184,7 @@ def test_off_loopback_it_has_to_be_said_that_it_is_meant(environment: pytest.Mon
     assert settings.load({"allow_anonymous": True, "insecure": True}).allow_anonymous
 
 
-def test_callers_that_authenticate_over_tls_need_neither(environment: pytest.MonkeyPatch) -> None:
+def test_authentication_and_tls_need_no_consent(environment: pytest.MonkeyPatch) -> None:
     for name, value in {
         "listen": ":50051",
         "tls_certificate_file": "tls.crt",
@@ -214,28 +221,49 @@ def test_callers_that_authenticate_over_tls_need_neither(environment: pytest.Mon
         ({"caller_rate": "0"}, "caller_rate"),
     ],
 )
-def test_half_a_set_up_of_access_control_is_a_mistake(variables: dict[str, str], blamed: str) -> None:
+def test_an_incomplete_access_control_is_refused(variables: dict[str, str], blamed: str) -> None:
     assert problem(**variables).startswith(f"{variable_of(blamed)} ({flag_of(blamed)}): ")
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("name", "value", "expected"),
     [
-        ("upstream_concurrency", "0"),
-        ("upstream_concurrency", "many"),
-        ("upstream_attempts", "0"),
-        ("max_manifest_bytes", "10"),
-        ("max_concurrent_calls", "-1"),
-        ("allow_delete", "perhaps"),
-        ("log_level", "loud"),
-        ("log_format", "xml"),
-        ("metrics_listen", "9464"),
+        ("upstream_concurrency", "0", "must be a whole number from 1 to 1000"),
+        ("upstream_concurrency", "1001", "must be a whole number from 1 to 1000"),
+        ("upstream_concurrency", "many", "must be a whole number from 1 to 1000"),
+        ("upstream_concurrency", "1.5", "must be a whole number from 1 to 1000"),
+        ("upstream_attempts", "0", "must be a whole number from 1 to 10"),
+        ("max_manifest_bytes", "10", "must be a whole number from 1024 to 67108864"),
+        ("cache_bytes", "-1", "must be a whole number from 0 to 68719476736"),
+        ("max_concurrent_calls", "-1", "must be a whole number from 1 to 100000"),
+        ("caller_concurrency", "0", "must be a whole number from 1 to 100000"),
+        ("caller_rate", "fast", "must be a number above 0 and at most 1000000"),
+        ("caller_rate", "nan", "must be a number above 0 and at most 1000000"),
+        ("jwt_leeway", "10m", "must be a duration from 0 to 5m, such as 30, 30s, 500ms, 5m or 1h"),
+        ("allow_delete", "perhaps", "must be true or false"),
+        ("log_level", "loud", "must be debug, info, warning or error"),
+        ("log_format", "xml", "must be auto, human or json"),
+        ("metrics_listen", "9464", "must be host:port, such as 127.0.0.1:50051"),
+        ("listen", "::1:50051", "must have an IPv6 address in brackets, such as [::1]:50051"),
+        ("username", "\udcff", "must be text in UTF-8 that is not empty"),
     ],
 )
-def test_values_out_of_range_are_refused(name: str, value: str) -> None:
-    assert problem(**{name: value}).startswith(f"{variable_of(name)} ({flag_of(name)}): ")
+def test_an_invalid_value_is_answered_with_what_is_valid(name: str, value: str, expected: str) -> None:
+    assert problem(**{name: value}) == f"{variable_of(name)} ({flag_of(name)}): {expected}"
 
 
-def test_variables_that_are_no_settings_are_found_with_what_was_meant() -> None:
+def test_no_message_comes_from_the_validation_library() -> None:
+    invalid = dict.fromkeys(Settings.model_fields, "\udcff")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in invalid.items():
+            patch.setenv(variable_of(name), value)
+        with pytest.raises(InvalidSettings) as raised:
+            settings.load()
+    assert len(raised.value.problems) > len(Settings.model_fields) / 2
+    for one in raised.value.problems:
+        assert not re.search("input|string|unable|integer|boolean", str(one)), one
+
+
+def test_unknown_variables_are_found_with_the_setting_that_may_be_meant() -> None:
     names = ["PORTUS_LISTEN", "PORTUS_LISTN", "PORTUS_DB_HOST", "PORTUS_GATEWAY_ADDRESS", "PATH"]
     assert settings.unknown_variables(names) == {"PORTUS_DB_HOST": None, "PORTUS_LISTN": "PORTUS_LISTEN"}

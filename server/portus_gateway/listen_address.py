@@ -1,4 +1,4 @@
-"""Where a server listens."""
+"""The address that a server listens on."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -9,24 +9,25 @@ _ALL = "::"
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """A host, by name or address, and a port; port 0 takes a free one."""
+    """A host (name or IP address) and a port. Port 0 means any free port."""
 
     host: str
     port: int
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Reads `127.0.0.1:50051`, `[::1]:50051`, `localhost:50051`, or `:50051`, which is every interface.
+        """Reads `127.0.0.1:50051`, `[::1]:50051`, `localhost:50051`, or `:50051` for all interfaces.
 
         Raises `ValueError`.
         """
         host, separator, port = text.rpartition(":")
-        if not separator or not port.isascii() or not port.isdigit() or int(port) > 65535:
-            raise ValueError("write it as host:port, for example 127.0.0.1:50051")
+        spaces = any(character.isspace() for character in text)
+        if not separator or spaces or not port.isascii() or not port.isdigit() or int(port) > 65535:
+            raise ValueError("must be host:port, such as 127.0.0.1:50051")
         if host.startswith("[") and host.endswith("]"):
             host = _ipv6(host[1:-1])
-        elif ":" in host or any(character.isspace() for character in host):
-            raise ValueError("write an IPv6 address in brackets: [::1]:50051")
+        elif ":" in host:
+            raise ValueError("must have an IPv6 address in brackets, such as [::1]:50051")
         return cls(host or _ALL, int(port))
 
     @property
@@ -50,4 +51,4 @@ def _ipv6(text: str) -> str:
     try:
         return str(ipaddress.IPv6Address(text))
     except ValueError:
-        raise ValueError(f"[{text}] is no IPv6 address") from None
+        raise ValueError(f"[{text}] is not an IPv6 address") from None

@@ -1,7 +1,7 @@
-"""The settings: from environment variables and flags to one frozen object, validated once, all mistakes told at once.
+"""The settings: read from environment variables and flags, validated once, all mistakes reported together.
 
-Each field of `Settings` is a setting: `listen` is the variable PORTUS_LISTEN and the flag `--listen` of
-`portus-gateway serve`. Descriptions are for users: the README's table and `--help` are made of them.
+Each field of `Settings` is one setting: `listen` is the variable PORTUS_LISTEN and the flag `--listen` of
+`portus-gateway serve`. The descriptions are for users: the README's table and `--help` show them.
 """
 
 import difflib
@@ -12,37 +12,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 from yarl import URL
 
 from portus_gateway.distribution.credentials import PasswordFile
 from portus_gateway.distribution.origin import Origin
 from portus_gateway.listen_address import ListenAddress
+from portus_gateway.setting_types import Address, Count, Duration, Leeway, OptionalAddress, Rate, expected_value
 
 PREFIX = "PORTUS_"
-# The Python client's variables begin like this: they are none of ours.
+# The Python client's variables begin with this. They are not settings of the gateway.
 _CLIENT_PREFIX = "PORTUS_GATEWAY_"
 
 Value: TypeAlias = str | bool
+# They have no flag, because other users of the machine can read command lines.
+SECRETS = frozenset({"password"})
 _AUTHENTICATORS = ("tls_client_ca_file", "caller_token_file", "jwt_issuer")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with a setting, and what to set. `name` is the field's: `listen`."""
+    """What is wrong with a setting and how to correct it. `name` is the name of the field: `listen`."""
 
     name: str
     description: str
 
     def __str__(self) -> str:
-        return f"{variable_of(self.name)} ({flag_of(self.name)}): {self.description}"
+        flag = "" if self.name in SECRETS else f" ({flag_of(self.name)})"
+        return f"{variable_of(self.name)}{flag}: {self.description}"
 
 
 class InvalidSettings(ValueError):
-    """Settings that cannot work: every mistake that there is."""
+    """The settings are invalid. `problems` has every mistake."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
@@ -55,39 +58,12 @@ def variable_of(name: str) -> str:
 
 
 def flag_of(name: str) -> str:
-    """The flag of a setting; a secret has none, since command lines are public."""
-    return "no flag: a command line is no place for it" if name == "password" else f"--{name.replace('_', '-')}"
-
-
-def _seconds(value: object) -> object:
-    """Seconds from `30`, `30s`, `500ms`, `5m` or `1h`."""
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
-    for unit, seconds in _UNITS.items():
-        number = text.removesuffix(unit)
-        if number != text:
-            try:
-                return float(number) * seconds
-            except ValueError:
-                continue
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError("write a duration as 30, 30s, 500ms, 5m or 1h") from None
-
-
-def _address(value: object) -> object:
-    return ListenAddress.parse(value) if isinstance(value, str) else value
-
-
-Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=7 * 86400, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1, le=100_000)]
-Address = Annotated[ListenAddress, NoDecode, BeforeValidator(_address)]
+    """The flag of a setting that is not one of `SECRETS`."""
+    return f"--{name.replace('_', '-')}"
 
 
 class Settings(BaseSettings):
-    """What `portus-gateway serve` does. Durations are in seconds."""
+    """The settings of `portus-gateway serve`. Durations are in seconds."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -99,130 +75,169 @@ class Settings(BaseSettings):
         arbitrary_types_allowed=True,
     )
 
-    registry_url: str = Field(description="The registry: scheme, host and port, `https://registry.example:5000`.")
-    username: str = Field("portus", description="The registry account that the gateway acts as.", min_length=1)
-    password: SecretStr | None = Field(None, description="That account's password. Better: `PORTUS_PASSWORD_FILE`.")
-    password_file: Path | None = Field(
-        None, description="A file with the password, read again when the registry's side rejects it."
+    registry_url: str = Field(
+        description="Address of the registry: scheme, host and port, such as `https://registry.example:5000`."
     )
-    registry_anonymous: bool = Field(False, description="Whether the registry is to be used without any account.")
+    username: str = Field("portus", description="Name of the registry account that the gateway uses.", min_length=1)
+    password: SecretStr | None = Field(None, description="Password of that account. `PORTUS_PASSWORD_FILE` is safer.")
+    password_file: Path | None = Field(
+        None,
+        description="File that contains the password. It is read again when the registry or the token service rejects"
+        " the password.",
+    )
+    registry_anonymous: bool = Field(False, description="Use the registry without an account.")
     token_realm: str | None = Field(
         None,
-        description="The token service's address, the only one besides the registry itself that gets to see the"
-        " password: the `realm` of the registry's `auth.token` settings.",
+        description="Address of the token service: the `realm` in the registry's `auth.token` settings. The password"
+        " is sent only to this address and to the registry. Unset: only to the registry.",
     )
     ca_file: Path | None = Field(
         None,
-        description="Certificates (PEM) to trust, besides the system's, of the registry, the token service and the JWKS"
-        " address.",
+        description="CA certificates (PEM) to trust in addition to those of the system, for the registry, the token"
+        " service and `PORTUS_JWT_KEYS_URL`.",
     )
-    use_environment_proxy: bool = Field(False, description="Whether `HTTP_PROXY` and its like apply.")
+    use_environment_proxy: bool = Field(
+        False, description="Use the proxies named in `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`."
+    )
 
-    listen: Address = Field(ListenAddress("127.0.0.1", 50051), description="Where to serve gRPC. Port 0: a free one.")
-    tls_certificate_file: Path | None = Field(
-        None, description="The gateway's certificate and its chain (PEM). With it, callers come over TLS."
+    listen: Address = Field(
+        ListenAddress("127.0.0.1", 50051),
+        description="Address to serve gRPC on. `:50051` means all interfaces; port 0 means any free port.",
     )
-    tls_key_file: Path | None = Field(None, description="The key of that certificate (PEM, no passphrase).")
+    tls_certificate_file: Path | None = Field(
+        None, description="Certificate of the gateway, with its chain (PEM). When set, all gRPC uses TLS."
+    )
+    tls_key_file: Path | None = Field(None, description="Private key of that certificate (PEM, no passphrase).")
     tls_client_ca_file: Path | None = Field(
         None,
-        description="Who vouches for callers' certificates (PEM). With it, callers need one, on this port or the"
-        " one below.",
+        description="CA that signs client certificates (PEM). When set, clients must present one, on"
+        " `PORTUS_MTLS_LISTEN` if set, else on `PORTUS_LISTEN`.",
     )
-    mtls_listen: Address | None = Field(
+    mtls_listen: OptionalAddress = Field(
         None,
-        description="Where callers with certificates are served, so that others may come to `PORTUS_LISTEN` with a"
-        " token alone.",
+        description="Second address to serve gRPC on, only for clients with a certificate. Clients without one then use"
+        " `PORTUS_LISTEN`, with a token.",
     )
     caller_token_file: Path | None = Field(
-        None, description="Callers' tokens: lines of `<name> sha256:<hash of the token>`. Read again when it changes."
+        None,
+        description="File with the callers' tokens. Each line is `<name> sha256:<hash of the token>`. It is read again"
+        " when it changes.",
     )
-    jwt_issuer: str | None = Field(None, description="Whose JWTs callers may show (`iss`).", min_length=1)
+    jwt_issuer: str | None = Field(
+        None, description="Issuer (`iss`) whose JWTs callers may use as tokens.", min_length=1
+    )
     jwt_audience: str | None = Field(
-        None, description="For whom those JWTs have to be meant (`aud`); several are separated by commas."
+        None,
+        description="Audience (`aud`) that a JWT must name. With several, separated by commas, it must name one of"
+        " them.",
     )
-    jwt_keys_file: Path | None = Field(None, description="Their issuer's keys (a JWKS). Read again when it changes.")
-    jwt_keys_url: str | None = Field(None, description="Where their issuer serves its keys (a JWKS), over https.")
-    jwt_claims: str = Field("", description="Claims whose values name callers too, `groups,roles`, for the policy.")
-    jwt_leeway: Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=300)] = Field(
-        30.0, description="By how much the issuer's clock may differ."
+    jwt_keys_file: Path | None = Field(
+        None, description="File with the issuer's public keys (JWKS). It is read again when it changes."
+    )
+    jwt_keys_url: str | None = Field(
+        None, description="https address of the issuer's public keys (JWKS), instead of `PORTUS_JWT_KEYS_FILE`."
+    )
+    jwt_claims: str = Field(
+        "",
+        description="Claims of a JWT that the policy can refer to, separated by commas, such as `groups,roles`.",
+    )
+    jwt_leeway: Leeway = Field(
+        30.0, description="How far the clocks of the issuer and the gateway may differ. At most 5 minutes."
     )
     policy_file: Path | None = Field(
-        None, description="Who may do what (docs/policy.md). Read again when it changes, and on SIGHUP."
+        None,
+        description="Policy file: which caller may do what (docs/policy.md). Required when callers authenticate. It is"
+        " read again when it changes and on SIGHUP.",
     )
     allow_anonymous: bool = Field(
         False,
-        description="Whether callers off this machine are served without a credential. Who reaches the port then has"
-        " what the policy allows to `anonymous`; without a policy, the gateway's powers.",
+        description="Serve callers without a credential. They may do what the policy allows to `anonymous`; without a"
+        " policy, everything that the gateway can do. A gateway that listens on loopback and has no authentication set"
+        " up does so anyway.",
     )
     insecure: bool = Field(
         False,
-        description="Whether to serve off this machine without TLS: credentials and contents go over the wire open.",
+        description="Serve without TLS on an address that other machines can reach. Credentials and content are then"
+        " not encrypted.",
     )
-    allow_delete: bool = Field(False, description="Whether this gateway deletes at all.")
+    allow_delete: bool = Field(False, description="Allow deletes.")
     audit_log: str = Field(
         "-",
-        description="Where each delete is recorded, refused ones too: a file to append to, or `-`, standard output.",
+        description="Where to record deletes, including refused ones: a file to append to, or `-` for standard output.",
     )
-    caller_rate: Annotated[float, Field(gt=0, le=1e6)] | None = Field(
-        None, description="How many calls a second one caller may make, in the long run. Unset: no limit."
+    caller_rate: Rate | None = Field(
+        None, description="Average number of calls per second that one caller may make. Unset: no limit."
     )
     caller_concurrency: Count | None = Field(
-        None, description="How many calls of one caller may run at a time. Unset: no limit of its own."
+        None, description="Number of calls that one caller may have running at the same time. Unset: no limit."
     )
-    reflection: bool = Field(True, description="Whether to serve gRPC reflection, which grpcurl needs.")
+    reflection: bool = Field(True, description="Serve gRPC reflection, which grpcurl uses.")
     reflection_anonymous: bool = Field(
-        True, description="Whether to serve it to callers without a credential: it shows the API, and nothing else."
+        True,
+        description="Serve reflection to callers without a credential. Reflection shows the API and no data.",
     )
-    metrics_listen: Address | None = Field(
-        None, description="Where to serve Prometheus metrics, over HTTP at `/metrics`. Unset: nowhere."
+    metrics_listen: OptionalAddress = Field(
+        None, description="Address to serve Prometheus metrics on, over HTTP at `/metrics`. Unset: no metrics server."
     )
 
-    connect_timeout: Duration = Field(5.0, description="For a connection to the registry to stand, TLS included.")
-    read_timeout: Duration = Field(30.0, description="Between two reads of an answer of the registry's.")
-    total_timeout: Duration = Field(60.0, description="For one request to the registry, and its whole answer.")
+    connect_timeout: Duration = Field(
+        5.0, description="Time limit for connecting to the registry, including the TLS handshake."
+    )
+    read_timeout: Duration = Field(30.0, description="Time limit for the registry to send the next part of a response.")
+    total_timeout: Duration = Field(
+        60.0, description="Time limit for one request to the registry, including the whole response."
+    )
     delete_timeout: Duration = Field(
-        100.0, description="For one delete: a registry takes some 2 ms for each tag on the digest."
+        100.0,
+        description="Time limit for one delete request to the registry, which needs about 2 ms for each tag that points"
+        " to the digest.",
     )
     upstream_attempts: Annotated[int, Field(ge=1, le=10)] = Field(
-        4, description="How often a request is sent to the registry at most. A delete is sent once, whatever this is."
+        4,
+        description="How often a request to the registry is sent at most, retries included. A delete is sent only"
+        " once.",
     )
     upstream_concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
-        8, description="How many requests the registry gets at a time; fewer while it answers 429 or 503, or slowly."
+        8,
+        description="Maximum number of requests to the registry at the same time. The gateway sends fewer while the"
+        " registry is slow or answers 429 or 503.",
     )
     max_manifest_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = Field(
-        4 * 1024 * 1024, description="The largest manifest that is passed on."
+        4 * 1024 * 1024, description="Maximum size of a manifest in bytes. Larger ones are an error."
     )
 
     cache_bytes: Annotated[int, Field(ge=0, le=64 * 1024**3)] = Field(
-        64 * 1024 * 1024,
-        description="How much memory manifests may take that are kept to ask the registry only whether they changed."
-        " 0: keep none.",
+        64 * 1024 * 1024, description="Size of the manifest cache in bytes. 0 disables it."
     )
 
     workers: Annotated[int, Field(ge=1, le=64)] = Field(
         1,
-        description="How many processes serve, all on the same ports (Linux). Limits, of callers and of requests to the"
-        " registry too, and the cache are each worker's own; metrics add up.",
+        description="Number of processes that serve on the same ports (more than one: Linux only). The cache and all"
+        " limits are separate for each process; metrics are added up.",
     )
     max_concurrent_calls: Count = Field(
-        256, description="How many calls are served at a time, a quarter of them streams. Health checks do not count."
+        256,
+        description="Maximum number of calls at the same time, of which a quarter may be streams. Health checks do not"
+        " count.",
     )
     max_call_duration: Duration = Field(
-        120.0, description="How long a call may take, and how long one takes at most that comes without a deadline."
+        120.0, description="Time limit for a call that is not a stream. A caller's own deadline can only be shorter."
     )
-    max_stream_duration: Duration = Field(3600.0, description="The same for a stream.")
+    max_stream_duration: Duration = Field(3600.0, description="Time limit for a stream.")
     max_connection_age: Duration = Field(
-        1800.0, description="After how long a connection is asked to move, so that callers spread over replicas."
+        1800.0,
+        description="Age at which the gateway asks a client to reconnect, so that clients spread over all replicas.",
     )
-    drain_grace: Duration = Field(20.0, description="How long running calls may go on after SIGTERM.")
-    readiness_interval: Duration = Field(10.0, description="How often to check whether the registry answers.")
+    drain_grace: Duration = Field(20.0, description="How long running calls may continue after SIGTERM.")
+    readiness_interval: Duration = Field(10.0, description="Time between two checks of whether the registry answers.")
 
     log_format: Literal["auto", "human", "json"] = Field(
-        "auto", description="`json`, `human`, or `auto`: human on a terminal, else json."
+        "auto", description="`human`, `json`, or `auto`: `human` on a terminal, otherwise `json`."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info",
-        description="`debug` adds a line for every call that went well; else only deletes and failures have one.",
+        description="Lowest level to log. `info` has a line for each delete and each failed call; `debug` has one for"
+        " every call.",
     )
 
     @field_validator("password")
@@ -238,25 +253,25 @@ class Settings(BaseSettings):
             url = URL(value.strip())
             origin = Origin.of(url)
         except ValueError:
-            raise ValueError("is no http or https address: write it as https://registry.example:5000") from None
+            raise ValueError("must be an http or https address, such as https://registry.example:5000") from None
         if url.user is not None or url.password is not None:
-            raise ValueError("has a user in it: use PORTUS_USERNAME and PORTUS_PASSWORD_FILE")
+            raise ValueError("must not contain a user name: set PORTUS_USERNAME and PORTUS_PASSWORD_FILE")
         if url.raw_path not in ("", "/") or url.raw_query_string or url.raw_fragment:
-            raise ValueError("has to be scheme, host and port alone, without a path such as /v2/")
+            raise ValueError("must be only scheme, host and port, without a path such as /v2/")
         return str(origin)
 
     @field_validator("password_file")
     @classmethod
     def _password_file(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         if value is not None and info.data.get("password") is not None:
-            raise ValueError("is set, and PORTUS_PASSWORD as well: unset one of them")
+            raise ValueError("cannot be set together with PORTUS_PASSWORD: unset one of them")
         if value is not None:
             try:
                 empty = not PasswordFile(value).read()
             except (OSError, UnicodeError) as error:
-                raise ValueError(f"cannot be read: {_strerror(error)}") from None
+                raise ValueError(f"the file cannot be read: {_reason(error)}") from None
             if empty:
-                raise ValueError("names a file that is empty")
+                raise ValueError("the file is empty")
         return value
 
     @field_validator("registry_anonymous")
@@ -266,10 +281,11 @@ class Settings(BaseSettings):
             return value
         has_password = info.data["password"] is not None or info.data["password_file"] is not None
         if value and has_password:
-            raise ValueError("is set, and a password as well: unset one of them")
+            raise ValueError("cannot be set together with a password: unset one of them")
         if not value and not has_password:
             raise ValueError(
-                "set PORTUS_PASSWORD_FILE or PORTUS_PASSWORD, or this to true for a registry that wants no password"
+                "no password is set. Set PORTUS_PASSWORD_FILE or PORTUS_PASSWORD. For a registry that needs no account,"
+                " set this to true"
             )
         return value
 
@@ -282,12 +298,14 @@ class Settings(BaseSettings):
             realm = URL(value.strip())
             Origin.of(realm)
         except ValueError:
-            raise ValueError("is no http or https address: write it as https://portus.example/v2/token") from None
+            raise ValueError("must be an http or https address, such as https://portus.example/v2/token") from None
         if realm.user is not None or realm.raw_query_string or realm.raw_fragment:
-            raise ValueError("has to be an address without user, query and fragment")
+            raise ValueError("must be an address without user name, query and fragment")
         registry = info.data.get("registry_url")
         if registry is not None and registry.startswith("https:") and realm.scheme == "http":
-            raise ValueError("is http where the registry is https: the password would go over the wire for all to see")
+            raise ValueError(
+                "must be an https address, because PORTUS_REGISTRY_URL is one: over http the password is not encrypted"
+            )
         return str(realm)
 
     @field_validator("ca_file")
@@ -297,37 +315,39 @@ class Settings(BaseSettings):
             try:
                 ssl.create_default_context(cafile=value)
             except ssl.SSLError:
-                raise ValueError("names a file without certificates in PEM form") from None
+                raise ValueError("the file contains no certificate in PEM format") from None
             except OSError as error:
-                raise ValueError(f"cannot be read: {_strerror(error)}") from None
+                raise ValueError(f"the file cannot be read: {_reason(error)}") from None
         return value
 
     @field_validator("tls_key_file")
     @classmethod
     def _tls_key_file(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         if (value is None) != (info.data.get("tls_certificate_file") is None):
-            raise ValueError("has to be set together with PORTUS_TLS_CERTIFICATE_FILE")
+            raise ValueError("set both this and PORTUS_TLS_CERTIFICATE_FILE, or neither")
         return value
 
     @field_validator("tls_client_ca_file")
     @classmethod
     def _tls_client_ca_file(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         if value is not None and info.data.get("tls_certificate_file") is None:
-            raise ValueError("needs TLS: set PORTUS_TLS_CERTIFICATE_FILE and PORTUS_TLS_KEY_FILE as well")
+            raise ValueError("needs TLS: also set PORTUS_TLS_CERTIFICATE_FILE and PORTUS_TLS_KEY_FILE")
         return value
 
     @field_validator("mtls_listen")
     @classmethod
     def _mtls_listen(cls, value: ListenAddress | None, info: ValidationInfo) -> ListenAddress | None:
         if value is not None and info.data.get("tls_client_ca_file") is None:
-            raise ValueError("needs PORTUS_TLS_CLIENT_CA_FILE: who vouches for the callers' certificates")
+            raise ValueError("also set PORTUS_TLS_CLIENT_CA_FILE, the CA that signs client certificates")
         return value
 
     @field_validator("jwt_audience")
     @classmethod
     def _jwt_audience(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is None and info.data.get("jwt_issuer") is not None:
-            raise ValueError("has to be set with PORTUS_JWT_ISSUER: else tokens for other services would do here")
+            raise ValueError(
+                "is required with PORTUS_JWT_ISSUER: without it, tokens for other services would be accepted"
+            )
         return value
 
     @field_validator("jwt_keys_url")
@@ -335,9 +355,9 @@ class Settings(BaseSettings):
     def _jwt_keys_url(cls, value: str | None, info: ValidationInfo) -> str | None:
         issuer, file = info.data.get("jwt_issuer"), info.data.get("jwt_keys_file")
         if issuer is not None and (value is None) == (file is None):
-            raise ValueError("set this or PORTUS_JWT_KEYS_FILE, one of the two: the keys of PORTUS_JWT_ISSUER")
+            raise ValueError("set either this or PORTUS_JWT_KEYS_FILE: the public keys of PORTUS_JWT_ISSUER")
         if issuer is None and (value is not None or file is not None):
-            raise ValueError("PORTUS_JWT_ISSUER has to be set with it")
+            raise ValueError("the keys of a JWT issuer need PORTUS_JWT_ISSUER: also set that")
         return value
 
     @field_validator("policy_file")
@@ -345,7 +365,7 @@ class Settings(BaseSettings):
     def _policy_file(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         if value is None and _authenticates(info.data):
             raise ValueError(
-                "callers are authenticated, and nothing says what each may do: set this (docs/policy.md has examples)"
+                "is required when callers authenticate: it says what each caller may do (examples: docs/policy.md)"
             )
         return value
 
@@ -355,9 +375,9 @@ class Settings(BaseSettings):
         listen = info.data.get("listen")
         if listen is not None and not listen.is_loopback and not value and not _authenticates(info.data):
             raise ValueError(
-                f"PORTUS_LISTEN is {listen}, which other machines reach, and nothing is set to authenticate callers:"
-                " set PORTUS_CALLER_TOKEN_FILE, PORTUS_JWT_ISSUER or PORTUS_TLS_CLIENT_CA_FILE; or this to true if that"
-                " is meant (a mesh authenticates in front of it); or listen on 127.0.0.1"
+                f"other machines can reach PORTUS_LISTEN ({listen}), and no authentication is set up. Set"
+                " PORTUS_CALLER_TOKEN_FILE, PORTUS_JWT_ISSUER or PORTUS_TLS_CLIENT_CA_FILE. Or listen on 127.0.0.1. To"
+                " serve callers without a credential, for example because a mesh authenticates them, set this to true"
             )
         return value
 
@@ -368,9 +388,9 @@ class Settings(BaseSettings):
         open_to_all = listen is not None and not listen.is_loopback
         if open_to_all and info.data.get("tls_certificate_file") is None and not value:
             raise ValueError(
-                f"PORTUS_LISTEN is {listen}, which other machines reach, and there is no TLS: set"
-                " PORTUS_TLS_CERTIFICATE_FILE and PORTUS_TLS_KEY_FILE, or this to true if that is meant (a mesh"
-                " encrypts)"
+                f"other machines can reach PORTUS_LISTEN ({listen}), and there is no TLS. Set"
+                " PORTUS_TLS_CERTIFICATE_FILE and PORTUS_TLS_KEY_FILE. Or listen on 127.0.0.1. To serve without TLS,"
+                " for example because a mesh encrypts, set this to true"
             )
         return value
 
@@ -378,12 +398,12 @@ class Settings(BaseSettings):
     @classmethod
     def _workers(cls, value: int) -> int:
         if value > 1 and platform.system() != "Linux":
-            raise ValueError("more than one needs Linux, which spreads connections over processes: set 1")
+            raise ValueError("more than one worker works on Linux only: set 1")
         return value
 
     @property
     def authenticates(self) -> bool:
-        """Whether callers can show who they are."""
+        """Whether a way for callers to authenticate is set up."""
         return _authenticates(self.model_dump(include=set(_AUTHENTICATORS)))
 
 
@@ -392,18 +412,18 @@ def _authenticates(values: Mapping[str, object]) -> bool:
 
 
 def load(flags: Mapping[str, Value | None] | None = None) -> Settings:
-    """The settings from the environment, and from `flags` (by field name), which go first.
+    """Reads the settings from the environment and from `flags` (by field name). A flag overrides its variable.
 
     Raises `InvalidSettings` with every mistake.
     """
     try:
-        return Settings(**dict(flags or {}))  # type: ignore[arg-type]  # as text, which validation reads
+        return Settings(**dict(flags or {}))  # type: ignore[arg-type]  # text, which validation converts
     except ValidationError as error:
         raise InvalidSettings(_problem(details) for details in error.errors(include_input=False)) from None
 
 
 def unknown_variables(environment: Iterable[str]) -> dict[str, str | None]:
-    """Variables that look like settings and are none, each with the setting that was perhaps meant."""
+    """Variables that begin like a setting but are not one, each with the setting that may have been meant."""
     known = {variable_of(name) for name in Settings.model_fields}
     unknown = (
         name
@@ -415,14 +435,15 @@ def unknown_variables(environment: Iterable[str]) -> dict[str, str | None]:
 
 def _problem(details: ErrorDetails) -> Problem:
     name = str(details["loc"][0])
+    field = Settings.model_fields[name]
     match details["type"]:
         case "missing":
-            return Problem(name, f"is not set. {Settings.model_fields[name].description}")
+            return Problem(name, f"is required. {(field.description or '').replace('`', '')}")
         case "value_error":
             return Problem(name, str(details["ctx"]["error"]))
         case _:
-            return Problem(name, details["msg"][:1].lower() + details["msg"][1:])
+            return Problem(name, f"must be {expected_value(field)}")
 
 
-def _strerror(error: OSError | UnicodeError) -> str:
+def _reason(error: OSError | UnicodeError) -> str:
     return error.strerror or type(error).__name__ if isinstance(error, OSError) else "it is not UTF-8 text"

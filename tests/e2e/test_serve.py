@@ -85,7 +85,7 @@ async def test_every_mistake_in_the_settings_is_told_at_once(tmp_path: Path) -> 
     )
     assert status == 78
     assert output == ""
-    assert errors.startswith("portus-gateway: 5 settings cannot be used as they are:\n")
+    assert errors.startswith("portus-gateway: 5 settings are invalid:\n")
     for variable in ("PORTUS_REGISTRY_URL", "PORTUS_PASSWORD_FILE", "PORTUS_INSECURE", "PORTUS_READ_TIMEOUT"):
         assert f"  {variable} (" in errors
     assert "s3cret" not in errors
@@ -121,7 +121,7 @@ async def test_off_loopback_it_says_loudly_that_callers_need_no_credential(setti
 
 async def test_a_misspelt_variable_is_pointed_out(settings: dict[str, str]) -> None:
     async with gateway_process("serve", PORTUS_ALOW_DELETE="true", **settings) as gateway:
-        await gateway.event("PORTUS_ALOW_DELETE is no setting: was PORTUS_ALLOW_DELETE meant?")
+        await gateway.event("PORTUS_ALOW_DELETE is not a setting: did you mean PORTUS_ALLOW_DELETE?")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -14,16 +14,16 @@ from portus_gateway.workers import team
 
 _log = structlog.get_logger(__name__)
 
-# As sysexits.h has it: something is wrong with the configuration.
+# EX_CONFIG of sysexits.h.
 EXIT_CONFIGURATION = 78
 
 
 @click.command()
 @setting_options()
 def serve(**flags: Value | None) -> None:
-    """Serves the gateway until SIGTERM or SIGINT, then lets running calls finish.
+    """Serve gRPC until SIGTERM or SIGINT, then let running calls finish.
 
-    Settings come from environment variables; a flag goes before its variable. The password has no flag.
+    Every setting is an environment variable and a flag; a flag overrides its variable. Only the password has no flag.
     """
     try:
         loaded = settings.load(given(flags))
@@ -32,7 +32,7 @@ def serve(**flags: Value | None) -> None:
         raise SystemExit(EXIT_CONFIGURATION) from None
     logs.configure(loaded.log_format, loaded.log_level)
     for name, meant in settings.unknown_variables(os.environ).items():
-        _log.warning(f"{name} is no setting" + (f": was {meant} meant?" if meant else ""))
+        _log.warning(f"{name} is not a setting" + (f": did you mean {meant}?" if meant else ""))
     try:
         process.run(_serve(loaded) if loaded.workers == 1 else team.serve(loaded, given(flags)))
     except (InvalidSettings, InvalidAccessFile) as error:
@@ -45,16 +45,17 @@ def serve(**flags: Value | None) -> None:
 def report(error: InvalidSettings | InvalidAccessFile) -> None:
     """Writes every mistake to standard error."""
     if isinstance(error, InvalidAccessFile):
-        click.echo(f"portus-gateway: {error.path} cannot be used as it is:", err=True)
+        invalid = f"{error.path} is"
     else:
         count = len(error.problems)
-        click.echo(f"portus-gateway: {count} setting{'s' if count > 1 else ''} cannot be used as they are:", err=True)
+        invalid = f"{count} settings are" if count > 1 else "1 setting is"
+    click.echo(f"portus-gateway: {invalid} invalid:", err=True)
     for problem in error.problems:
         click.echo(f"  {problem}", err=True)
 
 
 async def _serve(loaded: Settings) -> None:
-    # Not before: several workers load it each, and the process that starts them has no use for it.
+    # Imported here because each worker loads it, and the process that starts workers does not need it.
     from portus_gateway import app
 
     async with process.stop_signal() as stop, app.running(loaded):

@@ -1,4 +1,4 @@
-"""Flags made of the settings: one for each, but for secrets."""
+"""Command line flags made from the settings: one for each setting that is not a secret."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -6,15 +6,13 @@ from typing import Any, TypeVar
 import click
 from pydantic.fields import FieldInfo
 
-from portus_gateway.settings import Settings, Value, flag_of, variable_of
+from portus_gateway.settings import SECRETS, Settings, Value, flag_of, variable_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-SECRETS = frozenset({"password"})
-
 
 def setting_options(*, without: frozenset[str] = frozenset()) -> Callable[[Command], Command]:
-    """Gives a command a flag for each setting. What was not given stays None; `given` picks the rest."""
+    """Adds a flag for each setting to a command, except for secrets and `without`. A flag that is not given is None."""
 
     def decorate(command: Command) -> Command:
         for name, field in reversed(Settings.model_fields.items()):
@@ -26,7 +24,7 @@ def setting_options(*, without: frozenset[str] = frozenset()) -> Callable[[Comma
 
 
 def given(flags: dict[str, Value | None]) -> dict[str, Value | None]:
-    """The flags that were given."""
+    """The flags that the user gave."""
     return {name: value for name, value in flags.items() if value is not None}
 
 
@@ -37,10 +35,13 @@ def _option(name: str, field: FieldInfo) -> Callable[[Command], Command]:
     if field.annotation is bool:
         declaration = f"{flag}/--no-{flag.removeprefix('--')}"
         return click.option(declaration, name, default=None, is_flag=True, help=f"{text}  [{variable}]")
-    default = f"; {shown_default(field)}" if field.default is not None and not field.is_required() else ""
-    return click.option(flag, name, metavar="VALUE", help=f"{text}  [{variable}{default}]")
+    default = _shown_default(field)
+    shown = f"{variable}; default: {default}" if default else variable
+    return click.option(flag, name, metavar="VALUE", help=f"{text}  [{shown}]")
 
 
-def shown_default(field: FieldInfo) -> str:
-    """A default as one would write it."""
+def _shown_default(field: FieldInfo) -> str:
+    """The default as a user writes it, empty if there is none."""
+    if field.is_required() or field.default is None:
+        return ""
     return f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
