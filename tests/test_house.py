@@ -22,6 +22,7 @@ ROWS = (
     ("access_control", "process"),
     ("telemetry",),
     ("settings",),
+    ("setting_types",),
     ("rpc",),
     ("operations",),
     ("registry", "index"),
