@@ -21,20 +21,20 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// The platform that an image was built for, as in the OCI image index
-// specification. In a request every field that is set has to match; an unset
-// one matches anything.
+// The platform of an image, as in the OCI image index specification. In a
+// request, every field that is set must match; a field that is not set matches
+// any value.
 type Platform struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Operating system, in Go's spelling: `linux`, `windows`. Required in a request.
+	// Operating system, as Go spells it: `linux`, `windows`. Required in a request.
 	Os string `protobuf:"bytes,1,opt,name=os,proto3" json:"os,omitempty"`
-	// CPU architecture, in Go's spelling: `amd64`, `arm64`. Required in a request.
+	// CPU architecture, as Go spells it: `amd64`, `arm64`. Required in a request.
 	Architecture string `protobuf:"bytes,2,opt,name=architecture,proto3" json:"architecture,omitempty"`
-	// Variant of the architecture: `v7`, `v8`. Empty where there is none.
+	// Variant of the architecture: `v7`, `v8`. Empty if there is none.
 	Variant string `protobuf:"bytes,3,opt,name=variant,proto3" json:"variant,omitempty"`
-	// Version of the operating system. Empty where the index names none.
+	// Version of the operating system. Empty if the index names none.
 	OsVersion string `protobuf:"bytes,4,opt,name=os_version,json=osVersion,proto3" json:"os_version,omitempty"`
-	// Features that the operating system must have. Empty where the index names none.
+	// Features that the operating system must have. Empty if the index names none.
 	OsFeatures    []string `protobuf:"bytes,5,rep,name=os_features,json=osFeatures,proto3" json:"os_features,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -105,20 +105,20 @@ func (x *Platform) GetOsFeatures() []string {
 	return nil
 }
 
-// A pointer to content, as in the OCI image specification: enough to fetch it and to check it.
+// A pointer to content, as in the OCI image specification. It has what is needed to fetch the content and to verify it.
 type Descriptor struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Media type of the content, such as `application/vnd.oci.image.manifest.v1+json`.
 	MediaType string `protobuf:"bytes,1,opt,name=media_type,json=mediaType,proto3" json:"media_type,omitempty"`
-	// Digest of the content: `sha256:` and 64, or `sha512:` and 128 lower-case hexadecimal digits.
+	// Digest of the content: `sha256:` and 64, or `sha512:` and 128, lower-case hexadecimal digits.
 	Digest string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
-	// Size of the content in bytes. Unset where the registry did not say.
+	// Size of the content in bytes. Unset if the registry did not state it.
 	Size *int64 `protobuf:"varint,3,opt,name=size,proto3,oneof" json:"size,omitempty"`
-	// Platform of the image that this points to. Set on the children of an index alone.
+	// Platform of the image. Set only for the manifests of an index.
 	Platform *Platform `protobuf:"bytes,4,opt,name=platform,proto3" json:"platform,omitempty"`
-	// What kind of artifact this points to, a media type. Empty where not given.
+	// Kind of the artifact, as a media type. Empty if it is not stated.
 	ArtifactType string `protobuf:"bytes,5,opt,name=artifact_type,json=artifactType,proto3" json:"artifact_type,omitempty"`
-	// Annotations, as they stand in the manifest.
+	// Annotations, unchanged.
 	Annotations   map[string]string `protobuf:"bytes,6,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -196,16 +196,15 @@ func (x *Descriptor) GetAnnotations() map[string]string {
 	return nil
 }
 
-// A manifest: the exact bytes, and what they say.
+// A manifest: its exact bytes and its parsed content.
 type Manifest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What the bytes are: their media type, their digest, their size.
+	// Media type, digest and size of `raw`.
 	Descriptor_ *Descriptor `protobuf:"bytes,1,opt,name=descriptor,proto3" json:"descriptor,omitempty"`
-	// The manifest exactly as the registry keeps it: the digest is the hash of these bytes, and
-	// the gateway has checked it. At most `Limits.max_manifest_bytes`.
+	// The exact bytes that the registry stores. The gateway has verified that the digest is the hash of these
+	// bytes. At most `Limits.max_manifest_bytes`.
 	Raw []byte `protobuf:"bytes,2,opt,name=raw,proto3" json:"raw,omitempty"`
-	// What the manifest says. Unset for a media type that the gateway does not know: `raw` is
-	// there all the same.
+	// The parsed content. Unset if the gateway does not know the media type; `raw` is set even then.
 	//
 	// Types that are valid to be assigned to Content:
 	//
@@ -290,12 +289,12 @@ type isManifest_Content interface {
 }
 
 type Manifest_Image struct {
-	// The manifest of one image, or of another artifact.
+	// The manifest of an image or of another artifact.
 	Image *Image `protobuf:"bytes,3,opt,name=image,proto3,oneof"`
 }
 
 type Manifest_Index struct {
-	// The manifest of several: an OCI image index, or a Docker manifest list.
+	// An OCI image index or a Docker manifest list.
 	Index *Index `protobuf:"bytes,4,opt,name=index,proto3,oneof"`
 }
 
@@ -303,23 +302,23 @@ func (*Manifest_Image) isManifest_Content() {}
 
 func (*Manifest_Index) isManifest_Content() {}
 
-// What the manifest of one image, or of another artifact, says.
+// The content of the manifest of an image or of another artifact.
 type Image struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The image's configuration. Unset for an artifact that has none.
+	// Configuration of the image. Unset for an artifact without one.
 	Config *Descriptor `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
-	// The layers (an artifact's files), from the base up.
+	// Layers of the image, base first. For another artifact, its files.
 	Layers []*Descriptor `protobuf:"bytes,2,rep,name=layers,proto3" json:"layers,omitempty"`
-	// The manifest that this one belongs to (a signature's image, say). Unset where it stands alone.
+	// The manifest that this one refers to: for a signature, the signed image. Unset if there is none.
 	Subject *Descriptor `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
-	// What kind of artifact this is, a media type. Empty for an ordinary image.
+	// Kind of the artifact, as a media type. Empty for an ordinary image.
 	ArtifactType string `protobuf:"bytes,4,opt,name=artifact_type,json=artifactType,proto3" json:"artifact_type,omitempty"`
-	// Annotations, as they stand in the manifest.
+	// Annotations, unchanged.
 	Annotations map[string]string `protobuf:"bytes,5,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// The digest of the configuration: what `docker images` shows as the image's id. Empty where there is no configuration.
+	// Digest of the configuration. `docker images` shows it as the image's id. Empty if there is no configuration.
 	ImageId string `protobuf:"bytes,6,opt,name=image_id,json=imageId,proto3" json:"image_id,omitempty"`
-	// Bytes of the configuration and of all layers together: what a first pull transfers. Unset
-	// where the manifest lacks the size of one of them.
+	// Size in bytes of the configuration and all layers together. A first pull transfers this much. Unset
+	// if the manifest does not state the size of one of them.
 	TotalSize     *int64 `protobuf:"varint,7,opt,name=total_size,json=totalSize,proto3,oneof" json:"total_size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -404,16 +403,16 @@ func (x *Image) GetTotalSize() int64 {
 	return 0
 }
 
-// What an OCI image index or a Docker manifest list says.
+// The content of an OCI image index or a Docker manifest list.
 type Index struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The manifests that the index names, in its order.
+	// The manifests in the index, in its order.
 	Manifests []*Descriptor `protobuf:"bytes,1,rep,name=manifests,proto3" json:"manifests,omitempty"`
-	// The manifest that this one belongs to. Unset where it stands alone.
+	// The manifest that this index refers to. Unset if there is none.
 	Subject *Descriptor `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
-	// What kind of artifact this is, a media type. Empty for an ordinary index.
+	// Kind of the artifact, as a media type. Empty for an ordinary index.
 	ArtifactType string `protobuf:"bytes,3,opt,name=artifact_type,json=artifactType,proto3" json:"artifact_type,omitempty"`
-	// Annotations, as they stand in the index.
+	// Annotations, unchanged.
 	Annotations   map[string]string `protobuf:"bytes,4,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

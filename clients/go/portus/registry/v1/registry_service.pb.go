@@ -60,20 +60,21 @@ func (*GetRegistryInfoRequest) Descriptor() ([]byte, []int) {
 	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{0}
 }
 
-// The answer of GetRegistryInfo.
+// The response of GetRegistryInfo.
 type GetRegistryInfoResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Whether a Distribution registry answered at the configured address, to whatever account.
+	// Whether a Distribution registry answers at the configured address, even if it rejects the account.
 	Reachable bool `protobuf:"varint,1,opt,name=reachable,proto3" json:"reachable,omitempty"`
-	// What the registry says of its API in `Docker-Distribution-Api-Version`: `registry/2.0`. Empty where it said nothing.
+	// The registry's header `Docker-Distribution-Api-Version`: `registry/2.0`. Empty if it sends none.
 	ApiVersion string `protobuf:"bytes,2,opt,name=api_version,json=apiVersion,proto3" json:"api_version,omitempty"`
-	// The version of the gateway itself, such as `1.0.0`.
+	// The version of the gateway, such as `1.0.0`.
 	GatewayVersion string `protobuf:"bytes,3,opt,name=gateway_version,json=gatewayVersion,proto3" json:"gateway_version,omitempty"`
-	// The limits in force.
+	// The limits of this gateway.
 	Limits *Limits `protobuf:"bytes,4,opt,name=limits,proto3" json:"limits,omitempty"`
-	// Whether this gateway allows deletes. The registry has a switch of its own, which only a delete can ask.
+	// Whether this gateway allows deletes. The registry has a setting of its own, which only a delete can show.
 	DeletionEnabled bool `protobuf:"varint,5,opt,name=deletion_enabled,json=deletionEnabled,proto3" json:"deletion_enabled,omitempty"`
-	// Why the registry cannot be used: not reached, or its token service rejects the gateway's account. Unset when all is well.
+	// Why the gateway cannot use the registry: for example, the registry does not answer, or the token service
+	// rejects the gateway's account. Unset if the gateway can use it.
 	RegistryStatus *status.Status `protobuf:"bytes,6,opt,name=registry_status,json=registryStatus,proto3" json:"registry_status,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -154,18 +155,18 @@ func (x *GetRegistryInfoResponse) GetRegistryStatus() *status.Status {
 // The limits of a gateway.
 type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many items a page has when `page_size` is 0.
+	// Number of items on a page if `page_size` is 0.
 	DefaultPageSize int32 `protobuf:"varint,1,opt,name=default_page_size,json=defaultPageSize,proto3" json:"default_page_size,omitempty"`
-	// How many items a page has at most; a larger `page_size` is taken as this.
+	// Maximum number of items on a page. A larger `page_size` has the effect of this value.
 	MaxPageSize int32 `protobuf:"varint,2,opt,name=max_page_size,json=maxPageSize,proto3" json:"max_page_size,omitempty"`
-	// How many bytes a manifest may have.
+	// Maximum size of a manifest in bytes.
 	MaxManifestBytes int64 `protobuf:"varint,3,opt,name=max_manifest_bytes,json=maxManifestBytes,proto3" json:"max_manifest_bytes,omitempty"`
-	// How many calls are served at a time; one more is answered RESOURCE_EXHAUSTED. Health checks do not count.
+	// Maximum number of calls at the same time. Further calls get RESOURCE_EXHAUSTED. Health checks do not count.
 	MaxConcurrentCalls int32 `protobuf:"varint,4,opt,name=max_concurrent_calls,json=maxConcurrentCalls,proto3" json:"max_concurrent_calls,omitempty"`
-	// How long a call may take that comes without a deadline, and how long any unary call may take at most. A delete that
-	// is on its way to the registry is not broken off.
+	// Maximum duration of a unary call, even if the caller's deadline is later. A delete that was already sent to the
+	// registry is not interrupted.
 	MaxCallDuration *durationpb.Duration `protobuf:"bytes,5,opt,name=max_call_duration,json=maxCallDuration,proto3" json:"max_call_duration,omitempty"`
-	// How many requests the gateway makes of the registry at a time.
+	// Maximum number of requests from the gateway to the registry at the same time.
 	MaxUpstreamRequests int32 `protobuf:"varint,6,opt,name=max_upstream_requests,json=maxUpstreamRequests,proto3" json:"max_upstream_requests,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
@@ -243,14 +244,14 @@ func (x *Limits) GetMaxUpstreamRequests() int32 {
 	return 0
 }
 
-// A repository, and its tags where they were asked for.
+// A repository, with its tags if the request has `include_tags`.
 type Repository struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The repository's name: `team/app`.
+	// Name of the repository: `team/app`.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Its tags, in lexical order. Empty where it has none, where they were not asked for (`include_tags`), and where `tags_status` is set.
+	// Tags in lexical order. Empty if the repository has none, if the request has no `include_tags`, or if `tags_status` is set.
 	Tags []string `protobuf:"bytes,2,rep,name=tags,proto3" json:"tags,omitempty"`
-	// Set where the tags were asked for and could not be listed: they are unknown then, not absent.
+	// Set if the tags were requested but could not be listed. They are then unknown, which does not mean that there are none.
 	TagsStatus    *status.Status `protobuf:"bytes,3,opt,name=tags_status,json=tagsStatus,proto3" json:"tags_status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -310,14 +311,14 @@ func (x *Repository) GetTagsStatus() *status.Status {
 // The request of Catalog.
 type CatalogRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many repositories to answer with at most. 0 is the default of 100; above 1000 is taken as
-	// 1000. A page may be shorter, even empty, and not be the last.
+	// Maximum number of repositories on the page. 0 means 100; more than 1000 means 1000. A page can be shorter,
+	// or even empty, without being the last.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// Where to go on: the `next_page_token` of the page before. Empty begins at the start. All other arguments must be those of the page before.
+	// The `next_page_token` of the previous page, or empty for the first page. All other arguments must be the same as for the previous page.
 	PageToken string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// Whether to list the tags of each repository too.
+	// Whether to list the tags of each repository as well.
 	IncludeTags bool `protobuf:"varint,3,opt,name=include_tags,json=includeTags,proto3" json:"include_tags,omitempty"`
-	// Answer only with repositories whose names begin with this: `team/`. Empty is all. At most 255 characters.
+	// Lists only repositories whose names begin with this, such as `team/`. Empty means all. At most 255 characters.
 	Prefix        string `protobuf:"bytes,4,opt,name=prefix,proto3" json:"prefix,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -381,12 +382,12 @@ func (x *CatalogRequest) GetPrefix() string {
 	return ""
 }
 
-// The answer of Catalog.
+// The response of Catalog.
 type CatalogResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The repositories, in the registry's order.
 	Repositories []*Repository `protobuf:"bytes,1,rep,name=repositories,proto3" json:"repositories,omitempty"`
-	// Where the next page begins. Empty: this was the last.
+	// Token for the next page. Empty if this is the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -439,9 +440,9 @@ func (x *CatalogResponse) GetNextPageToken() string {
 // The request of StreamCatalog.
 type StreamCatalogRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Whether to list the tags of each repository too.
+	// Whether to list the tags of each repository as well.
 	IncludeTags bool `protobuf:"varint,1,opt,name=include_tags,json=includeTags,proto3" json:"include_tags,omitempty"`
-	// Answer only with repositories whose names begin with this: `team/`. Empty is all. At most 255 characters.
+	// Lists only repositories whose names begin with this, such as `team/`. Empty means all. At most 255 characters.
 	Prefix        string `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -491,7 +492,7 @@ func (x *StreamCatalogRequest) GetPrefix() string {
 	return ""
 }
 
-// One of the answers of StreamCatalog.
+// One message of the response stream of StreamCatalog.
 type StreamCatalogResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The next repository.
@@ -542,9 +543,9 @@ type ListTagsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The repository: `team/app`.
 	Repository string `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
-	// How many tags to answer with at most. 0 is the default of 100; above 1000 is taken as 1000. A page may be shorter and not be the last.
+	// Maximum number of tags on the page. 0 means 100; more than 1000 means 1000. A page can be shorter without being the last.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// Where to go on: the `next_page_token` of the page before. Empty begins at the start.
+	// The `next_page_token` of the previous page, or empty for the first page.
 	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -601,12 +602,12 @@ func (x *ListTagsRequest) GetPageToken() string {
 	return ""
 }
 
-// The answer of ListTags.
+// The response of ListTags.
 type ListTagsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The tags, in lexical order.
+	// Tags in lexical order.
 	Tags []string `protobuf:"bytes,1,rep,name=tags,proto3" json:"tags,omitempty"`
-	// Where the next page begins. Empty: this was the last.
+	// Token for the next page. Empty if this is the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -661,7 +662,7 @@ type ResolveManifestRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The repository: `team/app`.
 	Repository string `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
-	// Which manifest. Required.
+	// The manifest. Required.
 	//
 	// Types that are valid to be assigned to Reference:
 	//
@@ -739,12 +740,12 @@ type isResolveManifestRequest_Reference interface {
 }
 
 type ResolveManifestRequest_Tag struct {
-	// The one that this tag points to now.
+	// The manifest that this tag points to now.
 	Tag string `protobuf:"bytes,2,opt,name=tag,proto3,oneof"`
 }
 
 type ResolveManifestRequest_Digest struct {
-	// The one with this digest.
+	// The manifest with this digest.
 	Digest string `protobuf:"bytes,3,opt,name=digest,proto3,oneof"`
 }
 
@@ -752,10 +753,10 @@ func (*ResolveManifestRequest_Tag) isResolveManifestRequest_Reference() {}
 
 func (*ResolveManifestRequest_Digest) isResolveManifestRequest_Reference() {}
 
-// The answer of ResolveManifest.
+// The response of ResolveManifest.
 type ResolveManifestResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The manifest's digest, media type and size, as the registry states them.
+	// Digest, media type and size of the manifest, as the registry states them.
 	Descriptor_   *Descriptor `protobuf:"bytes,1,opt,name=descriptor,proto3" json:"descriptor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -803,18 +804,18 @@ type GetManifestRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The repository: `team/app`.
 	Repository string `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
-	// Which manifest. Required.
+	// The manifest. Required.
 	//
 	// Types that are valid to be assigned to Reference:
 	//
 	//	*GetManifestRequest_Tag
 	//	*GetManifestRequest_Digest
 	Reference isGetManifestRequest_Reference `protobuf_oneof:"reference"`
-	// Of an index, answer with the first manifest for this platform. Unset: with the index itself. A
-	// manifest that is no index is answered as it is.
+	// If the manifest is an index, the answer is its first manifest for this platform. If this is unset, the
+	// answer is the index itself. A manifest that is not an index is returned in any case.
 	Platform *Platform `protobuf:"bytes,4,opt,name=platform,proto3" json:"platform,omitempty"`
-	// How old the gateway's knowledge of what a tag points to may be. Unset is 0: checked with the registry, in this call. Calls
-	// that ask for the same within a tenth of a second share one check.
+	// Maximum age of the gateway's knowledge of what the tag points to. Unset means 0: the gateway asks the registry in this
+	// call. Calls for the same manifest within a tenth of a second share one request to the registry.
 	MaxStaleness  *durationpb.Duration `protobuf:"bytes,5,opt,name=max_staleness,json=maxStaleness,proto3" json:"max_staleness,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -901,12 +902,12 @@ type isGetManifestRequest_Reference interface {
 }
 
 type GetManifestRequest_Tag struct {
-	// The one that this tag points to now.
+	// The manifest that this tag points to now.
 	Tag string `protobuf:"bytes,2,opt,name=tag,proto3,oneof"`
 }
 
 type GetManifestRequest_Digest struct {
-	// The one with this digest.
+	// The manifest with this digest.
 	Digest string `protobuf:"bytes,3,opt,name=digest,proto3,oneof"`
 }
 
@@ -914,7 +915,7 @@ func (*GetManifestRequest_Tag) isGetManifestRequest_Reference() {}
 
 func (*GetManifestRequest_Digest) isGetManifestRequest_Reference() {}
 
-// The answer of GetManifest.
+// The response of GetManifest.
 type GetManifestResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The manifest.
@@ -963,7 +964,7 @@ func (x *GetManifestResponse) GetManifest() *Manifest {
 // The request of BatchGetManifests.
 type BatchGetManifestsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Which manifests, each as for GetManifest. At least 1, at most 1000.
+	// The manifests to fetch, each as for GetManifest. 1 to 1000.
 	Requests      []*GetManifestRequest `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1006,10 +1007,10 @@ func (x *BatchGetManifestsRequest) GetRequests() []*GetManifestRequest {
 	return nil
 }
 
-// One of the answers of BatchGetManifests.
+// One message of the response stream of BatchGetManifests.
 type BatchGetManifestsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Some of the results: those that are known by now, about 64 KiB of them at most, but one at least.
+	// The results that are known by now: at least one, and about 64 KiB at most unless a single result is larger.
 	Results       []*BatchGetManifestsResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1052,12 +1053,12 @@ func (x *BatchGetManifestsResponse) GetResults() []*BatchGetManifestsResult {
 	return nil
 }
 
-// What became of one of the requests of BatchGetManifests.
+// The result of one request of BatchGetManifests.
 type BatchGetManifestsResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Which request this answers: its position in `requests`, from 0.
+	// Position of the request in `requests`, starting at 0.
 	RequestIndex int32 `protobuf:"varint,1,opt,name=request_index,json=requestIndex,proto3" json:"request_index,omitempty"`
-	// The manifest, or why there is none.
+	// The manifest or the error.
 	//
 	// Types that are valid to be assigned to Outcome:
 	//
@@ -1140,7 +1141,7 @@ type BatchGetManifestsResult_Manifest struct {
 }
 
 type BatchGetManifestsResult_Status struct {
-	// The error that GetManifest would have answered with.
+	// The error that GetManifest would return.
 	Status *status.Status `protobuf:"bytes,3,opt,name=status,proto3,oneof"`
 }
 
@@ -1153,13 +1154,13 @@ type DeleteManifestRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The repository: `team/app`.
 	Repository string `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
-	// The manifest's digest. A tag will not do: what it points to can change in between.
+	// Digest of the manifest. A tag is not accepted, because it could be moved before the delete.
 	Digest string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
-	// The tags that the caller knows to point to the digest, and means to delete with it. At most 1000.
+	// Tags that the caller expects to be deleted with the manifest. At most 1000.
 	ExpectedTags []string `protobuf:"bytes,3,rep,name=expected_tags,json=expectedTags,proto3" json:"expected_tags,omitempty"`
-	// Whether to delete the manifest although other tags point to it; those tags go too.
+	// Whether to delete the manifest even if other tags point to it. These tags are deleted as well.
 	Force bool `protobuf:"varint,4,opt,name=force,proto3" json:"force,omitempty"`
-	// Whether to make every check, fail as the real call would, and delete nothing.
+	// Whether to only check: the call makes every check and fails like a real delete, but deletes nothing.
 	ValidateOnly  bool `protobuf:"varint,5,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1230,12 +1231,12 @@ func (x *DeleteManifestRequest) GetValidateOnly() bool {
 	return false
 }
 
-// The answer of DeleteManifest.
+// The response of DeleteManifest.
 type DeleteManifestResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The digest that was deleted, or would have been.
+	// The deleted digest. With `validate_only`, the digest that would be deleted.
 	Digest string `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
-	// The tags that went with it, or would have, in lexical order.
+	// The tags deleted with it, in lexical order. With `validate_only`, the tags that would be deleted.
 	DeletedTags   []string `protobuf:"bytes,2,rep,name=deleted_tags,json=deletedTags,proto3" json:"deleted_tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1290,9 +1291,9 @@ type DeleteBlobRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The repository: `team/app`.
 	Repository string `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
-	// The blob's digest.
+	// Digest of the blob.
 	Digest string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
-	// Whether to make every check, fail as the real call would, and delete nothing.
+	// Whether to only check: the call makes every check and fails like a real delete, but deletes nothing.
 	ValidateOnly  bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1349,10 +1350,10 @@ func (x *DeleteBlobRequest) GetValidateOnly() bool {
 	return false
 }
 
-// The answer of DeleteBlob.
+// The response of DeleteBlob.
 type DeleteBlobResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The digest that was deleted, or would have been.
+	// The deleted digest. With `validate_only`, the digest that would be deleted.
 	Digest        string `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -20,9 +20,9 @@ DESCRIPTOR: descriptor.FileDescriptor
 
 @typing.final
 class Platform(message.Message):
-    """The platform that an image was built for, as in the OCI image index
-    specification. In a request every field that is set has to match; an unset
-    one matches anything.
+    """The platform of an image, as in the OCI image index specification. In a
+    request, every field that is set must match; a field that is not set matches
+    any value.
     """
 
     DESCRIPTOR: descriptor.Descriptor
@@ -33,16 +33,16 @@ class Platform(message.Message):
     OS_VERSION_FIELD_NUMBER: builtins.int
     OS_FEATURES_FIELD_NUMBER: builtins.int
     os: builtins.str
-    """Operating system, in Go's spelling: `linux`, `windows`. Required in a request."""
+    """Operating system, as Go spells it: `linux`, `windows`. Required in a request."""
     architecture: builtins.str
-    """CPU architecture, in Go's spelling: `amd64`, `arm64`. Required in a request."""
+    """CPU architecture, as Go spells it: `amd64`, `arm64`. Required in a request."""
     variant: builtins.str
-    """Variant of the architecture: `v7`, `v8`. Empty where there is none."""
+    """Variant of the architecture: `v7`, `v8`. Empty if there is none."""
     os_version: builtins.str
-    """Version of the operating system. Empty where the index names none."""
+    """Version of the operating system. Empty if the index names none."""
     @builtins.property
     def os_features(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Features that the operating system must have. Empty where the index names none."""
+        """Features that the operating system must have. Empty if the index names none."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Platform(message.Message):
 
 @typing.final
 class Descriptor(message.Message):
-    """A pointer to content, as in the OCI image specification: enough to fetch it and to check it."""
+    """A pointer to content, as in the OCI image specification. It has what is needed to fetch the content and to verify it."""
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -94,18 +94,18 @@ class Descriptor(message.Message):
     media_type: builtins.str
     """Media type of the content, such as `application/vnd.oci.image.manifest.v1+json`."""
     digest: builtins.str
-    """Digest of the content: `sha256:` and 64, or `sha512:` and 128 lower-case hexadecimal digits."""
+    """Digest of the content: `sha256:` and 64, or `sha512:` and 128, lower-case hexadecimal digits."""
     size: builtins.int
-    """Size of the content in bytes. Unset where the registry did not say."""
+    """Size of the content in bytes. Unset if the registry did not state it."""
     artifact_type: builtins.str
-    """What kind of artifact this points to, a media type. Empty where not given."""
+    """Kind of the artifact, as a media type. Empty if it is not stated."""
     @builtins.property
     def platform(self) -> Platform:
-        """Platform of the image that this points to. Set on the children of an index alone."""
+        """Platform of the image. Set only for the manifests of an index."""
 
     @builtins.property
     def annotations(self) -> containers.ScalarMap[builtins.str, builtins.str]:
-        """Annotations, as they stand in the manifest."""
+        """Annotations, unchanged."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class Descriptor(message.Message):
 
 @typing.final
 class Manifest(message.Message):
-    """A manifest: the exact bytes, and what they say."""
+    """A manifest: its exact bytes and its parsed content."""
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -136,20 +136,20 @@ class Manifest(message.Message):
     IMAGE_FIELD_NUMBER: builtins.int
     INDEX_FIELD_NUMBER: builtins.int
     raw: builtins.bytes
-    """The manifest exactly as the registry keeps it: the digest is the hash of these bytes, and
-    the gateway has checked it. At most `Limits.max_manifest_bytes`.
+    """The exact bytes that the registry stores. The gateway has verified that the digest is the hash of these
+    bytes. At most `Limits.max_manifest_bytes`.
     """
     @builtins.property
     def descriptor(self) -> Descriptor:
-        """What the bytes are: their media type, their digest, their size."""
+        """Media type, digest and size of `raw`."""
 
     @builtins.property
     def image(self) -> Image:
-        """The manifest of one image, or of another artifact."""
+        """The manifest of an image or of another artifact."""
 
     @builtins.property
     def index(self) -> Index:
-        """The manifest of several: an OCI image index, or a Docker manifest list."""
+        """An OCI image index or a Docker manifest list."""
 
     def __init__(
         self,
@@ -169,7 +169,7 @@ class Manifest(message.Message):
 
 @typing.final
 class Image(message.Message):
-    """What the manifest of one image, or of another artifact, says."""
+    """The content of the manifest of an image or of another artifact."""
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -201,28 +201,28 @@ class Image(message.Message):
     IMAGE_ID_FIELD_NUMBER: builtins.int
     TOTAL_SIZE_FIELD_NUMBER: builtins.int
     artifact_type: builtins.str
-    """What kind of artifact this is, a media type. Empty for an ordinary image."""
+    """Kind of the artifact, as a media type. Empty for an ordinary image."""
     image_id: builtins.str
-    """The digest of the configuration: what `docker images` shows as the image's id. Empty where there is no configuration."""
+    """Digest of the configuration. `docker images` shows it as the image's id. Empty if there is no configuration."""
     total_size: builtins.int
-    """Bytes of the configuration and of all layers together: what a first pull transfers. Unset
-    where the manifest lacks the size of one of them.
+    """Size in bytes of the configuration and all layers together. A first pull transfers this much. Unset
+    if the manifest does not state the size of one of them.
     """
     @builtins.property
     def config(self) -> Descriptor:
-        """The image's configuration. Unset for an artifact that has none."""
+        """Configuration of the image. Unset for an artifact without one."""
 
     @builtins.property
     def layers(self) -> containers.RepeatedCompositeFieldContainer[Descriptor]:
-        """The layers (an artifact's files), from the base up."""
+        """Layers of the image, base first. For another artifact, its files."""
 
     @builtins.property
     def subject(self) -> Descriptor:
-        """The manifest that this one belongs to (a signature's image, say). Unset where it stands alone."""
+        """The manifest that this one refers to: for a signature, the signed image. Unset if there is none."""
 
     @builtins.property
     def annotations(self) -> containers.ScalarMap[builtins.str, builtins.str]:
-        """Annotations, as they stand in the manifest."""
+        """Annotations, unchanged."""
 
     def __init__(
         self,
@@ -245,7 +245,7 @@ class Image(message.Message):
 
 @typing.final
 class Index(message.Message):
-    """What an OCI image index or a Docker manifest list says."""
+    """The content of an OCI image index or a Docker manifest list."""
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -274,18 +274,18 @@ class Index(message.Message):
     ARTIFACT_TYPE_FIELD_NUMBER: builtins.int
     ANNOTATIONS_FIELD_NUMBER: builtins.int
     artifact_type: builtins.str
-    """What kind of artifact this is, a media type. Empty for an ordinary index."""
+    """Kind of the artifact, as a media type. Empty for an ordinary index."""
     @builtins.property
     def manifests(self) -> containers.RepeatedCompositeFieldContainer[Descriptor]:
-        """The manifests that the index names, in its order."""
+        """The manifests in the index, in its order."""
 
     @builtins.property
     def subject(self) -> Descriptor:
-        """The manifest that this one belongs to. Unset where it stands alone."""
+        """The manifest that this index refers to. Unset if there is none."""
 
     @builtins.property
     def annotations(self) -> containers.ScalarMap[builtins.str, builtins.str]:
-        """Annotations, as they stand in the index."""
+        """Annotations, unchanged."""
 
     def __init__(
         self,

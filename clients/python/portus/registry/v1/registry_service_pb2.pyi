@@ -38,7 +38,7 @@ class GetRegistryInfoRequest(message.Message):
 
 @typing.final
 class GetRegistryInfoResponse(message.Message):
-    """The answer of GetRegistryInfo."""
+    """The response of GetRegistryInfo."""
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -49,20 +49,22 @@ class GetRegistryInfoResponse(message.Message):
     DELETION_ENABLED_FIELD_NUMBER: builtins.int
     REGISTRY_STATUS_FIELD_NUMBER: builtins.int
     reachable: builtins.bool
-    """Whether a Distribution registry answered at the configured address, to whatever account."""
+    """Whether a Distribution registry answers at the configured address, even if it rejects the account."""
     api_version: builtins.str
-    """What the registry says of its API in `Docker-Distribution-Api-Version`: `registry/2.0`. Empty where it said nothing."""
+    """The registry's header `Docker-Distribution-Api-Version`: `registry/2.0`. Empty if it sends none."""
     gateway_version: builtins.str
-    """The version of the gateway itself, such as `1.0.0`."""
+    """The version of the gateway, such as `1.0.0`."""
     deletion_enabled: builtins.bool
-    """Whether this gateway allows deletes. The registry has a switch of its own, which only a delete can ask."""
+    """Whether this gateway allows deletes. The registry has a setting of its own, which only a delete can show."""
     @builtins.property
     def limits(self) -> Limits:
-        """The limits in force."""
+        """The limits of this gateway."""
 
     @builtins.property
     def registry_status(self) -> status_pb2.Status:
-        """Why the registry cannot be used: not reached, or its token service rejects the gateway's account. Unset when all is well."""
+        """Why the gateway cannot use the registry: for example, the registry does not answer, or the token service
+        rejects the gateway's account. Unset if the gateway can use it.
+        """
 
     def __init__(
         self,
@@ -93,19 +95,19 @@ class Limits(message.Message):
     MAX_CALL_DURATION_FIELD_NUMBER: builtins.int
     MAX_UPSTREAM_REQUESTS_FIELD_NUMBER: builtins.int
     default_page_size: builtins.int
-    """How many items a page has when `page_size` is 0."""
+    """Number of items on a page if `page_size` is 0."""
     max_page_size: builtins.int
-    """How many items a page has at most; a larger `page_size` is taken as this."""
+    """Maximum number of items on a page. A larger `page_size` has the effect of this value."""
     max_manifest_bytes: builtins.int
-    """How many bytes a manifest may have."""
+    """Maximum size of a manifest in bytes."""
     max_concurrent_calls: builtins.int
-    """How many calls are served at a time; one more is answered RESOURCE_EXHAUSTED. Health checks do not count."""
+    """Maximum number of calls at the same time. Further calls get RESOURCE_EXHAUSTED. Health checks do not count."""
     max_upstream_requests: builtins.int
-    """How many requests the gateway makes of the registry at a time."""
+    """Maximum number of requests from the gateway to the registry at the same time."""
     @builtins.property
     def max_call_duration(self) -> duration_pb2.Duration:
-        """How long a call may take that comes without a deadline, and how long any unary call may take at most. A delete that
-        is on its way to the registry is not broken off.
+        """Maximum duration of a unary call, even if the caller's deadline is later. A delete that was already sent to the
+        registry is not interrupted.
         """
 
     def __init__(
@@ -126,7 +128,7 @@ class Limits(message.Message):
 
 @typing.final
 class Repository(message.Message):
-    """A repository, and its tags where they were asked for."""
+    """A repository, with its tags if the request has `include_tags`."""
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -134,14 +136,14 @@ class Repository(message.Message):
     TAGS_FIELD_NUMBER: builtins.int
     TAGS_STATUS_FIELD_NUMBER: builtins.int
     name: builtins.str
-    """The repository's name: `team/app`."""
+    """Name of the repository: `team/app`."""
     @builtins.property
     def tags(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Its tags, in lexical order. Empty where it has none, where they were not asked for (`include_tags`), and where `tags_status` is set."""
+        """Tags in lexical order. Empty if the repository has none, if the request has no `include_tags`, or if `tags_status` is set."""
 
     @builtins.property
     def tags_status(self) -> status_pb2.Status:
-        """Set where the tags were asked for and could not be listed: they are unknown then, not absent."""
+        """Set if the tags were requested but could not be listed. They are then unknown, which does not mean that there are none."""
 
     def __init__(
         self,
@@ -167,15 +169,15 @@ class CatalogRequest(message.Message):
     INCLUDE_TAGS_FIELD_NUMBER: builtins.int
     PREFIX_FIELD_NUMBER: builtins.int
     page_size: builtins.int
-    """How many repositories to answer with at most. 0 is the default of 100; above 1000 is taken as
-    1000. A page may be shorter, even empty, and not be the last.
+    """Maximum number of repositories on the page. 0 means 100; more than 1000 means 1000. A page can be shorter,
+    or even empty, without being the last.
     """
     page_token: builtins.str
-    """Where to go on: the `next_page_token` of the page before. Empty begins at the start. All other arguments must be those of the page before."""
+    """The `next_page_token` of the previous page, or empty for the first page. All other arguments must be the same as for the previous page."""
     include_tags: builtins.bool
-    """Whether to list the tags of each repository too."""
+    """Whether to list the tags of each repository as well."""
     prefix: builtins.str
-    """Answer only with repositories whose names begin with this: `team/`. Empty is all. At most 255 characters."""
+    """Lists only repositories whose names begin with this, such as `team/`. Empty means all. At most 255 characters."""
     def __init__(
         self,
         *,
@@ -192,14 +194,14 @@ class CatalogRequest(message.Message):
 
 @typing.final
 class CatalogResponse(message.Message):
-    """The answer of Catalog."""
+    """The response of Catalog."""
 
     DESCRIPTOR: descriptor.Descriptor
 
     REPOSITORIES_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
-    """Where the next page begins. Empty: this was the last."""
+    """Token for the next page. Empty if this is the last page."""
     @builtins.property
     def repositories(self) -> containers.RepeatedCompositeFieldContainer[Repository]:
         """The repositories, in the registry's order."""
@@ -225,9 +227,9 @@ class StreamCatalogRequest(message.Message):
     INCLUDE_TAGS_FIELD_NUMBER: builtins.int
     PREFIX_FIELD_NUMBER: builtins.int
     include_tags: builtins.bool
-    """Whether to list the tags of each repository too."""
+    """Whether to list the tags of each repository as well."""
     prefix: builtins.str
-    """Answer only with repositories whose names begin with this: `team/`. Empty is all. At most 255 characters."""
+    """Lists only repositories whose names begin with this, such as `team/`. Empty means all. At most 255 characters."""
     def __init__(
         self,
         *,
@@ -242,7 +244,7 @@ class StreamCatalogRequest(message.Message):
 
 @typing.final
 class StreamCatalogResponse(message.Message):
-    """One of the answers of StreamCatalog."""
+    """One message of the response stream of StreamCatalog."""
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -274,9 +276,9 @@ class ListTagsRequest(message.Message):
     repository: builtins.str
     """The repository: `team/app`."""
     page_size: builtins.int
-    """How many tags to answer with at most. 0 is the default of 100; above 1000 is taken as 1000. A page may be shorter and not be the last."""
+    """Maximum number of tags on the page. 0 means 100; more than 1000 means 1000. A page can be shorter without being the last."""
     page_token: builtins.str
-    """Where to go on: the `next_page_token` of the page before. Empty begins at the start."""
+    """The `next_page_token` of the previous page, or empty for the first page."""
     def __init__(
         self,
         *,
@@ -292,17 +294,17 @@ class ListTagsRequest(message.Message):
 
 @typing.final
 class ListTagsResponse(message.Message):
-    """The answer of ListTags."""
+    """The response of ListTags."""
 
     DESCRIPTOR: descriptor.Descriptor
 
     TAGS_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
-    """Where the next page begins. Empty: this was the last."""
+    """Token for the next page. Empty if this is the last page."""
     @builtins.property
     def tags(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The tags, in lexical order."""
+        """Tags in lexical order."""
 
     def __init__(
         self,
@@ -328,9 +330,9 @@ class ResolveManifestRequest(message.Message):
     repository: builtins.str
     """The repository: `team/app`."""
     tag: builtins.str
-    """The one that this tag points to now."""
+    """The manifest that this tag points to now."""
     digest: builtins.str
-    """The one with this digest."""
+    """The manifest with this digest."""
     def __init__(
         self,
         *,
@@ -348,14 +350,14 @@ class ResolveManifestRequest(message.Message):
 
 @typing.final
 class ResolveManifestResponse(message.Message):
-    """The answer of ResolveManifest."""
+    """The response of ResolveManifest."""
 
     DESCRIPTOR: descriptor.Descriptor
 
     DESCRIPTOR_FIELD_NUMBER: builtins.int
     @builtins.property
     def descriptor(self) -> manifest_pb2.Descriptor:
-        """The manifest's digest, media type and size, as the registry states them."""
+        """Digest, media type and size of the manifest, as the registry states them."""
 
     def __init__(
         self,
@@ -382,19 +384,19 @@ class GetManifestRequest(message.Message):
     repository: builtins.str
     """The repository: `team/app`."""
     tag: builtins.str
-    """The one that this tag points to now."""
+    """The manifest that this tag points to now."""
     digest: builtins.str
-    """The one with this digest."""
+    """The manifest with this digest."""
     @builtins.property
     def platform(self) -> manifest_pb2.Platform:
-        """Of an index, answer with the first manifest for this platform. Unset: with the index itself. A
-        manifest that is no index is answered as it is.
+        """If the manifest is an index, the answer is its first manifest for this platform. If this is unset, the
+        answer is the index itself. A manifest that is not an index is returned in any case.
         """
 
     @builtins.property
     def max_staleness(self) -> duration_pb2.Duration:
-        """How old the gateway's knowledge of what a tag points to may be. Unset is 0: checked with the registry, in this call. Calls
-        that ask for the same within a tenth of a second share one check.
+        """Maximum age of the gateway's knowledge of what the tag points to. Unset means 0: the gateway asks the registry in this
+        call. Calls for the same manifest within a tenth of a second share one request to the registry.
         """
 
     def __init__(
@@ -416,7 +418,7 @@ class GetManifestRequest(message.Message):
 
 @typing.final
 class GetManifestResponse(message.Message):
-    """The answer of GetManifest."""
+    """The response of GetManifest."""
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -445,7 +447,7 @@ class BatchGetManifestsRequest(message.Message):
     REQUESTS_FIELD_NUMBER: builtins.int
     @builtins.property
     def requests(self) -> containers.RepeatedCompositeFieldContainer[GetManifestRequest]:
-        """Which manifests, each as for GetManifest. At least 1, at most 1000."""
+        """The manifests to fetch, each as for GetManifest. 1 to 1000."""
 
     def __init__(
         self,
@@ -460,14 +462,14 @@ class BatchGetManifestsRequest(message.Message):
 
 @typing.final
 class BatchGetManifestsResponse(message.Message):
-    """One of the answers of BatchGetManifests."""
+    """One message of the response stream of BatchGetManifests."""
 
     DESCRIPTOR: descriptor.Descriptor
 
     RESULTS_FIELD_NUMBER: builtins.int
     @builtins.property
     def results(self) -> containers.RepeatedCompositeFieldContainer[BatchGetManifestsResult]:
-        """Some of the results: those that are known by now, about 64 KiB of them at most, but one at least."""
+        """The results that are known by now: at least one, and about 64 KiB at most unless a single result is larger."""
 
     def __init__(
         self,
@@ -482,7 +484,7 @@ class BatchGetManifestsResponse(message.Message):
 
 @typing.final
 class BatchGetManifestsResult(message.Message):
-    """What became of one of the requests of BatchGetManifests."""
+    """The result of one request of BatchGetManifests."""
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -490,14 +492,14 @@ class BatchGetManifestsResult(message.Message):
     MANIFEST_FIELD_NUMBER: builtins.int
     STATUS_FIELD_NUMBER: builtins.int
     request_index: builtins.int
-    """Which request this answers: its position in `requests`, from 0."""
+    """Position of the request in `requests`, starting at 0."""
     @builtins.property
     def manifest(self) -> manifest_pb2.Manifest:
         """The manifest."""
 
     @builtins.property
     def status(self) -> status_pb2.Status:
-        """The error that GetManifest would have answered with."""
+        """The error that GetManifest would return."""
 
     def __init__(
         self,
@@ -528,14 +530,14 @@ class DeleteManifestRequest(message.Message):
     repository: builtins.str
     """The repository: `team/app`."""
     digest: builtins.str
-    """The manifest's digest. A tag will not do: what it points to can change in between."""
+    """Digest of the manifest. A tag is not accepted, because it could be moved before the delete."""
     force: builtins.bool
-    """Whether to delete the manifest although other tags point to it; those tags go too."""
+    """Whether to delete the manifest even if other tags point to it. These tags are deleted as well."""
     validate_only: builtins.bool
-    """Whether to make every check, fail as the real call would, and delete nothing."""
+    """Whether to only check: the call makes every check and fails like a real delete, but deletes nothing."""
     @builtins.property
     def expected_tags(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The tags that the caller knows to point to the digest, and means to delete with it. At most 1000."""
+        """Tags that the caller expects to be deleted with the manifest. At most 1000."""
 
     def __init__(
         self,
@@ -554,17 +556,17 @@ class DeleteManifestRequest(message.Message):
 
 @typing.final
 class DeleteManifestResponse(message.Message):
-    """The answer of DeleteManifest."""
+    """The response of DeleteManifest."""
 
     DESCRIPTOR: descriptor.Descriptor
 
     DIGEST_FIELD_NUMBER: builtins.int
     DELETED_TAGS_FIELD_NUMBER: builtins.int
     digest: builtins.str
-    """The digest that was deleted, or would have been."""
+    """The deleted digest. With `validate_only`, the digest that would be deleted."""
     @builtins.property
     def deleted_tags(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The tags that went with it, or would have, in lexical order."""
+        """The tags deleted with it, in lexical order. With `validate_only`, the tags that would be deleted."""
 
     def __init__(
         self,
@@ -590,9 +592,9 @@ class DeleteBlobRequest(message.Message):
     repository: builtins.str
     """The repository: `team/app`."""
     digest: builtins.str
-    """The blob's digest."""
+    """Digest of the blob."""
     validate_only: builtins.bool
-    """Whether to make every check, fail as the real call would, and delete nothing."""
+    """Whether to only check: the call makes every check and fails like a real delete, but deletes nothing."""
     def __init__(
         self,
         *,
@@ -608,13 +610,13 @@ class DeleteBlobRequest(message.Message):
 
 @typing.final
 class DeleteBlobResponse(message.Message):
-    """The answer of DeleteBlob."""
+    """The response of DeleteBlob."""
 
     DESCRIPTOR: descriptor.Descriptor
 
     DIGEST_FIELD_NUMBER: builtins.int
     digest: builtins.str
-    """The digest that was deleted, or would have been."""
+    """The deleted digest. With `validate_only`, the digest that would be deleted."""
     def __init__(
         self,
         *,

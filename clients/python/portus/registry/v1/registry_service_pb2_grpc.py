@@ -27,33 +27,34 @@ if _version_not_supported:
 
 class RegistryServiceStub(object):
     """Typed access to one Docker Distribution (OCI) registry. The gateway holds the registry's
-    credentials; its callers hold none.
+    credentials. Its callers hold none.
 
-    Names. A `repository` is a path such as `team/app`: at most 255 characters, lower case. A tag
-    is at most 128 characters of `A-Z a-z 0-9 _ . -`, and begins with none of the last two. A digest is
-    `sha256:` and 64, or `sha512:` and 128 lower-case hexadecimal digits.
+    Names. A `repository` is a path such as `team/app`: at most 255 characters, lower case. A tag has
+    1 to 128 characters of `A-Z a-z 0-9 _ . -` and does not begin with `.` or `-`. A digest is
+    `sha256:` and 64, or `sha512:` and 128, lower-case hexadecimal digits.
 
     Errors. Every error carries google.rpc.ErrorInfo with the domain `portus-gateway` and a
-    `reason`: the registry's own code (`MANIFEST_UNKNOWN`) or one of the gateway's (`TAGGED`). What is
-    listed under an RPC comes on top of what every RPC can answer:
+    `reason`: the registry's own code (`MANIFEST_UNKNOWN`) or a code of the gateway (`TAGGED`).
+    Each RPC lists its own errors. In addition, any RPC can answer with these:
 
-    INVALID_ARGUMENT     INVALID_FIELD: a field of the request; BadRequest names it. Nothing was sent to the registry.
-    INVALID_REQUEST, or the registry's own code: the registry did not understand the request.
-    RESOURCE_EXHAUSTED   TOO_MANY_CALLS: the gateway serves its limit. TOOMANYREQUESTS: the registry is asked too often. RetryInfo says when to try again.
+    INVALID_ARGUMENT     INVALID_FIELD: a field of the request is invalid. BadRequest names it. Nothing was sent to the registry.
+    INVALID_REQUEST: the registry rejected the request as malformed and gave no code of its own.
+    RESOURCE_EXHAUSTED   TOO_MANY_CALLS: the gateway has reached its limit of calls. TOOMANYREQUESTS: the registry gets too many requests. RetryInfo says when to try again.
     CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
-    UNAUTHENTICATED      CREDENTIAL_MISSING, CREDENTIAL_INVALID: the call shows no credential, or one that is not good.
-    PERMISSION_DENIED    POLICY_DENIED: the gateway's policy does not let the caller do this. What it may not even see is NOT_FOUND.
-    DENIED: the registry refused the gateway's account this action, with a fresh token too.
-    FAILED_PRECONDITION  UNSUPPORTED: the registry does not do this, or has it switched off. MANIFEST_BLOB_UNKNOWN: it says that a blob is missing.
-    OUT_OF_RANGE         RANGE_INVALID: the registry cannot serve the range that was asked for.
-    DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline ran out, or the gateway's own limit before it.
+    UNAUTHENTICATED      CREDENTIAL_MISSING, CREDENTIAL_INVALID: the call has no credential, or an invalid one.
+    PERMISSION_DENIED    POLICY_DENIED: the gateway's policy does not allow this to the caller. For a repository that the caller may not see at all, the answer is NOT_FOUND.
+    DENIED: the registry does not allow this to the gateway's account, even with a new token.
+    FAILED_PRECONDITION  UNSUPPORTED: the registry does not support this, or it is switched off. MANIFEST_BLOB_UNKNOWN: the registry answered that a blob of the manifest is missing.
+    OUT_OF_RANGE         RANGE_INVALID: the registry cannot serve the requested range.
+    DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline or the gateway's own limit has passed.
     UNAVAILABLE          UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is too slow, or
-    answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys that
-    callers' tokens are checked with cannot be had. AUDIT_FAILED: the audit log cannot be written, so nothing was deleted. Try again.
-    INTERNAL             UPSTREAM_CREDENTIALS_REJECTED, UPSTREAM_REALM_REFUSED, UPSTREAM_CHALLENGE_UNUSABLE: the gateway's own account or set-up, never the
-    caller's. UPSTREAM_ERROR: the registry failed (500) or gave an answer outside its protocol. BUG: the gateway failed; its log
-    has the id that the message names. AUDIT_OUTCOME_NOT_RECORDED: the delete was carried out, and that could not be recorded.
-    DATA_LOSS            DIGEST_MISMATCH, UPSTREAM_ANSWER_INVALID, UPSTREAM_ANSWER_TOO_LARGE: what the registry sent is not what it should be. Never passed on as content.
+    answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys to check callers' tokens
+    are not available. AUDIT_FAILED: the audit log cannot be written, and nothing was deleted. Try again.
+    INTERNAL             UPSTREAM_CREDENTIALS_REJECTED, UPSTREAM_REALM_REFUSED, UPSTREAM_CHALLENGE_UNUSABLE: the gateway's own account or settings are wrong.
+    The caller did nothing wrong. UPSTREAM_ERROR: the registry failed (500), or its answer violates the protocol. BUG: the gateway
+    failed. Its log has the cause, under the request id in the message. AUDIT_OUTCOME_NOT_RECORDED: the delete was carried out, but
+    its outcome could not be recorded in the audit log.
+    DATA_LOSS            DIGEST_MISMATCH, UPSTREAM_ANSWER_INVALID, UPSTREAM_ANSWER_TOO_LARGE: the registry sent wrong, invalid or too much data. The gateway does not pass it on.
     """
 
     def __init__(self, channel):
@@ -111,142 +112,144 @@ class RegistryServiceStub(object):
 
 class RegistryServiceServicer(object):
     """Typed access to one Docker Distribution (OCI) registry. The gateway holds the registry's
-    credentials; its callers hold none.
+    credentials. Its callers hold none.
 
-    Names. A `repository` is a path such as `team/app`: at most 255 characters, lower case. A tag
-    is at most 128 characters of `A-Z a-z 0-9 _ . -`, and begins with none of the last two. A digest is
-    `sha256:` and 64, or `sha512:` and 128 lower-case hexadecimal digits.
+    Names. A `repository` is a path such as `team/app`: at most 255 characters, lower case. A tag has
+    1 to 128 characters of `A-Z a-z 0-9 _ . -` and does not begin with `.` or `-`. A digest is
+    `sha256:` and 64, or `sha512:` and 128, lower-case hexadecimal digits.
 
     Errors. Every error carries google.rpc.ErrorInfo with the domain `portus-gateway` and a
-    `reason`: the registry's own code (`MANIFEST_UNKNOWN`) or one of the gateway's (`TAGGED`). What is
-    listed under an RPC comes on top of what every RPC can answer:
+    `reason`: the registry's own code (`MANIFEST_UNKNOWN`) or a code of the gateway (`TAGGED`).
+    Each RPC lists its own errors. In addition, any RPC can answer with these:
 
-    INVALID_ARGUMENT     INVALID_FIELD: a field of the request; BadRequest names it. Nothing was sent to the registry.
-    INVALID_REQUEST, or the registry's own code: the registry did not understand the request.
-    RESOURCE_EXHAUSTED   TOO_MANY_CALLS: the gateway serves its limit. TOOMANYREQUESTS: the registry is asked too often. RetryInfo says when to try again.
+    INVALID_ARGUMENT     INVALID_FIELD: a field of the request is invalid. BadRequest names it. Nothing was sent to the registry.
+    INVALID_REQUEST: the registry rejected the request as malformed and gave no code of its own.
+    RESOURCE_EXHAUSTED   TOO_MANY_CALLS: the gateway has reached its limit of calls. TOOMANYREQUESTS: the registry gets too many requests. RetryInfo says when to try again.
     CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
-    UNAUTHENTICATED      CREDENTIAL_MISSING, CREDENTIAL_INVALID: the call shows no credential, or one that is not good.
-    PERMISSION_DENIED    POLICY_DENIED: the gateway's policy does not let the caller do this. What it may not even see is NOT_FOUND.
-    DENIED: the registry refused the gateway's account this action, with a fresh token too.
-    FAILED_PRECONDITION  UNSUPPORTED: the registry does not do this, or has it switched off. MANIFEST_BLOB_UNKNOWN: it says that a blob is missing.
-    OUT_OF_RANGE         RANGE_INVALID: the registry cannot serve the range that was asked for.
-    DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline ran out, or the gateway's own limit before it.
+    UNAUTHENTICATED      CREDENTIAL_MISSING, CREDENTIAL_INVALID: the call has no credential, or an invalid one.
+    PERMISSION_DENIED    POLICY_DENIED: the gateway's policy does not allow this to the caller. For a repository that the caller may not see at all, the answer is NOT_FOUND.
+    DENIED: the registry does not allow this to the gateway's account, even with a new token.
+    FAILED_PRECONDITION  UNSUPPORTED: the registry does not support this, or it is switched off. MANIFEST_BLOB_UNKNOWN: the registry answered that a blob of the manifest is missing.
+    OUT_OF_RANGE         RANGE_INVALID: the registry cannot serve the requested range.
+    DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline or the gateway's own limit has passed.
     UNAVAILABLE          UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is too slow, or
-    answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys that
-    callers' tokens are checked with cannot be had. AUDIT_FAILED: the audit log cannot be written, so nothing was deleted. Try again.
-    INTERNAL             UPSTREAM_CREDENTIALS_REJECTED, UPSTREAM_REALM_REFUSED, UPSTREAM_CHALLENGE_UNUSABLE: the gateway's own account or set-up, never the
-    caller's. UPSTREAM_ERROR: the registry failed (500) or gave an answer outside its protocol. BUG: the gateway failed; its log
-    has the id that the message names. AUDIT_OUTCOME_NOT_RECORDED: the delete was carried out, and that could not be recorded.
-    DATA_LOSS            DIGEST_MISMATCH, UPSTREAM_ANSWER_INVALID, UPSTREAM_ANSWER_TOO_LARGE: what the registry sent is not what it should be. Never passed on as content.
+    answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys to check callers' tokens
+    are not available. AUDIT_FAILED: the audit log cannot be written, and nothing was deleted. Try again.
+    INTERNAL             UPSTREAM_CREDENTIALS_REJECTED, UPSTREAM_REALM_REFUSED, UPSTREAM_CHALLENGE_UNUSABLE: the gateway's own account or settings are wrong.
+    The caller did nothing wrong. UPSTREAM_ERROR: the registry failed (500), or its answer violates the protocol. BUG: the gateway
+    failed. Its log has the cause, under the request id in the message. AUDIT_OUTCOME_NOT_RECORDED: the delete was carried out, but
+    its outcome could not be recorded in the audit log.
+    DATA_LOSS            DIGEST_MISMATCH, UPSTREAM_ANSWER_INVALID, UPSTREAM_ANSWER_TOO_LARGE: the registry sent wrong, invalid or too much data. The gateway does not pass it on.
     """
 
     def GetRegistryInfo(self, request, context):
-        """Says whether the registry answers, which version of its API it speaks, and what this
-        gateway allows. Answers OK with `reachable: false` where the registry does not answer.
+        """Returns whether the registry answers, the version of its API, and the limits of this gateway.
+        If the registry does not answer, the status is still OK, with `reachable: false`.
 
-        Errors: none of its own.
+        Errors: only those of every RPC.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Catalog(self, request, context):
-        """Lists the repositories, a page at a time, in the registry's order, with their tags if asked for.
+        """Lists the repositories page by page, in the registry's order, with their tags if `include_tags` is set.
 
         Errors:
-        INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments; `prefix` is too long.
+        INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments; `prefix` is too long.
         FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
-        In a repository's `tags_status`, what ListTags answers with, and
-        FAILED_PRECONDITION  TOO_MANY_TAGS: more tags than one answer carries. ListTags has them, a page at a time.
-        INTERNAL  UNUSABLE_NAME: the registry lists a name that no request can be made of.
-        UNAVAILABLE  CATALOG_CHANGED: the catalog changed while the page was put together for a caller that sees a part of it. Try again.
+        UNAVAILABLE  CATALOG_CHANGED: the catalog changed while a page was read for a caller that may see a part of it. Try again.
+        In the `tags_status` of a repository, the errors of ListTags and these:
+        FAILED_PRECONDITION  TOO_MANY_TAGS: the repository has more tags than fit into one answer. Use ListTags, which has pages.
+        INTERNAL  UNUSABLE_NAME: the registry lists a name that is not a valid repository name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamCatalog(self, request, context):
-        """Lists all repositories, in the registry's order, each sent as soon as it is known. Memory is
-        bounded on both sides, however many there are: a slow reader slows the listing.
+        """Lists all repositories in the registry's order. Each is sent as soon as it is known. Memory is
+        bounded on both sides for any number of repositories: a slow reader slows the listing down.
 
-        Errors: as for Catalog. An error ends the stream; what came before it stands.
+        Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListTags(self, request, context):
-        """Lists the tags of a repository, a page at a time. A repository without tags answers with an empty page.
+        """Lists the tags of a repository page by page. For a repository without tags, the page is empty.
 
         Errors:
-        INVALID_ARGUMENT  INVALID_FIELD: `repository`; `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments.
-        NOT_FOUND  NAME_UNKNOWN: there is no such repository.
+        INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments.
+        NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResolveManifest(self, request, context):
-        """Says what a tag points to, or whether a digest exists, without fetching the manifest (HEAD).
+        """Returns the descriptor of a tag or a digest without fetching the manifest (HEAD).
 
         Errors:
-        INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag`, `digest`, or no reference at all.
-        NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
-        FAILED_PRECONDITION  SCHEMA_1: as for GetManifest, where the registry does not say enough without the manifest itself.
+        INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid, or there is no reference.
+        NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the manifest does not exist.
+        FAILED_PRECONDITION  SCHEMA_1: as for GetManifest. Only if the gateway has to fetch the manifest because the registry's answer to HEAD is incomplete.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetManifest(self, request, context):
-        """Fetches a manifest: its exact bytes, checked against its digest, and what they say.
+        """Fetches a manifest: its exact bytes, verified against its digest, and its parsed content.
 
         Errors:
-        INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag`, `digest`, no reference at all, `platform` without `os` or `architecture`, or a negative `max_staleness`.
-        NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
-        NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`; the message names those that it has.
-        FAILED_PRECONDITION  SCHEMA_1: a manifest of Docker's schema 1, whose digest cannot be checked: push the image again.
+        INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid; there is no reference; `platform` lacks `os` or `architecture`; `max_staleness` is negative.
+        NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the manifest does not exist.
+        NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`. The message lists the platforms that it has.
+        FAILED_PRECONDITION  SCHEMA_1: the manifest has Docker's schema 1, whose digest cannot be checked. Push the image again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetManifests(self, request, context):
-        """Fetches up to 1000 manifests in one call. They come as they are known, not in the order of the requests: each result
-        says which request it answers. What fails is that one request's, as its status, and never ends the others.
+        """Fetches up to 1000 manifests in one call. Results are sent as soon as they are known, in any order: each
+        result says which request it answers. If one request fails, its result has the status, and the others continue.
 
         Errors:
-        INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. What is wrong with one of them is in its status.
+        INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteManifest(self, request, context):
-        """Deletes a manifest, and with it every tag that points to it. Refused while a tag that the
-        caller did not name points to it, unless `force` is set. Never retried blindly: where the registry's answer got lost, the gateway looks.
+        """Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
+        while a tag that is not in `expected_tags` points to the manifest. The gateway sends the delete once. If the
+        registry's answer is lost, the gateway checks whether the manifest still exists.
 
         Errors:
-        INVALID_ARGUMENT  INVALID_FIELD: `repository`, `digest`, or one of `expected_tags`.
-        NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such manifest (the digest of a blob counts as none).
-        FAILED_PRECONDITION  TAGGED: tags outside `expected_tags` point to the digest. PreconditionFailure has a violation for each (the first 50), `subject` is the tag.
-        FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not (its `storage.delete.enabled`).
-        UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer got lost and the manifest was still there after it: look again before the next try.
+        INVALID_ARGUMENT  INVALID_FIELD: `repository`, `digest` or one of `expected_tags` is invalid.
+        NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the manifest does not exist. The digest of a blob is not a manifest.
+        FAILED_PRECONDITION  TAGGED: tags outside of `expected_tags` point to the digest. PreconditionFailure has a violation for each of the first 50; `subject` is the tag.
+        FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
+        UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards. Look again before you retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteBlob(self, request, context):
-        """Deletes a blob (a layer or a configuration) from a repository. Images that use it can no
-        longer be pulled from there: this is for what nothing refers to.
+        """Deletes a blob (a layer or a configuration) from a repository. Afterwards, images that use the blob can no
+        longer be pulled from this repository. Use it only for blobs that no manifest refers to.
 
         Errors:
-        INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest`.
-        NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: there is no such blob in the repository.
-        FAILED_PRECONDITION  IS_MANIFEST: the digest is a manifest's: use DeleteManifest.
-        FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not.
-        UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer got lost and the blob was still there after it.
+        INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid.
+        NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
+        FAILED_PRECONDITION  IS_MANIFEST: the digest is a manifest. Use DeleteManifest.
+        FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them.
+        UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the blob still existed afterwards. Look again before you retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -310,33 +313,34 @@ def add_RegistryServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class RegistryService(object):
     """Typed access to one Docker Distribution (OCI) registry. The gateway holds the registry's
-    credentials; its callers hold none.
+    credentials. Its callers hold none.
 
-    Names. A `repository` is a path such as `team/app`: at most 255 characters, lower case. A tag
-    is at most 128 characters of `A-Z a-z 0-9 _ . -`, and begins with none of the last two. A digest is
-    `sha256:` and 64, or `sha512:` and 128 lower-case hexadecimal digits.
+    Names. A `repository` is a path such as `team/app`: at most 255 characters, lower case. A tag has
+    1 to 128 characters of `A-Z a-z 0-9 _ . -` and does not begin with `.` or `-`. A digest is
+    `sha256:` and 64, or `sha512:` and 128, lower-case hexadecimal digits.
 
     Errors. Every error carries google.rpc.ErrorInfo with the domain `portus-gateway` and a
-    `reason`: the registry's own code (`MANIFEST_UNKNOWN`) or one of the gateway's (`TAGGED`). What is
-    listed under an RPC comes on top of what every RPC can answer:
+    `reason`: the registry's own code (`MANIFEST_UNKNOWN`) or a code of the gateway (`TAGGED`).
+    Each RPC lists its own errors. In addition, any RPC can answer with these:
 
-    INVALID_ARGUMENT     INVALID_FIELD: a field of the request; BadRequest names it. Nothing was sent to the registry.
-    INVALID_REQUEST, or the registry's own code: the registry did not understand the request.
-    RESOURCE_EXHAUSTED   TOO_MANY_CALLS: the gateway serves its limit. TOOMANYREQUESTS: the registry is asked too often. RetryInfo says when to try again.
+    INVALID_ARGUMENT     INVALID_FIELD: a field of the request is invalid. BadRequest names it. Nothing was sent to the registry.
+    INVALID_REQUEST: the registry rejected the request as malformed and gave no code of its own.
+    RESOURCE_EXHAUSTED   TOO_MANY_CALLS: the gateway has reached its limit of calls. TOOMANYREQUESTS: the registry gets too many requests. RetryInfo says when to try again.
     CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
-    UNAUTHENTICATED      CREDENTIAL_MISSING, CREDENTIAL_INVALID: the call shows no credential, or one that is not good.
-    PERMISSION_DENIED    POLICY_DENIED: the gateway's policy does not let the caller do this. What it may not even see is NOT_FOUND.
-    DENIED: the registry refused the gateway's account this action, with a fresh token too.
-    FAILED_PRECONDITION  UNSUPPORTED: the registry does not do this, or has it switched off. MANIFEST_BLOB_UNKNOWN: it says that a blob is missing.
-    OUT_OF_RANGE         RANGE_INVALID: the registry cannot serve the range that was asked for.
-    DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline ran out, or the gateway's own limit before it.
+    UNAUTHENTICATED      CREDENTIAL_MISSING, CREDENTIAL_INVALID: the call has no credential, or an invalid one.
+    PERMISSION_DENIED    POLICY_DENIED: the gateway's policy does not allow this to the caller. For a repository that the caller may not see at all, the answer is NOT_FOUND.
+    DENIED: the registry does not allow this to the gateway's account, even with a new token.
+    FAILED_PRECONDITION  UNSUPPORTED: the registry does not support this, or it is switched off. MANIFEST_BLOB_UNKNOWN: the registry answered that a blob of the manifest is missing.
+    OUT_OF_RANGE         RANGE_INVALID: the registry cannot serve the requested range.
+    DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline or the gateway's own limit has passed.
     UNAVAILABLE          UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is too slow, or
-    answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys that
-    callers' tokens are checked with cannot be had. AUDIT_FAILED: the audit log cannot be written, so nothing was deleted. Try again.
-    INTERNAL             UPSTREAM_CREDENTIALS_REJECTED, UPSTREAM_REALM_REFUSED, UPSTREAM_CHALLENGE_UNUSABLE: the gateway's own account or set-up, never the
-    caller's. UPSTREAM_ERROR: the registry failed (500) or gave an answer outside its protocol. BUG: the gateway failed; its log
-    has the id that the message names. AUDIT_OUTCOME_NOT_RECORDED: the delete was carried out, and that could not be recorded.
-    DATA_LOSS            DIGEST_MISMATCH, UPSTREAM_ANSWER_INVALID, UPSTREAM_ANSWER_TOO_LARGE: what the registry sent is not what it should be. Never passed on as content.
+    answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys to check callers' tokens
+    are not available. AUDIT_FAILED: the audit log cannot be written, and nothing was deleted. Try again.
+    INTERNAL             UPSTREAM_CREDENTIALS_REJECTED, UPSTREAM_REALM_REFUSED, UPSTREAM_CHALLENGE_UNUSABLE: the gateway's own account or settings are wrong.
+    The caller did nothing wrong. UPSTREAM_ERROR: the registry failed (500), or its answer violates the protocol. BUG: the gateway
+    failed. Its log has the cause, under the request id in the message. AUDIT_OUTCOME_NOT_RECORDED: the delete was carried out, but
+    its outcome could not be recorded in the audit log.
+    DATA_LOSS            DIGEST_MISMATCH, UPSTREAM_ANSWER_INVALID, UPSTREAM_ANSWER_TOO_LARGE: the registry sent wrong, invalid or too much data. The gateway does not pass it on.
     """
 
     @staticmethod

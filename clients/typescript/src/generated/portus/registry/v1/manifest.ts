@@ -12,40 +12,40 @@ export const protobufPackage = "portus.registry.v1";
 export const protobufFileName = "portus/registry/v1/manifest.proto";
 
 /**
- * The platform that an image was built for, as in the OCI image index
- * specification. In a request every field that is set has to match; an unset
- * one matches anything.
+ * The platform of an image, as in the OCI image index specification. In a
+ * request, every field that is set must match; a field that is not set matches
+ * any value.
  */
 export interface Platform {
-  /** Operating system, in Go's spelling: `linux`, `windows`. Required in a request. */
+  /** Operating system, as Go spells it: `linux`, `windows`. Required in a request. */
   os: string;
-  /** CPU architecture, in Go's spelling: `amd64`, `arm64`. Required in a request. */
+  /** CPU architecture, as Go spells it: `amd64`, `arm64`. Required in a request. */
   architecture: string;
-  /** Variant of the architecture: `v7`, `v8`. Empty where there is none. */
+  /** Variant of the architecture: `v7`, `v8`. Empty if there is none. */
   variant: string;
-  /** Version of the operating system. Empty where the index names none. */
+  /** Version of the operating system. Empty if the index names none. */
   osVersion: string;
-  /** Features that the operating system must have. Empty where the index names none. */
+  /** Features that the operating system must have. Empty if the index names none. */
   osFeatures: string[];
 }
 
-/** A pointer to content, as in the OCI image specification: enough to fetch it and to check it. */
+/** A pointer to content, as in the OCI image specification. It has what is needed to fetch the content and to verify it. */
 export interface Descriptor {
   /** Media type of the content, such as `application/vnd.oci.image.manifest.v1+json`. */
   mediaType: string;
-  /** Digest of the content: `sha256:` and 64, or `sha512:` and 128 lower-case hexadecimal digits. */
+  /** Digest of the content: `sha256:` and 64, or `sha512:` and 128, lower-case hexadecimal digits. */
   digest: string;
-  /** Size of the content in bytes. Unset where the registry did not say. */
+  /** Size of the content in bytes. Unset if the registry did not state it. */
   size?:
     | bigint
     | undefined;
-  /** Platform of the image that this points to. Set on the children of an index alone. */
+  /** Platform of the image. Set only for the manifests of an index. */
   platform:
     | Platform
     | undefined;
-  /** What kind of artifact this points to, a media type. Empty where not given. */
+  /** Kind of the artifact, as a media type. Empty if it is not stated. */
   artifactType: string;
-  /** Annotations, as they stand in the manifest. */
+  /** Annotations, unchanged. */
   annotations: { [key: string]: string };
 }
 
@@ -54,52 +54,49 @@ export interface Descriptor_AnnotationsEntry {
   value: string;
 }
 
-/** A manifest: the exact bytes, and what they say. */
+/** A manifest: its exact bytes and its parsed content. */
 export interface Manifest {
-  /** What the bytes are: their media type, their digest, their size. */
+  /** Media type, digest and size of `raw`. */
   descriptor:
     | Descriptor
     | undefined;
   /**
-   * The manifest exactly as the registry keeps it: the digest is the hash of these bytes, and
-   * the gateway has checked it. At most `Limits.max_manifest_bytes`.
+   * The exact bytes that the registry stores. The gateway has verified that the digest is the hash of these
+   * bytes. At most `Limits.max_manifest_bytes`.
    */
   raw: Buffer;
-  /**
-   * What the manifest says. Unset for a media type that the gateway does not know: `raw` is
-   * there all the same.
-   */
+  /** The parsed content. Unset if the gateway does not know the media type; `raw` is set even then. */
   content:
     | //
-    /** The manifest of one image, or of another artifact. */
+    /** The manifest of an image or of another artifact. */
     { $case: "image"; value: Image }
     | //
-    /** The manifest of several: an OCI image index, or a Docker manifest list. */
+    /** An OCI image index or a Docker manifest list. */
     { $case: "index"; value: Index }
     | undefined;
 }
 
-/** What the manifest of one image, or of another artifact, says. */
+/** The content of the manifest of an image or of another artifact. */
 export interface Image {
-  /** The image's configuration. Unset for an artifact that has none. */
+  /** Configuration of the image. Unset for an artifact without one. */
   config:
     | Descriptor
     | undefined;
-  /** The layers (an artifact's files), from the base up. */
+  /** Layers of the image, base first. For another artifact, its files. */
   layers: Descriptor[];
-  /** The manifest that this one belongs to (a signature's image, say). Unset where it stands alone. */
+  /** The manifest that this one refers to: for a signature, the signed image. Unset if there is none. */
   subject:
     | Descriptor
     | undefined;
-  /** What kind of artifact this is, a media type. Empty for an ordinary image. */
+  /** Kind of the artifact, as a media type. Empty for an ordinary image. */
   artifactType: string;
-  /** Annotations, as they stand in the manifest. */
+  /** Annotations, unchanged. */
   annotations: { [key: string]: string };
-  /** The digest of the configuration: what `docker images` shows as the image's id. Empty where there is no configuration. */
+  /** Digest of the configuration. `docker images` shows it as the image's id. Empty if there is no configuration. */
   imageId: string;
   /**
-   * Bytes of the configuration and of all layers together: what a first pull transfers. Unset
-   * where the manifest lacks the size of one of them.
+   * Size in bytes of the configuration and all layers together. A first pull transfers this much. Unset
+   * if the manifest does not state the size of one of them.
    */
   totalSize?: bigint | undefined;
 }
@@ -109,17 +106,17 @@ export interface Image_AnnotationsEntry {
   value: string;
 }
 
-/** What an OCI image index or a Docker manifest list says. */
+/** The content of an OCI image index or a Docker manifest list. */
 export interface Index {
-  /** The manifests that the index names, in its order. */
+  /** The manifests in the index, in its order. */
   manifests: Descriptor[];
-  /** The manifest that this one belongs to. Unset where it stands alone. */
+  /** The manifest that this index refers to. Unset if there is none. */
   subject:
     | Descriptor
     | undefined;
-  /** What kind of artifact this is, a media type. Empty for an ordinary index. */
+  /** Kind of the artifact, as a media type. Empty for an ordinary index. */
   artifactType: string;
-  /** Annotations, as they stand in the index. */
+  /** Annotations, unchanged. */
   annotations: { [key: string]: string };
 }
 

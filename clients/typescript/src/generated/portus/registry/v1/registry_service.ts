@@ -32,87 +32,90 @@ export const protobufFileName = "portus/registry/v1/registry_service.proto";
 export interface GetRegistryInfoRequest {
 }
 
-/** The answer of GetRegistryInfo. */
+/** The response of GetRegistryInfo. */
 export interface GetRegistryInfoResponse {
-  /** Whether a Distribution registry answered at the configured address, to whatever account. */
+  /** Whether a Distribution registry answers at the configured address, even if it rejects the account. */
   reachable: boolean;
-  /** What the registry says of its API in `Docker-Distribution-Api-Version`: `registry/2.0`. Empty where it said nothing. */
+  /** The registry's header `Docker-Distribution-Api-Version`: `registry/2.0`. Empty if it sends none. */
   apiVersion: string;
-  /** The version of the gateway itself, such as `1.0.0`. */
+  /** The version of the gateway, such as `1.0.0`. */
   gatewayVersion: string;
-  /** The limits in force. */
+  /** The limits of this gateway. */
   limits:
     | Limits
     | undefined;
-  /** Whether this gateway allows deletes. The registry has a switch of its own, which only a delete can ask. */
+  /** Whether this gateway allows deletes. The registry has a setting of its own, which only a delete can show. */
   deletionEnabled: boolean;
-  /** Why the registry cannot be used: not reached, or its token service rejects the gateway's account. Unset when all is well. */
+  /**
+   * Why the gateway cannot use the registry: for example, the registry does not answer, or the token service
+   * rejects the gateway's account. Unset if the gateway can use it.
+   */
   registryStatus: Status | undefined;
 }
 
 /** The limits of a gateway. */
 export interface Limits {
-  /** How many items a page has when `page_size` is 0. */
+  /** Number of items on a page if `page_size` is 0. */
   defaultPageSize: number;
-  /** How many items a page has at most; a larger `page_size` is taken as this. */
+  /** Maximum number of items on a page. A larger `page_size` has the effect of this value. */
   maxPageSize: number;
-  /** How many bytes a manifest may have. */
+  /** Maximum size of a manifest in bytes. */
   maxManifestBytes: bigint;
-  /** How many calls are served at a time; one more is answered RESOURCE_EXHAUSTED. Health checks do not count. */
+  /** Maximum number of calls at the same time. Further calls get RESOURCE_EXHAUSTED. Health checks do not count. */
   maxConcurrentCalls: number;
   /**
-   * How long a call may take that comes without a deadline, and how long any unary call may take at most. A delete that
-   * is on its way to the registry is not broken off.
+   * Maximum duration of a unary call, even if the caller's deadline is later. A delete that was already sent to the
+   * registry is not interrupted.
    */
   maxCallDuration:
     | Duration
     | undefined;
-  /** How many requests the gateway makes of the registry at a time. */
+  /** Maximum number of requests from the gateway to the registry at the same time. */
   maxUpstreamRequests: number;
 }
 
-/** A repository, and its tags where they were asked for. */
+/** A repository, with its tags if the request has `include_tags`. */
 export interface Repository {
-  /** The repository's name: `team/app`. */
+  /** Name of the repository: `team/app`. */
   name: string;
-  /** Its tags, in lexical order. Empty where it has none, where they were not asked for (`include_tags`), and where `tags_status` is set. */
+  /** Tags in lexical order. Empty if the repository has none, if the request has no `include_tags`, or if `tags_status` is set. */
   tags: string[];
-  /** Set where the tags were asked for and could not be listed: they are unknown then, not absent. */
+  /** Set if the tags were requested but could not be listed. They are then unknown, which does not mean that there are none. */
   tagsStatus: Status | undefined;
 }
 
 /** The request of Catalog. */
 export interface CatalogRequest {
   /**
-   * How many repositories to answer with at most. 0 is the default of 100; above 1000 is taken as
-   * 1000. A page may be shorter, even empty, and not be the last.
+   * Maximum number of repositories on the page. 0 means 100; more than 1000 means 1000. A page can be shorter,
+   * or even empty, without being the last.
    */
   pageSize: number;
-  /** Where to go on: the `next_page_token` of the page before. Empty begins at the start. All other arguments must be those of the page before. */
+  /** The `next_page_token` of the previous page, or empty for the first page. All other arguments must be the same as for the previous page. */
   pageToken: string;
-  /** Whether to list the tags of each repository too. */
+  /** Whether to list the tags of each repository as well. */
   includeTags: boolean;
-  /** Answer only with repositories whose names begin with this: `team/`. Empty is all. At most 255 characters. */
+  /** Lists only repositories whose names begin with this, such as `team/`. Empty means all. At most 255 characters. */
   prefix: string;
 }
 
-/** The answer of Catalog. */
+/** The response of Catalog. */
 export interface CatalogResponse {
   /** The repositories, in the registry's order. */
   repositories: Repository[];
-  /** Where the next page begins. Empty: this was the last. */
+  /** Token for the next page. Empty if this is the last page. */
   nextPageToken: string;
 }
 
 /** The request of StreamCatalog. */
 export interface StreamCatalogRequest {
-  /** Whether to list the tags of each repository too. */
+  /** Whether to list the tags of each repository as well. */
   includeTags: boolean;
-  /** Answer only with repositories whose names begin with this: `team/`. Empty is all. At most 255 characters. */
+  /** Lists only repositories whose names begin with this, such as `team/`. Empty means all. At most 255 characters. */
   prefix: string;
 }
 
-/** One of the answers of StreamCatalog. */
+/** One message of the response stream of StreamCatalog. */
 export interface StreamCatalogResponse {
   /** The next repository. */
   repository: Repository | undefined;
@@ -122,17 +125,17 @@ export interface StreamCatalogResponse {
 export interface ListTagsRequest {
   /** The repository: `team/app`. */
   repository: string;
-  /** How many tags to answer with at most. 0 is the default of 100; above 1000 is taken as 1000. A page may be shorter and not be the last. */
+  /** Maximum number of tags on the page. 0 means 100; more than 1000 means 1000. A page can be shorter without being the last. */
   pageSize: number;
-  /** Where to go on: the `next_page_token` of the page before. Empty begins at the start. */
+  /** The `next_page_token` of the previous page, or empty for the first page. */
   pageToken: string;
 }
 
-/** The answer of ListTags. */
+/** The response of ListTags. */
 export interface ListTagsResponse {
-  /** The tags, in lexical order. */
+  /** Tags in lexical order. */
   tags: string[];
-  /** Where the next page begins. Empty: this was the last. */
+  /** Token for the next page. Empty if this is the last page. */
   nextPageToken: string;
 }
 
@@ -140,20 +143,20 @@ export interface ListTagsResponse {
 export interface ResolveManifestRequest {
   /** The repository: `team/app`. */
   repository: string;
-  /** Which manifest. Required. */
+  /** The manifest. Required. */
   reference:
     | //
-    /** The one that this tag points to now. */
+    /** The manifest that this tag points to now. */
     { $case: "tag"; value: string }
     | //
-    /** The one with this digest. */
+    /** The manifest with this digest. */
     { $case: "digest"; value: string }
     | undefined;
 }
 
-/** The answer of ResolveManifest. */
+/** The response of ResolveManifest. */
 export interface ResolveManifestResponse {
-  /** The manifest's digest, media type and size, as the registry states them. */
+  /** Digest, media type and size of the manifest, as the registry states them. */
   descriptor: Descriptor | undefined;
 }
 
@@ -161,30 +164,30 @@ export interface ResolveManifestResponse {
 export interface GetManifestRequest {
   /** The repository: `team/app`. */
   repository: string;
-  /** Which manifest. Required. */
+  /** The manifest. Required. */
   reference:
     | //
-    /** The one that this tag points to now. */
+    /** The manifest that this tag points to now. */
     { $case: "tag"; value: string }
     | //
-    /** The one with this digest. */
+    /** The manifest with this digest. */
     { $case: "digest"; value: string }
     | undefined;
   /**
-   * Of an index, answer with the first manifest for this platform. Unset: with the index itself. A
-   * manifest that is no index is answered as it is.
+   * If the manifest is an index, the answer is its first manifest for this platform. If this is unset, the
+   * answer is the index itself. A manifest that is not an index is returned in any case.
    */
   platform:
     | Platform
     | undefined;
   /**
-   * How old the gateway's knowledge of what a tag points to may be. Unset is 0: checked with the registry, in this call. Calls
-   * that ask for the same within a tenth of a second share one check.
+   * Maximum age of the gateway's knowledge of what the tag points to. Unset means 0: the gateway asks the registry in this
+   * call. Calls for the same manifest within a tenth of a second share one request to the registry.
    */
   maxStaleness: Duration | undefined;
 }
 
-/** The answer of GetManifest. */
+/** The response of GetManifest. */
 export interface GetManifestResponse {
   /** The manifest. */
   manifest: Manifest | undefined;
@@ -192,27 +195,27 @@ export interface GetManifestResponse {
 
 /** The request of BatchGetManifests. */
 export interface BatchGetManifestsRequest {
-  /** Which manifests, each as for GetManifest. At least 1, at most 1000. */
+  /** The manifests to fetch, each as for GetManifest. 1 to 1000. */
   requests: GetManifestRequest[];
 }
 
-/** One of the answers of BatchGetManifests. */
+/** One message of the response stream of BatchGetManifests. */
 export interface BatchGetManifestsResponse {
-  /** Some of the results: those that are known by now, about 64 KiB of them at most, but one at least. */
+  /** The results that are known by now: at least one, and about 64 KiB at most unless a single result is larger. */
   results: BatchGetManifestsResult[];
 }
 
-/** What became of one of the requests of BatchGetManifests. */
+/** The result of one request of BatchGetManifests. */
 export interface BatchGetManifestsResult {
-  /** Which request this answers: its position in `requests`, from 0. */
+  /** Position of the request in `requests`, starting at 0. */
   requestIndex: number;
-  /** The manifest, or why there is none. */
+  /** The manifest or the error. */
   outcome:
     | //
     /** The manifest. */
     { $case: "manifest"; value: Manifest }
     | //
-    /** The error that GetManifest would have answered with. */
+    /** The error that GetManifest would return. */
     { $case: "status"; value: Status }
     | undefined;
 }
@@ -221,21 +224,21 @@ export interface BatchGetManifestsResult {
 export interface DeleteManifestRequest {
   /** The repository: `team/app`. */
   repository: string;
-  /** The manifest's digest. A tag will not do: what it points to can change in between. */
+  /** Digest of the manifest. A tag is not accepted, because it could be moved before the delete. */
   digest: string;
-  /** The tags that the caller knows to point to the digest, and means to delete with it. At most 1000. */
+  /** Tags that the caller expects to be deleted with the manifest. At most 1000. */
   expectedTags: string[];
-  /** Whether to delete the manifest although other tags point to it; those tags go too. */
+  /** Whether to delete the manifest even if other tags point to it. These tags are deleted as well. */
   force: boolean;
-  /** Whether to make every check, fail as the real call would, and delete nothing. */
+  /** Whether to only check: the call makes every check and fails like a real delete, but deletes nothing. */
   validateOnly: boolean;
 }
 
-/** The answer of DeleteManifest. */
+/** The response of DeleteManifest. */
 export interface DeleteManifestResponse {
-  /** The digest that was deleted, or would have been. */
+  /** The deleted digest. With `validate_only`, the digest that would be deleted. */
   digest: string;
-  /** The tags that went with it, or would have, in lexical order. */
+  /** The tags deleted with it, in lexical order. With `validate_only`, the tags that would be deleted. */
   deletedTags: string[];
 }
 
@@ -243,15 +246,15 @@ export interface DeleteManifestResponse {
 export interface DeleteBlobRequest {
   /** The repository: `team/app`. */
   repository: string;
-  /** The blob's digest. */
+  /** Digest of the blob. */
   digest: string;
-  /** Whether to make every check, fail as the real call would, and delete nothing. */
+  /** Whether to only check: the call makes every check and fails like a real delete, but deletes nothing. */
   validateOnly: boolean;
 }
 
-/** The answer of DeleteBlob. */
+/** The response of DeleteBlob. */
 export interface DeleteBlobResponse {
-  /** The digest that was deleted, or would have been. */
+  /** The deleted digest. With `validate_only`, the digest that would be deleted. */
   digest: string;
 }
 
@@ -1899,41 +1902,42 @@ export const DeleteBlobResponse: MessageFns<DeleteBlobResponse> = {
 
 /**
  * Typed access to one Docker Distribution (OCI) registry. The gateway holds the registry's
- * credentials; its callers hold none.
+ * credentials. Its callers hold none.
  *
- * Names. A `repository` is a path such as `team/app`: at most 255 characters, lower case. A tag
- * is at most 128 characters of `A-Z a-z 0-9 _ . -`, and begins with none of the last two. A digest is
- * `sha256:` and 64, or `sha512:` and 128 lower-case hexadecimal digits.
+ * Names. A `repository` is a path such as `team/app`: at most 255 characters, lower case. A tag has
+ * 1 to 128 characters of `A-Z a-z 0-9 _ . -` and does not begin with `.` or `-`. A digest is
+ * `sha256:` and 64, or `sha512:` and 128, lower-case hexadecimal digits.
  *
  * Errors. Every error carries google.rpc.ErrorInfo with the domain `portus-gateway` and a
- * `reason`: the registry's own code (`MANIFEST_UNKNOWN`) or one of the gateway's (`TAGGED`). What is
- * listed under an RPC comes on top of what every RPC can answer:
+ * `reason`: the registry's own code (`MANIFEST_UNKNOWN`) or a code of the gateway (`TAGGED`).
+ * Each RPC lists its own errors. In addition, any RPC can answer with these:
  *
- *   INVALID_ARGUMENT     INVALID_FIELD: a field of the request; BadRequest names it. Nothing was sent to the registry.
- *                        INVALID_REQUEST, or the registry's own code: the registry did not understand the request.
- *   RESOURCE_EXHAUSTED   TOO_MANY_CALLS: the gateway serves its limit. TOOMANYREQUESTS: the registry is asked too often. RetryInfo says when to try again.
+ *   INVALID_ARGUMENT     INVALID_FIELD: a field of the request is invalid. BadRequest names it. Nothing was sent to the registry.
+ *                        INVALID_REQUEST: the registry rejected the request as malformed and gave no code of its own.
+ *   RESOURCE_EXHAUSTED   TOO_MANY_CALLS: the gateway has reached its limit of calls. TOOMANYREQUESTS: the registry gets too many requests. RetryInfo says when to try again.
  *                        CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
- *   UNAUTHENTICATED      CREDENTIAL_MISSING, CREDENTIAL_INVALID: the call shows no credential, or one that is not good.
- *   PERMISSION_DENIED    POLICY_DENIED: the gateway's policy does not let the caller do this. What it may not even see is NOT_FOUND.
- *                        DENIED: the registry refused the gateway's account this action, with a fresh token too.
- *   FAILED_PRECONDITION  UNSUPPORTED: the registry does not do this, or has it switched off. MANIFEST_BLOB_UNKNOWN: it says that a blob is missing.
- *   OUT_OF_RANGE         RANGE_INVALID: the registry cannot serve the range that was asked for.
- *   DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline ran out, or the gateway's own limit before it.
+ *   UNAUTHENTICATED      CREDENTIAL_MISSING, CREDENTIAL_INVALID: the call has no credential, or an invalid one.
+ *   PERMISSION_DENIED    POLICY_DENIED: the gateway's policy does not allow this to the caller. For a repository that the caller may not see at all, the answer is NOT_FOUND.
+ *                        DENIED: the registry does not allow this to the gateway's account, even with a new token.
+ *   FAILED_PRECONDITION  UNSUPPORTED: the registry does not support this, or it is switched off. MANIFEST_BLOB_UNKNOWN: the registry answered that a blob of the manifest is missing.
+ *   OUT_OF_RANGE         RANGE_INVALID: the registry cannot serve the requested range.
+ *   DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline or the gateway's own limit has passed.
  *   UNAVAILABLE          UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is too slow, or
- *                        answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys that
- *                        callers' tokens are checked with cannot be had. AUDIT_FAILED: the audit log cannot be written, so nothing was deleted. Try again.
- *   INTERNAL             UPSTREAM_CREDENTIALS_REJECTED, UPSTREAM_REALM_REFUSED, UPSTREAM_CHALLENGE_UNUSABLE: the gateway's own account or set-up, never the
- *                        caller's. UPSTREAM_ERROR: the registry failed (500) or gave an answer outside its protocol. BUG: the gateway failed; its log
- *                        has the id that the message names. AUDIT_OUTCOME_NOT_RECORDED: the delete was carried out, and that could not be recorded.
- *   DATA_LOSS            DIGEST_MISMATCH, UPSTREAM_ANSWER_INVALID, UPSTREAM_ANSWER_TOO_LARGE: what the registry sent is not what it should be. Never passed on as content.
+ *                        answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys to check callers' tokens
+ *                        are not available. AUDIT_FAILED: the audit log cannot be written, and nothing was deleted. Try again.
+ *   INTERNAL             UPSTREAM_CREDENTIALS_REJECTED, UPSTREAM_REALM_REFUSED, UPSTREAM_CHALLENGE_UNUSABLE: the gateway's own account or settings are wrong.
+ *                        The caller did nothing wrong. UPSTREAM_ERROR: the registry failed (500), or its answer violates the protocol. BUG: the gateway
+ *                        failed. Its log has the cause, under the request id in the message. AUDIT_OUTCOME_NOT_RECORDED: the delete was carried out, but
+ *                        its outcome could not be recorded in the audit log.
+ *   DATA_LOSS            DIGEST_MISMATCH, UPSTREAM_ANSWER_INVALID, UPSTREAM_ANSWER_TOO_LARGE: the registry sent wrong, invalid or too much data. The gateway does not pass it on.
  */
 export type RegistryServiceService = typeof RegistryServiceService;
 export const RegistryServiceService = {
   /**
-   * Says whether the registry answers, which version of its API it speaks, and what this
-   * gateway allows. Answers OK with `reachable: false` where the registry does not answer.
+   * Returns whether the registry answers, the version of its API, and the limits of this gateway.
+   * If the registry does not answer, the status is still OK, with `reachable: false`.
    *
-   * Errors: none of its own.
+   * Errors: only those of every RPC.
    */
   getRegistryInfo: {
     path: "/portus.registry.v1.RegistryService/GetRegistryInfo" as const,
@@ -1947,15 +1951,15 @@ export const RegistryServiceService = {
     responseDeserialize: (value: Buffer): GetRegistryInfoResponse => GetRegistryInfoResponse.decode(value),
   },
   /**
-   * Lists the repositories, a page at a time, in the registry's order, with their tags if asked for.
+   * Lists the repositories page by page, in the registry's order, with their tags if `include_tags` is set.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments; `prefix` is too long.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments; `prefix` is too long.
    *   FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
-   *   In a repository's `tags_status`, what ListTags answers with, and
-   *   FAILED_PRECONDITION  TOO_MANY_TAGS: more tags than one answer carries. ListTags has them, a page at a time.
-   *   INTERNAL  UNUSABLE_NAME: the registry lists a name that no request can be made of.
-   *   UNAVAILABLE  CATALOG_CHANGED: the catalog changed while the page was put together for a caller that sees a part of it. Try again.
+   *   UNAVAILABLE  CATALOG_CHANGED: the catalog changed while a page was read for a caller that may see a part of it. Try again.
+   * In the `tags_status` of a repository, the errors of ListTags and these:
+   *   FAILED_PRECONDITION  TOO_MANY_TAGS: the repository has more tags than fit into one answer. Use ListTags, which has pages.
+   *   INTERNAL  UNUSABLE_NAME: the registry lists a name that is not a valid repository name.
    */
   catalog: {
     path: "/portus.registry.v1.RegistryService/Catalog" as const,
@@ -1967,10 +1971,10 @@ export const RegistryServiceService = {
     responseDeserialize: (value: Buffer): CatalogResponse => CatalogResponse.decode(value),
   },
   /**
-   * Lists all repositories, in the registry's order, each sent as soon as it is known. Memory is
-   * bounded on both sides, however many there are: a slow reader slows the listing.
+   * Lists all repositories in the registry's order. Each is sent as soon as it is known. Memory is
+   * bounded on both sides for any number of repositories: a slow reader slows the listing down.
    *
-   * Errors: as for Catalog. An error ends the stream; what came before it stands.
+   * Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
    */
   streamCatalog: {
     path: "/portus.registry.v1.RegistryService/StreamCatalog" as const,
@@ -1983,11 +1987,11 @@ export const RegistryServiceService = {
     responseDeserialize: (value: Buffer): StreamCatalogResponse => StreamCatalogResponse.decode(value),
   },
   /**
-   * Lists the tags of a repository, a page at a time. A repository without tags answers with an empty page.
+   * Lists the tags of a repository page by page. For a repository without tags, the page is empty.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`; `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments.
-   *   NOT_FOUND  NAME_UNKNOWN: there is no such repository.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments.
+   *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
    */
   listTags: {
     path: "/portus.registry.v1.RegistryService/ListTags" as const,
@@ -1999,12 +2003,12 @@ export const RegistryServiceService = {
     responseDeserialize: (value: Buffer): ListTagsResponse => ListTagsResponse.decode(value),
   },
   /**
-   * Says what a tag points to, or whether a digest exists, without fetching the manifest (HEAD).
+   * Returns the descriptor of a tag or a digest without fetching the manifest (HEAD).
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag`, `digest`, or no reference at all.
-   *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
-   *   FAILED_PRECONDITION  SCHEMA_1: as for GetManifest, where the registry does not say enough without the manifest itself.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid, or there is no reference.
+   *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the manifest does not exist.
+   *   FAILED_PRECONDITION  SCHEMA_1: as for GetManifest. Only if the gateway has to fetch the manifest because the registry's answer to HEAD is incomplete.
    */
   resolveManifest: {
     path: "/portus.registry.v1.RegistryService/ResolveManifest" as const,
@@ -2018,13 +2022,13 @@ export const RegistryServiceService = {
     responseDeserialize: (value: Buffer): ResolveManifestResponse => ResolveManifestResponse.decode(value),
   },
   /**
-   * Fetches a manifest: its exact bytes, checked against its digest, and what they say.
+   * Fetches a manifest: its exact bytes, verified against its digest, and its parsed content.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag`, `digest`, no reference at all, `platform` without `os` or `architecture`, or a negative `max_staleness`.
-   *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
-   *   NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`; the message names those that it has.
-   *   FAILED_PRECONDITION  SCHEMA_1: a manifest of Docker's schema 1, whose digest cannot be checked: push the image again.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid; there is no reference; `platform` lacks `os` or `architecture`; `max_staleness` is negative.
+   *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the manifest does not exist.
+   *   NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`. The message lists the platforms that it has.
+   *   FAILED_PRECONDITION  SCHEMA_1: the manifest has Docker's schema 1, whose digest cannot be checked. Push the image again.
    */
   getManifest: {
     path: "/portus.registry.v1.RegistryService/GetManifest" as const,
@@ -2036,11 +2040,11 @@ export const RegistryServiceService = {
     responseDeserialize: (value: Buffer): GetManifestResponse => GetManifestResponse.decode(value),
   },
   /**
-   * Fetches up to 1000 manifests in one call. They come as they are known, not in the order of the requests: each result
-   * says which request it answers. What fails is that one request's, as its status, and never ends the others.
+   * Fetches up to 1000 manifests in one call. Results are sent as soon as they are known, in any order: each
+   * result says which request it answers. If one request fails, its result has the status, and the others continue.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. What is wrong with one of them is in its status.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
    */
   batchGetManifests: {
     path: "/portus.registry.v1.RegistryService/BatchGetManifests" as const,
@@ -2054,15 +2058,16 @@ export const RegistryServiceService = {
     responseDeserialize: (value: Buffer): BatchGetManifestsResponse => BatchGetManifestsResponse.decode(value),
   },
   /**
-   * Deletes a manifest, and with it every tag that points to it. Refused while a tag that the
-   * caller did not name points to it, unless `force` is set. Never retried blindly: where the registry's answer got lost, the gateway looks.
+   * Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
+   * while a tag that is not in `expected_tags` points to the manifest. The gateway sends the delete once. If the
+   * registry's answer is lost, the gateway checks whether the manifest still exists.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `digest`, or one of `expected_tags`.
-   *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such manifest (the digest of a blob counts as none).
-   *   FAILED_PRECONDITION  TAGGED: tags outside `expected_tags` point to the digest. PreconditionFailure has a violation for each (the first 50), `subject` is the tag.
-   *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not (its `storage.delete.enabled`).
-   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer got lost and the manifest was still there after it: look again before the next try.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `digest` or one of `expected_tags` is invalid.
+   *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the manifest does not exist. The digest of a blob is not a manifest.
+   *   FAILED_PRECONDITION  TAGGED: tags outside of `expected_tags` point to the digest. PreconditionFailure has a violation for each of the first 50; `subject` is the tag.
+   *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
+   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards. Look again before you retry.
    */
   deleteManifest: {
     path: "/portus.registry.v1.RegistryService/DeleteManifest" as const,
@@ -2076,15 +2081,15 @@ export const RegistryServiceService = {
     responseDeserialize: (value: Buffer): DeleteManifestResponse => DeleteManifestResponse.decode(value),
   },
   /**
-   * Deletes a blob (a layer or a configuration) from a repository. Images that use it can no
-   * longer be pulled from there: this is for what nothing refers to.
+   * Deletes a blob (a layer or a configuration) from a repository. Afterwards, images that use the blob can no
+   * longer be pulled from this repository. Use it only for blobs that no manifest refers to.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest`.
-   *   NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: there is no such blob in the repository.
-   *   FAILED_PRECONDITION  IS_MANIFEST: the digest is a manifest's: use DeleteManifest.
-   *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not.
-   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer got lost and the blob was still there after it.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid.
+   *   NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
+   *   FAILED_PRECONDITION  IS_MANIFEST: the digest is a manifest. Use DeleteManifest.
+   *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them.
+   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the blob still existed afterwards. Look again before you retry.
    */
   deleteBlob: {
     path: "/portus.registry.v1.RegistryService/DeleteBlob" as const,
@@ -2099,98 +2104,99 @@ export const RegistryServiceService = {
 
 export interface RegistryServiceServer extends UntypedServiceImplementation {
   /**
-   * Says whether the registry answers, which version of its API it speaks, and what this
-   * gateway allows. Answers OK with `reachable: false` where the registry does not answer.
+   * Returns whether the registry answers, the version of its API, and the limits of this gateway.
+   * If the registry does not answer, the status is still OK, with `reachable: false`.
    *
-   * Errors: none of its own.
+   * Errors: only those of every RPC.
    */
   getRegistryInfo: handleUnaryCall<GetRegistryInfoRequest, GetRegistryInfoResponse>;
   /**
-   * Lists the repositories, a page at a time, in the registry's order, with their tags if asked for.
+   * Lists the repositories page by page, in the registry's order, with their tags if `include_tags` is set.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments; `prefix` is too long.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments; `prefix` is too long.
    *   FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
-   *   In a repository's `tags_status`, what ListTags answers with, and
-   *   FAILED_PRECONDITION  TOO_MANY_TAGS: more tags than one answer carries. ListTags has them, a page at a time.
-   *   INTERNAL  UNUSABLE_NAME: the registry lists a name that no request can be made of.
-   *   UNAVAILABLE  CATALOG_CHANGED: the catalog changed while the page was put together for a caller that sees a part of it. Try again.
+   *   UNAVAILABLE  CATALOG_CHANGED: the catalog changed while a page was read for a caller that may see a part of it. Try again.
+   * In the `tags_status` of a repository, the errors of ListTags and these:
+   *   FAILED_PRECONDITION  TOO_MANY_TAGS: the repository has more tags than fit into one answer. Use ListTags, which has pages.
+   *   INTERNAL  UNUSABLE_NAME: the registry lists a name that is not a valid repository name.
    */
   catalog: handleUnaryCall<CatalogRequest, CatalogResponse>;
   /**
-   * Lists all repositories, in the registry's order, each sent as soon as it is known. Memory is
-   * bounded on both sides, however many there are: a slow reader slows the listing.
+   * Lists all repositories in the registry's order. Each is sent as soon as it is known. Memory is
+   * bounded on both sides for any number of repositories: a slow reader slows the listing down.
    *
-   * Errors: as for Catalog. An error ends the stream; what came before it stands.
+   * Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
    */
   streamCatalog: handleServerStreamingCall<StreamCatalogRequest, StreamCatalogResponse>;
   /**
-   * Lists the tags of a repository, a page at a time. A repository without tags answers with an empty page.
+   * Lists the tags of a repository page by page. For a repository without tags, the page is empty.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`; `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments.
-   *   NOT_FOUND  NAME_UNKNOWN: there is no such repository.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments.
+   *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
    */
   listTags: handleUnaryCall<ListTagsRequest, ListTagsResponse>;
   /**
-   * Says what a tag points to, or whether a digest exists, without fetching the manifest (HEAD).
+   * Returns the descriptor of a tag or a digest without fetching the manifest (HEAD).
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag`, `digest`, or no reference at all.
-   *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
-   *   FAILED_PRECONDITION  SCHEMA_1: as for GetManifest, where the registry does not say enough without the manifest itself.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid, or there is no reference.
+   *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the manifest does not exist.
+   *   FAILED_PRECONDITION  SCHEMA_1: as for GetManifest. Only if the gateway has to fetch the manifest because the registry's answer to HEAD is incomplete.
    */
   resolveManifest: handleUnaryCall<ResolveManifestRequest, ResolveManifestResponse>;
   /**
-   * Fetches a manifest: its exact bytes, checked against its digest, and what they say.
+   * Fetches a manifest: its exact bytes, verified against its digest, and its parsed content.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag`, `digest`, no reference at all, `platform` without `os` or `architecture`, or a negative `max_staleness`.
-   *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
-   *   NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`; the message names those that it has.
-   *   FAILED_PRECONDITION  SCHEMA_1: a manifest of Docker's schema 1, whose digest cannot be checked: push the image again.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid; there is no reference; `platform` lacks `os` or `architecture`; `max_staleness` is negative.
+   *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the manifest does not exist.
+   *   NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`. The message lists the platforms that it has.
+   *   FAILED_PRECONDITION  SCHEMA_1: the manifest has Docker's schema 1, whose digest cannot be checked. Push the image again.
    */
   getManifest: handleUnaryCall<GetManifestRequest, GetManifestResponse>;
   /**
-   * Fetches up to 1000 manifests in one call. They come as they are known, not in the order of the requests: each result
-   * says which request it answers. What fails is that one request's, as its status, and never ends the others.
+   * Fetches up to 1000 manifests in one call. Results are sent as soon as they are known, in any order: each
+   * result says which request it answers. If one request fails, its result has the status, and the others continue.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. What is wrong with one of them is in its status.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
    */
   batchGetManifests: handleServerStreamingCall<BatchGetManifestsRequest, BatchGetManifestsResponse>;
   /**
-   * Deletes a manifest, and with it every tag that points to it. Refused while a tag that the
-   * caller did not name points to it, unless `force` is set. Never retried blindly: where the registry's answer got lost, the gateway looks.
+   * Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
+   * while a tag that is not in `expected_tags` points to the manifest. The gateway sends the delete once. If the
+   * registry's answer is lost, the gateway checks whether the manifest still exists.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `digest`, or one of `expected_tags`.
-   *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such manifest (the digest of a blob counts as none).
-   *   FAILED_PRECONDITION  TAGGED: tags outside `expected_tags` point to the digest. PreconditionFailure has a violation for each (the first 50), `subject` is the tag.
-   *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not (its `storage.delete.enabled`).
-   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer got lost and the manifest was still there after it: look again before the next try.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `digest` or one of `expected_tags` is invalid.
+   *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the manifest does not exist. The digest of a blob is not a manifest.
+   *   FAILED_PRECONDITION  TAGGED: tags outside of `expected_tags` point to the digest. PreconditionFailure has a violation for each of the first 50; `subject` is the tag.
+   *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
+   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards. Look again before you retry.
    */
   deleteManifest: handleUnaryCall<DeleteManifestRequest, DeleteManifestResponse>;
   /**
-   * Deletes a blob (a layer or a configuration) from a repository. Images that use it can no
-   * longer be pulled from there: this is for what nothing refers to.
+   * Deletes a blob (a layer or a configuration) from a repository. Afterwards, images that use the blob can no
+   * longer be pulled from this repository. Use it only for blobs that no manifest refers to.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest`.
-   *   NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: there is no such blob in the repository.
-   *   FAILED_PRECONDITION  IS_MANIFEST: the digest is a manifest's: use DeleteManifest.
-   *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not.
-   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer got lost and the blob was still there after it.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid.
+   *   NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
+   *   FAILED_PRECONDITION  IS_MANIFEST: the digest is a manifest. Use DeleteManifest.
+   *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them.
+   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the blob still existed afterwards. Look again before you retry.
    */
   deleteBlob: handleUnaryCall<DeleteBlobRequest, DeleteBlobResponse>;
 }
 
 export interface RegistryServiceClient extends Client {
   /**
-   * Says whether the registry answers, which version of its API it speaks, and what this
-   * gateway allows. Answers OK with `reachable: false` where the registry does not answer.
+   * Returns whether the registry answers, the version of its API, and the limits of this gateway.
+   * If the registry does not answer, the status is still OK, with `reachable: false`.
    *
-   * Errors: none of its own.
+   * Errors: only those of every RPC.
    */
   getRegistryInfo(
     request: GetRegistryInfoRequest,
@@ -2208,15 +2214,15 @@ export interface RegistryServiceClient extends Client {
     callback: (error: ServiceError | null, response: GetRegistryInfoResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Lists the repositories, a page at a time, in the registry's order, with their tags if asked for.
+   * Lists the repositories page by page, in the registry's order, with their tags if `include_tags` is set.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments; `prefix` is too long.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments; `prefix` is too long.
    *   FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
-   *   In a repository's `tags_status`, what ListTags answers with, and
-   *   FAILED_PRECONDITION  TOO_MANY_TAGS: more tags than one answer carries. ListTags has them, a page at a time.
-   *   INTERNAL  UNUSABLE_NAME: the registry lists a name that no request can be made of.
-   *   UNAVAILABLE  CATALOG_CHANGED: the catalog changed while the page was put together for a caller that sees a part of it. Try again.
+   *   UNAVAILABLE  CATALOG_CHANGED: the catalog changed while a page was read for a caller that may see a part of it. Try again.
+   * In the `tags_status` of a repository, the errors of ListTags and these:
+   *   FAILED_PRECONDITION  TOO_MANY_TAGS: the repository has more tags than fit into one answer. Use ListTags, which has pages.
+   *   INTERNAL  UNUSABLE_NAME: the registry lists a name that is not a valid repository name.
    */
   catalog(
     request: CatalogRequest,
@@ -2234,10 +2240,10 @@ export interface RegistryServiceClient extends Client {
     callback: (error: ServiceError | null, response: CatalogResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Lists all repositories, in the registry's order, each sent as soon as it is known. Memory is
-   * bounded on both sides, however many there are: a slow reader slows the listing.
+   * Lists all repositories in the registry's order. Each is sent as soon as it is known. Memory is
+   * bounded on both sides for any number of repositories: a slow reader slows the listing down.
    *
-   * Errors: as for Catalog. An error ends the stream; what came before it stands.
+   * Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
    */
   streamCatalog(
     request: StreamCatalogRequest,
@@ -2249,11 +2255,11 @@ export interface RegistryServiceClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientReadableStream<StreamCatalogResponse>;
   /**
-   * Lists the tags of a repository, a page at a time. A repository without tags answers with an empty page.
+   * Lists the tags of a repository page by page. For a repository without tags, the page is empty.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`; `page_size` is negative; `page_token` is none of this gateway's, or was given out for other arguments.
-   *   NOT_FOUND  NAME_UNKNOWN: there is no such repository.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments.
+   *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
    */
   listTags(
     request: ListTagsRequest,
@@ -2271,12 +2277,12 @@ export interface RegistryServiceClient extends Client {
     callback: (error: ServiceError | null, response: ListTagsResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Says what a tag points to, or whether a digest exists, without fetching the manifest (HEAD).
+   * Returns the descriptor of a tag or a digest without fetching the manifest (HEAD).
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag`, `digest`, or no reference at all.
-   *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
-   *   FAILED_PRECONDITION  SCHEMA_1: as for GetManifest, where the registry does not say enough without the manifest itself.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid, or there is no reference.
+   *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the manifest does not exist.
+   *   FAILED_PRECONDITION  SCHEMA_1: as for GetManifest. Only if the gateway has to fetch the manifest because the registry's answer to HEAD is incomplete.
    */
   resolveManifest(
     request: ResolveManifestRequest,
@@ -2294,13 +2300,13 @@ export interface RegistryServiceClient extends Client {
     callback: (error: ServiceError | null, response: ResolveManifestResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Fetches a manifest: its exact bytes, checked against its digest, and what they say.
+   * Fetches a manifest: its exact bytes, verified against its digest, and its parsed content.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag`, `digest`, no reference at all, `platform` without `os` or `architecture`, or a negative `max_staleness`.
-   *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such repository or manifest.
-   *   NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`; the message names those that it has.
-   *   FAILED_PRECONDITION  SCHEMA_1: a manifest of Docker's schema 1, whose digest cannot be checked: push the image again.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid; there is no reference; `platform` lacks `os` or `architecture`; `max_staleness` is negative.
+   *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the manifest does not exist.
+   *   NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`. The message lists the platforms that it has.
+   *   FAILED_PRECONDITION  SCHEMA_1: the manifest has Docker's schema 1, whose digest cannot be checked. Push the image again.
    */
   getManifest(
     request: GetManifestRequest,
@@ -2318,11 +2324,11 @@ export interface RegistryServiceClient extends Client {
     callback: (error: ServiceError | null, response: GetManifestResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Fetches up to 1000 manifests in one call. They come as they are known, not in the order of the requests: each result
-   * says which request it answers. What fails is that one request's, as its status, and never ends the others.
+   * Fetches up to 1000 manifests in one call. Results are sent as soon as they are known, in any order: each
+   * result says which request it answers. If one request fails, its result has the status, and the others continue.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. What is wrong with one of them is in its status.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
    */
   batchGetManifests(
     request: BatchGetManifestsRequest,
@@ -2334,15 +2340,16 @@ export interface RegistryServiceClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientReadableStream<BatchGetManifestsResponse>;
   /**
-   * Deletes a manifest, and with it every tag that points to it. Refused while a tag that the
-   * caller did not name points to it, unless `force` is set. Never retried blindly: where the registry's answer got lost, the gateway looks.
+   * Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
+   * while a tag that is not in `expected_tags` points to the manifest. The gateway sends the delete once. If the
+   * registry's answer is lost, the gateway checks whether the manifest still exists.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `digest`, or one of `expected_tags`.
-   *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: there is no such manifest (the digest of a blob counts as none).
-   *   FAILED_PRECONDITION  TAGGED: tags outside `expected_tags` point to the digest. PreconditionFailure has a violation for each (the first 50), `subject` is the tag.
-   *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not (its `storage.delete.enabled`).
-   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer got lost and the manifest was still there after it: look again before the next try.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `digest` or one of `expected_tags` is invalid.
+   *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the manifest does not exist. The digest of a blob is not a manifest.
+   *   FAILED_PRECONDITION  TAGGED: tags outside of `expected_tags` point to the digest. PreconditionFailure has a violation for each of the first 50; `subject` is the tag.
+   *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
+   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards. Look again before you retry.
    */
   deleteManifest(
     request: DeleteManifestRequest,
@@ -2360,15 +2367,15 @@ export interface RegistryServiceClient extends Client {
     callback: (error: ServiceError | null, response: DeleteManifestResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Deletes a blob (a layer or a configuration) from a repository. Images that use it can no
-   * longer be pulled from there: this is for what nothing refers to.
+   * Deletes a blob (a layer or a configuration) from a repository. Afterwards, images that use the blob can no
+   * longer be pulled from this repository. Use it only for blobs that no manifest refers to.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest`.
-   *   NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: there is no such blob in the repository.
-   *   FAILED_PRECONDITION  IS_MANIFEST: the digest is a manifest's: use DeleteManifest.
-   *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not.
-   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer got lost and the blob was still there after it.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid.
+   *   NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
+   *   FAILED_PRECONDITION  IS_MANIFEST: the digest is a manifest. Use DeleteManifest.
+   *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them.
+   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the blob still existed afterwards. Look again before you retry.
    */
   deleteBlob(
     request: DeleteBlobRequest,
