@@ -2,14 +2,17 @@
 
 import ast
 import re
+import shlex
 from functools import cache
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from portus_gateway.access.principal_pattern import PrincipalPattern
 from portus_gateway.access.repository_glob import RepositoryGlob
 from portus_gateway.access.rpcs import GROUPS
+from portus_gateway.cli import main
 from tests.access.policies import parsed
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +38,16 @@ def test_there_are_examples() -> None:
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
 def test_every_example_of_a_policy_is_one(example: str) -> None:
     assert parsed(example).rules
+
+
+def test_what_policy_check_prints_is_as_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("policy.toml").write_text(EXAMPLES[0])
+    (session,) = re.findall(r"^```console\n(.*?)^```", POLICY, re.MULTILINE | re.DOTALL)
+    steps = re.findall(r"^\$ portus-gateway (.*)\n(.*\n)", session, re.MULTILINE)
+    assert len(steps) == 2
+    for arguments, printed in steps:
+        assert CliRunner().invoke(main, shlex.split(arguments)).output == printed
 
 
 def test_the_groups_are_as_described() -> None:

@@ -5,15 +5,15 @@ from importlib import import_module
 import click
 
 from portus_gateway import __version__
-from portus_gateway.telemetry import quiet_grpc  # noqa: F401  (before whatever imports grpc)
+from portus_gateway.telemetry import quiet_grpc  # noqa: F401  (before anything imports grpc)
 
-# Each is imported when it is called: what one of them needs takes most of a second to load.
+# Each is imported when it is called. To load everything would take most of a second.
 _COMMANDS = {
-    "dev": "Serve it over a registry in memory, to try it.",
-    "dev-token-service": "Serve tokens for a real registry, to try it.",
-    "healthcheck": "Tell by the exit status whether a gateway serves.",
-    "policy": "Ask a policy file what it means.",
-    "serve": "Serve the gateway.",
+    "dev": "Run a gateway over a registry in memory, to try it.",
+    "dev-token-service": "Run a token service for a real registry, to try it.",
+    "healthcheck": "Check whether a gateway serves.",
+    "policy": "Check what a policy file allows.",
+    "serve": "Run the gateway.",
 }
 
 
@@ -30,7 +30,7 @@ class _Commands(click.Group):
         except ModuleNotFoundError as error:
             if (error.name or "").startswith("portus"):
                 raise
-            # The base installation is the client, and has this command all the same.
+            # The base installation is the client. It has this command, but not what the command needs.
             raise click.ClickException(f'{cmd_name} needs {error.name}: pip install "portus-gateway[server]"') from None
         assert isinstance(command, click.Command)  # noqa: S101
         return command

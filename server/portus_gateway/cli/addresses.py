@@ -6,7 +6,7 @@ from portus_gateway.listen_address import ListenAddress
 
 
 def read_address(_: click.Context, __: click.Parameter, text: str) -> ListenAddress:
-    """An option's callback. Raises `BadParameter`, which says what an address looks like."""
+    """A callback for an option. Raises `BadParameter`, which says how an address is written."""
     try:
         return ListenAddress.parse(text)
     except ValueError as error:

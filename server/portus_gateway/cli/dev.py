@@ -15,7 +15,7 @@ from portus_gateway.listen_address import ListenAddress
 from portus_gateway.settings import InvalidSettings, Value
 from portus_gateway.telemetry import logs
 
-# What the registry in memory decides.
+# Settings that the registry in memory determines.
 _DECIDED = frozenset(
     {"registry_url", "username", "password", "password_file", "registry_anonymous", "token_realm", "ca_file"}
     | {"use_environment_proxy", "allow_delete", "workers"}
@@ -36,33 +36,35 @@ def _read_faults(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) 
     default="127.0.0.1:0",
     show_default=True,
     metavar="HOST:PORT",
-    help="Where the registry listens. Its token service takes a free port of the same host.",
+    help="Address of the registry. Its token service uses a free port of the same host.",
 )
 @click.option(
     "--flavour",
     type=click.Choice(["2.8", "3.1"]),
     default="3.1",
     show_default=True,
-    help="The version of distribution whose behaviour the registry follows.",
+    help="Version of Docker Distribution that the registry behaves like.",
 )
-@click.option("--seed/--no-seed", default=True, show_default=True, help="Whether to begin with a few images.")
+@click.option(
+    "--seed/--no-seed", default=True, show_default=True, help="Start with a few images, or with an empty registry."
+)
 @click.option(
     "--fault",
     "faults",
     callback=_read_faults,
     multiple=True,
     metavar="ROUTE:SETTING[,…]",
-    help="A failure of the registry's side, such as manifests:status=503,times=2, tags:delay=3, catalog:truncate"
-    " or token:token-lifetime=2. Repeatable.",
+    help="Failure of the registry or its token service, such as manifests:status=503,times=2, tags:delay=3,"
+    " catalog:truncate or token:token-lifetime=2. Repeatable.",
 )
 @setting_options(without=_DECIDED)
 def dev(
     registry_listen: ListenAddress, flavour: Flavour, seed: bool, faults: tuple[Fault, ...], **flags: Value | None
 ) -> None:
-    """Serves the gateway over a registry in memory, with a Portus-like token service and a few images.
+    """Run a gateway over a registry in memory, with a token service like that of Portus and a few images.
 
-    Everything is gone when it ends. Deletes are allowed. The registry's user is `portus`; its password is
-    PORTUS_PASSWORD where that is set, so that images can be pushed to it, else a random one.
+    Deletes are allowed. All content is lost when the command ends. The registry has the user `portus` with a random
+    password. To push images, choose the password with PORTUS_PASSWORD.
     """
     try:
         process.run(_serve(registry_listen, flavour, seed, faults, given(flags)))
@@ -92,7 +94,7 @@ async def _serve(
             seed_demo(registry)
         loaded = settings.load(
             {
-                # Nobody asks about what was deleted here; `--audit-log -` shows it.
+                # Nobody needs a record of deletes here. `--audit-log -` shows them.
                 "audit_log": os.environ.get("PORTUS_AUDIT_LOG") or os.devnull,
                 **flags,
                 "registry_url": registry.url,
@@ -120,7 +122,7 @@ def _welcome(address: ListenAddress, registry: DevRegistry, *, open_to_all: bool
 The gateway serves gRPC at {address}, over a registry in memory at {registry.url}
 (user {registry.username}, tokens from {registry.realm}).{calls}
 
-Ctrl-C ends it.
+Press Ctrl-C to stop it.
 """
 
 

@@ -23,9 +23,9 @@ def _read_password(_: click.Context, __: click.Parameter, file: Path) -> str:
     try:
         password = PasswordFile(file).read()
     except (OSError, UnicodeError) as error:
-        raise click.BadParameter(f"cannot be read: {error}") from None
+        raise click.BadParameter(f"the file cannot be read: {error}") from None
     if not password:
-        raise click.BadParameter("names a file that is empty")
+        raise click.BadParameter("the file is empty")
     return password
 
 
@@ -33,11 +33,11 @@ def _read_signing_key(_: click.Context, __: click.Parameter, file: Path) -> Sign
     try:
         key = load_pem_private_key(file.read_bytes(), None)
     except OSError as error:
-        raise click.BadParameter(f"cannot be read: {error.strerror}") from None
+        raise click.BadParameter(f"the file cannot be read: {error.strerror}") from None
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise click.BadParameter("names a file without a private key in PEM form, or one with a passphrase") from None
+        raise click.BadParameter("the file must contain a private key in PEM format, without passphrase") from None
     if not isinstance(key, RSAPrivateKey):
-        raise click.BadParameter("names a key that is not RSA")
+        raise click.BadParameter("the key must be an RSA key")
     return SigningKey(key)
 
 
@@ -48,16 +48,16 @@ def _read_signing_key(_: click.Context, __: click.Parameter, file: Path) -> Sign
     default="127.0.0.1:5001",
     show_default=True,
     metavar="HOST:PORT",
-    help="Where to serve /v2/token, over HTTP.",
+    help="Address to serve /v2/token on, over HTTP.",
 )
-@click.option("--username", default="portus", show_default=True, help="The one account, which may do everything.")
+@click.option("--username", default="portus", show_default=True, help="Name of the only account. It may do everything.")
 @click.option(
     "--password-file",
     "password",
     callback=_read_password,
     type=click.Path(path_type=Path),
     required=True,
-    help="A file with that account's password.",
+    help="File with the password of that account.",
 )
 @click.option(
     "--signing-key-file",
@@ -65,14 +65,14 @@ def _read_signing_key(_: click.Context, __: click.Parameter, file: Path) -> Sign
     callback=_read_signing_key,
     type=click.Path(path_type=Path),
     required=True,
-    help="The RSA key (PEM) that tokens are signed with. The registry gets its certificate: auth.token.rootcertbundle.",
+    help="RSA key (PEM) that signs the tokens. The registry needs its certificate in auth.token.rootcertbundle.",
 )
-@click.option("--service", required=True, help="The registry's auth.token.service.")
-@click.option("--issuer", required=True, help="The registry's auth.token.issuer.")
+@click.option("--service", required=True, help="Value of auth.token.service in the registry's settings.")
+@click.option("--issuer", required=True, help="Value of auth.token.issuer in the registry's settings.")
 def dev_token_service(
     listen: ListenAddress, username: str, password: str, signing_key: SigningKey, service: str, issuer: str
 ) -> None:
-    """Serves tokens for a real registry, as Portus does, to try the gateway with. Not for production."""
+    """Run a token service for a real registry, like that of Portus, to try the gateway. Not for production."""
     logs.configure("auto", "info")
     tokens = TokenService(
         [User(username, password, EVERYTHING)],

@@ -12,7 +12,7 @@ from portus_gateway.listen_address import ListenAddress
 from portus_gateway.rpc.service_names import HEALTH_SERVICE, REGISTRY_SERVICE
 from portus_gateway.settings import Settings
 
-# `::` is every address of both kinds, or of the one that the machine has.
+# `::` means all addresses, IPv4 and IPv6, as far as the machine has them.
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "localhost"}  # noqa: S104
 _AGAIN = 0.1
 
@@ -20,19 +20,33 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.command()
-@click.option("--address", metavar="HOST:PORT", help="The gateway.  [PORTUS_LISTEN; 127.0.0.1:50051]")
-@click.option("--ready", is_flag=True, help="Ask whether the registry answers, too, not just whether the gateway does.")
-@click.option("--timeout", type=click.FloatRange(0.1, 60), default=3.0, show_default=True, help="In seconds.")
 @click.option(
-    "--wait", type=click.FloatRange(0, 600), default=0.0, help="Ask again for so many seconds until it serves."
+    "--address", metavar="HOST:PORT", help="Address of the gateway.  [default: PORTUS_LISTEN, else 127.0.0.1:50051]"
+)
+@click.option(
+    "--ready", is_flag=True, help="Also check whether the registry answers, not only whether the gateway serves."
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.1, 60),
+    default=3.0,
+    show_default=True,
+    help="Time limit for one check, in seconds.",
+)
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, 600),
+    default=0.0,
+    help="Repeat the check for up to this many seconds until the gateway serves.",
 )
 @click.option(
     "--ca-file",
     type=_FILE,
-    help="Who vouches for the gateway (PEM): asks over TLS.  [PORTUS_TLS_CERTIFICATE_FILE, the gateway's own]",
+    help="Use TLS and trust the CA certificates in this file (PEM).  [default: PORTUS_TLS_CERTIFICATE_FILE if"
+    " --address is not given]",
 )
-@click.option("--certificate", type=_FILE, help="The certificate to show (PEM), for mTLS.")
-@click.option("--key", type=_FILE, help="The key of that certificate (PEM).")
+@click.option("--certificate", type=_FILE, help="Client certificate (PEM), for mTLS.")
+@click.option("--key", type=_FILE, help="Private key of the client certificate (PEM).")
 def healthcheck(
     address: str | None,
     ready: bool,
@@ -42,7 +56,7 @@ def healthcheck(
     certificate: Path | None,
     key: Path | None,
 ) -> None:
-    """Asks a gateway for its health: exit status 0 if it serves, 1 if not. For containers and init systems."""
+    """Check the health of a gateway, for containers and init systems. Exit status 0: it serves. 1: it does not."""
     text = address or os.environ.get("PORTUS_LISTEN") or str(Settings.model_fields["listen"].default)
     try:
         listen = ListenAddress.parse(text)
@@ -52,7 +66,7 @@ def healthcheck(
     own = os.environ.get("PORTUS_TLS_CERTIFICATE_FILE")
     options: list[tuple[str, int | str]] = [("grpc.enable_http_proxy", 0)]
     if ca_file is None and own and not address:
-        # Asking itself: its own certificate is all that there is to trust, whatever name it is for.
+        # This is the gateway's own machine. Trust exactly its certificate, for any name that the certificate has.
         ca_file = Path(own)
         options.append(("grpc.ssl_target_name_override", _first_name(ca_file)))
     if ca_file is None:
@@ -77,7 +91,7 @@ def healthcheck(
 
 
 def _answer(channel: grpc.Channel, service: str, timeout: float) -> str:
-    """The status's name, or why there is none."""
+    """The name of the health status, or the error if there is no answer."""
     check = channel.unary_unary(
         f"/{HEALTH_SERVICE}/Check", HealthCheckRequest.SerializeToString, HealthCheckResponse.FromString
     )
@@ -90,7 +104,7 @@ def _answer(channel: grpc.Channel, service: str, timeout: float) -> str:
 
 
 def _first_name(file: Path) -> str:
-    # Of all that there is to import here, this alone takes long.
+    # Imported here because it takes long and is rarely needed.
     from cryptography import x509
 
     try:

@@ -14,29 +14,31 @@ from portus_gateway.cli.serve import EXIT_CONFIGURATION, report
 
 @click.group()
 def policy() -> None:
-    """Asks a policy file what it means."""
+    """Check what a policy file allows."""
 
 
-@policy.command(short_help="Say whether a call would be allowed, and by which rule.")
-@click.option("--file", type=click.Path(path_type=Path), help="The policy.  [PORTUS_POLICY_FILE]")
+@policy.command(short_help="Say whether a call is allowed, and by which rule.")
+@click.option("--file", type=click.Path(path_type=Path), help="Policy file.  [default: PORTUS_POLICY_FILE]")
 @click.option(
     "--caller",
     "principals",
     required=True,
     multiple=True,
     metavar="PRINCIPAL",
-    help="Who calls: token:scanner, spiffe://…, dns:…, cn:…, jwt:<issuer>#<subject>, or anonymous. Repeatable, for one"
-    " caller that has several names.",
+    help="Principal of the caller: token:<name>, spiffe://…, dns:…, cn:…, jwt:<issuer>#<subject>,"
+    " claim:<issuer>#<claim>=<value> or anonymous. Repeat it for a caller with several principals.",
 )
-@click.option("--rpc", required=True, type=click.Choice(sorted(ALL)), metavar="RPC", help="Such as GetManifest.")
-@click.option("--repository", help="Such as team/app. GetRegistryInfo has none.")
+@click.option(
+    "--rpc", required=True, type=click.Choice(sorted(ALL)), metavar="RPC", help="Name of the RPC, such as GetManifest."
+)
+@click.option("--repository", help="Repository, such as team/app. Not needed for GetRegistryInfo.")
 def check(file: Path | None, principals: tuple[str, ...], rpc: str, repository: str | None) -> None:
-    """Says whether a call would be allowed, and by which rule: exit status 0 if so, 1 if not."""
+    """Say whether a call is allowed, and by which rule. Exit status 0: allowed. 1: denied. 78: the file is invalid."""
     path = file or os.environ.get("PORTUS_POLICY_FILE")
     if not path:
-        raise click.UsageError("which policy? Give --file, or set PORTUS_POLICY_FILE")
+        raise click.UsageError("no policy file: give --file or set PORTUS_POLICY_FILE")
     if repository is None and rpc not in REGISTRY_RPCS:
-        raise click.UsageError(f"{rpc} is about a repository: give --repository")
+        raise click.UsageError(f"{rpc} concerns a repository: give --repository")
     try:
         caller = NOBODY if principals == ("anonymous",) else Caller.known_as("token", principals)
         decision = PolicyFile(Path(path)).policy.decide(caller, rpc, repository)
