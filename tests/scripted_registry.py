@@ -70,25 +70,21 @@ class ScriptedRegistry:
     async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
         return (await self.get_manifest(repository, reference)).descriptor
 
-    async def get_manifest(self, repository: Repository, reference: Reference, max_staleness: float = 0) -> Manifest:
+    async def get_manifest(
+        self,
+        repository: Repository,
+        reference: Reference,
+        max_staleness: float = 0,
+        known: Manifest | None = None,
+    ) -> Manifest:
         if self.manifest_gate is not None:
             await self.manifest_gate.wait()
         at = f"{repository}{'@' if isinstance(reference, Digest) else ':'}{reference}"
-        self._ask(at, at)
-        tags = self.repositories[repository.name]
-        if isinstance(reference, Tag) and reference.name in tags:
-            return manifest_of(tags[reference.name])
-        for manifest in map(manifest_of, tags.values()):
-            if reference in (manifest.descriptor.digest, Digest.of(manifest.raw, "sha512")):
-                return manifest
-        raise NotFound(f"no manifest {at}", reason="MANIFEST_UNKNOWN")
-
-    async def revalidate_manifest(self, repository: Repository, reference: Reference, known: Manifest) -> Manifest:
-        if self.manifest_gate is not None:
-            await self.manifest_gate.wait()
-        manifest = await self.get_manifest(repository, reference)
-        self.asked[-1] += f" unless {known.descriptor.digest}"
-        return known if manifest == known else manifest
+        self._ask(f"{at} unless {known.descriptor.digest}" if known else at, at)
+        manifest = self._manifest(repository, reference)
+        if manifest is None:
+            raise NotFound(f"no manifest {at}", reason="MANIFEST_UNKNOWN")
+        return known if known is not None and manifest.raw == known.raw else manifest
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
         self.deleted.append(f"{repository}@{digest}")
@@ -101,6 +97,13 @@ class ScriptedRegistry:
 
     async def check_deletion(self, repository: Repository) -> None:
         self._ask(f"deletion in {repository}", "deletion")
+
+    def _manifest(self, repository: Repository, reference: Reference) -> Manifest | None:
+        tags = self.repositories[repository.name]
+        if isinstance(reference, Tag):
+            return manifest_of(tags[reference.name]) if reference.name in tags else None
+        manifests = map(manifest_of, tags.values())
+        return next((one for one in manifests if reference == Digest.of(one.raw, reference.algorithm)), None)
 
     def _ask(self, question: str, subject: str) -> None:
         self.asked.append(question)

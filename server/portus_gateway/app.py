@@ -52,11 +52,13 @@ async def running(settings: Settings, *, as_worker: bool = False) -> AsyncGenera
     async with AsyncExitStack() as stack:
         access = await stack.enter_async_context(access_control(settings))
         client = await stack.enter_async_context(DistributionClient(_configuration(settings), metrics))
-        # Each decorator can go by the deletion of its line.
+        # Each decorator below can be removed by deleting its line; tests/test_app.py does.
         registry: Registry = client
-        registry = coalesced = await stack.enter_async_context(CoalescedRegistry(client))
-        registry = CachedRegistry(coalesced, settings.cache_bytes, metrics, shared_within=SHARED_WITHIN)
-        fresh = access.authorized(FreshRegistry(client, registry))
+        registry = await stack.enter_async_context(CoalescedRegistry(registry))
+        registry = CachedRegistry(registry, settings.cache_bytes, metrics, shared_within=SHARED_WITHIN)
+        fresh: Registry = registry
+        fresh = FreshRegistry(client, fresh)
+        fresh = access.authorized(fresh)
         registry = access.authorized(registry)
         deletion: Deletion = GuardedDeletion(fresh, settings.allow_delete, settings.upstream_concurrency)
         deletion = access.audited(deletion)

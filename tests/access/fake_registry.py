@@ -32,7 +32,13 @@ class FakeRegistry:
     async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
         raise self._nothing("resolve_manifest", repository, "MANIFEST_UNKNOWN")
 
-    async def get_manifest(self, repository: Repository, reference: Reference, max_staleness: float = 0) -> Manifest:
+    async def get_manifest(
+        self,
+        repository: Repository,
+        reference: Reference,
+        max_staleness: float = 0,
+        known: Manifest | None = None,
+    ) -> Manifest:
         raise self._nothing("get_manifest", repository, "MANIFEST_UNKNOWN")
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:

@@ -374,8 +374,8 @@ async def test_what_is_known_is_asked_after_and_not_sent_again(upstream: Upstrea
     upstream.script(manifest(), answer(304, b""), manifest(RAW + b" ", announced=Digest.of(RAW + b" ")))
     async with client(upstream.url) as registry:
         known = await registry.get_manifest(APP, V1)
-        assert await registry.revalidate_manifest(APP, V1, known) is known
-        assert (await registry.revalidate_manifest(APP, V1, known)).descriptor.digest == Digest.of(RAW + b" ")
+        assert await registry.get_manifest(APP, V1, known=known) is known
+        assert (await registry.get_manifest(APP, V1, known=known)).descriptor.digest == Digest.of(RAW + b" ")
     assert [seen.headers.get("If-None-Match") for seen in upstream.requests] == [None, f'"{SHA256}"', f'"{SHA256}"']
 
 
@@ -392,9 +392,9 @@ async def test_a_digest_is_asked_after_without_its_own_name_which_would_always_b
     upstream.script(manifest(), manifest(), refusal(404, "MANIFEST_UNKNOWN"))
     async with client(upstream.url) as registry:
         known = await registry.get_manifest(APP, SHA256)
-        assert await registry.revalidate_manifest(APP, SHA256, known) is known
+        assert await registry.get_manifest(APP, SHA256, known=known) is known
         with pytest.raises(NotFound):
-            await registry.revalidate_manifest(APP, SHA256, known)
+            await registry.get_manifest(APP, SHA256, known=known)
     assert [seen.headers.get("If-None-Match") for seen in upstream.requests] == [None] * len(upstream.requests)
     assert upstream.requests[1].method == "HEAD"
 

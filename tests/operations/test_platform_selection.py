@@ -32,7 +32,13 @@ class Indexed(ScriptedRegistry):
         )
         self.index = Manifest(Descriptor(OCI_INDEX, digest_of(99)), b"", Index(children))
 
-    async def get_manifest(self, repository: Repository, reference: Reference, max_staleness: float = 0) -> Manifest:
+    async def get_manifest(
+        self,
+        repository: Repository,
+        reference: Reference,
+        max_staleness: float = 0,
+        known: Manifest | None = None,
+    ) -> Manifest:
         self.read.append((str(reference), max_staleness))
         if isinstance(reference, Tag):
             return self.index

@@ -160,3 +160,16 @@ async def test_memory_has_a_ceiling_and_the_longest_unused_goes_first(observed: 
     assert registry.asked == []
     await cached.get_manifest(APP, Tag("t1"), MINUTE)
     assert registry.asked == ["team/app:t1"]
+
+
+async def test_a_manifest_that_the_caller_has_is_the_answer_itself(
+    registry: ScriptedRegistry, cached: CachedRegistry, observed: Observed
+) -> None:
+    known = manifest_of("one")
+    assert await cached.get_manifest(APP, V1, known=known) is known
+    assert registry.asked == [f"team/app:1.0 unless {known.descriptor.digest}"]
+    another = manifest_of("one")
+    assert await cached.get_manifest(APP, V1, known=another) is another
+    assert await cached.get_manifest(APP, V1, MINUTE, known=another) is another
+    assert await cached.get_manifest(APP, V1, MINUTE, known=manifest_of("two")) is known
+    assert observed.outcomes == ["revalidated", "revalidated", "hit", "hit"]

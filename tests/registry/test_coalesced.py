@@ -114,3 +114,14 @@ async def test_the_end_ends_what_runs_with_an_answer(registry: ScriptedRegistry)
         await turns()
     with pytest.raises(WorkEnded):
         await asking
+
+
+async def test_each_gets_the_manifest_back_that_it_had(registry: ScriptedRegistry) -> None:
+    async with CoalescedRegistry(registry) as coalesced:
+        one, other = manifest_of("one"), manifest_of("one")
+        asking = [asyncio.ensure_future(coalesced.get_manifest(APP, V1, known=known)) for known in (one, other, one)]
+        await turns()
+        open_gate(registry)
+        first, second, third = await asyncio.gather(*asking)
+        assert (first is one, second is other, third is one) == (True, True, True)
+        assert registry.asked == [f"team/app:1.0 unless {one.descriptor.digest}"] * 2

@@ -103,7 +103,13 @@ class ScriptedRegistry:
             raise NotFound(f"{repository} has no manifest {reference}", reason="MANIFEST_UNKNOWN")
         return self._manifest.descriptor
 
-    async def get_manifest(self, repository: Repository, reference: Reference, max_staleness: float = 0) -> Manifest:
+    async def get_manifest(
+        self,
+        repository: Repository,
+        reference: Reference,
+        max_staleness: float = 0,
+        known: Manifest | None = None,
+    ) -> Manifest:
         self.staleness.append(max_staleness)
         await self._ask("get_manifest")
         return self._manifest

@@ -55,7 +55,13 @@ class Shelf(ScriptedRegistry):
         self.running = 0
         self.most_running = 0
 
-    async def get_manifest(self, repository: Repository, reference: Reference, max_staleness: float = 0) -> Manifest:
+    async def get_manifest(
+        self,
+        repository: Repository,
+        reference: Reference,
+        max_staleness: float = 0,
+        known: Manifest | None = None,
+    ) -> Manifest:
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         try:

@@ -105,13 +105,15 @@ class DistributionClient:
         self,
         repository: Repository,
         reference: Reference,
-        max_staleness: float = 0,  # noqa: ARG002  (a permission, for decorators that remember)
+        max_staleness: float = 0,  # noqa: ARG002  (for decorators that remember answers)
+        known: Manifest | None = None,
     ) -> Manifest:
-        """The manifest that `reference` points to. Always asks the registry."""
-        return await self._manifests.get(repository, reference)
+        """The manifest that `reference` points to. Always asks the registry.
 
-    async def revalidate_manifest(self, repository: Repository, reference: Reference, known: Manifest) -> Manifest:
-        """What `get_manifest` answers; `known` itself where the registry says that it is still that one."""
+        `known` itself is the answer where the registry says that it is unchanged.
+        """
+        if known is None:
+            return await self._manifests.get(repository, reference)
         return await self._manifests.revalidate(repository, reference, known)
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:

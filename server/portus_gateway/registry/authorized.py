@@ -67,11 +67,17 @@ class AuthorizedRegistry:
         with self._admission(repository, reference):
             return await self._registry.resolve_manifest(repository, reference)
 
-    async def get_manifest(self, repository: Repository, reference: Reference, max_staleness: float = 0) -> Manifest:
+    async def get_manifest(
+        self,
+        repository: Repository,
+        reference: Reference,
+        max_staleness: float = 0,
+        known: Manifest | None = None,
+    ) -> Manifest:
         # Many at a time are no more than each of them.
         rpc = "GetManifest" if current_call.get().rpc == "BatchGetManifests" else None
         with self._admission(repository, reference, rpc):
-            return await self._registry.get_manifest(repository, reference, max_staleness)
+            return await self._registry.get_manifest(repository, reference, max_staleness, known)
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
         with self._admission(repository, digest):

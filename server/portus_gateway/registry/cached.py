@@ -10,7 +10,7 @@ from portus_gateway.distribution.errors import NotFound
 from portus_gateway.distribution.manifest import Manifest
 from portus_gateway.distribution.names import Repository
 from portus_gateway.registry.forwarding import ForwardingRegistry
-from portus_gateway.registry.protocol import Reference, RevalidatingRegistry
+from portus_gateway.registry.protocol import Reference, Registry
 
 Outcome = Literal["hit", "revalidated", "miss"]
 
@@ -42,7 +42,7 @@ class _Entry:
     cost: int
 
 
-class CachedRegistry(ForwardingRegistry[RevalidatingRegistry]):
+class CachedRegistry(ForwardingRegistry):
     """Remembers the manifests of `registry`, in about `limit` bytes; those longest unused go first.
 
     An answer is never older than the `max_staleness` that it was asked with. At 0 the registry is asked each time, but
@@ -52,9 +52,7 @@ class CachedRegistry(ForwardingRegistry[RevalidatingRegistry]):
     `shared_within` is by how many seconds an answer of `registry` may be older than the question.
     """
 
-    def __init__(
-        self, registry: RevalidatingRegistry, limit: int, observer: CacheObserver, *, shared_within: float = 0.0
-    ) -> None:
+    def __init__(self, registry: Registry, limit: int, observer: CacheObserver, *, shared_within: float = 0.0) -> None:
         super().__init__(registry)
         self._shared_within = shared_within
         self._limit = limit
@@ -63,24 +61,28 @@ class CachedRegistry(ForwardingRegistry[RevalidatingRegistry]):
         self._size = 0
         self._deletes = 0
 
-    async def get_manifest(self, repository: Repository, reference: Reference, max_staleness: float = 0) -> Manifest:
+    async def get_manifest(
+        self,
+        repository: Repository,
+        reference: Reference,
+        max_staleness: float = 0,
+        known: Manifest | None = None,
+    ) -> Manifest:
         key = _key(repository, reference)
         entry = self._entries.get(key)
         now = time.monotonic()
         if entry is not None and max_staleness > 0 and now - entry.checked_at <= max_staleness:
             self._entries.move_to_end(key)
             self._observer.manifest_answered("hit")
-            return entry.manifest
+            return _known_or(entry.manifest, known)
         deletes = self._deletes
         try:
-            if entry is None:
-                manifest = await self._registry.get_manifest(repository, reference)
-            else:
-                manifest = await self._registry.revalidate_manifest(repository, reference, entry.manifest)
+            kept = known if entry is None else entry.manifest
+            manifest = await self._registry.get_manifest(repository, reference, known=kept)
         except NotFound:
             self._forget(key)
             raise
-        same = entry is not None and manifest is entry.manifest
+        same = manifest is kept
         self._observer.manifest_answered("revalidated" if same else "miss")
         # An answer from before a delete must not outlive it.
         if deletes == self._deletes:
@@ -88,7 +90,7 @@ class CachedRegistry(ForwardingRegistry[RevalidatingRegistry]):
             self._keep(key, manifest, asked_at)
             self._keep(_key(repository, manifest.descriptor.digest), manifest, asked_at)
             self._make_room()
-        return manifest
+        return _known_or(manifest, known)
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
         self._deletes += 1
@@ -122,6 +124,11 @@ class CachedRegistry(ForwardingRegistry[RevalidatingRegistry]):
         entry = self._entries.pop(key, None)
         if entry is not None:
             self._size -= entry.cost
+
+
+def _known_or(manifest: Manifest, known: Manifest | None) -> Manifest:
+    """`known` itself where it is the same manifest, as `Registry.get_manifest` promises."""
+    return known if known is not None and known.descriptor == manifest.descriptor else manifest
 
 
 def _key(repository: Repository, reference: Reference) -> _Key:

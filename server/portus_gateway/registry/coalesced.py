@@ -9,7 +9,7 @@ from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.registry.forwarding import ForwardingRegistry
-from portus_gateway.registry.protocol import Cursor, Page, Reference, RegistryVersion, RevalidatingRegistry
+from portus_gateway.registry.protocol import Cursor, Page, Reference, Registry, RegistryVersion
 
 Result = TypeVar("Result")
 
@@ -17,7 +17,7 @@ SHARED_WITHIN = 0.1
 """How long a read may have been under way for others to join it, in seconds."""
 
 
-class CoalescedRegistry(ForwardingRegistry[RevalidatingRegistry]):
+class CoalescedRegistry(ForwardingRegistry):
     """Shares each read of `registry` among those who ask for the same at the same time; an async context manager.
 
     The same time is `SHARED_WITHIN`: whoever comes later than that after a read began gets one of its own, so that no
@@ -26,7 +26,7 @@ class CoalescedRegistry(ForwardingRegistry[RevalidatingRegistry]):
     Deletes are not shared.
     """
 
-    def __init__(self, registry: RevalidatingRegistry) -> None:
+    def __init__(self, registry: Registry) -> None:
         super().__init__(registry)
         self._flights: SingleFlight[Hashable, object] = SingleFlight(
             ends_when_abandoned=True, joined_within=SHARED_WITHIN
@@ -63,17 +63,17 @@ class CoalescedRegistry(ForwardingRegistry[RevalidatingRegistry]):
             lambda: self._registry.resolve_manifest(repository, reference),
         )
 
-    async def get_manifest(self, repository: Repository, reference: Reference, max_staleness: float = 0) -> Manifest:
+    async def get_manifest(
+        self,
+        repository: Repository,
+        reference: Reference,
+        max_staleness: float = 0,
+        known: Manifest | None = None,
+    ) -> Manifest:
         return await self._shared(
-            ("get_manifest", repository, reference, max_staleness),
-            lambda: self._registry.get_manifest(repository, reference, max_staleness),
-        )
-
-    async def revalidate_manifest(self, repository: Repository, reference: Reference, known: Manifest) -> Manifest:
-        return await self._shared(
-            # By identity: who gets `known` back may rely on its being the very same.
-            ("revalidate_manifest", repository, reference, id(known)),
-            lambda: self._registry.revalidate_manifest(repository, reference, known),
+            # By identity: `known` itself is the answer where the registry still has it.
+            ("get_manifest", repository, reference, max_staleness, None if known is None else id(known)),
+            lambda: self._registry.get_manifest(repository, reference, max_staleness, known),
         )
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:

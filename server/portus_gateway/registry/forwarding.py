@@ -1,19 +1,15 @@
-"""What decorators of `Registry` have in common: whatever they do not change goes on as it came."""
-
-from typing import Generic, TypeVar
+"""The base of decorators of `Registry`: it forwards every call unchanged."""
 
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.registry.protocol import Cursor, Page, Reference, Registry, RegistryVersion
 
-Inner = TypeVar("Inner", bound=Registry)
 
+class ForwardingRegistry:
+    """Forwards every call to another registry. A decorator overrides what it changes."""
 
-class ForwardingRegistry(Generic[Inner]):
-    """Passes everything on to another registry."""
-
-    def __init__(self, registry: Inner) -> None:
+    def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
     async def ping(self) -> RegistryVersion:
@@ -28,8 +24,14 @@ class ForwardingRegistry(Generic[Inner]):
     async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
         return await self._registry.resolve_manifest(repository, reference)
 
-    async def get_manifest(self, repository: Repository, reference: Reference, max_staleness: float = 0) -> Manifest:
-        return await self._registry.get_manifest(repository, reference, max_staleness)
+    async def get_manifest(
+        self,
+        repository: Repository,
+        reference: Reference,
+        max_staleness: float = 0,
+        known: Manifest | None = None,
+    ) -> Manifest:
+        return await self._registry.get_manifest(repository, reference, max_staleness, known)
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
         await self._registry.delete_manifest(repository, digest)

@@ -1,4 +1,4 @@
-"""What a delete is decided on: answers that are this moment's, never shared and never remembered."""
+"""What deletes are decided on: each answer is asked of the registry for this one call, never shared or remembered."""
 
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.names import Repository
@@ -6,8 +6,8 @@ from portus_gateway.registry.forwarding import ForwardingRegistry
 from portus_gateway.registry.protocol import Registry
 
 
-class FreshRegistry(ForwardingRegistry[Registry]):
-    """Reads from `registry` itself; deletes through `decorated`, whose memory has to follow."""
+class FreshRegistry(ForwardingRegistry):
+    """Reads from `registry` itself. Deletes go through `decorated`, so that what it remembers is forgotten."""
 
     def __init__(self, registry: Registry, decorated: Registry) -> None:
         super().__init__(registry)

@@ -1,6 +1,7 @@
 """What the gateway asks of a registry: the seam between the RPCs and the Distribution client.
 
-Decorators (cached, coalesced, measured, …) implement the same protocol around another `Registry`.
+Decorators (authorized, cached, coalesced) implement the same protocol around another `Registry`, so that each of them
+can be left out.
 """
 
 from typing import Protocol
@@ -12,18 +13,18 @@ from portus_gateway.distribution.page import Cursor, Page
 from portus_gateway.distribution.ping import RegistryVersion
 from portus_gateway.distribution.reference import Reference
 
-__all__ = ["Cursor", "Page", "Reference", "Registry", "RegistryVersion", "RevalidatingRegistry"]
+__all__ = ["Cursor", "Page", "Reference", "Registry", "RegistryVersion"]
 
 
 class Registry(Protocol):
     """One Distribution registry.
 
-    Every method raises errors of `distribution.errors`, and only those; an empty answer means empty. The ambient
-    deadline (`distribution.deadline`) bounds each of them.
+    Every method raises errors of `distribution.errors`, and only those. An empty answer means that there is nothing.
+    The ambient deadline (`aio.deadline`) bounds every method.
     """
 
     async def ping(self) -> RegistryVersion:
-        """Makes sure that the registry answers and takes our credentials (GET /v2/)."""
+        """Checks that the registry answers and accepts our credentials (GET /v2/)."""
         ...
 
     async def list_repositories(self, size: int, after: Cursor | None = None) -> Page[Repository | UnusableName]:
@@ -38,15 +39,23 @@ class Registry(Protocol):
         """What `reference` points to, without its content (HEAD). Raises `NotFound`."""
         ...
 
-    async def get_manifest(self, repository: Repository, reference: Reference, max_staleness: float = 0) -> Manifest:
+    async def get_manifest(
+        self,
+        repository: Repository,
+        reference: Reference,
+        max_staleness: float = 0,
+        known: Manifest | None = None,
+    ) -> Manifest:
         """The manifest that `reference` points to, its bytes verified. Raises `NotFound`.
 
-        `max_staleness` is how old, in seconds, a remembered answer may be; 0 asks the registry.
+        `max_staleness` is the highest age of the answer in seconds. 0: the registry is asked, after this call came.
+        `known` is a manifest that the caller has. Where `reference` still points to it, it is the answer itself, and
+        the registry does not send its bytes again.
         """
         ...
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
-        """Deletes the manifest and all tags on it, without asking about them. Raises `NotFound`, `Unsupported`."""
+        """Deletes the manifest and all tags that point to it, without a check. Raises `NotFound`, `Unsupported`."""
         ...
 
     async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
@@ -58,19 +67,8 @@ class Registry(Protocol):
         ...
 
     async def check_deletion(self, repository: Repository) -> None:
-        """Makes sure that the registry would delete in `repository`, without deleting anything.
+        """Checks that the registry would delete in `repository`, without deleting anything.
 
-        Raises `Unsupported` where it has deletion switched off, `Denied` where our account may not.
-        """
-        ...
-
-
-class RevalidatingRegistry(Registry, Protocol):
-    """A registry that can be asked whether a manifest is still the one that the asker has."""
-
-    async def revalidate_manifest(self, repository: Repository, reference: Reference, known: Manifest) -> Manifest:
-        """What `get_manifest` answers; `known` itself where that is still it, without its bytes being sent.
-
-        Raises `NotFound`.
+        Raises `Unsupported` where the registry has deletion disabled, `Denied` where our account may not delete.
         """
         ...
