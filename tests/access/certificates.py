@@ -49,10 +49,11 @@ class Authority:
         dns: Sequence[str] = (),
         uris: Sequence[str] = (),
         lifetime: timedelta = 30 * DAY,
+        age: timedelta = 100 * DAY,
     ) -> Pair:
-        """A certificate with these names; one with a negative `lifetime` has expired."""
+        """A certificate with these names. A negative `lifetime` has expired; a negative `age` is not valid yet."""
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(_name(*common_names), self._name, key, lifetime)
+        builder = _builder(_name(*common_names), self._name, key, lifetime, age)
         names: list[x509.GeneralName] = [x509.DNSName(name) for name in dns]
         names += [x509.UniformResourceIdentifier(uri) for uri in uris]
         if names:
@@ -69,7 +70,11 @@ def _name(*common_names: str) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, lifetime: timedelta
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    lifetime: timedelta,
+    age: timedelta = 100 * DAY,
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
@@ -78,6 +83,6 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - 100 * DAY)
+        .not_valid_before(now - age)
         .not_valid_after(now + lifetime)
     )

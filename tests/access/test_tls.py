@@ -7,7 +7,8 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 
 import grpc
@@ -16,7 +17,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from structlog.testing import capture_logs
 
-from portus_gateway.access.errors import InvalidAccessFile
+from portus_gateway.access.client_certificates import caller_of_certificate
+from portus_gateway.access.errors import InvalidAccessFile, Unauthenticated
 from portus_gateway.access.tls import ServerCertificate
 from tests.access.certificates import Authority
 
@@ -38,9 +40,12 @@ def certificate_in(folder: Path) -> ServerCertificate:
 
 
 @asynccontextmanager
-async def serving(credentials: grpc.ServerCredentials) -> AsyncIterator[int]:
-    """A server without any method: UNIMPLEMENTED says that a connection came about."""
+async def serving(
+    credentials: grpc.ServerCredentials, methods: "dict[str, grpc.RpcMethodHandler[bytes, bytes]] | None" = None
+) -> AsyncIterator[int]:
+    """A server of `test.Test`. Without methods, UNIMPLEMENTED says that a connection came about."""
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Test", methods or {})])
     port = server.add_secure_port("127.0.0.1:0", credentials)
     await server.start()
     try:
@@ -213,3 +218,37 @@ def handshake(port: int, authority: Authority, version: ssl.TLSVersion) -> str |
         context.wrap_socket(plain, server_hostname="localhost") as secure,
     ):
         return secure.version()
+
+
+async def test_a_resumed_session_does_not_prolong_a_client_certificate(folder: Path, authority: Authority) -> None:
+    """TLS tickets live for hours, and a resumed session is not asked for its certificate's validity again."""
+    client = authority.issue(common_names=["ci"], lifetime=timedelta(seconds=3))
+    expires = x509.load_pem_x509_certificate(client.certificate).not_valid_after_utc
+    credentials = grpc.ssl_channel_credentials(authority.pem, client.key, client.certificate)
+    # There is no public way to have a client resume its sessions.
+    sessions = import_module("grpc._cython.cygrpc").SSLSessionCacheLRU(1)
+    told: list[str] = []
+
+    async def answer(_: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        connection = context.auth_context()
+        try:
+            caller = caller_of_certificate(connection)
+            told.append(caller.name if caller else "nobody")
+        except Unauthenticated:
+            told.append("refused")
+        return b"".join(connection.get("ssl_session_reused", [b"?"]))
+
+    async def call(port: int) -> bytes:
+        options = [("grpc.ssl_session_cache", sessions), ("grpc.use_local_subchannel_pool", 1)]
+        async with grpc.aio.secure_channel(f"localhost:{port}", credentials, options) as channel:
+            reused: bytes = await channel.unary_unary("/test.Test/Ask", bytes, bytes)(b"", timeout=10)
+        return reused
+
+    method: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(answer)
+    async with serving(certificate_in(folder).credentials(client_certificates=True), {"Ask": method}) as port:
+        await call(port)
+        assert await call(port) == b"true", "the session has to be a resumed one, or this tests nothing"
+        while datetime.now(UTC) <= expires:
+            await asyncio.sleep(0.1)
+        assert await call(port) == b"true"
+    assert told == ["cn:ci", "cn:ci", "refused"]

@@ -1,0 +1,87 @@
+"""Who a client certificate names."""
+
+import time
+from datetime import timedelta
+
+import pytest
+
+from portus_gateway.access.client_certificates import caller_of_certificate
+from portus_gateway.access.errors import Unauthenticated
+from tests.access.certificates import Authority, Pair
+
+SPIFFE = "spiffe://example.org/team-a/ci"
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority()
+
+
+def connection(pair: Pair) -> dict[str, list[bytes]]:
+    """What gRPC says of a connection. All of it but the certificate is a trap: it must not count."""
+    return {
+        "x509_pem_cert": [pair.certificate],
+        "x509_common_name": [b"root"],
+        "peer_uri": [b"spiffe://example.org/root"],
+        "peer_dns": [b"root.example.org"],
+    }
+
+
+def test_a_connection_without_a_certificate_has_no_caller() -> None:
+    assert caller_of_certificate({"transport_security_type": [b"ssl"]}) is None
+
+
+def test_all_names_of_a_certificate_are_principals_and_the_spiffe_id_goes_first(authority: Authority) -> None:
+    pair = authority.issue(
+        uris=[SPIFFE], dns=["CI.Example.org", "*.example.org", "b_1.example.org"], common_names=["ci"]
+    )
+    caller = caller_of_certificate(connection(pair))
+    assert caller is not None
+    assert (caller.name, caller.kind) == (SPIFFE, "certificate")
+    assert caller.principals == {SPIFFE, "dns:ci.example.org", "dns:b_1.example.org", "cn:ci"}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"common_names": ["admin\0.evil.com"]},
+        {"common_names": ["admin\n"]},
+        {"common_names": ["ci", "admin"]},
+        {"dns": ["admin.example.org\0.evil.com"]},
+        {"dns": ["evil.com/.example.org"]},
+        {"dns": ["evil com.example.org"]},
+        {"dns": ["a..example.org"]},
+        {"dns": [".example.org"]},
+        {"dns": ["example.org."]},
+        {"dns": ["-a.example.org"]},
+        {"dns": ["x*.example.org"]},
+        {"dns": ["a.*.example.org"]},
+        {"dns": ["a" * 64 + ".example.org"]},
+        {"dns": ["a." * 127 + "org"]},
+        {"dns": [""]},
+        # One bad name spoils the certificate: nobody knows what its CA took it for.
+        {"dns": ["ci.example.org", "evil.com/.example.org"]},
+        {"uris": ["spiffe://example.org/ci\0.evil.com"]},
+        {"uris": [SPIFFE], "common_names": ["admin\0"]},
+    ],
+    ids=str,
+)
+def test_a_certificate_with_a_malformed_name_names_nobody(authority: Authority, names: dict[str, list[str]]) -> None:
+    with pytest.raises(Unauthenticated):
+        caller_of_certificate(connection(authority.issue(**names)))  # type: ignore[arg-type]
+
+
+def test_validity_is_looked_at_in_every_call(authority: Authority) -> None:
+    shown = connection(authority.issue(common_names=["ci"], lifetime=timedelta(hours=1), age=timedelta(hours=1)))
+    start = time.time()
+    for seconds in (-3500, 0, 3500):
+        assert caller_of_certificate(shown, now=lambda: start + seconds) is not None  # noqa: B023
+    for seconds in (-3700, 3700):
+        with pytest.raises(Unauthenticated, match="not valid now"):
+            caller_of_certificate(shown, now=lambda: start + seconds)  # noqa: B023
+
+
+def test_what_is_no_certificate_names_nobody() -> None:
+    for shown in ([b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"], [b""], [b"\0"]):
+        with pytest.raises(Unauthenticated):
+            caller_of_certificate({"x509_pem_cert": shown})
