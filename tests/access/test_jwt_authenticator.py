@@ -63,15 +63,44 @@ async def test_every_asymmetric_algorithm_is_taken(
 
 
 async def test_claims_are_further_names(authenticator: JwtAuthenticator, issuer: Issuer) -> None:
-    token = issuer.token(groups=["dev", "ops", 7], team="a", other="x")
+    token = issuer.token(groups=["dev", "ops", 7, True, None], team="a", other="x")
     caller = await authenticator.authenticate(token)
     assert caller is not None
     assert caller.principals == {
         f"jwt:{ISSUER}#ci",
         f"claim:{ISSUER}#groups=dev",
         f"claim:{ISSUER}#groups=ops",
+        f"claim:{ISSUER}#groups=7",
+        f"claim:{ISSUER}#groups=true",
         f"claim:{ISSUER}#team=a",
     }
+
+
+@pytest.mark.parametrize("value", [{"admin": True}, [["dev"]], 1.5, ["dev", {}]], ids=str)
+async def test_a_claim_that_cannot_name_anybody_is_refused_and_not_left_out(
+    authenticator: JwtAuthenticator, issuer: Issuer, value: object
+) -> None:
+    """A deny rule could be about it."""
+    with pytest.raises(Unauthenticated, match="its `groups` has a value"):
+        await authenticator.authenticate(issuer.token(groups=value))
+
+
+HUGE = 10**400
+
+
+@pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
+@pytest.mark.parametrize(
+    "value", [HUGE, -HUGE, 1e308, "9" * 5000, [], {}, True, "x"], ids=lambda value: repr(value)[:12]
+)
+async def test_a_time_that_nobody_would_write_is_accepted_or_refused_and_never_a_bug(
+    authenticator: JwtAuthenticator, issuer: Issuer, name: str, value: object
+) -> None:
+    for _ in range(2):  # the second time it may be remembered
+        try:
+            token = issuer.signed(issuer.keys["ec"], "ES256", {"kid": "ec"}, **{name: value})
+            assert await authenticator.authenticate(token) is not None
+        except Unauthenticated:
+            continue
 
 
 async def test_a_subject_cannot_pass_for_a_claim(authenticator: JwtAuthenticator, issuer: Issuer) -> None:

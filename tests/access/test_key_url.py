@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import ssl
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -100,6 +101,84 @@ async def test_old_keys_are_renewed_while_they_are_used(upstream: Upstream, cloc
                 await asyncio.sleep(0.01)
         assert "rsa" not in ids(await keys.key_set())
     assert len(upstream.requests) == 2
+
+
+async def test_a_key_that_was_withdrawn_in_a_quiet_time_is_not_accepted(
+    upstream: Upstream, clock: Clock, issuer: Issuer
+) -> None:
+    upstream.script(answer(200, issuer.jwks))
+    async with at(upstream, clock) as keys:
+        authenticator = JwtAuthenticator(issuer=ISSUER, audiences=[AUDIENCE], keys=keys)
+        withdrawn = issuer.token("rsa", "RS256", exp=int(time.time()) + 10**6)
+        assert await authenticator.authenticate(withdrawn)
+        del issuer.keys["rsa"]
+        upstream.script(answer(200, issuer.jwks))
+        clock.now += 601
+        # The first call after the quiet time, and another beside it: both wait for the new keys.
+        outcomes = await asyncio.gather(
+            *(authenticator.authenticate(withdrawn) for _ in range(2)), return_exceptions=True
+        )
+        assert [type(outcome) for outcome in outcomes] == [Unauthenticated] * 2
+    assert len(upstream.requests) == 2
+
+
+async def test_old_keys_serve_where_the_issuer_fails_after_a_quiet_time(
+    upstream: Upstream, clock: Clock, issuer: Issuer
+) -> None:
+    async def never(_: web.Request) -> web.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    upstream.script(answer(200, issuer.jwks), never)
+    async with at(upstream, clock, timeout=0.05) as keys:
+        first = await keys.key_set()
+        clock.now += 3600
+        assert await keys.key_set() is first
+        assert len(upstream.requests) == 2
+        # Whoever comes next does not wait: the fetch has failed a moment ago. It goes on in the background.
+        upstream.script(never)
+        clock.now += 11
+        waiting = asyncio.ensure_future(keys.key_set())
+        await asyncio.sleep(0)
+        assert waiting.done()
+        assert await waiting is first
+        # After as long as keys are kept, a call waits again.
+        upstream.script(answer(200, Issuer().jwks))
+        async with asyncio.timeout(5):
+            while await keys.key_set() is first:
+                clock.now += 301
+
+
+async def test_a_flood_of_made_up_key_ids_waits_in_bounded_number(
+    upstream: Upstream, clock: Clock, issuer: Issuer
+) -> None:
+    hanging = asyncio.Event()
+
+    async def never(_: web.Request) -> web.Response:
+        hanging.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    upstream.script(answer(200, issuer.jwks), never)
+    async with at(upstream, clock) as keys:
+        authenticator = JwtAuthenticator(issuer=ISSUER, audiences=[AUDIENCE], keys=keys)
+        good = issuer.token()
+        assert await authenticator.authenticate(good)
+        clock.now += 11
+        strangers = [
+            asyncio.ensure_future(authenticator.authenticate(issuer.token(headers={"kid": f"made-up-{n}"})))
+            for n in range(500)
+        ]
+        await hanging.wait()
+        done, waiting = await asyncio.wait(strangers, timeout=0)
+        assert len(waiting) == 32
+        assert {type(stranger.exception()) for stranger in done} == {KeysUnavailable}
+        # Those who are known are let in meanwhile, by a token that is remembered or a new one.
+        assert await asyncio.wait_for(authenticator.authenticate(good), 1)
+        assert await asyncio.wait_for(authenticator.authenticate(issuer.token(jti="another")), 1)
+        for stranger in strangers:
+            stranger.cancel()
+        await asyncio.gather(*strangers, return_exceptions=True)
 
 
 async def test_keys_that_did_not_change_are_the_same_object(upstream: Upstream, clock: Clock, issuer: Issuer) -> None:

@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 from portus_gateway.access.caller import NOBODY, Caller
 from portus_gateway.access.client_certificates import caller_of_certificate
-from portus_gateway.access.errors import Unauthenticated
+from portus_gateway.access.errors import KeysUnavailable, Unauthenticated
 
 METADATA_KEY: Final = "authorization"
 
@@ -67,8 +67,16 @@ class Authentication:
         token = token.strip(" ")
         if scheme.lower() != "bearer" or not token or " " in token or len(token) > _LONGEST_TOKEN:
             raise Unauthenticated("the `authorization` value is not `Bearer` and a token")
+        unavailable: KeysUnavailable | None = None
         for bearer in self._bearers:
-            caller = await bearer.authenticate(token)
-            if caller is not None:
-                return caller
+            try:
+                caller = await bearer.authenticate(token)
+            except KeysUnavailable as error:
+                # The token may be of a kind that can be checked: one kind's trouble is not the others'.
+                unavailable = error
+            else:
+                if caller is not None:
+                    return caller
+        if unavailable is not None:
+            raise unavailable
         raise Unauthenticated("the bearer token is none that this gateway takes")

@@ -21,6 +21,8 @@ LARGEST_LEEWAY: Final = 300.0
 _REQUIRED: Final = ["exp", "iss", "aud", "sub"]
 _REMEMBERED: Final = 4096
 _MOST_VALUES: Final = 100
+# Some 280,000 years from now.
+_FAR: Final = 2**43
 # What PyJWT lets through from values that nobody would put into a token.
 _MALFORMED: Final = (PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
 
@@ -36,8 +38,8 @@ class JwtAuthenticator:
     """Takes the tokens of `issuer` for one of `audiences`, signed with one of `keys` by an asymmetric algorithm.
 
     A token needs `exp`, `iss`, `aud` and `sub`. `leeway`: by how many seconds clocks may differ, at most 300. `claims`:
-    those whose values (a string, or a list of strings) are principals too. The caller is `jwt:<issuer>#<subject>`,
-    its further principals are `claim:<issuer>#<claim>=<value>`.
+    those whose values (a string, an integer, a boolean, or a list of them) are principals too. The caller is
+    `jwt:<issuer>#<subject>`, its further principals are `claim:<issuer>#<claim>=<value>`.
     """
 
     def __init__(
@@ -130,7 +132,7 @@ class JwtAuthenticator:
             if len(values) > _MOST_VALUES:
                 # To leave some out could leave out the one that a deny rule speaks of.
                 raise _refused(f"its `{name}` has {len(values)} values; at most {_MOST_VALUES} are taken")
-            principals += [f"claim:{self._issuer}#{name}={one}" for one in values if isinstance(one, str)]
+            principals += [f"claim:{self._issuer}#{name}={_text(name, one)}" for one in values if one is not None]
         try:
             return Caller.known_as("jwt", principals)
         except ValueError:
@@ -166,6 +168,18 @@ def _refused(problem: str) -> Unauthenticated:
     return Unauthenticated(f"the bearer token is not accepted: {problem}")
 
 
+def _text(name: str, value: object) -> str:
+    """A claim's value as it stands in a principal: a number or a boolean as JSON writes it.
+
+    A value of another kind is refused, and never left out: a deny rule could be about it.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return json.dumps(value)
+    raise _refused(f"its `{name}` has a value that is neither a string, an integer nor a boolean")
+
+
 def _seconds(value: object) -> float:
-    # PyJWT has read it as a number already.
-    return float(value) if isinstance(value, int | float | str) else 0.0
+    # PyJWT has read it as a number already. There are integers that no float holds.
+    return float(min(int(value), _FAR)) if isinstance(value, int | float | str) else 0.0

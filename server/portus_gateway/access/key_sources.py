@@ -1,10 +1,16 @@
 """Where the keys that tokens are checked with come from: a file."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
+from portus_gateway.access.errors import KeysUnavailable
 from portus_gateway.access.key_set import KeySet, parse_key_set
 from portus_gateway.access.reloaded_file import ReloadedFile
+
+TRUSTED_FOR: Final = 300.0
+"""For how many seconds keys stay in use after their file has become unusable."""
 
 
 class KeySource(Protocol):
@@ -23,15 +29,24 @@ class KeySource(Protocol):
 
 
 class KeyFile(ReloadedFile[KeySet]):
-    """The JWKS in the file at `path`. Raises `InvalidAccessFile` where there is no valid one to begin with."""
+    """The JWKS in the file at `path`. Raises `InvalidAccessFile` where there is no valid one to begin with.
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, parse_key_set)
+    A new file that is not valid, or cannot be read, leaves the old keys in use for `trusted_for` seconds.
+    """
+
+    def __init__(
+        self, path: Path, *, trusted_for: float = TRUSTED_FOR, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(path, parse_key_set, trusted_for=trusted_for, clock=clock)
 
     async def key_set(self) -> KeySet:
+        if not self.trusted:
+            raise KeysUnavailable(
+                "the file of keys that tokens are checked with is not usable: the gateway's operator has to look"
+            )
         return self.content
 
     async def newer_than(self, known: KeySet) -> KeySet:
         if self.content is known:
             await self.reload_if_changed()
-        return self.content
+        return await self.key_set()

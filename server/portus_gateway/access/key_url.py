@@ -24,9 +24,11 @@ _log = structlog.get_logger(__name__)
 class KeyUrl:
     """The JWKS at `url`, which is https (http on this machine only); an async context manager. Times are in seconds.
 
-    Looks for new keys every `max_age`, while the known ones go on to be used; and at once for a key that it does not
-    know, but not within `min_interval` of the last try, however many tokens name unknown keys. While the address
-    fails, the keys last seen are used until they are `max_staleness` old. `timeout` bounds one fetch.
+    Keys are fetched again every `max_age`, in the background. Keys older than twice that, as after a quiet night, are
+    used only where a fetch has failed since: a key that was withdrawn meanwhile must not be accepted. They are never
+    used beyond `max_staleness`. An unknown key is looked for at once, but not within `min_interval` of the last fetch.
+    `timeout` bounds one fetch, and so every wait for it. All who wait share one fetch, and at most `most_waiting` wait
+    for an unknown key: anybody can make up a key id.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class KeyUrl:
         min_interval: float = 10.0,
         max_staleness: float = 24 * 3600.0,
         timeout: float = 5.0,
+        most_waiting: int = 32,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = _checked(url)
@@ -46,10 +49,13 @@ class KeyUrl:
         self._min_interval = min_interval
         self._max_staleness = max_staleness
         self._timeout = timeout
+        self._most_waiting = most_waiting
+        self._waiting = 0
         self._clock = clock
         self._keys: KeySet | None = None
         self._content = b""
         self._fetched = 0.0
+        self._failed: float | None = None
         self._tried: float | None = None
         self._fetching: asyncio.Task[None] | None = None
 
@@ -75,19 +81,32 @@ class KeyUrl:
         await self._session.close()
 
     async def key_set(self) -> KeySet:
-        """The keys now. Raises `KeysUnavailable` where there never were any, or too old ones."""
-        if self._keys is None or self._age() > self._max_staleness:
+        """The keys now. Raises `KeysUnavailable` where there never were any, or only too old ones."""
+        if self._keys is None or self._must_wait():
             await self._look()
-            if self._keys is None or self._age() > self._max_staleness:
-                raise KeysUnavailable("the keys that tokens are checked with cannot be fetched now: try again later")
         elif self._age() > self._max_age:
             self._begin()
+        if self._keys is None or self._age() > self._max_staleness:
+            raise _unavailable()
         return self._keys
 
     async def newer_than(self, known: KeySet) -> KeySet:
+        """The keys after a look for new ones. Raises `KeysUnavailable` where too many wait for unknown keys already."""
         if self._keys is known:
-            await self._look()
+            if self._waiting >= self._most_waiting:
+                raise _unavailable()
+            self._waiting += 1
+            try:
+                await self._look()
+            finally:
+                self._waiting -= 1
         return await self.key_set()
+
+    def _must_wait(self) -> bool:
+        if self._age() > self._max_staleness:
+            return True
+        failed_since = self._failed is not None and self._clock() - self._failed <= self._max_age
+        return self._age() > 2 * self._max_age and not failed_since
 
     def _age(self) -> float:
         return self._clock() - self._fetched
@@ -114,8 +133,9 @@ class KeyUrl:
                 self._keys = parse_key_set(content, str(self._url))
                 self._content = content
                 _log.info("keys loaded", url=str(self._url), keys=[key.id for key in self._keys.keys])
-            self._fetched = self._clock()
+            self._fetched, self._failed = self._clock(), None
         except (aiohttp.ClientError, OSError, TimeoutError, InvalidAccessFile) as error:
+            self._failed = self._clock()
             _log.error(
                 "the keys that tokens are checked with could not be fetched",
                 url=str(self._url),
@@ -134,6 +154,12 @@ class KeyUrl:
                 if len(content) > _LIMIT:
                     raise aiohttp.ClientError(f"the answer is larger than {_LIMIT} bytes")
             return content
+
+
+def _unavailable() -> KeysUnavailable:
+    return KeysUnavailable(
+        "the keys that tokens are checked with cannot be fetched now: try again later", retry_after=1.0
+    )
 
 
 def _checked(text: str) -> URL:
