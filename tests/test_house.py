@@ -20,6 +20,7 @@ ROWS = (
     ("workers",),
     ("app",),
     ("access_control", "process"),
+    ("reloading",),
     ("telemetry",),
     ("settings",),
     ("setting_types",),

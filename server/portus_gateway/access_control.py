@@ -1,14 +1,11 @@
 """Puts access control together, as the settings say: a part of the composition root."""
 
-import asyncio
-import signal
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING
 
 import grpc
-import structlog
 
 from portus_gateway.access.audit_log import AuditLog
 from portus_gateway.access.authentication import Authentication, BearerAuthenticator
@@ -21,6 +18,7 @@ from portus_gateway.operations.deletion_audit import DeletionAudit
 from portus_gateway.operations.guarded_deletion import Deletion
 from portus_gateway.registry.authorized import AuthorizedRegistry
 from portus_gateway.registry.protocol import Registry
+from portus_gateway.reloading import ReloadedFile, ReloadedFiles
 from portus_gateway.rpc import request_id
 from portus_gateway.rpc.caller_interceptor import CallerInterceptor
 from portus_gateway.settings import InvalidSettings, Problem, Settings
@@ -30,16 +28,6 @@ if TYPE_CHECKING:
     from portus_gateway.access.jwt_authenticator import JwtAuthenticator
     from portus_gateway.access.tls import ServerCertificate
 
-_log = structlog.get_logger(__name__)
-
-
-class Reloaded(Protocol):
-    """A file that is read again when it changes."""
-
-    async def watch(self) -> None: ...
-
-    async def reload(self) -> object: ...
-
 
 @dataclass(frozen=True, slots=True)
 class AccessControl:
@@ -48,6 +36,7 @@ class AccessControl:
     interceptor: CallerInterceptor
     policy: PolicyFile | None
     audit: DeletionAudit
+    files: ReloadedFiles
     credentials: grpc.ServerCredentials | None
     """Of the first port; None for plaintext."""
     certificate_credentials: grpc.ServerCredentials | None
@@ -70,18 +59,18 @@ async def access_control(settings: Settings) -> AsyncGenerator[AccessControl, No
     """
     async with AsyncExitStack() as stack:
         mistakes = _Mistakes()
-        reloaded: list[Reloaded] = []
+        reloaded: dict[str, ReloadedFile] = {}
         bearers: list[BearerAuthenticator] = []
         policy = None
         certificate = None
         if settings.policy_file is not None:
             with mistakes.of("policy_file"):
                 policy = PolicyFile(settings.policy_file)
-                reloaded.append(policy)
+                reloaded["policy_file"] = policy
         if settings.caller_token_file is not None:
             with mistakes.of("caller_token_file"):
                 tokens = TokenFile(settings.caller_token_file)
-                reloaded.append(tokens)
+                reloaded["caller_token_file"] = tokens
                 bearers.append(tokens)
         if settings.jwt_issuer is not None:
             with mistakes.of("jwt_keys_file" if settings.jwt_keys_file is not None else "jwt_keys_url"):
@@ -112,8 +101,9 @@ async def access_control(settings: Settings) -> AsyncGenerator[AccessControl, No
             audit=audit,
             reflection_open=settings.reflection_anonymous,
         )
-        await stack.enter_async_context(_kept_up_to_date(reloaded))
-        yield AccessControl(interceptor, policy, audit, *_credentials(certificate, settings))
+        files = ReloadedFiles(reloaded)
+        await stack.enter_async_context(files.kept_up_to_date())
+        yield AccessControl(interceptor, policy, audit, files, *_credentials(certificate, settings))
 
 
 class _Mistakes:
@@ -149,7 +139,9 @@ def _credentials(
     return certificate.credentials(client_certificates=False), certificate.credentials(client_certificates=True)
 
 
-async def _jwt(settings: Settings, issuer: str, reloaded: list[Reloaded], stack: AsyncExitStack) -> "JwtAuthenticator":
+async def _jwt(
+    settings: Settings, issuer: str, reloaded: dict[str, ReloadedFile], stack: AsyncExitStack
+) -> "JwtAuthenticator":
     from portus_gateway.access.jwt_authenticator import JwtAuthenticator
     from portus_gateway.access.key_sources import KeyFile
     from portus_gateway.access.key_url import KeyUrl
@@ -157,7 +149,7 @@ async def _jwt(settings: Settings, issuer: str, reloaded: list[Reloaded], stack:
     keys: KeyFile | KeyUrl
     if settings.jwt_keys_file is not None:
         keys = KeyFile(settings.jwt_keys_file)
-        reloaded.append(keys)
+        reloaded["jwt_keys_file"] = keys
     else:
         keys = await stack.enter_async_context(KeyUrl(settings.jwt_keys_url or "", ca_file=settings.ca_file))
     return JwtAuthenticator(
@@ -171,31 +163,3 @@ async def _jwt(settings: Settings, issuer: str, reloaded: list[Reloaded], stack:
 
 def _listed(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
-
-
-@asynccontextmanager
-async def _kept_up_to_date(files: Sequence[Reloaded]) -> AsyncGenerator[None, None]:
-    tasks: list[asyncio.Task[None]] = [asyncio.create_task(file.watch()) for file in files]
-    hang_up = asyncio.Event()
-
-    async def reload_on_hang_up() -> NoReturn:
-        while True:
-            await hang_up.wait()
-            hang_up.clear()
-            _log.info("reading the files of access control again", files=len(files))
-            for file in files:
-                await file.reload()
-
-    tasks.append(asyncio.create_task(reload_on_hang_up()))
-    loop = asyncio.get_running_loop()
-    try:
-        loop.add_signal_handler(signal.SIGHUP, hang_up.set)
-    except (RuntimeError, ValueError):
-        # Not the main thread: a gateway inside of somebody's test. Its files are watched all the same.
-        _log.debug("SIGHUP is not listened to outside of the main thread")
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -77,9 +77,18 @@ async def running(settings: Settings, *, as_worker: bool = False) -> AsyncGenera
             reuse_port=as_worker,
         )
 
+        readiness = {"registry": False, "files": access.files.usable}
+
+        def ready_if_all(part: str, ready: bool) -> None:
+            readiness[part] = ready
+            server.set_registry_serving(all(readiness.values()))
+
         def readiness_changed(ready: bool) -> None:
-            server.set_registry_serving(ready)
+            ready_if_all("registry", ready)
             metrics.registry_ready(ready)
+
+        access.files.when_usable_changes(lambda usable: ready_if_all("files", usable))
+        metrics.watch_files(access.files.files)
 
         metrics_address = None
         if settings.metrics_listen is not None and not as_worker:

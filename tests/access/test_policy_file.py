@@ -69,7 +69,7 @@ async def test_a_bad_new_file_leaves_the_old_policy_in_force_and_is_told_loudly(
 
 async def test_a_change_on_disk_is_noticed(path: Path) -> None:
     file = PolicyFile(path)
-    watch = asyncio.create_task(file.watch(0.01))
+    watch = asyncio.create_task(file.watch(interval=0.01))
     try:
         # As Kubernetes and careful editors do it: another file takes the place of this one.
         fresh = path.with_name("fresh")

@@ -5,11 +5,13 @@
 
 import hashlib
 import hmac
+import os
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from portus_gateway.access.errors import InvalidAccessFile
+from portus_gateway.access.errors import InvalidAccessFile, KeysUnavailable
 from portus_gateway.access.token_file import TokenFile
 from tests.access.policies import A
 
@@ -77,8 +79,6 @@ async def test_a_name_may_have_two_tokens_while_they_change(path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("", "no token: nobody could call"),
-        ("# nothing\n", "no token: nobody could call"),
         ("a\tMY-REAL-TOKEN\n", "line 1: not `<name> sha256:"),
         (line("a", "x").upper(), "line 1: not `<name> sha256:"),
         (line("two words", "x"), "line 1: not `<name> sha256:"),
@@ -92,6 +92,84 @@ def test_a_file_that_is_wrong_is_refused_without_being_repeated(path: Path, cont
         TokenFile(path)
     assert caught.value.problems[0].startswith(problem)
     assert "MY-REAL-TOKEN" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["", "# nobody\n"])
+async def test_an_empty_file_is_nobodys(path: Path, content: str) -> None:
+    tokens = TokenFile(path)
+    path.write_text(content)
+    await tokens.reload_if_changed()
+    assert await tokens.authenticate("secret-a") is None
+    assert tokens.problems == ()
+    # So it is at the start, and it is told.
+    with capture_logs() as logs:
+        assert await TokenFile(path).authenticate("secret-a") is None
+    assert [entry["log_level"] for entry in logs] == ["warning"]
+
+
+@pytest.mark.parametrize(
+    "typo", ["b\tMY-REAL-TOKEN\n", "b sha256:abc\n", "\0\xff\n", line("a", "other") + line("c", "other")]
+)
+async def test_a_mistake_in_one_line_does_not_keep_a_withdrawn_token_good(path: Path, typo: str) -> None:
+    tokens = TokenFile(path)
+    path.write_text(line("a", "secret-a") + typo)
+    with capture_logs() as logs:
+        await tokens.reload_if_changed()
+    assert await tokens.authenticate("secret-a") == A
+    for withdrawn in ("secret-b", "other", "MY-REAL-TOKEN"):
+        assert await tokens.authenticate(withdrawn) is None
+    assert len(tokens.problems) == 1
+    (entry,) = (entry for entry in logs if entry["log_level"] == "error")
+    assert entry["problems"] == list(tokens.problems)
+    assert "MY-REAL-TOKEN" not in str(logs)
+    path.write_text(line("a", "secret-a"))
+    await tokens.reload_if_changed()
+    assert not tokens.problems
+
+
+async def test_a_file_that_cannot_be_read_keeps_tokens_good_for_a_bounded_time(path: Path) -> None:
+    now = 1000.0
+    tokens = TokenFile(path, trusted_for=300, clock=lambda: now)
+    content = path.read_text()
+    path.unlink()
+    for moment in (1000.0, 1200.0, 1300.0):
+        now = moment
+        await tokens.reload_if_changed()
+        assert await tokens.authenticate("secret-a") == A
+        assert tokens.problems
+        assert tokens.trusted
+    now = 1301.0
+    assert not tokens.trusted
+    for token in ("secret-a", "wrong"):
+        with pytest.raises(KeysUnavailable):
+            await tokens.authenticate(token)
+    path.write_text(content)
+    await tokens.reload_if_changed()
+    assert await tokens.authenticate("secret-a") == A
+    assert tokens.problems == ()
+
+
+async def test_a_file_that_is_as_it_was_before_it_went_is_read_again(path: Path) -> None:
+    tokens = TokenFile(path)
+    away = path.with_name("away")
+    os.rename(path, away)
+    await tokens.reload_if_changed()
+    assert tokens.problems
+    os.rename(away, path)
+    await tokens.reload_if_changed()
+    assert tokens.problems == ()
+
+
+async def test_a_change_that_keeps_size_and_time_is_noticed(path: Path) -> None:
+    path.write_text(line("a", "old"))
+    tokens = TokenFile(path)
+    before = path.stat()
+    path.write_text(line("a", "new"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    await tokens.reload_if_changed()
+    assert await tokens.authenticate("old") is None
+    assert await tokens.authenticate("new") == A
 
 
 def test_no_hash_is_shown(path: Path) -> None:

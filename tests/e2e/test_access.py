@@ -11,10 +11,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import aiohttp
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
+from grpc_health.v1 import health_pb2
 
 from portus.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
 from portus_gateway.devregistry import DevRegistry
@@ -221,6 +223,85 @@ async def test_policy_check_explains(tmp_path: Path) -> None:
     assert output.strip()
     status, _, errors = await outcome(*ask)
     assert (status, "--repository" in errors) == (2, True)
+    # No repository has such a name, so that nothing is allowed there.
+    for name in ("team/app/../worker", "team/app/", "team//app", "Team/app", "team/app\n"):
+        status, output, errors = await outcome(*ask, "--repository", name)
+        assert (status, output) == (2, ""), name
+        assert "no repository" in errors
+
+
+async def test_a_token_file_that_is_gone_shows_in_health_and_metrics(protected: dict[str, str], tmp_path: Path) -> None:
+    async def health(channel: grpc.aio.Channel, service: str) -> int:
+        check = channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            health_pb2.HealthCheckRequest.SerializeToString,
+            health_pb2.HealthCheckResponse.FromString,
+        )
+        return int((await check(health_pb2.HealthCheckRequest(service=service), timeout=10)).status)
+
+    serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+    async with (
+        gateway_process("serve", **protected, PORTUS_METRICS_LISTEN="127.0.0.1:0") as gateway,
+        channel_to(gateway.address, tmp_path) as channel,
+        aiohttp.ClientSession() as session,
+    ):
+
+        async def valid() -> str:
+            async with session.get(f"http://{gateway.metrics}/metrics") as answer:
+                text = await answer.text()
+            return text.partition('portus_access_file_valid{setting="caller_token_file"} ')[2].partition("\n")[0]
+
+        await gateway.event("registry ready")
+        assert (await health(channel, SERVICE), await valid()) == (serving, "1.0")
+        (tmp_path / "tokens").rename(tmp_path / "away")
+        gateway.signal(signal.SIGHUP)
+        async with asyncio.timeout(10):
+            while await health(channel, SERVICE) != not_serving:
+                await asyncio.sleep(0.02)
+        assert await valid() == "0.0"
+        # The process is well, and those who have a token are served for a time.
+        assert await health(channel, "") == serving
+        assert await names_seen(Stub(channel), "team-a-s3cret") == ["team/app"]
+        (tmp_path / "away").rename(tmp_path / "tokens")
+        gateway.signal(signal.SIGHUP)
+        async with asyncio.timeout(10):
+            while await health(channel, SERVICE) != serving:
+                await asyncio.sleep(0.02)
+        assert await valid() == "1.0"
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_hang_up_at_the_very_start_does_not_end_the_gateway(settings: dict[str, str], workers: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "portus_gateway", "serve"),
+        env=clean_environment({**settings, "PORTUS_LISTEN": "127.0.0.1:0", "PORTUS_WORKERS": workers}),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    maps = Path(f"/proc/{process.pid}/maps")
+    sent = 0
+
+    async def hang_up() -> None:
+        nonlocal sent
+        while process.returncode is None:
+            # Settings are loaded with pydantic: that is before anything is served, and before files are watched.
+            if "pydantic_core" in maps.read_text():  # noqa: ASYNC240
+                process.send_signal(signal.SIGHUP)
+                sent += 1
+            await asyncio.sleep(0.005)
+
+    hanging_up = asyncio.create_task(hang_up())
+    try:
+        assert process.stderr is not None
+        async with asyncio.timeout(30):
+            async for line in process.stderr:
+                if b"listening" in line:
+                    break
+        assert (process.returncode, sent > 10) == (None, True)
+    finally:
+        hanging_up.cancel()
+        process.kill()
+        await process.wait()
 
 
 async def test_the_set_ups_of_the_manual_work_as_they_are_pasted(tmp_path: Path) -> None:

@@ -1,22 +1,28 @@
-"""Static tokens, of which the gateway knows no more than their hashes."""
+"""Static tokens. The gateway knows only their hashes."""
 
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
+
+import structlog
 
 from portus_gateway.access.caller import Caller
-from portus_gateway.access.errors import InvalidAccessFile
+from portus_gateway.access.errors import InvalidAccessFile, KeysUnavailable
 from portus_gateway.access.reloaded_file import ReloadedFile
 
+TRUSTED_FOR: Final = 300.0
+"""For how many seconds tokens stay good after their file has become unreadable."""
 _LINE: Final = re.compile(r"([A-Za-z0-9._@/-]{1,128})[ \t]+sha256:([0-9a-f]{64})")
 _MOST_TOKENS: Final = 1000
-# How many bytes of a hash tokens are found by. Nobody can choose them, so that how long the finding takes tells nothing
-# of a token.
+# Tokens are found by so many bytes of their hashes. Nobody can choose a hash, so that the time of the search tells
+# nothing of a token.
 _FOUND_BY: Final = 4
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,34 +31,68 @@ class _Token:
     digest: bytes = field(repr=False)
 
 
-# By the first bytes of their hashes.
-_Tokens: TypeAlias = Mapping[bytes, Sequence[_Token]]
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The tokens of a file, by the first bytes of their hashes, and what is wrong with its other lines."""
+
+    found: Mapping[bytes, Sequence[_Token]]
+    problems: tuple[str, ...] = ()
 
 
-class TokenFile(ReloadedFile[_Tokens]):
+class TokenFile(ReloadedFile[Tokens]):
     """The tokens in the file at `path`: a line for each, `<name> sha256:<hash>`; `#` begins a comment.
 
-    A name may have several tokens, so that a new one can be given out before the old one goes. At most 1000 tokens.
-    Raises `InvalidAccessFile` where there is no valid file to begin with.
+    A name may have several tokens, so that a new one can be given out before the old one is withdrawn. At most 1000
+    tokens. Raises `InvalidAccessFile` where a line is malformed at the start.
+
+    Later, a malformed line gives nobody access, and all other lines count: a token whose line is gone is withdrawn,
+    whatever else is in the file. An empty file withdraws all. A file that cannot be read keeps the old tokens good for
+    `trusted_for` seconds.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, _parse)
+    def __init__(
+        self, path: Path, *, trusted_for: float = TRUSTED_FOR, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(path, _parse, trusted_for=trusted_for, clock=clock)
+        if self.content.problems:
+            raise InvalidAccessFile(str(path), self.content.problems)
+        if not self.content.found:
+            _log.warning("the file of callers' tokens is empty: no token is good", path=str(path))
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        return super().problems or self.content.problems
+
+    async def reload(self) -> bool:
+        taken = await super().reload()
+        if taken and self.content.problems:
+            _log.error(
+                "lines of the file of callers' tokens are malformed and give nobody access; the other lines count",
+                path=str(self.path),
+                problems=list(self.content.problems),
+            )
+        return taken
 
     async def authenticate(self, token: str) -> Caller | None:
-        """The caller `token:<name>`; None where the token is none of these."""
+        """The caller `token:<name>`; None for a token that is not in the file.
+
+        Raises `KeysUnavailable` where the file has been unreadable for too long.
+        """
+        if not self.trusted:
+            raise KeysUnavailable(
+                "the file that tokens are checked with cannot be read: the gateway's operator has to look"
+            )
         digest = hashlib.sha256(token.encode()).digest()
-        for known in self.content.get(digest[:_FOUND_BY], ()):
+        for known in self.content.found.get(digest[:_FOUND_BY], ()):
             if hmac.compare_digest(known.digest, digest):
                 return known.caller
         return None
 
 
-def _parse(content: bytes, path: str) -> _Tokens:
+def _parse(content: bytes, path: str) -> Tokens:
     problems: list[str] = []
     tokens: dict[bytes, _Token] = {}
-    lines = content.decode(errors="replace").splitlines()
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(content.decode(errors="replace").splitlines(), 1):
         text = line.partition("#")[0].strip()
         if not text:
             continue
@@ -62,16 +102,17 @@ def _parse(content: bytes, path: str) -> _Tokens:
             problems.append(f"line {number}: not `<name> sha256:<64 lower-case hexadecimal digits>`")
             continue
         digest = bytes.fromhex(matched[2])
+        caller = Caller.known_as("token", [f"token:{matched[1]}"])
         if digest in tokens:
             problems.append(f"line {number}: the same token as in a line before")
-        tokens[digest] = _Token(Caller.known_as("token", [f"token:{matched[1]}"]), digest)
+            if tokens[digest].caller != caller:
+                # Two names for one token: nobody can tell which one is meant.
+                del tokens[digest]
+            continue
+        tokens[digest] = _Token(caller, digest)
     if len(tokens) > _MOST_TOKENS:
-        problems.append(f"{len(tokens)} tokens; at most {_MOST_TOKENS} are allowed")
-    if not tokens and not problems:
-        problems.append("no token: nobody could call")
-    if problems:
-        raise InvalidAccessFile(path, problems)
+        raise InvalidAccessFile(path, [f"{len(tokens)} tokens; at most {_MOST_TOKENS} are allowed"])
     found: dict[bytes, list[_Token]] = {}
     for digest, token in tokens.items():
         found.setdefault(digest[:_FOUND_BY], []).append(token)
-    return found
+    return Tokens(found, tuple(problems))

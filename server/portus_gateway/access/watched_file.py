@@ -1,4 +1,4 @@
-"""A file that is looked at again when it changes."""
+"""A file that is read again when it changes."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,20 +6,20 @@ from pathlib import Path
 
 @dataclass(slots=True)
 class WatchedFile:
-    """Reads a file whole, and knows whether it has become another since. Follows links: Kubernetes' mounts are some."""
+    """Reads a file whole, and tells whether it has changed since. Follows symbolic links, as Kubernetes mounts them."""
 
     path: Path
     limit: int
-    """How many bytes it may have."""
+    """The largest size, in bytes."""
     _signature: tuple[int, ...] | None = field(default=None, init=False)
 
     def changed(self) -> bool:
-        """Whether it is another than the one last read. One that is gone counts as changed, once."""
+        """Whether the file differs from the one last read. A file that is gone counts as changed once."""
         return self._look() != self._signature
 
     def read(self) -> bytes:
-        """Its content. Raises `OSError`; `ValueError` where it is larger than the limit."""
-        # Looked at before it is read: what is written in between is found the next time.
+        """The content. Raises `OSError`, and `ValueError` for a file above the limit."""
+        # The signature is taken before the content, so that a write in between is found at the next look.
         self._signature = self._look()
         with self.path.open("rb") as file:
             content = file.read(self.limit + 1)
@@ -32,4 +32,5 @@ class WatchedFile:
             found = self.path.stat()
         except OSError:
             return ()
-        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+        # Size and modification time can be put back (`touch -r`), the change time cannot.
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

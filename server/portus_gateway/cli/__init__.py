@@ -1,5 +1,6 @@
 """The command `portus-gateway`."""
 
+import signal
 from importlib import import_module
 
 import click
@@ -24,6 +25,9 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
             return None
+        if cmd_name == "serve":
+            # A SIGHUP reloads files. One that comes before anybody listens to it must not end the process.
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
         name = cmd_name.replace("-", "_")
         try:
             command = getattr(import_module(f"portus_gateway.cli.{name}"), name)

@@ -10,6 +10,7 @@ from portus_gateway.access.errors import InvalidAccessFile
 from portus_gateway.access.policy_file import PolicyFile
 from portus_gateway.access.rpcs import ALL, REGISTRY_RPCS
 from portus_gateway.cli.serve import EXIT_CONFIGURATION, report
+from portus_gateway.distribution.names import Repository
 
 
 @click.group()
@@ -41,6 +42,8 @@ def check(file: Path | None, principals: tuple[str, ...], rpc: str, repository: 
         raise click.UsageError(f"{rpc} concerns a repository: give --repository")
     try:
         caller = NOBODY if principals == ("anonymous",) else Caller.known_as("token", principals)
+        if repository is not None:
+            Repository(repository)
         decision = PolicyFile(Path(path)).policy.decide(caller, rpc, repository)
     except InvalidAccessFile as error:
         report(error)

@@ -3,6 +3,8 @@
 Those of calls have the names that gRPC's own Prometheus middleware gives them, so that dashboards for it fit.
 """
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -10,6 +12,7 @@ from prometheus_client.process_collector import ProcessCollector
 from portus_gateway.registry.cached import Outcome
 from portus_gateway.rpc.observation import FinishedCall
 from portus_gateway.telemetry.figures import Figures
+from portus_gateway.telemetry.file_states import FileState, FileStates
 from portus_gateway.telemetry.plain_counts import BUCKETS, CallCounts, ManifestCounts, RequestCounts, TaskCount
 from portus_gateway.telemetry.worker_metrics import figures_of
 
@@ -45,6 +48,10 @@ class Metrics:
         Gauge("portus_gateway_info", "The gateway's version.", ("version",), registry=self._registry).labels(
             version
         ).set(1)
+
+    def watch_files(self, files: Mapping[str, FileState]) -> None:
+        """Shows the state of these files, each by the name of its setting."""
+        self._registry.register(FileStates(files))
 
     async def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""

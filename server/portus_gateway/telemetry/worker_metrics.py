@@ -29,11 +29,11 @@ def figures_of(registry: CollectorRegistry) -> Figures:
 
 
 class WorkerMetrics:
-    """Adds up what workers count, those that have ended too: no counter ever goes back.
+    """Adds up what workers count, those that have ended included: no counter ever goes back.
 
-    Counters, histograms and gauges are summed. `portus_registry_ready` is the least of all, what only informs is kept
-    once, and what is of one process (`process_*`) has a label `worker`: its number, or `parent`. A worker that died is
-    counted as it was last heard of.
+    Counters, histograms and gauges are summed. `portus_registry_ready` and `portus_access_file_valid` are the lowest of
+    all workers. Information is kept once. Figures of one process (`process_*`) have a label `worker`: its number, or
+    `parent`. A worker that died is counted with its last figures.
     """
 
     def __init__(self) -> None:
@@ -120,7 +120,7 @@ class _Sum(Collector):
 
 def _combination(family: str, sample: str) -> Callable[[float, float], float]:
     # When a counter began: the first of all did.
-    if sample.endswith("_created") or family == "portus_registry_ready":
+    if sample.endswith("_created") or family in ("portus_registry_ready", "portus_access_file_valid"):
         return min
     return max if family.endswith("_info") else float.__add__
 
