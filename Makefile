@@ -7,7 +7,7 @@ FROZEN := protos/frozen/portus-registry-v1.binpb
 # A file's tests share what they start, so that they stay together.
 PYTEST := $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --max-worker-restart=0
 
-.PHONY: help demo test test-clients lint format protos clients bench requirements clean
+.PHONY: help demo test test-clients lint lint-style lint-types lint-contract format protos clients bench requirements clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
@@ -21,10 +21,17 @@ test: .venv/installed $(CONTRACT) ## all tests but those of the other languages'
 test-clients: clients ## one scenario in five languages, against one gateway
 	$(PYTEST) tests/clients/interop
 
-lint: .venv/installed $(CONTRACT) ## ruff, mypy, buf
+# .pre-commit-config.yaml runs the same targets.
+lint: lint-style lint-types lint-contract ## ruff, mypy, buf
+
+lint-style: .venv/installed
 	$(BIN)/ruff check --output-format concise .
 	$(BIN)/ruff format --check --quiet .
+
+lint-types: .venv/installed
 	$(BIN)/mypy
+
+lint-contract: .venv/installed $(CONTRACT)
 	$(BIN)/buf lint $(CONTRACT) --config protos/buf.yaml --path portus
 	$(BIN)/buf breaking $(CONTRACT) --against $(FROZEN) --config protos/buf.yaml --path portus
 
