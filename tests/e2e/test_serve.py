@@ -85,7 +85,7 @@ async def test_every_mistake_in_the_settings_is_told_at_once(tmp_path: Path) -> 
     )
     assert status == 78
     assert output == ""
-    assert errors.startswith("portus-gateway: 5 settings are invalid:\n")
+    assert errors.startswith("portus-gateway: 5 problems in the settings:\n")
     for variable in ("PORTUS_REGISTRY_URL", "PORTUS_PASSWORD_FILE", "PORTUS_INSECURE", "PORTUS_READ_TIMEOUT"):
         assert f"  {variable} (" in errors
     assert "s3cret" not in errors

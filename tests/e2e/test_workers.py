@@ -254,7 +254,7 @@ async def test_a_file_that_cannot_be_used_is_told_once(settings: dict[str, str],
         **settings,
     )
     assert status == 78
-    assert errors.count("settings are invalid") == 1
+    assert errors.count("problems in the settings") == 1
     assert "Traceback" not in errors
 
 

@@ -22,8 +22,10 @@ _log = structlog.get_logger(__name__)
 def _read_password(_: click.Context, __: click.Parameter, file: Path) -> str:
     try:
         password = PasswordFile(file).read()
-    except (OSError, UnicodeError) as error:
-        raise click.BadParameter(f"the file cannot be read: {error}") from None
+    except OSError as error:
+        raise click.BadParameter(f"the file cannot be read: {error.strerror}") from None
+    except UnicodeError:
+        raise click.BadParameter("the file must be UTF-8 text") from None
     if not password:
         raise click.BadParameter("the file is empty")
     return password

@@ -44,12 +44,10 @@ def serve(**flags: Value | None) -> None:
 
 def report(error: InvalidSettings | InvalidAccessFile) -> None:
     """Writes every mistake to standard error."""
-    if isinstance(error, InvalidAccessFile):
-        invalid = f"{error.path} is"
-    else:
-        count = len(error.problems)
-        invalid = f"{count} settings are" if count > 1 else "1 setting is"
-    click.echo(f"portus-gateway: {invalid} invalid:", err=True)
+    count = len(error.problems)
+    problems = f"{count} problems" if count > 1 else "1 problem"
+    place = error.path if isinstance(error, InvalidAccessFile) else "the settings"
+    click.echo(f"portus-gateway: {problems} in {place}:", err=True)
     for problem in error.problems:
         click.echo(f"  {problem}", err=True)
 
