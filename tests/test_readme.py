@@ -83,6 +83,7 @@ def test_the_errors_table_names_no_reason_that_is_none() -> None:
         "UNUSABLE_NAME",
         "CREDENTIAL_MISSING",
         "CATALOG_CHANGED",
+        "REFERENCED",
     }
     assert set(written_reasons()) <= known
 

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from portus_gateway.access.audit_log import AuditLog
 from portus_gateway.access.errors import AuditUnavailable, OutcomeNotRecorded, PermissionDenied, Unauthenticated
 from portus_gateway.aio.carried_through import BREAK_OFF
-from portus_gateway.devregistry import DevRegistry, Fault
+from portus_gateway.devregistry import DevRegistry, Fault, multi_platform
 from portus_gateway.distribution import (
     Configuration,
     Credentials,
@@ -28,7 +28,7 @@ from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.errors import GatewayError
 from portus_gateway.operations.audited_deletion import AuditedDeletion
 from portus_gateway.operations.deletion_audit import DeletionAudit
-from portus_gateway.operations.guarded_deletion import DeletionDisabled, GuardedDeletion, Tagged
+from portus_gateway.operations.guarded_deletion import DeletionDisabled, GuardedDeletion, ManifestInUse
 from portus_gateway.registry.authorized import AuthorizedRegistry
 from tests.access.calls import calling
 from tests.access.policies import STRANGER, TEAM_A, A, Fixed, parsed
@@ -166,10 +166,23 @@ async def test_what_the_guard_refuses_is_recorded_with_the_tags(
     file: AuditFile, guarded: GuardedDeletion, registry: DevRegistry
 ) -> None:
     digest = Digest(registry.push(NAME.name, "1.0", "latest"))
-    with pytest.raises(Tagged):
+    with pytest.raises(ManifestInUse):
         await delete(AuditedDeletion(guarded, file.audit), digest)
     outcome = file.records[1]
     assert (outcome["outcome"], outcome["reason"], outcome["tags"]) == ("refused", "TAGGED", ["latest"])
+
+
+async def test_the_tags_of_indexes_that_need_it_are_recorded(
+    file: AuditFile, guarded: GuardedDeletion, registry: DevRegistry
+) -> None:
+    whole = multi_platform()
+    registry.push(NAME.name, "1.0-amd64", content=whole.children[0])
+    registry.push(NAME.name, "1.0", content=whole)
+    with pytest.raises(ManifestInUse):
+        await delete(AuditedDeletion(guarded, file.audit), Digest(whole.children[0].digest))
+    outcome = file.records[1]
+    assert (outcome["outcome"], outcome["reason"]) == ("refused", "TAGGED")
+    assert (outcome["tags"], outcome["index_tags"]) == (["1.0-amd64"], ["1.0"])
 
 
 async def test_an_outcome_that_nobody_knows_is_recorded_as_that(

@@ -4,8 +4,10 @@ import pytest
 
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import NotFound, RegistryFault, Unsupported, UpstreamTimeout
+from portus_gateway.distribution.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag
-from portus_gateway.operations.guarded_deletion import DeletionDisabled, GuardedDeletion, IsManifest, Tagged
+from portus_gateway.operations.guarded_deletion import DeletionDisabled, GuardedDeletion, IsManifest, ManifestInUse
+from portus_gateway.registry.protocol import Reference
 from tests.scripted_registry import ScriptedRegistry, manifest_of
 
 APP = Repository("team/app")
@@ -37,10 +39,10 @@ async def delete(
 
 
 async def test_tags_that_nobody_named_stop_the_delete_and_are_named(registry: ScriptedRegistry) -> None:
-    with pytest.raises(Tagged, match=r"2\.0, latest") as refused:
+    with pytest.raises(ManifestInUse, match=r"2\.0, latest") as refused:
         await delete(registry, digest_of("two"))
     assert refused.value.tags == ("2.0", "latest")
-    with pytest.raises(Tagged) as refused:
+    with pytest.raises(ManifestInUse) as refused:
         await delete(registry, digest_of("two"), ["latest"])
     assert refused.value.tags == ("2.0",)
     assert registry.deleted == []
@@ -58,7 +60,7 @@ async def test_force_takes_the_tags_along_and_answers_with_them(registry: Script
 
 async def test_validate_only_makes_all_checks_and_deletes_nothing(registry: ScriptedRegistry) -> None:
     assert await delete(registry, digest_of("one"), ["1.0"], validate_only=True) == ["1.0"]
-    with pytest.raises(Tagged):
+    with pytest.raises(ManifestInUse):
         await delete(registry, digest_of("one"), validate_only=True)
     registry.failures["deletion"] = Unsupported("switched off")
     with pytest.raises(Unsupported):
@@ -108,16 +110,77 @@ async def test_a_tag_that_went_meanwhile_is_on_nothing(registry: ScriptedRegistr
 
 async def test_a_digest_in_another_algorithm_is_guarded_as_well(registry: ScriptedRegistry) -> None:
     sha512 = Digest.of(manifest_of("two").raw, "sha512")
-    with pytest.raises(Tagged) as refused:
+    with pytest.raises(ManifestInUse) as refused:
         await delete(registry, sha512)
     assert refused.value.tags == ("2.0", "latest")
 
 
 async def test_thousands_of_tags_are_all_looked_at() -> None:
     registry = ScriptedRegistry({"team/app": {f"t{number}": "one" for number in range(2500)}})
-    with pytest.raises(Tagged, match="and 2490 more") as refused:
+    with pytest.raises(ManifestInUse, match="and 2490 more") as refused:
         await delete(registry, digest_of("one"))
     assert len(refused.value.tags) == 2500
+
+
+class WithIndexes(ScriptedRegistry):
+    """Has an index over `two` under `index` and `all`, and under `broken` one that cannot be read."""
+
+    def __init__(self) -> None:
+        super().__init__({"team/app": {"1.0": "one", "2.0": "two", "all": "", "index": "", "broken": "not JSON"}})
+
+    async def get_manifest(
+        self,
+        repository: Repository,
+        reference: Reference,
+        max_staleness: float = 0,
+        known: Manifest | None = None,
+    ) -> Manifest:
+        child = digest_of("two")
+        raw = f'{{"manifests": [{{"mediaType": "{OCI_MANIFEST}", "digest": "{child}", "size": 1}}]}}'.encode()
+        index = Manifest.parse(raw, digest=Digest.of(raw), media_type=OCI_INDEX)
+        broken = Manifest(Descriptor(OCI_INDEX, Digest.of(b"broken")), b"broken", None)
+        for manifest, names in ((index, ("all", "index")), (broken, ("broken",))):
+            if reference == manifest.descriptor.digest or str(reference) in names:
+                return manifest
+        return await super().get_manifest(repository, reference, max_staleness, known)
+
+
+async def test_a_tagged_index_stops_the_delete_and_only_force_overrides_it() -> None:
+    registry = WithIndexes()
+    for expected in (["2.0"], ["2.0", "all", "index", "broken"]):
+        for validate_only in (True, False):
+            with pytest.raises(ManifestInUse, match="Delete the indexes that contain it first") as refused:
+                await delete(registry, digest_of("two"), expected, validate_only=validate_only)
+            assert refused.value.reason == "REFERENCED"
+            assert refused.value.facts == {"index_tags": "2", "unreadable_index_tags": "1"}
+            assert [(violation.type, violation.subject) for violation in refused.value.precondition_violations] == [
+                ("REFERENCED", "all"),
+                ("REFERENCED", "broken"),
+                ("REFERENCED", "index"),
+            ]
+    assert registry.deleted == []
+    assert await delete(registry, digest_of("two"), force=True) == ["2.0"]
+
+
+async def test_an_index_that_cannot_be_read_stops_every_delete_unless_forced() -> None:
+    registry = WithIndexes()
+    with pytest.raises(ManifestInUse, match=r"cannot be read contains it, set force\. Their tags: broken") as refused:
+        await delete(registry, digest_of("one"), ["1.0"])
+    assert refused.value.reason == "REFERENCED"
+    assert await delete(registry, digest_of("one"), force=True) == ["1.0"]
+
+
+async def test_tags_and_indexes_are_all_named() -> None:
+    with pytest.raises(ManifestInUse, match=r"name them in expected_tags.*: 2\.0\. .*: all, index\. ") as refused:
+        await delete(WithIndexes(), digest_of("two"))
+    assert refused.value.reason == "TAGGED"
+    assert refused.value.facts == {"tags": "1", "index_tags": "2", "unreadable_index_tags": "1"}
+    assert {(violation.type, violation.subject) for violation in refused.value.precondition_violations} == {
+        ("TAGGED", "2.0"),
+        ("REFERENCED", "all"),
+        ("REFERENCED", "index"),
+        ("REFERENCED", "broken"),
+    }
 
 
 async def test_nothing_is_asked_of_the_registry_where_deletes_are_off(registry: ScriptedRegistry) -> None:

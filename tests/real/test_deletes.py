@@ -122,6 +122,28 @@ async def test_an_index_goes_and_its_children_stay(
     assert await images.holds(repository, content.children[0].digest)
 
 
+@pytest.mark.parametrize("form", ["OCI", "Docker"])
+async def test_a_child_of_a_tagged_index_is_kept_unless_forced(
+    gateway: "RegistryServiceAsyncStub", images: ImageTools, repository: str, form: str
+) -> None:
+    content = multi_platform(repository)
+    push = images.push if form == "OCI" else images.push_as_docker
+    await push(repository, "1.0", content=content)
+    child, other = (entry["digest"] for entry in json.loads(await images.raw(repository, "1.0"))["manifests"])
+    for expected in ((), ("1.0",)):
+        for validate_only in (True, False):
+            failure = await failure_of(
+                gateway.DeleteManifest(deletion(repository, child, *expected, validate_only=validate_only))
+            )
+            assert failure.kind == (grpc.StatusCode.FAILED_PRECONDITION, "REFERENCED")
+            assert failure.violations == ("1.0",)
+    await images.pull(repository, "1.0")
+    answer = await gateway.DeleteManifest(deletion(repository, child, force=True))
+    assert list(answer.deleted_tags) == []
+    assert not await images.holds(repository, child)
+    assert await images.holds(repository, other)
+
+
 async def test_what_is_gone_is_not_found(
     gateway: "RegistryServiceAsyncStub", images: ImageTools, repository: str
 ) -> None:

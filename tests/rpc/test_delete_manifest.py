@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from portus.registry.v1.registry_service_pb2 import DeleteManifestRequest, DeleteManifestResponse
-from portus_gateway.devregistry import DevRegistry, Fault, image
+from portus_gateway.devregistry import DevRegistry, Fault, image, index, multi_platform
 from portus_gateway.rpc.server import ServerLimits
 from tests.rpc.failures import failure_of
 from tests.rpc.gateways import Gateway, serve_over, soon
@@ -41,6 +41,32 @@ async def test_tags_that_were_not_expected_stop_it_and_are_named(registry: DevRe
     assert "latest, stable" in failed.message
     assert len(registry.tags("team/app")) == 3
     assert registry.requests.count(method="DELETE") == 0
+
+
+async def test_a_child_of_a_tagged_index_is_kept_unless_forced(registry: DevRegistry, gateway: Gateway) -> None:
+    whole = multi_platform()
+    child = registry.push("team/app", "1.0-amd64", content=whole.children[0])
+    registry.push("team/app", "1.0", content=whole)
+    registry.push("team/app", "nested", content=index([whole]))
+    for validate_only in (True, False):
+        failed = await failure_of(delete(gateway, child, ["1.0-amd64", "1.0", "nested"], validate_only=validate_only))
+        assert failed.outcome == (grpc.StatusCode.FAILED_PRECONDITION, "REFERENCED")
+        assert failed.subjects == ("1.0", "nested")
+        assert failed.facts == {"index_tags": "2"}
+        assert failed.resource == ("manifest", f"team/app@{child}")
+    assert registry.requests.count(method="DELETE") == 0
+    assert list((await delete(gateway, child, force=True)).deleted_tags) == ["1.0-amd64"]
+
+
+async def test_of_very_many_tags_and_indexes_some_of_both_are_named(registry: DevRegistry, gateway: Gateway) -> None:
+    whole = multi_platform()
+    child = registry.push("team/app", *(f"child-{number}" for number in range(60)), content=whole.children[0])
+    registry.push("team/app", *(f"index-{number}" for number in range(60)), content=whole)
+    failed = await failure_of(delete(gateway, child))
+    assert failed.outcome == (grpc.StatusCode.FAILED_PRECONDITION, "TAGGED")
+    assert failed.facts == {"tags": "60", "index_tags": "60"}
+    kinds = [subject.partition("-")[0] for subject in failed.subjects]
+    assert (kinds.count("child"), kinds.count("index")) == (25, 25)
 
 
 async def test_force_takes_them_all(registry: DevRegistry, gateway: Gateway) -> None:

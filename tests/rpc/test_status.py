@@ -12,7 +12,7 @@ from portus_gateway.distribution import errors
 from portus_gateway.distribution.errors import DistributionError
 from portus_gateway.errors import FieldViolation, GatewayError
 from portus_gateway.operations.catalog_listing import TooManyTags, UnusableRepositoryName
-from portus_gateway.operations.guarded_deletion import DeletionDisabled, DeletionRefused, IsManifest, Tagged
+from portus_gateway.operations.guarded_deletion import DeletionDisabled, DeletionRefused, IsManifest, ManifestInUse
 from portus_gateway.operations.platform_selection import PlatformUnknown
 from portus_gateway.rpc import call_errors
 from portus_gateway.rpc.call_errors import CallError, InvalidFields
@@ -43,7 +43,8 @@ TABLE: list[tuple[GatewayError, Code, str]] = [
     (errors.RangeInvalid("no"), Code.OUT_OF_RANGE, "RANGE_INVALID"),
     (errors.Unsupported("no"), Code.FAILED_PRECONDITION, "UNSUPPORTED"),
     (DeletionRefused("no"), Code.FAILED_PRECONDITION, "DELETION_REFUSED"),
-    (Tagged("no", tags=["1.0"]), Code.FAILED_PRECONDITION, "TAGGED"),
+    (ManifestInUse("no", tags=["1.0"]), Code.FAILED_PRECONDITION, "TAGGED"),
+    (ManifestInUse("no", index_tags=["1.0"]), Code.FAILED_PRECONDITION, "REFERENCED"),
     (IsManifest("no"), Code.FAILED_PRECONDITION, "IS_MANIFEST"),
     (DeletionDisabled("no"), Code.FAILED_PRECONDITION, "DELETION_DISABLED"),
     (errors.Denied("no"), Code.PERMISSION_DENIED, "DENIED"),
@@ -142,7 +143,7 @@ def test_when_to_try_again(error: GatewayError, seconds: float | None) -> None:
 
 
 def test_tagged_names_the_tags_and_counts_them() -> None:
-    told = read(status_of(Tagged("no", tags=["1.0", "latest"])))
+    told = read(status_of(ManifestInUse("no", tags=["1.0", "latest"])))
     assert told.subjects == ("1.0", "latest")
     assert told.facts == {"tags": "2"}
 
@@ -188,8 +189,8 @@ async def test_a_bug_and_a_bad_field_are_about_no_resource() -> None:
 
 LONG = "ä" * 100_000
 LARGE: list[GatewayError] = [
-    Tagged(LONG, tags=[f"{number:0128}" for number in range(5000)]),
-    Tagged(LONG, tags=[LONG] * 100),
+    ManifestInUse(LONG, tags=[f"{number:0128}" for number in range(5000)]),
+    ManifestInUse(LONG, tags=[LONG] * 100),
     errors.NotFound(LONG, reason=LONG),
     errors.RegistryFault("\n" * 100_000),
     errors.RegistryFault("\U0001f4a5" * 5000),
@@ -222,14 +223,14 @@ def encoded(message: str) -> int:
 
 async def test_of_thousands_of_tags_the_first_fifty_are_named() -> None:
     tags = [f"v{number}" for number in range(5000)]
-    async with serve(ScriptedRegistry(raising(Tagged("too many", tags=tags)))) as gateway:
+    async with serve(ScriptedRegistry(raising(ManifestInUse("too many", tags=tags)))) as gateway:
         failed = await failure_of(finish(gateway.channel, "ResolveManifest"))
     assert failed.subjects == tuple(tags[:50])
     assert failed.facts == {"tags": "5000"}
 
 
 def test_of_long_tags_there_are_as_many_as_fit() -> None:
-    told = told_of(Tagged("too many", tags=["x" * 128] * 50))
+    told = told_of(ManifestInUse("too many", tags=["x" * 128] * 50))
     assert 20 < len(told.subjects) < 50
     assert set(told.subjects) == {"x" * 128}
 

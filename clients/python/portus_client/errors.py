@@ -99,7 +99,7 @@ class Tagged(FailedPrecondition):
     @property
     def tags(self) -> tuple[str, ...]:
         """The tags that were not expected: the first of them, where there are very many."""
-        return tuple(violation.subject for violation in self.precondition_violations)
+        return tuple(violation.subject for violation in self.precondition_violations if violation.kind == "TAGGED")
 
     @property
     def tag_count(self) -> int:

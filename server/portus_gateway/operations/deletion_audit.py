@@ -31,7 +31,7 @@ from portus_gateway.distribution.errors import (
 )
 from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.errors import GatewayError
-from portus_gateway.operations.guarded_deletion import DeletionRefused, Tagged
+from portus_gateway.operations.guarded_deletion import DeletionRefused, ManifestInUse
 
 # Whoever has no credential, or calls too often, could fill the disk with refusals, and so stop all deletes.
 _REFUSALS_A_SECOND: Final = 10.0
@@ -106,7 +106,7 @@ class DeletionAudit:
             "outcome",
             outcome=_outcome(error),
             **_description(error),
-            tags=list(error.tags) if isinstance(error, Tagged | DeleteOutcomeUnknown) else [],
+            **_tags(error),
         )
         await self._write_if_possible(record)
 
@@ -169,6 +169,17 @@ def _outcome(error: BaseException) -> str:
         return "failed"
     # The delete may have been on its way.
     return "unknown"
+
+
+def _tags(error: BaseException) -> dict[str, Value]:
+    match error:
+        case ManifestInUse():
+            index_tags = [*error.index_tags, *error.unreadable_index_tags]
+            return {"tags": list(error.tags), **({"index_tags": index_tags} if index_tags else {})}
+        case DeleteOutcomeUnknown():
+            return {"tags": list(error.tags)}
+        case _:
+            return {"tags": []}
 
 
 def _description(error: BaseException) -> dict[str, Value]:

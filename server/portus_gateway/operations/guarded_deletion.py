@@ -1,23 +1,23 @@
-"""Deletes that take away nothing but what their caller meant.
+"""Deletes that remove only what their caller meant.
 
-Deleting a digest takes every tag on it (Portus #974), and distribution 2.8 answers 202 to a delete of a *blob's*
-digest as a manifest. So the gateway looks first, and any doubt refuses the delete. Between the look and the delete
-somebody may push a tag: a registry has no compare-and-delete, so that window stays; it is as short as it can be.
+Deleting a digest deletes every tag on it (Portus #974) and breaks every index that contains it. Distribution 2.8
+answers 202 to a delete of a *blob's* digest as a manifest. So the gateway looks first, and any doubt refuses the
+delete. Between the look and the delete somebody may push a tag: a registry has no compare-and-delete, so this window
+stays.
 """
 
-import asyncio
-from collections.abc import Collection, Sequence
-from contextlib import aclosing
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import zip_longest
 from typing import Protocol
 
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import DeleteOutcomeUnknown, NotFound, RegistryFault
 from portus_gateway.distribution.names import Repository, Tag
-from portus_gateway.distribution.paging import walk
 from portus_gateway.errors import GatewayError, PreconditionViolation
+from portus_gateway.operations.manifest_dependents import Dependents, ManifestDependents
 from portus_gateway.registry.protocol import Registry
 
-_PAGE = 1000
 _MOST_NAMED = 10
 
 
@@ -27,16 +27,47 @@ class DeletionRefused(GatewayError):
     reason = "DELETION_REFUSED"
 
 
-class Tagged(DeletionRefused):
-    """The digest has tags that the caller did not expect; deleting it would delete them too (Portus #974)."""
+class ManifestInUse(DeletionRefused):
+    """Tags or tagged indexes still need the manifest.
+
+    `TAGGED`: tags that the caller did not expect point to it, and would be deleted with it (Portus #974). `REFERENCED`:
+    only tagged indexes contain it, or may contain it, and could not be pulled without it. The violations name all of
+    both kinds.
+    """
 
     reason = "TAGGED"
 
-    def __init__(self, message: str, *, tags: Sequence[str]) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        message: str,
+        *,
+        tags: Iterable[str] = (),
+        index_tags: Iterable[str] = (),
+        unreadable_index_tags: Iterable[str] = (),
+    ) -> None:
         self.tags = tuple(tags)
-        self.facts = {"tags": str(len(self.tags))}
-        self.precondition_violations = tuple(PreconditionViolation(self.reason, tag) for tag in self.tags)
+        self.index_tags = tuple(index_tags)
+        self.unreadable_index_tags = tuple(unreadable_index_tags)
+        super().__init__(message, reason="TAGGED" if self.tags else "REFERENCED")
+        counts = {
+            "tags": len(self.tags),
+            "index_tags": len(self.index_tags),
+            "unreadable_index_tags": len(self.unreadable_index_tags),
+        }
+        self.facts = {name: str(count) for name, count in counts.items() if count}
+        self.precondition_violations = tuple(
+            _in_turn(
+                [PreconditionViolation("TAGGED", tag) for tag in self.tags],
+                [
+                    PreconditionViolation("REFERENCED", tag, "its index contains the manifest")
+                    for tag in self.index_tags
+                ],
+                [
+                    PreconditionViolation("REFERENCED", tag, "its index cannot be read and may contain the manifest")
+                    for tag in self.unreadable_index_tags
+                ],
+            )
+        )
 
 
 class IsManifest(DeletionRefused):
@@ -73,7 +104,7 @@ class GuardedDeletion:
     def __init__(self, registry: Registry, enabled: bool, concurrency: int) -> None:
         self._registry = registry
         self._enabled = enabled
-        self._concurrency = concurrency
+        self._dependents = ManifestDependents(registry, concurrency)
 
     async def delete_manifest(
         self,
@@ -86,17 +117,18 @@ class GuardedDeletion:
     ) -> tuple[Tag, ...]:
         """Deletes the manifest, and answers with the tags that went with it, in lexical order.
 
-        Raises `DeletionDisabled`; `NotFound` where there is no such manifest; `Tagged` where a tag outside
-        `expected_tags` points to it, unless `force`; `Unsupported` where the registry does not delete. With
-        `validate_only` all of that, and nothing is deleted. A tag that cannot be looked at is an error, never
-        'not on it'.
+        Raises `DeletionDisabled`; `NotFound` where there is no such manifest; unless `force`, `ManifestInUse` where a
+        tag outside `expected_tags` points to it, or a tagged index contains it; `Unsupported` where the registry does
+        not delete. With `validate_only` all of that, and nothing is deleted. A tag or an index that cannot be looked at
+        is an error, never 'does not need it'.
         """
         self._check_enabled()
         await self._resolve(repository, digest)
-        tags = await self._tags_on(repository, digest)
-        unexpected = [tag for tag in tags if tag not in expected_tags]
-        if unexpected and not force:
-            raise Tagged(_tagged(repository, digest, unexpected), tags=[tag.name for tag in unexpected])
+        dependents = await self._dependents.of(repository, digest, with_indexes=not force)
+        tags = dependents.tags
+        unexpected = replace(dependents, tags=tuple(tag for tag in tags if tag not in expected_tags))
+        if not force and unexpected != Dependents(()):
+            raise _in_use(f"{repository}@{digest}", unexpected)
         if validate_only:
             await self._registry.check_deletion(repository)
         else:
@@ -148,47 +180,39 @@ class GuardedDeletion:
                 raise
             raise NotFound(f"{repository}@{digest} is a blob, no manifest", reason="MANIFEST_UNKNOWN") from error
 
-    async def _tags_on(self, repository: Repository, digest: Digest) -> tuple[Tag, ...]:
-        found: list[Tag] = []
-        async with aclosing(walk(lambda cursor: self._registry.list_tags(repository, _PAGE, cursor))) as pages:
-            async for page in pages:
-                found.extend(await self._pointing_to(repository, digest, page.items))
-        return tuple(sorted(found))
 
-    async def _pointing_to(self, repository: Repository, digest: Digest, tags: tuple[Tag, ...]) -> list[Tag]:
-        waiting = iter(tags)
-        found: list[Tag] = []
-
-        async def look() -> None:
-            for tag in waiting:
-                found.extend([tag] if await self._points_to(repository, tag, digest) else [])
-
-        lookers = [asyncio.ensure_future(look()) for _ in range(min(self._concurrency, len(tags)))]
-        try:
-            await asyncio.gather(*lookers)
-        finally:
-            for looker in lookers:
-                looker.cancel()
-            await asyncio.gather(*lookers, return_exceptions=True)
-        return found
-
-    async def _points_to(self, repository: Repository, tag: Tag, digest: Digest) -> bool:
-        try:
-            descriptor = await self._registry.resolve_manifest(repository, tag)
-        except NotFound:
-            # It was listed: either it went since, or it is a tag that points to nothing. Neither is on the digest.
-            return False
-        if descriptor.digest.algorithm == digest.algorithm:
-            return descriptor.digest == digest
-        # One manifest has a digest in each algorithm: only its bytes tell.
-        manifest = await self._registry.get_manifest(repository, descriptor.digest)
-        return Digest.of(manifest.raw, digest.algorithm) == digest
+def _in_use(manifest: str, dependents: Dependents) -> ManifestInUse:
+    """Each sentence says first what to do: a long message is cut at its end."""
+    tags = _names(dependents.tags)
+    index_tags = _names(dependents.index_tags)
+    unreadable = _names(dependents.unreadable_index_tags)
+    sentences = [f"{manifest} is still needed, so nothing was deleted."]
+    if tags:
+        sentences.append(
+            "To delete it with its tags, name them in expected_tags, or set force to delete whatever tags it has:"
+            f" {_shown(tags)}."
+        )
+    if index_tags:
+        sentences.append(
+            "Delete the indexes that contain it first, or set force to leave them incomplete. Their tags:"
+            f" {_shown(index_tags)}."
+        )
+    if unreadable:
+        sentences.append(
+            f"If none of the indexes that cannot be read contains it, set force. Their tags: {_shown(unreadable)}."
+        )
+    return ManifestInUse(" ".join(sentences), tags=tags, index_tags=index_tags, unreadable_index_tags=unreadable)
 
 
-def _tagged(repository: Repository, digest: Digest, tags: list[Tag]) -> str:
-    named = ", ".join(tag.name for tag in tags[:_MOST_NAMED])
+def _shown(tags: Sequence[str]) -> str:
     more = f" and {len(tags) - _MOST_NAMED} more" if len(tags) > _MOST_NAMED else ""
-    return (
-        f"{repository}@{digest} has tags that would go with it: {named}{more}."
-        " Name them in expected_tags if that is meant, or set force"
-    )
+    return ", ".join(tags[:_MOST_NAMED]) + more
+
+
+def _names(tags: Iterable[Tag]) -> tuple[str, ...]:
+    return tuple(tag.name for tag in tags)
+
+
+def _in_turn(*kinds: Sequence[PreconditionViolation]) -> Iterator[PreconditionViolation]:
+    """One of each kind in turn: a status has room for some of them alone, and no kind may get lost."""
+    return (violation for turn in zip_longest(*kinds) for violation in turn if violation is not None)

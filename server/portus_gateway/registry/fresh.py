@@ -1,17 +1,31 @@
 """What deletes are decided on: each answer is asked of the registry for this one call, never shared or remembered."""
 
 from portus_gateway.distribution.digest import Digest
+from portus_gateway.distribution.manifest import Manifest
 from portus_gateway.distribution.names import Repository
 from portus_gateway.registry.forwarding import ForwardingRegistry
-from portus_gateway.registry.protocol import Registry
+from portus_gateway.registry.protocol import Reference, Registry
 
 
 class FreshRegistry(ForwardingRegistry):
-    """Reads from `registry` itself. Deletes go through `decorated`, so that what it remembers is forgotten."""
+    """Reads from `registry` itself. Deletes go through `decorated`, so that what it remembers is forgotten.
+
+    Only the content of a digest may come from the cache of `decorated`, within `max_staleness`: it cannot change.
+    """
 
     def __init__(self, registry: Registry, decorated: Registry) -> None:
         super().__init__(registry)
         self._decorated = decorated
+
+    async def get_manifest(
+        self,
+        repository: Repository,
+        reference: Reference,
+        max_staleness: float = 0,
+        known: Manifest | None = None,
+    ) -> Manifest:
+        source = self._decorated if isinstance(reference, Digest) and max_staleness > 0 else self._registry
+        return await source.get_manifest(repository, reference, max_staleness, known)
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
         await self._decorated.delete_manifest(repository, digest)

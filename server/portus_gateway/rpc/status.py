@@ -18,7 +18,7 @@ from portus_gateway.aio.single_flight import WorkEnded
 from portus_gateway.distribution import errors
 from portus_gateway.errors import GatewayError
 from portus_gateway.operations.catalog_listing import TooManyTags, UnusableRepositoryName
-from portus_gateway.operations.guarded_deletion import DeletionDisabled, DeletionRefused, IsManifest, Tagged
+from portus_gateway.operations.guarded_deletion import DeletionDisabled, DeletionRefused, IsManifest, ManifestInUse
 from portus_gateway.operations.platform_selection import PlatformUnknown
 from portus_gateway.rpc import call_errors
 
@@ -74,7 +74,7 @@ CODES: Mapping[type[GatewayError], grpc.StatusCode] = MappingProxyType(
         UnusableRepositoryName: grpc.StatusCode.INTERNAL,
         PlatformUnknown: grpc.StatusCode.NOT_FOUND,
         DeletionRefused: grpc.StatusCode.FAILED_PRECONDITION,
-        Tagged: grpc.StatusCode.FAILED_PRECONDITION,
+        ManifestInUse: grpc.StatusCode.FAILED_PRECONDITION,
         IsManifest: grpc.StatusCode.FAILED_PRECONDITION,
         DeletionDisabled: grpc.StatusCode.FAILED_PRECONDITION,
         call_errors.CallError: grpc.StatusCode.INTERNAL,

@@ -126,6 +126,7 @@ MANY_TAGS = tuple(f"v{number:04}" for number in range(2500))
 class Gateway(RegistryServiceServicer):
     """Serves `repositories` (their tags, or the status that stands for them) and `manifests`, until it is closed.
 
+    `referenced` are digests that a tagged index contains.
     `failures` are what calls of an RPC end with, one after the other. An RPC in `silent` never answers.
     """
 
@@ -149,6 +150,7 @@ class Gateway(RegistryServiceServicer):
             ),
         )
         self.failures: dict[str, list[Status]] = {}
+        self.referenced: set[str] = set()
         self.silent: set[str] = set()
         self.requests: list[tuple[str, Message]] = []
         self.metadata: dict[str, str | bytes] = {}
@@ -261,6 +263,8 @@ class Gateway(RegistryServiceServicer):
         unexpected = [tag for tag in tags if tag not in request.expected_tags]
         if unexpected and not request.force:
             _fail(context, tagged(unexpected))
+        if request.digest in self.referenced and not request.force:
+            _fail(context, status(grpc.StatusCode.FAILED_PRECONDITION, "an index contains it", "REFERENCED"))
         if not request.validate_only:
             del self.manifests[request.digest]
             for tag in tags:

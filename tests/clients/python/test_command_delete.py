@@ -78,6 +78,21 @@ def test_even_with_force_no_tag_goes_that_it_did_not_say(gateway: Gateway) -> No
     assert list(request.expected_tags) == ["1.0", "latest"]
 
 
+def test_what_an_index_contains_goes_by_force_alone(gateway: Gateway) -> None:
+    gateway.referenced.add(IMAGE_DIGEST)
+    arguments = ("delete", "team/app", IMAGE_DIGEST, "manifests", "--yes")
+
+    refused = run(gateway.address, *arguments, *BOTH)
+    assert (refused.status, refused.errors) == (4, "portus-client: an index contains it (REFERENCED)\n")
+    assert IMAGE_DIGEST in gateway.manifests
+
+    assert run(gateway.address, *arguments, "--force").status == 0
+    assert [(request.force, list(request.expected_tags)) for request in real_deletes(gateway)] == [
+        (False, ["1.0", "latest"]),
+        (True, ["1.0", "latest"]),
+    ]
+
+
 def test_a_tag_that_comes_between_the_look_and_the_delete_stops_it(gateway: Gateway) -> None:
     terminal = Terminal(gateway.address, ["delete", "team/app", IMAGE_DIGEST, "manifests", "--force"])
     terminal.wait_for("Delete? [y/N]")

@@ -4,7 +4,7 @@ import grpc
 import pytest
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
-from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.error_details_pb2 import ErrorInfo, PreconditionFailure
 from google.rpc.status_pb2 import Status
 
 from portus_client import FailedPrecondition, NotFound, RegistryError, Tagged
@@ -86,6 +86,18 @@ def test_tagged_counts_the_tags_that_did_not_fit_too() -> None:
     assert isinstance(error, Tagged)
     assert error.tags == ("1", "2")
     assert error.tag_count == 70
+
+
+def test_tags_of_indexes_are_not_among_the_tags_of_the_manifest() -> None:
+    violations = [
+        PreconditionFailure.Violation(type=kind, subject=tag)
+        for kind, tag in (("TAGGED", "1.0-amd64"), ("REFERENCED", "1.0"), ("TAGGED", "old"))
+    ]
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    error = from_status(status(code, "in use", "TAGGED", PreconditionFailure(violations=violations), tags="2"))
+
+    assert isinstance(error, Tagged)
+    assert (error.tags, error.tag_count) == (("1.0-amd64", "old"), 2)
 
 
 def test_an_error_survives_the_way_to_another_process() -> None:

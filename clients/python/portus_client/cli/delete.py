@@ -15,6 +15,7 @@ from portus_client.deletion import DeletedBlob, DeletedManifest
 from portus_client.errors import (
     Cancelled,
     DeadlineExceeded,
+    FailedPrecondition,
     Internal,
     NotFound,
     RegistryError,
@@ -121,6 +122,11 @@ class _Deletion:
         except Tagged as error:
             error.add_note("they were put there after this looked")
             raise
+        except FailedPrecondition as error:
+            if error.reason != "REFERENCED" or not self._force:
+                raise
+            # No other tag points to it now, and --force allows that an index becomes incomplete.
+            return self._delete(expected, force=True, validate_only=False)
         except RegistryError as error:
             if _unclear(error):
                 error.add_note(f"whether {self._digest} was deleted is not known: look before the next try")

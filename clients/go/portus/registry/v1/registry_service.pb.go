@@ -1158,7 +1158,8 @@ type DeleteManifestRequest struct {
 	Digest string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
 	// Tags that the caller expects to be deleted with the manifest. At most 1000.
 	ExpectedTags []string `protobuf:"bytes,3,rep,name=expected_tags,json=expectedTags,proto3" json:"expected_tags,omitempty"`
-	// Whether to delete the manifest even if other tags point to it. These tags are deleted as well.
+	// Whether to delete the manifest even if other tags point to it or tagged indexes need it. The tags that point to it
+	// are deleted as well. The indexes stay and are incomplete.
 	Force bool `protobuf:"varint,4,opt,name=force,proto3" json:"force,omitempty"`
 	// Whether to only check: the call makes every check and fails like a real delete, but deletes nothing.
 	ValidateOnly  bool `protobuf:"varint,5,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`

@@ -532,7 +532,9 @@ class DeleteManifestRequest(message.Message):
     digest: builtins.str
     """Digest of the manifest. A tag is not accepted, because it could be moved before the delete."""
     force: builtins.bool
-    """Whether to delete the manifest even if other tags point to it. These tags are deleted as well."""
+    """Whether to delete the manifest even if other tags point to it or tagged indexes need it. The tags that point to it
+    are deleted as well. The indexes stay and are incomplete.
+    """
     validate_only: builtins.bool
     """Whether to only check: the call makes every check and fails like a real delete, but deletes nothing."""
     @builtins.property

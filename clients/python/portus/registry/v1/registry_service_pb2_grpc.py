@@ -226,13 +226,17 @@ class RegistryServiceServicer(object):
 
     def DeleteManifest(self, request, context):
         """Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
-        while a tag that is not in `expected_tags` points to the manifest. The gateway sends the delete once. If the
-        registry's answer is lost, the gateway checks whether the manifest still exists.
+        while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
+        or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
+        sends the delete once. If the registry's answer is lost, the gateway checks whether the manifest still exists.
 
         Errors:
         INVALID_ARGUMENT  INVALID_FIELD: `repository`, `digest` or one of `expected_tags` is invalid.
         NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the manifest does not exist. The digest of a blob is not a manifest.
-        FAILED_PRECONDITION  TAGGED: tags outside of `expected_tags` point to the digest. PreconditionFailure has a violation for each of the first 50; `subject` is the tag.
+        FAILED_PRECONDITION  TAGGED: tags outside of `expected_tags` point to the digest. PreconditionFailure has a violation of the type TAGGED for each; `subject` is the tag.
+        FAILED_PRECONDITION  REFERENCED: tagged indexes contain the manifest, or their content cannot be read. PreconditionFailure has a violation of the type REFERENCED for
+        each; `subject` is the index's tag. Only `force` overrides it. If both TAGGED and REFERENCED apply, the reason is TAGGED and there are violations of both types.
+        There are at most 50 violations. The metadata of ErrorInfo has the numbers: `tags`, `index_tags`, `unreadable_index_tags`.
         FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
         UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards. Look again before you retry.
         """
