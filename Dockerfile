@@ -3,8 +3,8 @@
 #   docker build --tag portus-gateway .
 #   docker run --rm portus-gateway --version
 #
-# It listens where PORTUS_LISTEN says; unset, that is the container's own loopback, which nothing outside reaches.
-# deploy/ has a complete example, and says how to build behind a package mirror.
+# PORTUS_LISTEN sets the address. Its default is the container's own loopback, which cannot be reached from outside.
+# deploy/ has a complete example and explains how to build with a package mirror.
 
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
@@ -14,7 +14,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
 WORKDIR /source
 
-# A package that has no wheel for this platform fails here, rather than asks for a compiler.
+# A package without a wheel for this platform is an error here: there is no compiler.
 COPY requirements/build.txt requirements/server.txt requirements/
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     python -m venv /build \
@@ -41,7 +41,7 @@ ENV PATH="/opt/portus-gateway/bin:${PATH}" \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONFAULTHANDLER=1 \
     PYTHONUNBUFFERED=1
-# By number, so that an orchestrator can see that it is not root.
+# A number, so that an orchestrator can check that it is not root.
 USER 65532:65532
 WORKDIR /
 EXPOSE 50051
