@@ -100,6 +100,14 @@ def test_the_contract_and_the_readme_name_the_same_reasons() -> None:
     assert reasons_of_the_contract() == set(written_reasons())
 
 
+def test_the_readme_and_the_gateway_have_the_same_metrics() -> None:
+    section = README.partition("## Metrics")[2].partition("\n## ")[0]
+    source = "\n".join(path.read_text() for path in (ROOT / "server/portus_gateway/telemetry").glob("*.py"))
+    metric = r"((?:portus|grpc_server)_[a-z_]+)"
+    written, made = re.findall(f"`{metric}`", section), re.findall(f'"{metric}"', source)
+    assert {name.removesuffix("_total") for name in written} == {name.removesuffix("_total") for name in made}
+
+
 def session() -> list[tuple[str, str]]:
     """The commands of the README's grpcurl session, and what they print."""
     (text,) = re.findall(r"```console\n(.*?)```", README, flags=re.DOTALL)
