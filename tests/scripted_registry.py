@@ -26,8 +26,10 @@ class ScriptedRegistry:
 
     repositories: Mapping[str, dict[str, str]]
     blobs: set[Digest] = field(default_factory=set)
+    contents: dict[Digest, bytes] = field(default_factory=dict)
+    """Of blobs. Those that are not here are layers."""
     failures: dict[str, GatewayError] = field(default_factory=dict)
-    """By what is asked for: `team/app` for its tags, `team/app:1.0`, `catalog`, `deletion`."""
+    """By what is asked for: `team/app` for its tags, `team/app:1.0`, `catalog`, `deletion`; `content` of a blob."""
     gate: asyncio.Event | None = None
     """While it is not set, no tags are answered."""
     manifest_gate: asyncio.Event | None = None
@@ -91,6 +93,10 @@ class ScriptedRegistry:
 
     async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
         return digest in self.blobs
+
+    async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
+        self._ask(f"content of {digest}", "content")
+        return self.contents.get(digest, b"a layer")
 
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
         self.deleted.append(f"{repository}@{digest}")

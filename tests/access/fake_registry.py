@@ -47,6 +47,9 @@ class FakeRegistry:
     async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
         raise self._nothing("blob_exists", repository, "NAME_UNKNOWN")
 
+    async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
+        raise self._nothing("get_blob", repository, "BLOB_UNKNOWN")
+
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
         raise self._nothing("delete_blob", repository, "BLOB_UNKNOWN")
 

@@ -12,6 +12,7 @@ from aiohttp import web
 from portus_gateway.aio.carried_through import BREAK_OFF
 from portus_gateway.aio.deadline import within
 from portus_gateway.distribution import Configuration, Digest, DistributionClient, Image, Repository, Tag, Timeouts
+from portus_gateway.distribution.configuration import MANIFEST_LIMIT
 from portus_gateway.distribution.errors import (
     AnswerTooLarge,
     DeleteOutcomeUnknown,
@@ -448,6 +449,28 @@ async def test_deletes_leave_slots_to_the_reads(upstream: Upstream) -> None:
             await registry.get_manifest(APP, V1)
         deletes.set()
         await asyncio.gather(*deleting)
+
+
+async def test_a_blob_is_read_and_verified(upstream: Upstream) -> None:
+    upstream.script(answer(200, RAW), answer(200, b"other"), refusal(404, "BLOB_UNKNOWN"))
+    async with client(upstream.url) as registry:
+        assert await registry.get_blob(APP, SHA256) == RAW
+        with pytest.raises(DigestMismatch):
+            await registry.get_blob(APP, SHA256)
+        with pytest.raises(NotFound):
+            await registry.get_blob(APP, SHA256)
+    assert upstream.requests[0].target == f"/v2/team/app/blobs/{SHA256}"
+
+
+async def test_a_blob_is_read_up_to_the_size_of_manifests_and_from_the_registry_alone(upstream: Upstream) -> None:
+    async with Upstream() as storage:
+        upstream.script(answer(200, b"x" * (MANIFEST_LIMIT + 1)), answer(307, Location=f"{storage.url}/signed"))
+        async with client(upstream.url) as registry:
+            with pytest.raises(AnswerTooLarge):
+                await registry.get_blob(APP, SHA256)
+            with pytest.raises(RegistryFault):
+                await registry.get_blob(APP, SHA256)
+        assert not storage.requests
 
 
 async def test_a_blob_that_a_get_finds_is_there_however_large(upstream: Upstream) -> None:

@@ -3,7 +3,7 @@ from collections.abc import Collection
 import pytest
 
 from portus_gateway.distribution.digest import Digest
-from portus_gateway.distribution.errors import NotFound, RegistryFault, Unsupported, UpstreamTimeout
+from portus_gateway.distribution.errors import NotFound, Unsupported, UpstreamTimeout
 from portus_gateway.distribution.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.operations.guarded_deletion import DeletionDisabled, GuardedDeletion, IsManifest, ManifestInUse
@@ -72,20 +72,6 @@ async def test_what_is_no_manifest_is_not_found_before_anything_is_deleted(regis
     with pytest.raises(NotFound):
         await delete(registry, BLOB, force=True)
     assert registry.deleted == []
-
-
-async def test_a_registry_that_fails_on_a_blobs_digest_is_asked_for_the_blob(registry: ScriptedRegistry) -> None:
-    # Distribution 2.8 answers 500 where a blob's digest is asked for as a manifest.
-    registry.failures[f"team/app@{BLOB}"] = RegistryFault("500")
-    with pytest.raises(NotFound, match="is a blob"):
-        await delete(registry, BLOB, force=True)
-    await GuardedDeletion(registry, True, 4).delete_blob(APP, BLOB, validate_only=False)
-    assert registry.deleted == [f"team/app@{BLOB}"]
-    registry.failures[f"team/app@{digest_of('one')}"] = RegistryFault("500")
-    with pytest.raises(RegistryFault):
-        await delete(registry, digest_of("one"), force=True)
-    with pytest.raises(RegistryFault):
-        await GuardedDeletion(registry, True, 4).delete_blob(APP, digest_of("one"), validate_only=False)
 
 
 @pytest.mark.parametrize("force", [False, True])

@@ -175,7 +175,9 @@ async def test_a_hidden_blob_is_absent() -> None:
     with calling(A, "DeleteBlob"):
         for name in ("team-b/app", "team-a/app"):
             assert not await authorized(registry, SCRATCH).blob_exists(Repository(name), ABSENT)
-    assert registry.asked == ["blob_exists team-a/app"]
+            with pytest.raises(NotFound, match="there is no such thing, or none that"):
+                await authorized(registry, SCRATCH).get_blob(Repository(name), ABSENT)
+    assert registry.asked == ["blob_exists team-a/app", "get_blob team-a/app"]
 
 
 async def test_who_sees_everything_is_told_what_the_registry_said() -> None:

@@ -122,6 +122,10 @@ class ScriptedRegistry:
         await self._ask("blob_exists")
         return digest == BLOB
 
+    async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
+        await self._ask("get_blob")
+        return b"a layer"
+
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
         await self._ask("delete_blob")
         self.deleted.append(f"{repository}@{digest}")

@@ -12,9 +12,12 @@ _BODY_LIMIT = 64 * 1024
 
 
 class Blobs:
-    def __init__(self, transport: Transport, deletion: Deletion) -> None:
+    """The blobs of one registry. `get` reads up to `size_limit` bytes."""
+
+    def __init__(self, transport: Transport, deletion: Deletion, size_limit: int) -> None:
         self._transport = transport
         self._deletion = deletion
+        self._size_limit = size_limit
 
     async def exists(self, repository: Repository, digest: Digest) -> bool:
         """Whether the repository has the blob. Raises `NotFound` where there is no such repository."""
@@ -33,19 +36,31 @@ class Blobs:
             return False
         raise error
 
+    async def get(self, repository: Repository, digest: Digest) -> bytes:
+        """The blob's bytes, verified against its digest.
+
+        Raises `NotFound`, `AnswerTooLarge`, `DigestMismatch`; `RegistryFault` where the registry redirects to its
+        storage, which is not followed.
+        """
+        answer = await self._read("GET", repository, digest, self._size_limit)
+        if answer.status != 200:
+            raise failure(answer, f"get blob {repository}@{digest}")
+        digest.verify(answer.body)
+        return answer.body
+
     async def delete(self, repository: Repository, digest: Digest) -> None:
         await self._deletion.delete(
             repository, _target(repository, digest), "blobs", lambda: self.exists(repository, digest)
         )
 
-    async def _read(self, method: str, repository: Repository, digest: Digest) -> Answer:
+    async def _read(self, method: str, repository: Repository, digest: Digest, body_limit: int = _BODY_LIMIT) -> Answer:
         return await self._transport.send(
             RegistryRequest(
                 method=method,
                 target=_target(repository, digest),
                 route="blobs",
                 scope=f"repository:{repository}:pull",
-                body_limit=_BODY_LIMIT,
+                body_limit=body_limit,
                 follow_redirects=False,
             )
         )

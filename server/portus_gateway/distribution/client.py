@@ -74,7 +74,7 @@ class DistributionClient:
         self._catalog = Catalog(transport)
         self._tags = Tags(transport)
         self._manifests = Manifests(transport, deletion, configuration.manifest_limit)
-        self._blobs = Blobs(transport, deletion)
+        self._blobs = Blobs(transport, deletion, configuration.manifest_limit)
         return self
 
     async def __aexit__(
@@ -123,6 +123,10 @@ class DistributionClient:
     async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
         """Whether the repository has the blob."""
         return await self._blobs.exists(repository, digest)
+
+    async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
+        """The blob's bytes, verified. For small blobs: at most the size that manifests may have."""
+        return await self._blobs.get(repository, digest)
 
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
         """Deletes the blob from the repository."""

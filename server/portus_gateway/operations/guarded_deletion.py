@@ -12,10 +12,11 @@ from itertools import zip_longest
 from typing import Protocol
 
 from portus_gateway.distribution.digest import Digest
-from portus_gateway.distribution.errors import DeleteOutcomeUnknown, NotFound, RegistryFault
+from portus_gateway.distribution.errors import DeleteOutcomeUnknown, NotFound
 from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.errors import GatewayError, PreconditionViolation
 from portus_gateway.operations.manifest_dependents import Dependents, ManifestDependents
+from portus_gateway.operations.manifest_presence import require_manifest
 from portus_gateway.registry.protocol import Registry
 
 _MOST_NAMED = 10
@@ -123,7 +124,7 @@ class GuardedDeletion:
         is an error, never 'does not need it'.
         """
         self._check_enabled()
-        await self._resolve(repository, digest)
+        await require_manifest(self._registry, repository, digest)
         dependents = await self._dependents.of(repository, digest, with_indexes=not force)
         tags = dependents.tags
         unexpected = replace(dependents, tags=tuple(tag for tag in tags if tag not in expected_tags))
@@ -142,8 +143,9 @@ class GuardedDeletion:
     async def delete_blob(self, repository: Repository, digest: Digest, *, validate_only: bool) -> None:
         """Deletes the blob from the repository.
 
-        Raises `DeletionDisabled`, `NotFound`, `Unsupported`; `IsManifest` where the digest is a manifest's, which the
-        registry keeps among its blobs. With `validate_only` all of that, and nothing is deleted.
+        Raises `DeletionDisabled`, `NotFound`, `Unsupported`; `IsManifest` where the digest is a manifest, since some
+        registries keep manifests among their blobs; the error of the look where it cannot be told whether it is one.
+        With `validate_only` all of that, and nothing is deleted.
         """
         self._check_enabled()
         if await self._is_manifest(repository, digest):
@@ -163,22 +165,12 @@ class GuardedDeletion:
 
     async def _is_manifest(self, repository: Repository, digest: Digest) -> bool:
         try:
-            await self._resolve(repository, digest)
+            await require_manifest(self._registry, repository, digest)
         except NotFound as error:
             if error.reason == "NAME_UNKNOWN":
                 raise
             return False
         return True
-
-    async def _resolve(self, repository: Repository, digest: Digest) -> None:
-        """Makes sure that there is such a manifest. Raises `NotFound`, also where the digest is a blob's."""
-        try:
-            await self._registry.resolve_manifest(repository, digest)
-        except RegistryFault as error:
-            # Distribution 2.8 answers 500 for a blob's digest, which it tries to read as a manifest.
-            if not await self._registry.blob_exists(repository, digest):
-                raise
-            raise NotFound(f"{repository}@{digest} is a blob, no manifest", reason="MANIFEST_UNKNOWN") from error
 
 
 def _in_use(manifest: str, dependents: Dependents) -> ManifestInUse:

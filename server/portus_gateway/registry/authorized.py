@@ -94,6 +94,10 @@ class AuthorizedRegistry:
             # Whether it is the repository that is not there, or not visible, or the blob: it is all alike.
             return False
 
+    async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
+        with self._admission(repository, digest):
+            return await self._registry.get_blob(repository, digest)
+
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
         with self._admission(repository, digest):
             await self._registry.delete_blob(repository, digest)

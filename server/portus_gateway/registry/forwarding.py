@@ -39,6 +39,9 @@ class ForwardingRegistry:
     async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
         return await self._registry.blob_exists(repository, digest)
 
+    async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
+        return await self._registry.get_blob(repository, digest)
+
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
         await self._registry.delete_blob(repository, digest)
 

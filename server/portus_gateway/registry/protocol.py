@@ -62,6 +62,13 @@ class Registry(Protocol):
         """Whether the repository has the blob. Raises `NotFound` where there is no such repository."""
         ...
 
+    async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
+        """The blob's bytes, verified. For small blobs: raises `AnswerTooLarge` above the limit for manifests.
+
+        Raises `NotFound`; `RegistryFault` where the registry redirects to its storage, which is not followed.
+        """
+        ...
+
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
         """Deletes the blob from the repository. Raises `NotFound`, `Unsupported`."""
         ...
