@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import NotFound
 from portus_gateway.distribution.manifest import OCI_MANIFEST, Descriptor, Manifest
+from portus_gateway.distribution.manifest_parsing import parse_manifest
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.distribution.ping import RegistryVersion
 from portus_gateway.errors import GatewayError
@@ -17,7 +18,7 @@ from portus_gateway.registry.protocol import Cursor, Page, Reference
 def manifest_of(content: str) -> Manifest:
     """A manifest whose bytes, and with them its digest, are its own."""
     raw = f'{{"schemaVersion": 2, "annotations": {{"content": "{content}"}}}}'.encode()
-    return Manifest.parse(raw, digest=Digest.of(raw), media_type=OCI_MANIFEST)
+    return parse_manifest(raw, digest=Digest.of(raw), media_type=OCI_MANIFEST)
 
 
 @dataclass

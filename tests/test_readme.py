@@ -84,13 +84,16 @@ def test_the_errors_table_names_no_reason_that_is_none() -> None:
         "CREDENTIAL_MISSING",
         "CATALOG_CHANGED",
         "REFERENCED",
+        "CONTENT_AMBIGUOUS",
+        "CONTENT_TOO_LARGE",
+        "CONTENT_TYPE_UNKNOWN",
     }
     assert set(written_reasons()) <= known
 
 
 def reasons_of_the_contract() -> set[str]:
     """The reasons in the comments of the .proto: lists of words in capitals before a colon."""
-    contract = (ROOT / "protos/portus/registry/v1/registry_service.proto").read_text()
+    contract = "".join(path.read_text() for path in (ROOT / "protos/portus/registry/v1").glob("*.proto"))
     comments = "\n".join(line.partition("//")[2] for line in contract.splitlines() if "//" in line)
     lists = re.findall(r"((?:[A-Z][A-Z_0-9]+, )*[A-Z][A-Z_0-9]+): ", comments)
     return {reason for reasons in lists for reason in reasons.split(", ")}

@@ -25,7 +25,7 @@ from portus_gateway.distribution.errors import (
     Unsupported,
     UntrustedAnswer,
 )
-from portus_gateway.distribution.manifest import MANIFEST_MEDIA_TYPES, OCI_MANIFEST
+from portus_gateway.distribution.manifest import MANIFEST_MEDIA_TYPES, OCI_INDEX, OCI_MANIFEST
 from portus_gateway.distribution.reference import Reference
 from tests.distribution.clients import PASSWORD, client
 from tests.distribution.test_exchange import hang, reset
@@ -136,6 +136,58 @@ async def test_a_head_that_leaves_it_open_is_followed_by_a_get(upstream: Upstrea
     async with client(upstream.url) as registry:
         assert (await registry.resolve_manifest(APP, V1)).digest == SHA256
     assert [request.method for request in upstream.requests] == ["HEAD", "GET"]
+
+
+INDEX = b'{"schemaVersion":2,"manifests":[]}'
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "application/json", "application/octet-stream"])
+@pytest.mark.parametrize("announced", [Digest.of(INDEX), None])
+async def test_an_index_of_a_generic_type_is_one_for_both_requests(
+    upstream: Upstream, media_type: str, announced: Digest | None
+) -> None:
+    upstream.script(*[manifest(INDEX, announced=announced, media_type=media_type)] * 3)
+    async with client(upstream.url) as registry:
+        resolved = await registry.resolve_manifest(APP, V1)
+        got = await registry.get_manifest(APP, V1)
+    assert resolved == got.descriptor
+    assert (got.kind, got.descriptor.media_type) == ("index", OCI_INDEX)
+    # A HEAD does not say what it is.
+    assert [request.method for request in upstream.requests] == ["HEAD", "GET", "GET"]
+
+
+async def test_what_cannot_be_told_has_the_type_that_the_registry_says_for_both_requests(upstream: Upstream) -> None:
+    both = b'{"config":{},"layers":[],"manifests":[]}'
+    upstream.script(*[manifest(both, announced=Digest.of(both), media_type="text/plain")] * 3)
+    async with client(upstream.url) as registry:
+        resolved = await registry.resolve_manifest(APP, V1)
+        got = await registry.get_manifest(APP, V1)
+    assert resolved == got.descriptor
+    assert got.descriptor.media_type == "text/plain"
+    assert got.problem is not None
+    assert (got.kind, got.problem.reason) == (None, "CONTENT_AMBIGUOUS")
+
+
+async def test_a_length_of_0_in_a_head_is_no_size(upstream: Upstream) -> None:
+    upstream.script(answer(200, b"", Content_Type=OCI_MANIFEST, Docker_Content_Digest=str(SHA256), Content_Length="0"))
+    async with client(upstream.url) as registry:
+        resolved = await registry.resolve_manifest(APP, V1)
+    assert (resolved.digest, resolved.size) == (SHA256, None)
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize("size", [100, 100_000])
+async def test_right_bytes_are_passed_on_whatever_they_say_and_wrong_ones_never(upstream: Upstream, size: int) -> None:
+    # Of either size: small ones are read in place, others on a thread.
+    raw = b'{"annotations":{"a":"caf\xe9"}}'.ljust(size)
+    upstream.script(manifest(raw, announced=Digest.of(raw)), manifest(raw[:-1], announced=Digest.of(raw)))
+    async with client(upstream.url) as registry:
+        got = await registry.get_manifest(APP, V1)
+        with pytest.raises(DigestMismatch):
+            await registry.get_manifest(APP, V1)
+    assert (got.raw, got.content) == (raw, None)
+    assert got.problem is not None
+    assert got.problem.reason == "CONTENT_INVALID"
 
 
 @pytest.mark.parametrize("code", ["MANIFEST_UNKNOWN", "NAME_UNKNOWN"])

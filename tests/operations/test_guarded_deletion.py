@@ -5,6 +5,7 @@ import pytest
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import NotFound, Unsupported, UpstreamTimeout
 from portus_gateway.distribution.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
+from portus_gateway.distribution.manifest_parsing import parse_manifest
 from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.operations.guarded_deletion import DeletionDisabled, GuardedDeletion, IsManifest, ManifestInUse
 from portus_gateway.registry.protocol import Reference
@@ -123,7 +124,7 @@ class WithIndexes(ScriptedRegistry):
     ) -> Manifest:
         child = digest_of("two")
         raw = f'{{"manifests": [{{"mediaType": "{OCI_MANIFEST}", "digest": "{child}", "size": 1}}]}}'.encode()
-        index = Manifest.parse(raw, digest=Digest.of(raw), media_type=OCI_INDEX)
+        index = parse_manifest(raw, digest=Digest.of(raw), media_type=OCI_INDEX)
         broken = Manifest(Descriptor(OCI_INDEX, Digest.of(b"broken")), b"broken", None)
         for manifest, names in ((index, ("all", "index")), (broken, ("broken",))):
             if reference == manifest.descriptor.digest or str(reference) in names:

@@ -18,6 +18,7 @@ from portus_gateway.distribution import (
 )
 from portus_gateway.distribution.errors import NotFound
 from portus_gateway.distribution.manifest import OCI_MANIFEST
+from portus_gateway.distribution.manifest_parsing import parse_manifest
 
 Hook = Callable[[str], Awaitable[None]]
 """Is awaited before each answer, with the name of the method that is asked."""
@@ -25,7 +26,7 @@ Hook = Callable[[str], Awaitable[None]]
 RAW = b'{"schemaVersion": 2}'
 DIGEST = Digest.of(RAW)
 BLOB = Digest.of(b"a layer")
-APP = Manifest.parse(RAW, digest=DIGEST, media_type=OCI_MANIFEST)
+APP = parse_manifest(RAW, digest=DIGEST, media_type=OCI_MANIFEST)
 
 
 class Gate:

@@ -21,6 +21,7 @@ from portus_gateway.devregistry import DevRegistry, Fault, image, multi_platform
 from portus_gateway.distribution import Digest, Manifest, Reference, Repository
 from portus_gateway.distribution.errors import NotFound
 from portus_gateway.distribution.manifest import OCI_MANIFEST
+from portus_gateway.distribution.manifest_parsing import parse_manifest
 from portus_gateway.rpc.converted_manifests import ConvertedManifests
 from portus_gateway.rpc.manifest_batch import ManifestBatch
 from portus_gateway.rpc.server import ServerLimits
@@ -68,7 +69,7 @@ class Shelf(ScriptedRegistry):
             tag = str(reference)
             await self._ask(tag)
             raw = f'{{"annotations": {{"tag": "{tag}"}}}}'.encode().ljust(self.sizes.get(tag, self.size))
-            return Manifest.parse(raw, digest=Digest.of(raw), media_type=OCI_MANIFEST)
+            return parse_manifest(raw, digest=Digest.of(raw), media_type=OCI_MANIFEST)
         finally:
             self.running -= 1
 

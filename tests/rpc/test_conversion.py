@@ -2,10 +2,12 @@
 
 from dataclasses import fields
 
+import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from portus.registry.v1 import manifest_pb2, registry_service_pb2
+from portus.registry.v1.registry_service_pb2 import GetManifestResponse
 from portus_gateway.distribution import (
     Descriptor,
     Digest,
@@ -18,6 +20,7 @@ from portus_gateway.distribution import (
     UnusableName,
 )
 from portus_gateway.distribution.errors import Denied
+from portus_gateway.distribution.manifest import ContentProblem
 from portus_gateway.operations.catalog_listing import CatalogEntry
 from portus_gateway.rpc import conversion
 from portus_gateway.rpc.limits import ServerLimits
@@ -33,6 +36,8 @@ FULL = Descriptor(
     platform=PLATFORM,
     artifact_type="application/b",
     annotations={"key": "value", "": "empty"},
+    urls=("https://elsewhere.test/a", ""),
+    data=b"\x00data",
 )
 BARE = Descriptor(media_type="", digest=Digest(D2))
 
@@ -46,13 +51,25 @@ FULL_MESSAGE = manifest_pb2.Descriptor(
     platform=PLATFORM_MESSAGE,
     artifact_type="application/b",
     annotations={"key": "value", "": "empty"},
+    urls=["https://elsewhere.test/a", ""],
+    data=b"\x00data",
 )
 BARE_MESSAGE = manifest_pb2.Descriptor(digest=D2)
 
 
+def described(platform: Platform) -> manifest_pb2.Platform:
+    return conversion.descriptor(Descriptor("", Digest(D1), platform=platform)).platform
+
+
+def converted(content: Image | Index | None) -> manifest_pb2.Manifest:
+    return conversion.manifest(Manifest(descriptor=FULL, raw=b"\x00\xff", content=content))
+
+
 def test_a_platform() -> None:
-    assert conversion.platform(PLATFORM) == PLATFORM_MESSAGE
-    assert conversion.platform(Platform("linux", "amd64")) == manifest_pb2.Platform(os="linux", architecture="amd64")
+    assert described(PLATFORM) == PLATFORM_MESSAGE
+    assert described(Platform("linux", "amd64")) == manifest_pb2.Platform(os="linux", architecture="amd64")
+    empty = conversion.descriptor(Descriptor("", Digest(D1), platform=Platform("", "")))
+    assert empty.HasField("platform")
 
 
 def test_a_descriptor() -> None:
@@ -71,19 +88,19 @@ def test_an_image() -> None:
     layer = Descriptor("application/layer", Digest(D3), size=5)
     image = Image(config=FULL, layers=(layer, layer), subject=BARE, artifact_type="a", annotations={"b": "c"})
     layer_message = manifest_pb2.Descriptor(media_type="application/layer", digest=D3, size=5)
-    assert conversion.image(image) == manifest_pb2.Image(
+    assert converted(image).image == manifest_pb2.Image(
         config=FULL_MESSAGE,
         layers=[layer_message, layer_message],
         subject=BARE_MESSAGE,
         artifact_type="a",
         annotations={"b": "c"},
         image_id=D1,
-        total_size=17,
+        total_size=12,
     )
 
 
 def test_an_image_that_says_nothing() -> None:
-    message = conversion.image(Image(config=None, layers=()))
+    message = converted(Image(config=None, layers=())).image
     assert message == manifest_pb2.Image(total_size=0)
     assert not message.HasField("config")
     assert not message.HasField("subject")
@@ -92,16 +109,18 @@ def test_an_image_that_says_nothing() -> None:
 
 @pytest.mark.parametrize("sizes", [(None,), (1, None), (2**63 - 1, 1)])
 def test_a_total_size_that_is_not_known_is_unset(sizes: tuple[int | None, ...]) -> None:
-    layers = tuple(Descriptor("", Digest(D1), size=size) for size in sizes)
-    assert not conversion.image(Image(config=None, layers=layers)).HasField("total_size")
+    layers = tuple(
+        Descriptor("", digest, size=size) for digest, size in zip(map(Digest, (D1, D2)), sizes, strict=False)
+    )
+    assert not converted(Image(config=None, layers=layers)).image.HasField("total_size")
 
 
 def test_an_index() -> None:
     index = Index(manifests=(FULL, BARE), subject=BARE, artifact_type="a", annotations={"b": "c"})
-    assert conversion.index(index) == manifest_pb2.Index(
+    assert converted(index).index == manifest_pb2.Index(
         manifests=[FULL_MESSAGE, BARE_MESSAGE], subject=BARE_MESSAGE, artifact_type="a", annotations={"b": "c"}
     )
-    empty = conversion.index(Index(manifests=()))
+    empty = converted(Index(manifests=())).index
     assert empty == manifest_pb2.Index()
     assert not empty.HasField("subject")
 
@@ -110,7 +129,7 @@ def test_an_index() -> None:
     ("content", "kind"), [(Image(config=None, layers=()), "image"), (Index(manifests=()), "index"), (None, None)]
 )
 def test_a_manifest(content: Image | Index | None, kind: str | None) -> None:
-    message = conversion.manifest(Manifest(descriptor=FULL, raw=b"\x00\xff", content=content))
+    message = converted(content)
     assert (message.descriptor, message.raw, message.WhichOneof("content")) == (FULL_MESSAGE, b"\x00\xff", kind)
 
 
@@ -125,15 +144,33 @@ def test_every_field_of_the_values_has_one_in_the_messages() -> None:
     assert {field.name for field in fields(Image)} | computed == set(manifest_pb2.Image.DESCRIPTOR.fields_by_name)
 
 
-def test_text_that_utf_8_cannot_write_does_not_break_a_message() -> None:
-    half = "half \ud83d"
-    odd = Descriptor(half, Digest(D1), artifact_type=half, annotations={half: half}, platform=Platform(half, half))
-    message = conversion.descriptor(odd)
-    assert (message.media_type, message.artifact_type) == ("half ?", "half ?")
-    assert dict(message.annotations) == {"half ?": "half ?"}
-    assert message.platform == manifest_pb2.Platform(os="half ?", architecture="half ?")
+def test_a_media_type_that_utf_8_cannot_write_does_not_break_a_message() -> None:
+    # A registry's header can have any byte.
+    message = conversion.descriptor(Descriptor("half \ud83d", Digest(D1)))
+    assert message.media_type == "half ?"
     assert manifest_pb2.Descriptor.FromString(message.SerializeToString()) == message
     assert conversion.text("ä\U0001f4a5") == "ä\U0001f4a5"
+
+
+def test_why_there_is_no_content() -> None:
+    problem = ContentProblem("CONTENT_AMBIGUOUS", "layers is there twice" + "x" * 5000)
+    message = conversion.manifest(Manifest(descriptor=FULL, raw=b"{}", content=None, problem=problem))
+    told = read(message.content_status)
+    assert (told.code, told.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "CONTENT_AMBIGUOUS")
+    assert told.message.startswith("layers is there twice")
+    assert message.content_status.ByteSize() <= 1024
+    assert not converted(Image(config=None, layers=())).HasField("content_status")
+
+
+def test_the_content_is_left_out_where_clients_would_refuse_the_answer() -> None:
+    layer = Descriptor("a" * 1000, Digest(D3), size=5)
+    raw = b" " * (3 * 2**20)
+    fits = conversion.manifest(Manifest(descriptor=FULL, raw=raw, content=Image(None, (layer,) * 900)))
+    assert fits.HasField("image")
+    large = conversion.manifest(Manifest(descriptor=FULL, raw=raw, content=Image(None, (layer,) * 1000)))
+    assert (large.WhichOneof("content"), large.raw) == (None, raw)
+    assert read(large.content_status).reason == "CONTENT_TOO_LARGE"
+    assert GetManifestResponse(manifest=large).ByteSize() < 4 * 2**20
 
 
 def test_a_repository_with_tags_without_and_with_none_asked_for() -> None:

@@ -2,6 +2,7 @@ import pytest
 
 from portus_gateway.distribution import Digest, Manifest
 from portus_gateway.distribution.manifest import OCI_MANIFEST
+from portus_gateway.distribution.manifest_parsing import parse_manifest
 from portus_gateway.rpc import conversion
 from portus_gateway.rpc.converted_manifests import ConvertedManifests
 
@@ -9,65 +10,65 @@ RAW = b'{"schemaVersion": 2}'
 
 
 def manifest(raw: bytes = RAW) -> Manifest:
-    return Manifest.parse(raw, digest=Digest.of(raw), media_type=OCI_MANIFEST)
+    return parse_manifest(raw, digest=Digest.of(raw), media_type=OCI_MANIFEST)
 
 
-def test_a_manifest_that_stays_is_converted_once() -> None:
+async def test_a_manifest_that_stays_is_converted_once() -> None:
     converted = ConvertedManifests()
     known = manifest()
-    first = converted.of(known)
+    first = await converted.of(known)
     assert first == conversion.manifest(known)
-    assert converted.of(known) is first
+    assert await converted.of(known) is first
 
 
-def test_each_manifest_has_its_own() -> None:
+async def test_each_manifest_has_its_own() -> None:
     converted = ConvertedManifests()
     manifests = [manifest(RAW + b" " * number) for number in range(3)]
     for _ in range(2):
-        assert [converted.of(known).raw for known in manifests] == [known.raw for known in manifests]
+        assert [(await converted.of(known)).raw for known in manifests] == [known.raw for known in manifests]
     assert len(converted) == 3
 
 
-def test_what_equals_it_and_is_another_is_converted_too() -> None:
+async def test_what_equals_it_and_is_another_is_converted_too() -> None:
     """Which of two equal manifests goes first must not matter to the one that stays."""
     converted = ConvertedManifests()
     stays, goes = manifest(), manifest()
-    first = converted.of(stays)
-    assert converted.of(goes) == first
+    first = await converted.of(stays)
+    assert await converted.of(goes) == first
     del goes
     assert len(converted) == 1
-    assert converted.of(stays) is first
+    assert await converted.of(stays) is first
 
 
-def test_nothing_is_kept_of_a_manifest_that_is_gone() -> None:
+async def test_nothing_is_kept_of_a_manifest_that_is_gone() -> None:
     converted = ConvertedManifests()
     known = manifest()
-    converted.of(known)
+    await converted.of(known)
     del known
     assert len(converted) == 0
 
 
-def test_a_manifest_at_the_address_of_one_that_is_gone_is_converted_anew() -> None:
+async def test_a_manifest_at_the_address_of_one_that_is_gone_is_converted_anew() -> None:
     converted = ConvertedManifests()
     addresses = set()
     for number in range(100):
         known = manifest(RAW + b" " * number)
         addresses.add(id(known))
-        assert converted.of(known).raw == known.raw
+        assert (await converted.of(known)).raw == known.raw
         assert len(converted) <= 2
         del known
     assert len(addresses) < 100, "no address was used twice: this showed nothing"
 
 
-def test_a_manifest_that_cannot_be_converted_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: Manifest) -> None:
+async def test_a_manifest_that_cannot_be_converted_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_message: object, _value: Manifest) -> None:
         raise ValueError("no proto for it")
 
     converted = ConvertedManifests()
     known = manifest()
     with monkeypatch.context() as patched:
-        patched.setattr(conversion, "manifest", fail)
+        patched.setattr(conversion, "fill_manifest", fail)
         with pytest.raises(ValueError, match="no proto for it"):
-            converted.of(known)
+            await converted.of(known)
     assert len(converted) == 0
-    assert converted.of(known).raw == RAW
+    assert (await converted.of(known)).raw == RAW

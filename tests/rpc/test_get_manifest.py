@@ -1,5 +1,7 @@
 """GetManifest."""
 
+from pathlib import Path
+
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
@@ -9,7 +11,7 @@ from portus.registry.v1.registry_service_pb2 import GetManifestRequest
 from portus_gateway.devregistry import Content, DevRegistry, Fault, artifact, image, index, multi_platform, raw_manifest
 from portus_gateway.distribution.manifest import DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX, OCI_MANIFEST
 from portus_gateway.rpc.server import ServerLimits
-from tests.rpc.failures import failure_of
+from tests.rpc.failures import failure_of, read
 from tests.rpc.gateways import Gateway, serve, serve_over
 from tests.rpc.scripted_registry import ScriptedRegistry
 
@@ -47,6 +49,7 @@ async def test_the_exact_bytes_by_digest(
     assert answer.descriptor.media_type == media_type
     assert answer.descriptor.size == len(content.manifest)
     assert answer.WhichOneof("content") == kind
+    assert answer.HasField("content_status") == (kind is None)
 
 
 async def test_by_tag_what_the_tag_points_to_now(registry: DevRegistry, gateway: Gateway) -> None:
@@ -102,6 +105,38 @@ async def test_an_index_that_names_no_platform(registry: DevRegistry, gateway: G
     failed = await failure_of(get(gateway, "1.0", Platform(os="linux", architecture="amd64")))
     assert failed.outcome == (grpc.StatusCode.NOT_FOUND, "PLATFORM_UNKNOWN")
     assert "names no platform at all" in failed.message
+
+
+CASES = Path(__file__).parents[1] / "cases/manifests"
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type", "reason"),
+    [
+        ("a1-annotations-twice", OCI_MANIFEST, "CONTENT_AMBIGUOUS"),
+        ("a1-architecture-by-case", OCI_INDEX, "CONTENT_AMBIGUOUS"),
+        ("a1-config-twice", OCI_MANIFEST, "CONTENT_AMBIGUOUS"),
+        ("a1-layers-by-case", OCI_MANIFEST, "CONTENT_AMBIGUOUS"),
+        ("a1-manifests-by-case", OCI_INDEX, "CONTENT_AMBIGUOUS"),
+        ("a2-negative-size", OCI_MANIFEST, "CONTENT_INVALID"),
+        ("a2-nested-2000", OCI_MANIFEST, "CONTENT_INVALID"),
+        ("a2-no-utf8", OCI_MANIFEST, "CONTENT_INVALID"),
+        ("b-image-and-index", "application/json", "CONTENT_AMBIGUOUS"),
+        ("b-image-and-index", OCI_MANIFEST, "CONTENT_AMBIGUOUS"),
+    ],
+)
+async def test_right_bytes_without_a_meaning_are_answered_with_why(
+    registry: DevRegistry, gateway: Gateway, name: str, media_type: str, reason: str
+) -> None:
+    raw = (CASES / f"{name}.json").read_bytes()
+    digest = registry.push("team/app", "1.0", content=raw_manifest(raw, media_type))
+    for reference in ("1.0", digest):
+        answer = await get(gateway, reference)
+        assert (answer.raw, answer.descriptor.digest, answer.descriptor.size) == (raw, digest, len(raw))
+        assert answer.WhichOneof("content") is None
+        told = read(answer.content_status)
+        assert told.outcome == (grpc.StatusCode.FAILED_PRECONDITION, reason)
+        assert told.message
 
 
 async def test_damaged_bytes_are_never_content(registry: DevRegistry, gateway: Gateway) -> None:

@@ -62,6 +62,8 @@ TABLE: list[tuple[GatewayError, Code, str]] = [
     (errors.UntrustedAnswer("no"), Code.DATA_LOSS, "UPSTREAM_ANSWER_INVALID"),
     (errors.DigestMismatch(expected="sha256:a", actual="sha256:b"), Code.DATA_LOSS, "DIGEST_MISMATCH"),
     (errors.AnswerTooLarge("no"), Code.DATA_LOSS, "UPSTREAM_ANSWER_TOO_LARGE"),
+    (errors.ContentUnclear("no"), Code.FAILED_PRECONDITION, "CONTENT_INVALID"),
+    (errors.ContentUnclear("no", reason="CONTENT_AMBIGUOUS"), Code.FAILED_PRECONDITION, "CONTENT_AMBIGUOUS"),
     (access.AccessError("no"), Code.INTERNAL, "ACCESS"),
     (access.Unauthenticated("no"), Code.UNAUTHENTICATED, "CREDENTIAL_INVALID"),
     (access.Unauthenticated("no", reason="CREDENTIAL_MISSING"), Code.UNAUTHENTICATED, "CREDENTIAL_MISSING"),

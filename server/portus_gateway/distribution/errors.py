@@ -149,6 +149,15 @@ class DigestMismatch(UntrustedAnswer):
         self.facts = {"expected": expected, "actual": actual}
 
 
+class ContentUnclear(DistributionError):
+    """The bytes of a manifest are right, and what they mean cannot be told.
+
+    Never the outcome of a read: the bytes are the answer, with this beside them (`Manifest.problem`).
+    """
+
+    reason = "CONTENT_INVALID"
+
+
 class AnswerTooLarge(UntrustedAnswer):
     """An answer went past the size that its kind may have. Reading stopped there."""
 

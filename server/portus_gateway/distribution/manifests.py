@@ -1,5 +1,6 @@
 """/v2/<name>/manifests/<reference>: GET, HEAD and DELETE (OCI distribution 1.1, "Pulling" and "Deleting manifests")."""
 
+import asyncio
 import secrets
 
 from portus_gateway.distribution.deletion import Deletion
@@ -12,11 +13,14 @@ from portus_gateway.distribution.errors import (
 )
 from portus_gateway.distribution.exchange import Answer
 from portus_gateway.distribution.failures import failure
-from portus_gateway.distribution.manifest import MANIFEST_MEDIA_TYPES, Descriptor, Manifest
+from portus_gateway.distribution.manifest import GENERIC_MEDIA_TYPES, MANIFEST_MEDIA_TYPES, Descriptor, Manifest
+from portus_gateway.distribution.manifest_parsing import parse_manifest
 from portus_gateway.distribution.names import Repository
 from portus_gateway.distribution.reference import Reference
 from portus_gateway.distribution.transport import RegistryRequest, Transport
 
+# Bytes of a manifest that are read in place. The largest ones of every day have some 20 KiB.
+_READ_AT_ONCE = 32 * 1024
 _SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
 
 
@@ -43,18 +47,19 @@ class Manifests:
                 " bytes: push the image again with a current client",
                 reason="SCHEMA_1",
             )
-        digest = reference if isinstance(reference, Digest) else _announced(answer)
-        if digest is None:
-            if media_type not in MANIFEST_MEDIA_TYPES:
-                shown = answer.concealed(media_type) or "no media type"
-                raise UntrustedAnswer(
-                    f"{_at(repository, reference)}: the registry answered with {shown!r} and no digest, which is no"
-                    " manifest: check that PORTUS_REGISTRY_URL leads to a registry"
-                )
-            digest = Digest.of(answer.body)
+        due = reference if isinstance(reference, Digest) else _announced(answer)
+        if len(answer.body) <= _READ_AT_ONCE:
+            manifest = _read_manifest(answer.body, due, media_type)
         else:
-            digest.verify(answer.body)
-        return Manifest.parse(answer.body, digest=digest, media_type=media_type)
+            # On a thread: to check and to read some MiB takes longer than other calls should have to wait.
+            manifest = await asyncio.to_thread(_read_manifest, answer.body, due, media_type)
+        if due is None and manifest.kind is None and media_type not in MANIFEST_MEDIA_TYPES:
+            shown = answer.concealed(media_type) or "no media type"
+            raise UntrustedAnswer(
+                f"{_at(repository, reference)}: the registry answered with {shown!r} and no digest, which is no"
+                " manifest: check that PORTUS_REGISTRY_URL leads to a registry"
+            )
+        return manifest
 
     async def revalidate(self, repository: Repository, reference: Reference, known: Manifest) -> Manifest:
         """The manifest that `reference` points to now: `known` itself, unsent, where that is still it."""
@@ -73,10 +78,11 @@ class Manifests:
         digest = reference if isinstance(reference, Digest) else announced
         if answer.status >= 500 or answer.status == 429:
             raise failure(answer, f"resolve {_at(repository, reference)}")
+        generic = _media_type(answer) in GENERIC_MEDIA_TYPES
         said = announced is not None or _media_type(answer) in MANIFEST_MEDIA_TYPES
-        if answer.status != 200 or digest is None or not said:
-            # A HEAD's answer has no body that says what is absent, or whether it is the registry that says so: a login
-            # page is 200, too.
+        if answer.status != 200 or digest is None or generic or not said:
+            # A HEAD has no body that says what is missing, what a manifest of a generic type is, or whether it is the
+            # registry that answers: a login page is 200, too.
             return (await self.get(repository, reference)).descriptor
         return Descriptor(media_type=_media_type(answer), digest=digest, size=_content_length(answer))
 
@@ -138,5 +144,15 @@ def _media_type(answer: Answer) -> str:
 
 
 def _content_length(answer: Answer) -> int | None:
+    """The size that a HEAD announces. 0 is no size of a manifest: some proxies say it where they do not know."""
     text = answer.headers.get("Content-Length", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+    return int(text) or None if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def _read_manifest(raw: bytes, due: Digest | None, media_type: str) -> Manifest:
+    """Raises `DigestMismatch` where the digest of `raw` is not the one that is `due`."""
+    if due is None:
+        due = Digest.of(raw)
+    else:
+        due.verify(raw)
+    return parse_manifest(raw, digest=due, media_type=media_type)

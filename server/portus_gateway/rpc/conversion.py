@@ -1,12 +1,10 @@
 """From values to proto. What a registry does not say stays unset."""
 
-from collections.abc import Mapping
-
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import ResourceInfo
 
 from portus.registry.v1 import manifest_pb2, registry_service_pb2
-from portus_gateway.distribution.manifest import Descriptor, Image, Index, Manifest, Platform
+from portus_gateway.distribution.manifest import ContentProblem, Descriptor, Image, Index, Manifest, Platform
 from portus_gateway.distribution.names import Repository
 from portus_gateway.errors import GatewayError
 from portus_gateway.operations.catalog_listing import CatalogEntry
@@ -17,6 +15,13 @@ from portus_gateway.rpc.status import status_of
 _TAGS_STATUS_LIMIT = 1024
 # An unusable name can be of any length; a real one has at most 255 characters.
 _LONGEST_NAME = 1024
+_CONTENT_STATUS_LIMIT = 1024
+# gRPC clients accept 4 MiB unless told otherwise. The rest is for what is around a manifest in an answer.
+_LARGEST_ANSWER = 4 * 1024 * 1024 - 64
+# Bytes of a manifest up to which it fits with its parsed content, which is never three times as large; and up to which
+# it fits without. Where not even that fits, whoever asks for it has raised the limit.
+_FITS_WITH_CONTENT = 1024 * 1024
+_FITS_WITHOUT_CONTENT = _LARGEST_ANSWER - 2048
 
 
 def repository(entry: CatalogEntry) -> registry_service_pb2.Repository:
@@ -34,55 +39,89 @@ def repository(entry: CatalogEntry) -> registry_service_pb2.Repository:
 
 
 def descriptor(value: Descriptor) -> manifest_pb2.Descriptor:
-    return manifest_pb2.Descriptor(
-        media_type=text(value.media_type),
-        digest=value.digest.text,
-        size=value.size,
-        platform=None if value.platform is None else platform(value.platform),
-        artifact_type=text(value.artifact_type),
-        annotations=_texts(value.annotations),
-    )
-
-
-def platform(value: Platform) -> manifest_pb2.Platform:
-    return manifest_pb2.Platform(
-        os=text(value.os),
-        architecture=text(value.architecture),
-        variant=text(value.variant),
-        os_version=text(value.os_version),
-        os_features=[text(feature) for feature in value.os_features],
-    )
+    message = manifest_pb2.Descriptor()
+    _fill_descriptor(message, value)
+    return message
 
 
 def manifest(value: Manifest) -> manifest_pb2.Manifest:
+    message = manifest_pb2.Manifest()
+    fill_manifest(message, value)
+    return message
+
+
+def fill_manifest(message: manifest_pb2.Manifest, value: Manifest) -> None:
+    """Fills an empty message in place: a copy of a large one takes as long as its making."""
+    _fill_descriptor(message.descriptor, value.descriptor)
+    message.raw = value.raw
+    problem = value.problem
     match value.content:
         case Image() as content:
-            return manifest_pb2.Manifest(descriptor=descriptor(value.descriptor), raw=value.raw, image=image(content))
+            _fill_image(message.image, content)
         case Index() as content:
-            return manifest_pb2.Manifest(descriptor=descriptor(value.descriptor), raw=value.raw, index=index(content))
-        case None:
-            return manifest_pb2.Manifest(descriptor=descriptor(value.descriptor), raw=value.raw)
+            _fill_index(message.index, content)
+    if _FITS_WITH_CONTENT < len(value.raw) < _FITS_WITHOUT_CONTENT and message.ByteSize() > _LARGEST_ANSWER:
+        message.ClearField("content")
+        problem = ContentProblem(
+            "CONTENT_TOO_LARGE",
+            "the manifest with its parsed content would be larger than the 4 MiB that gRPC clients accept by default",
+        )
+    if problem is not None:
+        message.content_status.CopyFrom(status_of(problem.error(), limit=_CONTENT_STATUS_LIMIT))
 
 
-def image(value: Image) -> manifest_pb2.Image:
-    return manifest_pb2.Image(
-        config=None if value.config is None else descriptor(value.config),
-        layers=[descriptor(layer) for layer in value.layers],
-        subject=None if value.subject is None else descriptor(value.subject),
-        artifact_type=text(value.artifact_type),
-        annotations=_texts(value.annotations),
-        image_id="" if value.image_id is None else value.image_id.text,
-        total_size=_size(value.total_size),
-    )
+def _fill_image(message: manifest_pb2.Image, value: Image) -> None:
+    message.SetInParent()
+    if value.config is not None:
+        _fill_descriptor(message.config, value.config)
+    for layer in value.layers:
+        _fill_descriptor(message.layers.add(), layer)
+    if value.subject is not None:
+        _fill_descriptor(message.subject, value.subject)
+    message.artifact_type = value.artifact_type
+    message.annotations.update(value.annotations)
+    if value.image_id is not None:
+        message.image_id = value.image_id.text
+    total_size = value.total_size
+    # Each part of the sum fits into 64 bits; the sum need not.
+    if total_size is not None and total_size < 2**63:
+        message.total_size = total_size
 
 
-def index(value: Index) -> manifest_pb2.Index:
-    return manifest_pb2.Index(
-        manifests=[descriptor(child) for child in value.manifests],
-        subject=None if value.subject is None else descriptor(value.subject),
-        artifact_type=text(value.artifact_type),
-        annotations=_texts(value.annotations),
-    )
+def _fill_index(message: manifest_pb2.Index, value: Index) -> None:
+    message.SetInParent()
+    for child in value.manifests:
+        _fill_descriptor(message.manifests.add(), child)
+    if value.subject is not None:
+        _fill_descriptor(message.subject, value.subject)
+    message.artifact_type = value.artifact_type
+    message.annotations.update(value.annotations)
+
+
+def _fill_descriptor(message: manifest_pb2.Descriptor, value: Descriptor) -> None:
+    message.media_type = text(value.media_type)
+    message.digest = value.digest.text
+    if value.size is not None:
+        message.size = value.size
+    if value.platform is not None:
+        _fill_platform(message.platform, value.platform)
+    if value.artifact_type:
+        message.artifact_type = value.artifact_type
+    if value.annotations:
+        message.annotations.update(value.annotations)
+    if value.urls:
+        message.urls.extend(value.urls)
+    if value.data:
+        message.data = value.data
+
+
+def _fill_platform(message: manifest_pb2.Platform, value: Platform) -> None:
+    message.SetInParent()
+    message.os = value.os
+    message.architecture = value.architecture
+    message.variant = value.variant
+    message.os_version = value.os_version
+    message.os_features.extend(value.os_features)
 
 
 def limits(value: ServerLimits) -> registry_service_pb2.Limits:
@@ -98,15 +137,6 @@ def limits(value: ServerLimits) -> registry_service_pb2.Limits:
     )
 
 
-def _size(size: int | None) -> int | None:
-    # Each part of a sum fits an int64; the sum of a manifest that lies need not.
-    return size if size is not None and size < 2**63 else None
-
-
 def text(value: str) -> str:
     """`value`, with a question mark for what JSON can write and UTF-8 cannot: half of a surrogate pair."""
     return value if value.isascii() else value.encode(errors="replace").decode()
-
-
-def _texts(values: Mapping[str, str]) -> dict[str, str]:
-    return {text(key): text(value) for key, value in values.items()}

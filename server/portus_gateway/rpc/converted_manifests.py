@@ -1,37 +1,47 @@
-"""The proto form of manifests that stay: made once, kept for as long as the manifest itself is."""
+"""The responses with manifests that stay in memory: made once, kept for as long as the manifest itself is."""
 
-import weakref
+import asyncio
+from typing import Final
+from weakref import WeakKeyDictionary
 
 from portus.registry.v1 import manifest_pb2, registry_service_pb2
 from portus_gateway.distribution.manifest import Manifest
 from portus_gateway.rpc import conversion
 
+# Of more entries the response is made on a thread: other calls should not have to wait for it.
+_MOST_IN_PLACE: Final = 500
+
 
 class ConvertedManifests:
-    """Converts manifests, and remembers the result by the manifest's identity: its bytes are too many to compare."""
+    """Converts manifests, and remembers the response of each by its identity: its bytes are too many to compare.
+
+    What it remembers needs no bound of its own: it goes when the manifest goes, and the cache bounds those.
+    """
 
     def __init__(self) -> None:
-        self._converted: dict[int, tuple[weakref.ref[Manifest], registry_service_pb2.GetManifestResponse]] = {}
+        self._responses: WeakKeyDictionary[Manifest, registry_service_pb2.GetManifestResponse] = WeakKeyDictionary()
 
-    def of(self, manifest: Manifest) -> manifest_pb2.Manifest:
-        """The manifest as proto, which must not be changed."""
-        return self.response(manifest).manifest
+    async def of(self, manifest: Manifest) -> manifest_pb2.Manifest:
+        """The manifest as proto. Nobody may change it."""
+        return (await self.response(manifest)).manifest
 
-    def response(self, manifest: Manifest) -> registry_service_pb2.GetManifestResponse:
-        """The response with this manifest, which must not be changed."""
-        identity = id(manifest)
-        known = self._converted.get(identity)
-        if known is not None and known[0]() is manifest:
-            return known[1]
-        converted = registry_service_pb2.GetManifestResponse(manifest=conversion.manifest(manifest))
-        reference = weakref.ref(manifest, lambda ended: self._forget(identity, ended))
-        self._converted[identity] = (reference, converted)
-        return converted
+    async def response(self, manifest: Manifest) -> registry_service_pb2.GetManifestResponse:
+        """The response with this manifest. Nobody may change it."""
+        known = self._responses.get(manifest)
+        if known is not None:
+            return known
+        if manifest.entries <= _MOST_IN_PLACE:
+            made = _response(manifest)
+        else:
+            made = await asyncio.to_thread(_response, manifest)
+        self._responses[manifest] = made
+        return made
 
     def __len__(self) -> int:
-        return len(self._converted)
+        return len(self._responses)
 
-    def _forget(self, identity: int, ended: weakref.ref[Manifest]) -> None:
-        # Another manifest may have come to the same address since.
-        if self._converted.get(identity, (None,))[0] is ended:
-            del self._converted[identity]
+
+def _response(manifest: Manifest) -> registry_service_pb2.GetManifestResponse:
+    response = registry_service_pb2.GetManifestResponse()
+    conversion.fill_manifest(response.manifest, manifest)
+    return response

@@ -72,7 +72,7 @@ class ManifestBatch:
             manifest = await manifest_for(
                 wanted.platform, self._registry, wanted.repository, wanted.reference, wanted.max_staleness
             )
-            return Result(request_index=index, manifest=self._converted.of(manifest))
+            return Result(request_index=index, manifest=await self._converted.of(manifest))
         except DeadlineExceeded:
             # The whole call's.
             raise

@@ -101,7 +101,7 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         manifest = await manifest_for(
             wanted.platform, self._registry, wanted.repository, wanted.reference, wanted.max_staleness
         )
-        return self._converted.response(manifest)
+        return await self._converted.response(manifest)
 
     async def BatchGetManifests(  # noqa: N802
         self, request: registry_service_pb2.BatchGetManifestsRequest, context: object

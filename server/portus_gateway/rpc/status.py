@@ -61,6 +61,7 @@ CODES: Mapping[type[GatewayError], grpc.StatusCode] = MappingProxyType(
         errors.UntrustedAnswer: grpc.StatusCode.DATA_LOSS,
         errors.DigestMismatch: grpc.StatusCode.DATA_LOSS,
         errors.AnswerTooLarge: grpc.StatusCode.DATA_LOSS,
+        errors.ContentUnclear: grpc.StatusCode.FAILED_PRECONDITION,
         access.AccessError: grpc.StatusCode.INTERNAL,
         access.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
         access.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,

@@ -7,6 +7,7 @@
 package registryv1
 
 import (
+	status "google.golang.org/genproto/googleapis/rpc/status"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -119,7 +120,11 @@ type Descriptor struct {
 	// Kind of the artifact, as a media type. Empty if it is not stated.
 	ArtifactType string `protobuf:"bytes,5,opt,name=artifact_type,json=artifactType,proto3" json:"artifact_type,omitempty"`
 	// Annotations, unchanged.
-	Annotations   map[string]string `protobuf:"bytes,6,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Annotations map[string]string `protobuf:"bytes,6,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Addresses outside of the registry where the content can be fetched. Empty if none are stated.
+	Urls []string `protobuf:"bytes,7,rep,name=urls,proto3" json:"urls,omitempty"`
+	// The content itself, if the manifest has it embedded. The gateway has verified it against `digest`.
+	Data          []byte `protobuf:"bytes,8,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -196,7 +201,21 @@ func (x *Descriptor) GetAnnotations() map[string]string {
 	return nil
 }
 
-// A manifest: its exact bytes and its parsed content.
+func (x *Descriptor) GetUrls() []string {
+	if x != nil {
+		return x.Urls
+	}
+	return nil
+}
+
+func (x *Descriptor) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+// A manifest: its exact bytes and its parsed content. Either `image`, `index` or `content_status` is set.
 type Manifest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Media type, digest and size of `raw`.
@@ -204,13 +223,23 @@ type Manifest struct {
 	// The exact bytes that the registry stores. The gateway has verified that the digest is the hash of these
 	// bytes. At most `Limits.max_manifest_bytes`.
 	Raw []byte `protobuf:"bytes,2,opt,name=raw,proto3" json:"raw,omitempty"`
-	// The parsed content. Unset if the gateway does not know the media type; `raw` is set even then.
+	// The parsed content, as container runtimes read it. If it is unset, `content_status` says why. `raw` is always set.
 	//
 	// Types that are valid to be assigned to Content:
 	//
 	//	*Manifest_Image
 	//	*Manifest_Index
-	Content       isManifest_Content `protobuf_oneof:"content"`
+	Content isManifest_Content `protobuf_oneof:"content"`
+	// Why there is no parsed content. Its code is FAILED_PRECONDITION; its ErrorInfo has one of these reasons:
+	//
+	//	CONTENT_AMBIGUOUS: different readers see different content. For example, a known field is there twice, or in another case
+	//	(`layers`, `Layers`); or an index has layers.
+	//	CONTENT_INVALID: the content does not follow the specification. For example, a text is not valid UTF-8, a size is negative,
+	//	a digest has an unknown algorithm, or the nesting is deeper than 200 levels.
+	//	CONTENT_TOO_LARGE: more than 10,000 entries (descriptors, annotations and the like) or 100,000 values; or the parsed content
+	//	would make the answer exceed 4 MiB, which is what gRPC clients accept by default.
+	//	CONTENT_TYPE_UNKNOWN: the media type is not one of OCI's or Docker's manifests and indexes.
+	ContentStatus *status.Status `protobuf:"bytes,5,opt,name=content_status,json=contentStatus,proto3" json:"content_status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -284,6 +313,13 @@ func (x *Manifest) GetIndex() *Index {
 	return nil
 }
 
+func (x *Manifest) GetContentStatus() *status.Status {
+	if x != nil {
+		return x.ContentStatus
+	}
+	return nil
+}
+
 type isManifest_Content interface {
 	isManifest_Content()
 }
@@ -311,14 +347,14 @@ type Image struct {
 	Layers []*Descriptor `protobuf:"bytes,2,rep,name=layers,proto3" json:"layers,omitempty"`
 	// The manifest that this one refers to: for a signature, the signed image. Unset if there is none.
 	Subject *Descriptor `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
-	// Kind of the artifact, as a media type. Empty for an ordinary image.
+	// Kind of the artifact, as a media type: `artifactType`, or else the media type of the configuration. Empty for an ordinary image.
 	ArtifactType string `protobuf:"bytes,4,opt,name=artifact_type,json=artifactType,proto3" json:"artifact_type,omitempty"`
 	// Annotations, unchanged.
 	Annotations map[string]string `protobuf:"bytes,5,rep,name=annotations,proto3" json:"annotations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Digest of the configuration. `docker images` shows it as the image's id. Empty if there is no configuration.
 	ImageId string `protobuf:"bytes,6,opt,name=image_id,json=imageId,proto3" json:"image_id,omitempty"`
-	// Size in bytes of the configuration and all layers together. A first pull transfers this much. Unset
-	// if the manifest does not state the size of one of them.
+	// Size in bytes of the configuration and all layers together; a layer that occurs twice counts once. A first pull transfers
+	// this much. Unset if the manifest does not state the size of one of them, or states two for the same digest.
 	TotalSize     *int64 `protobuf:"varint,7,opt,name=total_size,json=totalSize,proto3,oneof" json:"total_size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -480,7 +516,7 @@ var File_portus_registry_v1_manifest_proto protoreflect.FileDescriptor
 
 const file_portus_registry_v1_manifest_proto_rawDesc = "" +
 	"\n" +
-	"!portus/registry/v1/manifest.proto\x12\x12portus.registry.v1\"\x98\x01\n" +
+	"!portus/registry/v1/manifest.proto\x12\x12portus.registry.v1\x1a\x17google/rpc/status.proto\"\x98\x01\n" +
 	"\bPlatform\x12\x0e\n" +
 	"\x02os\x18\x01 \x01(\tR\x02os\x12\"\n" +
 	"\farchitecture\x18\x02 \x01(\tR\farchitecture\x12\x18\n" +
@@ -488,7 +524,7 @@ const file_portus_registry_v1_manifest_proto_rawDesc = "" +
 	"\n" +
 	"os_version\x18\x04 \x01(\tR\tosVersion\x12\x1f\n" +
 	"\vos_features\x18\x05 \x03(\tR\n" +
-	"osFeatures\"\xd7\x02\n" +
+	"osFeatures\"\xff\x02\n" +
 	"\n" +
 	"Descriptor\x12\x1d\n" +
 	"\n" +
@@ -497,18 +533,21 @@ const file_portus_registry_v1_manifest_proto_rawDesc = "" +
 	"\x04size\x18\x03 \x01(\x03H\x00R\x04size\x88\x01\x01\x128\n" +
 	"\bplatform\x18\x04 \x01(\v2\x1c.portus.registry.v1.PlatformR\bplatform\x12#\n" +
 	"\rartifact_type\x18\x05 \x01(\tR\fartifactType\x12Q\n" +
-	"\vannotations\x18\x06 \x03(\v2/.portus.registry.v1.Descriptor.AnnotationsEntryR\vannotations\x1a>\n" +
+	"\vannotations\x18\x06 \x03(\v2/.portus.registry.v1.Descriptor.AnnotationsEntryR\vannotations\x12\x12\n" +
+	"\x04urls\x18\a \x03(\tR\x04urls\x12\x12\n" +
+	"\x04data\x18\b \x01(\fR\x04data\x1a>\n" +
 	"\x10AnnotationsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\a\n" +
-	"\x05_size\"\xcd\x01\n" +
+	"\x05_size\"\x88\x02\n" +
 	"\bManifest\x12>\n" +
 	"\n" +
 	"descriptor\x18\x01 \x01(\v2\x1e.portus.registry.v1.DescriptorR\n" +
 	"descriptor\x12\x10\n" +
 	"\x03raw\x18\x02 \x01(\fR\x03raw\x121\n" +
 	"\x05image\x18\x03 \x01(\v2\x19.portus.registry.v1.ImageH\x00R\x05image\x121\n" +
-	"\x05index\x18\x04 \x01(\v2\x19.portus.registry.v1.IndexH\x00R\x05indexB\t\n" +
+	"\x05index\x18\x04 \x01(\v2\x19.portus.registry.v1.IndexH\x00R\x05index\x129\n" +
+	"\x0econtent_status\x18\x05 \x01(\v2\x12.google.rpc.StatusR\rcontentStatusB\t\n" +
 	"\acontent\"\xb2\x03\n" +
 	"\x05Image\x126\n" +
 	"\x06config\x18\x01 \x01(\v2\x1e.portus.registry.v1.DescriptorR\x06config\x126\n" +
@@ -547,14 +586,15 @@ func file_portus_registry_v1_manifest_proto_rawDescGZIP() []byte {
 
 var file_portus_registry_v1_manifest_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_portus_registry_v1_manifest_proto_goTypes = []any{
-	(*Platform)(nil),   // 0: portus.registry.v1.Platform
-	(*Descriptor)(nil), // 1: portus.registry.v1.Descriptor
-	(*Manifest)(nil),   // 2: portus.registry.v1.Manifest
-	(*Image)(nil),      // 3: portus.registry.v1.Image
-	(*Index)(nil),      // 4: portus.registry.v1.Index
-	nil,                // 5: portus.registry.v1.Descriptor.AnnotationsEntry
-	nil,                // 6: portus.registry.v1.Image.AnnotationsEntry
-	nil,                // 7: portus.registry.v1.Index.AnnotationsEntry
+	(*Platform)(nil),      // 0: portus.registry.v1.Platform
+	(*Descriptor)(nil),    // 1: portus.registry.v1.Descriptor
+	(*Manifest)(nil),      // 2: portus.registry.v1.Manifest
+	(*Image)(nil),         // 3: portus.registry.v1.Image
+	(*Index)(nil),         // 4: portus.registry.v1.Index
+	nil,                   // 5: portus.registry.v1.Descriptor.AnnotationsEntry
+	nil,                   // 6: portus.registry.v1.Image.AnnotationsEntry
+	nil,                   // 7: portus.registry.v1.Index.AnnotationsEntry
+	(*status.Status)(nil), // 8: google.rpc.Status
 }
 var file_portus_registry_v1_manifest_proto_depIdxs = []int32{
 	0,  // 0: portus.registry.v1.Descriptor.platform:type_name -> portus.registry.v1.Platform
@@ -562,18 +602,19 @@ var file_portus_registry_v1_manifest_proto_depIdxs = []int32{
 	1,  // 2: portus.registry.v1.Manifest.descriptor:type_name -> portus.registry.v1.Descriptor
 	3,  // 3: portus.registry.v1.Manifest.image:type_name -> portus.registry.v1.Image
 	4,  // 4: portus.registry.v1.Manifest.index:type_name -> portus.registry.v1.Index
-	1,  // 5: portus.registry.v1.Image.config:type_name -> portus.registry.v1.Descriptor
-	1,  // 6: portus.registry.v1.Image.layers:type_name -> portus.registry.v1.Descriptor
-	1,  // 7: portus.registry.v1.Image.subject:type_name -> portus.registry.v1.Descriptor
-	6,  // 8: portus.registry.v1.Image.annotations:type_name -> portus.registry.v1.Image.AnnotationsEntry
-	1,  // 9: portus.registry.v1.Index.manifests:type_name -> portus.registry.v1.Descriptor
-	1,  // 10: portus.registry.v1.Index.subject:type_name -> portus.registry.v1.Descriptor
-	7,  // 11: portus.registry.v1.Index.annotations:type_name -> portus.registry.v1.Index.AnnotationsEntry
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	8,  // 5: portus.registry.v1.Manifest.content_status:type_name -> google.rpc.Status
+	1,  // 6: portus.registry.v1.Image.config:type_name -> portus.registry.v1.Descriptor
+	1,  // 7: portus.registry.v1.Image.layers:type_name -> portus.registry.v1.Descriptor
+	1,  // 8: portus.registry.v1.Image.subject:type_name -> portus.registry.v1.Descriptor
+	6,  // 9: portus.registry.v1.Image.annotations:type_name -> portus.registry.v1.Image.AnnotationsEntry
+	1,  // 10: portus.registry.v1.Index.manifests:type_name -> portus.registry.v1.Descriptor
+	1,  // 11: portus.registry.v1.Index.subject:type_name -> portus.registry.v1.Descriptor
+	7,  // 12: portus.registry.v1.Index.annotations:type_name -> portus.registry.v1.Index.AnnotationsEntry
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_portus_registry_v1_manifest_proto_init() }

@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!portus/registry/v1/manifest.proto\x12\x12portus.registry.v1\"f\n\x08Platform\x12\n\n\x02os\x18\x01 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x02 \x01(\t\x12\x0f\n\x07variant\x18\x03 \x01(\t\x12\x12\n\nos_version\x18\x04 \x01(\t\x12\x13\n\x0bos_features\x18\x05 \x03(\t\"\x8d\x02\n\nDescriptor\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x11\n\x04size\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12.\n\x08platform\x18\x04 \x01(\x0b\x32\x1c.portus.registry.v1.Platform\x12\x15\n\rartifact_type\x18\x05 \x01(\t\x12\x44\n\x0b\x61nnotations\x18\x06 \x03(\x0b\x32/.portus.registry.v1.Descriptor.AnnotationsEntry\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_size\"\xae\x01\n\x08Manifest\x12\x32\n\ndescriptor\x18\x01 \x01(\x0b\x32\x1e.portus.registry.v1.Descriptor\x12\x0b\n\x03raw\x18\x02 \x01(\x0c\x12*\n\x05image\x18\x03 \x01(\x0b\x32\x19.portus.registry.v1.ImageH\x00\x12*\n\x05index\x18\x04 \x01(\x0b\x32\x19.portus.registry.v1.IndexH\x00\x42\t\n\x07\x63ontent\"\xde\x02\n\x05Image\x12.\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1e.portus.registry.v1.Descriptor\x12.\n\x06layers\x18\x02 \x03(\x0b\x32\x1e.portus.registry.v1.Descriptor\x12/\n\x07subject\x18\x03 \x01(\x0b\x32\x1e.portus.registry.v1.Descriptor\x12\x15\n\rartifact_type\x18\x04 \x01(\t\x12?\n\x0b\x61nnotations\x18\x05 \x03(\x0b\x32*.portus.registry.v1.Image.AnnotationsEntry\x12\x10\n\x08image_id\x18\x06 \x01(\t\x12\x17\n\ntotal_size\x18\x07 \x01(\x03H\x00\x88\x01\x01\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\r\n\x0b_total_size\"\xf7\x01\n\x05Index\x12\x31\n\tmanifests\x18\x01 \x03(\x0b\x32\x1e.portus.registry.v1.Descriptor\x12/\n\x07subject\x18\x02 \x01(\x0b\x32\x1e.portus.registry.v1.Descriptor\x12\x15\n\rartifact_type\x18\x03 \x01(\t\x12?\n\x0b\x61nnotations\x18\x04 \x03(\x0b\x32*.portus.registry.v1.Index.AnnotationsEntry\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42{\n\x15io.portus.registry.v1B\rManifestProtoP\x01ZQgithub.com/portus-gateway/portus-gateway/clients/go/portus/registry/v1;registryv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!portus/registry/v1/manifest.proto\x12\x12portus.registry.v1\x1a\x17google/rpc/status.proto\"f\n\x08Platform\x12\n\n\x02os\x18\x01 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x02 \x01(\t\x12\x0f\n\x07variant\x18\x03 \x01(\t\x12\x12\n\nos_version\x18\x04 \x01(\t\x12\x13\n\x0bos_features\x18\x05 \x03(\t\"\xa9\x02\n\nDescriptor\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x11\n\x04size\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12.\n\x08platform\x18\x04 \x01(\x0b\x32\x1c.portus.registry.v1.Platform\x12\x15\n\rartifact_type\x18\x05 \x01(\t\x12\x44\n\x0b\x61nnotations\x18\x06 \x03(\x0b\x32/.portus.registry.v1.Descriptor.AnnotationsEntry\x12\x0c\n\x04urls\x18\x07 \x03(\t\x12\x0c\n\x04\x64\x61ta\x18\x08 \x01(\x0c\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05_size\"\xda\x01\n\x08Manifest\x12\x32\n\ndescriptor\x18\x01 \x01(\x0b\x32\x1e.portus.registry.v1.Descriptor\x12\x0b\n\x03raw\x18\x02 \x01(\x0c\x12*\n\x05image\x18\x03 \x01(\x0b\x32\x19.portus.registry.v1.ImageH\x00\x12*\n\x05index\x18\x04 \x01(\x0b\x32\x19.portus.registry.v1.IndexH\x00\x12*\n\x0e\x63ontent_status\x18\x05 \x01(\x0b\x32\x12.google.rpc.StatusB\t\n\x07\x63ontent\"\xde\x02\n\x05Image\x12.\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1e.portus.registry.v1.Descriptor\x12.\n\x06layers\x18\x02 \x03(\x0b\x32\x1e.portus.registry.v1.Descriptor\x12/\n\x07subject\x18\x03 \x01(\x0b\x32\x1e.portus.registry.v1.Descriptor\x12\x15\n\rartifact_type\x18\x04 \x01(\t\x12?\n\x0b\x61nnotations\x18\x05 \x03(\x0b\x32*.portus.registry.v1.Image.AnnotationsEntry\x12\x10\n\x08image_id\x18\x06 \x01(\t\x12\x17\n\ntotal_size\x18\x07 \x01(\x03H\x00\x88\x01\x01\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\r\n\x0b_total_size\"\xf7\x01\n\x05Index\x12\x31\n\tmanifests\x18\x01 \x03(\x0b\x32\x1e.portus.registry.v1.Descriptor\x12/\n\x07subject\x18\x02 \x01(\x0b\x32\x1e.portus.registry.v1.Descriptor\x12\x15\n\rartifact_type\x18\x03 \x01(\t\x12?\n\x0b\x61nnotations\x18\x04 \x03(\x0b\x32*.portus.registry.v1.Index.AnnotationsEntry\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42{\n\x15io.portus.registry.v1B\rManifestProtoP\x01ZQgithub.com/portus-gateway/portus-gateway/clients/go/portus/registry/v1;registryv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,20 +39,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMAGE_ANNOTATIONSENTRY']._serialized_options = b'8\001'
   _globals['_INDEX_ANNOTATIONSENTRY']._loaded_options = None
   _globals['_INDEX_ANNOTATIONSENTRY']._serialized_options = b'8\001'
-  _globals['_PLATFORM']._serialized_start=57
-  _globals['_PLATFORM']._serialized_end=159
-  _globals['_DESCRIPTOR']._serialized_start=162
-  _globals['_DESCRIPTOR']._serialized_end=431
-  _globals['_DESCRIPTOR_ANNOTATIONSENTRY']._serialized_start=372
-  _globals['_DESCRIPTOR_ANNOTATIONSENTRY']._serialized_end=422
-  _globals['_MANIFEST']._serialized_start=434
-  _globals['_MANIFEST']._serialized_end=608
-  _globals['_IMAGE']._serialized_start=611
-  _globals['_IMAGE']._serialized_end=961
-  _globals['_IMAGE_ANNOTATIONSENTRY']._serialized_start=372
-  _globals['_IMAGE_ANNOTATIONSENTRY']._serialized_end=422
-  _globals['_INDEX']._serialized_start=964
-  _globals['_INDEX']._serialized_end=1211
-  _globals['_INDEX_ANNOTATIONSENTRY']._serialized_start=372
-  _globals['_INDEX_ANNOTATIONSENTRY']._serialized_end=422
+  _globals['_PLATFORM']._serialized_start=82
+  _globals['_PLATFORM']._serialized_end=184
+  _globals['_DESCRIPTOR']._serialized_start=187
+  _globals['_DESCRIPTOR']._serialized_end=484
+  _globals['_DESCRIPTOR_ANNOTATIONSENTRY']._serialized_start=425
+  _globals['_DESCRIPTOR_ANNOTATIONSENTRY']._serialized_end=475
+  _globals['_MANIFEST']._serialized_start=487
+  _globals['_MANIFEST']._serialized_end=705
+  _globals['_IMAGE']._serialized_start=708
+  _globals['_IMAGE']._serialized_end=1058
+  _globals['_IMAGE_ANNOTATIONSENTRY']._serialized_start=425
+  _globals['_IMAGE_ANNOTATIONSENTRY']._serialized_end=475
+  _globals['_INDEX']._serialized_start=1061
+  _globals['_INDEX']._serialized_end=1308
+  _globals['_INDEX_ANNOTATIONSENTRY']._serialized_start=425
+  _globals['_INDEX_ANNOTATIONSENTRY']._serialized_end=475
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as abc
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
 from google.protobuf.internal import containers as containers
+from google.rpc import status_pb2 as status_pb2
 import builtins as builtins
 import sys
 import typing as typing
@@ -91,6 +92,8 @@ class Descriptor(message.Message):
     PLATFORM_FIELD_NUMBER: builtins.int
     ARTIFACT_TYPE_FIELD_NUMBER: builtins.int
     ANNOTATIONS_FIELD_NUMBER: builtins.int
+    URLS_FIELD_NUMBER: builtins.int
+    DATA_FIELD_NUMBER: builtins.int
     media_type: builtins.str
     """Media type of the content, such as `application/vnd.oci.image.manifest.v1+json`."""
     digest: builtins.str
@@ -99,6 +102,8 @@ class Descriptor(message.Message):
     """Size of the content in bytes. Unset if the registry did not state it."""
     artifact_type: builtins.str
     """Kind of the artifact, as a media type. Empty if it is not stated."""
+    data: builtins.bytes
+    """The content itself, if the manifest has it embedded. The gateway has verified it against `digest`."""
     @builtins.property
     def platform(self) -> Platform:
         """Platform of the image. Set only for the manifests of an index."""
@@ -106,6 +111,10 @@ class Descriptor(message.Message):
     @builtins.property
     def annotations(self) -> containers.ScalarMap[builtins.str, builtins.str]:
         """Annotations, unchanged."""
+
+    @builtins.property
+    def urls(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Addresses outside of the registry where the content can be fetched. Empty if none are stated."""
 
     def __init__(
         self,
@@ -116,10 +125,12 @@ class Descriptor(message.Message):
         platform: Platform | None = ...,
         artifact_type: builtins.str = ...,
         annotations: abc.Mapping[builtins.str, builtins.str] | None = ...,
+        urls: abc.Iterable[builtins.str] | None = ...,
+        data: builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_size", b"_size", "platform", b"platform", "size", b"size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_size", b"_size", "annotations", b"annotations", "artifact_type", b"artifact_type", "digest", b"digest", "media_type", b"media_type", "platform", b"platform", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_size", b"_size", "annotations", b"annotations", "artifact_type", b"artifact_type", "data", b"data", "digest", b"digest", "media_type", b"media_type", "platform", b"platform", "size", b"size", "urls", b"urls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__size: _TypeAlias = typing.Literal["size"]  # noqa: Y015
     _WhichOneofArgType__size: _TypeAlias = typing.Literal["_size", b"_size"]  # noqa: Y015
@@ -127,7 +138,7 @@ class Descriptor(message.Message):
 
 @typing.final
 class Manifest(message.Message):
-    """A manifest: its exact bytes and its parsed content."""
+    """A manifest: its exact bytes and its parsed content. Either `image`, `index` or `content_status` is set."""
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -135,6 +146,7 @@ class Manifest(message.Message):
     RAW_FIELD_NUMBER: builtins.int
     IMAGE_FIELD_NUMBER: builtins.int
     INDEX_FIELD_NUMBER: builtins.int
+    CONTENT_STATUS_FIELD_NUMBER: builtins.int
     raw: builtins.bytes
     """The exact bytes that the registry stores. The gateway has verified that the digest is the hash of these
     bytes. At most `Limits.max_manifest_bytes`.
@@ -151,6 +163,18 @@ class Manifest(message.Message):
     def index(self) -> Index:
         """An OCI image index or a Docker manifest list."""
 
+    @builtins.property
+    def content_status(self) -> status_pb2.Status:
+        """Why there is no parsed content. Its code is FAILED_PRECONDITION; its ErrorInfo has one of these reasons:
+          CONTENT_AMBIGUOUS: different readers see different content. For example, a known field is there twice, or in another case
+          (`layers`, `Layers`); or an index has layers.
+          CONTENT_INVALID: the content does not follow the specification. For example, a text is not valid UTF-8, a size is negative,
+          a digest has an unknown algorithm, or the nesting is deeper than 200 levels.
+          CONTENT_TOO_LARGE: more than 10,000 entries (descriptors, annotations and the like) or 100,000 values; or the parsed content
+          would make the answer exceed 4 MiB, which is what gRPC clients accept by default.
+          CONTENT_TYPE_UNKNOWN: the media type is not one of OCI's or Docker's manifests and indexes.
+        """
+
     def __init__(
         self,
         *,
@@ -158,10 +182,11 @@ class Manifest(message.Message):
         raw: builtins.bytes = ...,
         image: Image | None = ...,
         index: Index | None = ...,
+        content_status: status_pb2.Status | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["content", b"content", "descriptor", b"descriptor", "image", b"image", "index", b"index"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["content", b"content", "content_status", b"content_status", "descriptor", b"descriptor", "image", b"image", "index", b"index"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["content", b"content", "descriptor", b"descriptor", "image", b"image", "index", b"index", "raw", b"raw"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["content", b"content", "content_status", b"content_status", "descriptor", b"descriptor", "image", b"image", "index", b"index", "raw", b"raw"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_content: _TypeAlias = typing.Literal["image", "index"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = typing.Literal["content", b"content"]  # noqa: Y015
@@ -201,12 +226,12 @@ class Image(message.Message):
     IMAGE_ID_FIELD_NUMBER: builtins.int
     TOTAL_SIZE_FIELD_NUMBER: builtins.int
     artifact_type: builtins.str
-    """Kind of the artifact, as a media type. Empty for an ordinary image."""
+    """Kind of the artifact, as a media type: `artifactType`, or else the media type of the configuration. Empty for an ordinary image."""
     image_id: builtins.str
     """Digest of the configuration. `docker images` shows it as the image's id. Empty if there is no configuration."""
     total_size: builtins.int
-    """Size in bytes of the configuration and all layers together. A first pull transfers this much. Unset
-    if the manifest does not state the size of one of them.
+    """Size in bytes of the configuration and all layers together; a layer that occurs twice counts once. A first pull transfers
+    this much. Unset if the manifest does not state the size of one of them, or states two for the same digest.
     """
     @builtins.property
     def config(self) -> Descriptor:

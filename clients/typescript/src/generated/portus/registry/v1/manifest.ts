@@ -6,6 +6,7 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { Status } from "../../../google/rpc/status.js";
 
 export const protobufPackage = "portus.registry.v1";
 
@@ -47,6 +48,10 @@ export interface Descriptor {
   artifactType: string;
   /** Annotations, unchanged. */
   annotations: { [key: string]: string };
+  /** Addresses outside of the registry where the content can be fetched. Empty if none are stated. */
+  urls: string[];
+  /** The content itself, if the manifest has it embedded. The gateway has verified it against `digest`. */
+  data: Buffer;
 }
 
 export interface Descriptor_AnnotationsEntry {
@@ -54,7 +59,7 @@ export interface Descriptor_AnnotationsEntry {
   value: string;
 }
 
-/** A manifest: its exact bytes and its parsed content. */
+/** A manifest: its exact bytes and its parsed content. Either `image`, `index` or `content_status` is set. */
 export interface Manifest {
   /** Media type, digest and size of `raw`. */
   descriptor:
@@ -65,7 +70,7 @@ export interface Manifest {
    * bytes. At most `Limits.max_manifest_bytes`.
    */
   raw: Buffer;
-  /** The parsed content. Unset if the gateway does not know the media type; `raw` is set even then. */
+  /** The parsed content, as container runtimes read it. If it is unset, `content_status` says why. `raw` is always set. */
   content:
     | //
     /** The manifest of an image or of another artifact. */
@@ -74,6 +79,17 @@ export interface Manifest {
     /** An OCI image index or a Docker manifest list. */
     { $case: "index"; value: Index }
     | undefined;
+  /**
+   * Why there is no parsed content. Its code is FAILED_PRECONDITION; its ErrorInfo has one of these reasons:
+   *   CONTENT_AMBIGUOUS: different readers see different content. For example, a known field is there twice, or in another case
+   *   (`layers`, `Layers`); or an index has layers.
+   *   CONTENT_INVALID: the content does not follow the specification. For example, a text is not valid UTF-8, a size is negative,
+   *   a digest has an unknown algorithm, or the nesting is deeper than 200 levels.
+   *   CONTENT_TOO_LARGE: more than 10,000 entries (descriptors, annotations and the like) or 100,000 values; or the parsed content
+   *   would make the answer exceed 4 MiB, which is what gRPC clients accept by default.
+   *   CONTENT_TYPE_UNKNOWN: the media type is not one of OCI's or Docker's manifests and indexes.
+   */
+  contentStatus: Status | undefined;
 }
 
 /** The content of the manifest of an image or of another artifact. */
@@ -88,15 +104,15 @@ export interface Image {
   subject:
     | Descriptor
     | undefined;
-  /** Kind of the artifact, as a media type. Empty for an ordinary image. */
+  /** Kind of the artifact, as a media type: `artifactType`, or else the media type of the configuration. Empty for an ordinary image. */
   artifactType: string;
   /** Annotations, unchanged. */
   annotations: { [key: string]: string };
   /** Digest of the configuration. `docker images` shows it as the image's id. Empty if there is no configuration. */
   imageId: string;
   /**
-   * Size in bytes of the configuration and all layers together. A first pull transfers this much. Unset
-   * if the manifest does not state the size of one of them.
+   * Size in bytes of the configuration and all layers together; a layer that occurs twice counts once. A first pull transfers
+   * this much. Unset if the manifest does not state the size of one of them, or states two for the same digest.
    */
   totalSize?: bigint | undefined;
 }
@@ -229,7 +245,16 @@ export const Platform: MessageFns<Platform> = {
 };
 
 function createBaseDescriptor(): Descriptor {
-  return { mediaType: "", digest: "", size: undefined, platform: undefined, artifactType: "", annotations: {} };
+  return {
+    mediaType: "",
+    digest: "",
+    size: undefined,
+    platform: undefined,
+    artifactType: "",
+    annotations: {},
+    urls: [],
+    data: Buffer.alloc(0),
+  };
 }
 
 export const Descriptor: MessageFns<Descriptor> = {
@@ -255,6 +280,12 @@ export const Descriptor: MessageFns<Descriptor> = {
     globalThis.Object.entries(message.annotations).forEach(([key, value]: [string, string]) => {
       Descriptor_AnnotationsEntry.encode({ key: key as any, value }, writer.uint32(50).fork()).join();
     });
+    for (const v of message.urls) {
+      writer.uint32(58).string(v!);
+    }
+    if (message.data.length !== 0) {
+      writer.uint32(66).bytes(message.data);
+    }
     return writer;
   },
 
@@ -322,6 +353,22 @@ export const Descriptor: MessageFns<Descriptor> = {
             }
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.urls.push(reader.string());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.data = Buffer.from(reader.bytes());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -355,6 +402,8 @@ export const Descriptor: MessageFns<Descriptor> = {
       },
       {},
     );
+    message.urls = object.urls?.map((e) => e) || [];
+    message.data = object.data ?? Buffer.alloc(0);
     return message;
   },
 };
@@ -427,7 +476,7 @@ export const Descriptor_AnnotationsEntry: MessageFns<Descriptor_AnnotationsEntry
 };
 
 function createBaseManifest(): Manifest {
-  return { descriptor: undefined, raw: Buffer.alloc(0), content: undefined };
+  return { descriptor: undefined, raw: Buffer.alloc(0), content: undefined, contentStatus: undefined };
 }
 
 export const Manifest: MessageFns<Manifest> = {
@@ -445,6 +494,9 @@ export const Manifest: MessageFns<Manifest> = {
       case "index":
         Index.encode(message.content.value, writer.uint32(34).fork()).join();
         break;
+    }
+    if (message.contentStatus !== undefined) {
+      Status.encode(message.contentStatus, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -494,6 +546,14 @@ export const Manifest: MessageFns<Manifest> = {
             message.content = { $case: "index", value: Index.decode(reader, reader.uint32()) };
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.contentStatus = Status.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -529,6 +589,9 @@ export const Manifest: MessageFns<Manifest> = {
         break;
       }
     }
+    message.contentStatus = (object.contentStatus !== undefined && object.contentStatus !== null)
+      ? Status.fromPartial(object.contentStatus)
+      : undefined;
     return message;
   },
 };

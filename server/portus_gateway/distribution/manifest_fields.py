@@ -1,0 +1,189 @@
+"""Reads the members of a JSON object by name and type, where there is only one way to read them."""
+
+import base64
+import binascii
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Final, TypeGuard
+
+from portus_gateway.distribution.digest import Digest
+from portus_gateway.distribution.errors import ContentUnclear, InvalidName
+from portus_gateway.distribution.json_reading import Json, JsonObject
+
+MOST_ENTRIES: Final = 10_000
+"""How many descriptors, annotations, URLs and features one manifest may have together to be read."""
+
+# Go's decoder takes these for an s and a k, as it takes upper case for lower case.
+_FOLDED: Final = str.maketrans({"\u017f": "s", "\u212a": "k"})
+_LARGEST_SIZE: Final = 2**63 - 1
+
+
+class Names:
+    """The names that are looked for in one kind of object."""
+
+    def __init__(self, *names: str) -> None:
+        self.exact = frozenset(names)
+        self._by_folded_name = {_folded(name): name for name in names}
+
+    def alike(self, key: str) -> str | None:
+        """The name that Go's decoder takes `key` for, though it is written otherwise; None where there is none."""
+        name = self._by_folded_name.get(_folded(key))
+        return None if name == key else name
+
+
+class EntryCount:
+    """Counts the entries of a manifest while it is read."""
+
+    def __init__(self) -> None:
+        self.entries = 0
+
+    def add(self, entries: int) -> None:
+        """Raises `ContentUnclear` where that makes too many."""
+        self.entries += entries
+        if self.entries > MOST_ENTRIES:
+            raise ContentUnclear(
+                f"the manifest has more than {MOST_ENTRIES} entries: the gateway does not read it",
+                reason="CONTENT_TOO_LARGE",
+            )
+
+
+class Fields:
+    """The members of one object that have one of `names`. `null` counts as absent.
+
+    All methods raise `ContentUnclear`, with the path of the field, where a value has another type. To make one raises
+    it where a name is there twice, or in another case: runtimes may read another value than we would.
+    """
+
+    __slots__ = ("_count", "_path", "_values")
+
+    def __init__(self, value: JsonObject, names: Names, count: EntryCount, path: str = "") -> None:
+        self._path = path
+        self._count = count
+        self._values: dict[str, Json] = {}
+        for key, member in value.members:
+            if key in names.exact:
+                if key in self._values:
+                    raise _ambiguous(f"{path}{key} is there more than once")
+                self._values[key] = member
+            else:
+                name = names.alike(key)
+                if name is not None:
+                    raise _ambiguous(f"{path}{name} is written in another case")
+
+    def __contains__(self, name: str) -> bool:
+        """Whether the object has such a member, `null` included."""
+        return name in self._values
+
+    def __bool__(self) -> bool:
+        """Whether any of the names is there."""
+        return bool(self._values)
+
+    def wrong(self, name: str, due: str) -> ContentUnclear:
+        """The error for a field that is not what it has to be."""
+        field = f"{self._path}{name}".encode("ascii", "backslashreplace").decode()
+        return ContentUnclear(f"the manifest's field {field} is not {due}")
+
+    def string(self, name: str) -> str:
+        value = self._values.get(name)
+        if value is None:
+            return ""
+        return self._text(name, value)
+
+    def integer(self, name: str) -> int | None:
+        value = self._values.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self.wrong(name, "an integer")
+        return value
+
+    def size(self, name: str) -> int | None:
+        value = self._values.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _LARGEST_SIZE:
+            raise self.wrong(name, "a size in bytes")
+        return value
+
+    def object(self, name: str, names: Names) -> "Fields | None":
+        value = self._values.get(name)
+        return None if value is None else self._object(name, value, names)
+
+    def objects(self, name: str, names: Names) -> "Iterator[Fields]":
+        for position, item in enumerate(self._list(name)):
+            yield self._object(f"{name}[{position}]", item, names)
+
+    def strings(self, name: str) -> tuple[str, ...]:
+        return tuple(self._text(name, item) for item in self._list(name))
+
+    def string_map(self, name: str) -> Mapping[str, str]:
+        value = self._values.get(name)
+        if value is None:
+            return {}
+        if not isinstance(value, JsonObject):
+            raise self.wrong(name, "an object")
+        self._count.add(len(value.members))
+        texts: dict[str, str] = {}
+        for key, item in value.members:
+            if key in texts:
+                raise _ambiguous(f"{self._path}{name} has a key more than once")
+            if not _is_text(key) or not (item is None or _is_text(item)):
+                raise self.wrong(f"{name}.{key}", "a string in valid UTF-8")
+            texts[key] = item or ""
+        return MappingProxyType(texts)
+
+    def digest(self, name: str) -> Digest:
+        try:
+            return Digest(self.string(name))
+        except InvalidName as error:
+            raise self.wrong(name, "a digest that the gateway can check") from error
+
+    def bytes(self, name: str) -> bytes:
+        text = self.string(name)
+        if not text:
+            return b""
+        try:
+            # Go's decoder ignores line breaks.
+            return base64.b64decode(text.translate({0x0A: None, 0x0D: None}), validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise self.wrong(name, "base64") from error
+
+    def _list(self, name: str) -> Iterable[Json]:
+        value = self._values.get(name)
+        if value is None:
+            return ()
+        if not isinstance(value, list):
+            raise self.wrong(name, "a list")
+        self._count.add(len(value))
+        return value
+
+    def _object(self, name: str, value: Json, names: Names) -> "Fields":
+        if not isinstance(value, JsonObject):
+            raise self.wrong(name, "an object")
+        return Fields(value, names, self._count, f"{self._path}{name}.")
+
+    def _text(self, name: str, value: Json) -> str:
+        if not _is_text(value):
+            raise self.wrong(name, "a string in valid UTF-8")
+        return value
+
+
+def _ambiguous(problem: str) -> ContentUnclear:
+    return ContentUnclear(f"the manifest can be read in more than one way: {problem}", reason="CONTENT_AMBIGUOUS")
+
+
+def _is_text(value: Json) -> TypeGuard[str]:
+    """Whether it is a string that UTF-8 can write. Of one that it cannot, Go's decoder keeps only a part."""
+    if not isinstance(value, str):
+        return False
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _folded(name: str) -> str:
+    return (name if name.isascii() else name.translate(_FOLDED)).lower()
