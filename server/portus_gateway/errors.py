@@ -26,10 +26,12 @@ class PreconditionViolation:
 
 
 class GatewayError(Exception):
-    """An error with a message that is safe to show to any caller: no secret ever gets into one.
+    """An error that has one text for every caller, and more for the operator.
 
-    `reason` is the machine's word for it (`ErrorInfo.reason`): the registry's own code where it gave one, else one of
-    ours. `retry_after` is how many seconds to wait before the next try, None where nobody said.
+    `message` is safe to show to any caller: no secret, no address and no account name of the registry's side.
+    `operator_detail` has these addresses and names, for the log; no secret either.
+    `reason` is the error's code (`ErrorInfo.reason`): the registry's own code where it gave one, else one of ours.
+    `retry_after` is how many seconds to wait before the next try, None where nobody said.
     """
 
     reason: str = "INTERNAL"
@@ -41,8 +43,16 @@ class GatewayError(Exception):
     concerns_resource: bool = True
     """Whether it is about what the request names, and not about the request or the gateway itself."""
 
-    def __init__(self, message: str, *, reason: str | None = None, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str | None = None,
+        retry_after: float | None = None,
+        operator_detail: str = "",
+    ) -> None:
         super().__init__(message)
         if reason is not None:
             self.reason = reason
         self.retry_after = retry_after
+        self.operator_detail = operator_detail

@@ -12,6 +12,7 @@ from aiohttp import web
 from portus_gateway.aio.carried_through import BREAK_OFF
 from portus_gateway.aio.deadline import within
 from portus_gateway.distribution import Configuration, Digest, DistributionClient, Image, Repository, Tag, Timeouts
+from portus_gateway.distribution.concern import Concern
 from portus_gateway.distribution.configuration import MANIFEST_LIMIT
 from portus_gateway.distribution.errors import (
     AnswerTooLarge,
@@ -455,8 +456,9 @@ async def test_a_digest_is_asked_after_without_its_own_name_which_would_always_b
 async def test_any_page_that_says_welcome_is_no_manifest(upstream: Upstream) -> None:
     upstream.script(answer(200, '{"status": "welcome"}', Content_Type="application/json"))
     async with client(upstream.url) as registry:
-        with pytest.raises(UntrustedAnswer, match="PORTUS_REGISTRY_URL"):
+        with pytest.raises(UntrustedAnswer, match="no manifest") as caught:
             await registry.get_manifest(APP, V1)
+    assert caught.value.concern is Concern.REGISTRY_URL
 
 
 async def test_a_delete_whose_token_could_not_be_had_never_left(upstream: Upstream, token_service: Upstream) -> None:
@@ -616,8 +618,9 @@ async def test_what_the_registry_repeats_of_a_credential_is_shown_nowhere(upstre
         with pytest.raises(UntrustedAnswer) as typed:
             await registry.get_manifest(APP, V1)
         version = await registry.ping()
-    assert PASSWORD not in str(redirected.value) + str(typed.value) + version.api_version
-    assert "[redacted]" in str(redirected.value)
+    shown = str(redirected.value) + redirected.value.operator_detail + str(typed.value) + version.api_version
+    assert PASSWORD not in shown
+    assert "https://storage.test/[redacted]" in redirected.value.operator_detail
 
 
 async def test_the_environments_proxy_brings_no_credential_of_its_own(

@@ -5,9 +5,8 @@ import pytest
 from aiohttp import web
 
 from portus_gateway.distribution import Repository
-from portus_gateway.distribution.errors import (
-    RegistryFault,
-)
+from portus_gateway.distribution.concern import Concern
+from portus_gateway.distribution.errors import RegistryFault
 from tests.distribution.clients import PASSWORD, client
 from tests.distribution.upstream import Upstream, answer
 
@@ -27,5 +26,7 @@ async def test_a_ping_says_whether_it_is_a_registry(upstream: Upstream) -> None:
     async with client(upstream.url) as registry:
         assert (await registry.ping()).api_version == "registry/2.0"
         assert (await registry.ping()).api_version == ""
-        with pytest.raises(RegistryFault, match="PORTUS_REGISTRY_URL"):
+        with pytest.raises(RegistryFault, match="no Distribution registry") as caught:
             await registry.ping()
+    assert caught.value.concern is Concern.REGISTRY_URL
+    assert caught.value.operator_detail == upstream.url

@@ -39,7 +39,8 @@ class Upstream:
     """Answers with what was scripted, in order; the last answer is repeated. Records every request."""
 
     def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
-        self._ssl_context = ssl_context
+        self.ssl_context = ssl_context
+        self.port = 0
         self.requests: list[Seen] = []
         self._script: deque[Scripted] = deque()
         self._last: Scripted | None = None
@@ -55,10 +56,18 @@ class Upstream:
         # Handlers must end when the client goes away: a handler that hangs would hold up the test's end.
         self._runner = web.ServerRunner(web.Server(self._handle, handler_cancellation=True), shutdown_timeout=1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._ssl_context)
-        await site.start()
-        self.port: int = self._runner.addresses[0][1]
+        await self._listen()
         return self
+
+    async def restart(self) -> None:
+        """Listens on a new port, with the `ssl_context` as it is now."""
+        await self._site.stop()
+        await self._listen()
+
+    async def _listen(self) -> None:
+        self._site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self.ssl_context)
+        await self._site.start()
+        self.port = self._runner.addresses[0][1]
 
     async def __aexit__(
         self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

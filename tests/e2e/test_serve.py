@@ -279,18 +279,23 @@ async def test_no_secret_gets_into_the_log(registry: DevRegistry, settings: dict
 
 
 async def test_a_password_that_the_token_service_rejects_reads_as_the_gateways_own_fault(
+    registry: DevRegistry,
     settings: dict[str, str],
 ) -> None:
     async with (
         gateway_process("serve", **{**settings, "PORTUS_PASSWORD": "wrong-s3cret"}) as gateway,
         grpc.aio.insecure_channel(gateway.address) as channel,
     ):
-        call = stub(channel).Catalog(CATALOG, timeout=10)
-        with pytest.raises(grpc.aio.AioRpcError, match="PORTUS_PASSWORD") as failed:
+        call = stub(channel).Catalog(CATALOG, timeout=10, metadata=(("x-request-id", "abc-123"),))
+        with pytest.raises(grpc.aio.AioRpcError, match="its log says more under the request id abc-123") as failed:
             await call
         assert reason_of(failed.value) == (grpc.StatusCode.INTERNAL, "UPSTREAM_CREDENTIALS_REJECTED")
-        problem = await gateway.event("registry not ready")
-        assert problem["reason"] == "UPSTREAM_CREDENTIALS_REJECTED"
+        logged = [await gateway.event("registry not ready"), await gateway.event("call")]
+        assert logged[1]["request_id"] == "abc-123"
+        for line in logged:
+            assert line["reason"] == "UPSTREAM_CREDENTIALS_REJECTED"
+            assert registry.realm in str(line["problem"])
+            assert "Check PORTUS_USERNAME and PORTUS_PASSWORD" in str(line["problem"])
     assert "wrong-s3cret" not in "\n".join(gateway.log)
 
 

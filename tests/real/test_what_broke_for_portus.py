@@ -144,7 +144,7 @@ async def test_a_registry_with_basic_authentication_is_answered(
         async with gateway_over(Configuration(url=registry.url, credentials=wrong)) as gateway:
             failure = await failure_of(gateway.GetManifest(by_tag(repository, "v1")))
     assert failure.kind == (grpc.StatusCode.INTERNAL, "UPSTREAM_CREDENTIALS_REJECTED")
-    assert "PORTUS_PASSWORD" in failure.message
+    assert "the gateway's own account" in failure.message
     assert "battery-staple" not in failure.message
 
 
@@ -513,7 +513,7 @@ async def test_1863_2174_1588_a_registry_that_hangs_is_unavailable(
         async with gateway_over(configuration) as gateway:
             failure = await failure_of(gateway.GetManifest(by_tag(library.with_many_tags, "v1"), timeout=10))
     assert failure.kind == (grpc.StatusCode.UNAVAILABLE, "UPSTREAM_TIMEOUT")
-    assert proxy.url in failure.message
+    assert proxy.url not in failure.message
 
 
 async def test_1863_2174_1588_a_delete_whose_answer_got_lost_is_looked_after(
@@ -559,35 +559,34 @@ async def test_376_509_528_1730_523_800_a_wrong_password_is_the_gateways_own_fau
         failure = await failure_of(gateway.ListTags(tags_of(library.with_many_tags)))
     assert failure.kind == (grpc.StatusCode.INTERNAL, "UPSTREAM_CREDENTIALS_REJECTED")
     for hint in (
-        "the token service refused the account 'portus' (401)",
+        "the token service refused the gateway's own account (401)",
         f"repository:{library.with_many_tags}:pull",
-        backend.tokens.realm,
-        "not the caller's",
-        "PORTUS_PASSWORD",
+        "operator has to look",
     ):
         assert hint in failure.message
-    assert "not-the-password" not in failure.message
+    for private in ("not-the-password", "'portus'", backend.tokens.realm):
+        assert private not in failure.message
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "reason", "setting"),
+    ("status", "code", "reason"),
     [
-        (400, "INTERNAL", "UPSTREAM_ERROR", "PORTUS_TOKEN_REALM"),
-        (403, "INTERNAL", "UPSTREAM_CREDENTIALS_REJECTED", "PORTUS_PASSWORD"),
-        (404, "INTERNAL", "UPSTREAM_ERROR", "PORTUS_TOKEN_REALM"),
-        (503, "UNAVAILABLE", "UPSTREAM_UNAVAILABLE", ""),
+        (400, "INTERNAL", "UPSTREAM_ERROR"),
+        (403, "INTERNAL", "UPSTREAM_CREDENTIALS_REJECTED"),
+        (404, "INTERNAL", "UPSTREAM_ERROR"),
+        (503, "UNAVAILABLE", "UPSTREAM_UNAVAILABLE"),
     ],
 )
 async def test_376_509_528_1730_523_800_a_refusing_token_service_is_named(
-    backend: Backend, library: Library, status: int, code: str, reason: str, setting: str
+    backend: Backend, library: Library, status: int, code: str, reason: str
 ) -> None:
     with backend.tokens.inject(Fault(route="token", status=status)):
         async with gateway_over(backend.configuration()) as gateway:
             failure = await failure_of(gateway.ListTags(tags_of(library.with_many_tags)))
     assert failure.kind == (grpc.StatusCode[code], reason)
-    for hint in ("the token service", str(status), f"repository:{library.with_many_tags}:pull", setting):
+    for hint in ("the token service", str(status), f"repository:{library.with_many_tags}:pull"):
         assert hint in failure.message
-    assert backend.tokens.realm in failure.message
+    assert backend.tokens.realm not in failure.message
 
 
 async def test_376_509_528_1730_523_800_a_realm_that_is_not_ours_sees_no_password(
@@ -597,8 +596,8 @@ async def test_376_509_528_1730_523_800_a_realm_that_is_not_ours_sees_no_passwor
     async with gateway_over(replace(backend.configuration(), token_realm=None)) as gateway:
         failure = await failure_of(gateway.ListTags(tags_of(library.with_many_tags)))
     assert failure.kind == (grpc.StatusCode.INTERNAL, "UPSTREAM_REALM_REFUSED")
-    assert backend.tokens.realm in failure.message
-    assert "PORTUS_TOKEN_REALM" in failure.message
+    assert backend.tokens.realm not in failure.message
+    assert "operator has to look" in failure.message
     assert backend.tokens.requests.total == seen
 
 
@@ -612,7 +611,7 @@ async def test_376_509_528_1730_523_800_a_missing_right_is_named(
         failure = await failure_of(gateway.DeleteManifest(deletion(repository, digest, force=True)))
     assert failure.kind == (grpc.StatusCode.PERMISSION_DENIED, "DENIED")
     assert f"repository:{repository}:delete" in failure.message
-    assert "'reader' lacks that right" in failure.message
+    assert "the gateway's account lacks that right" in failure.message
     assert await images.holds(repository, digest)
 
 
@@ -641,8 +640,8 @@ async def test_376_509_528_1730_523_800_a_registry_that_does_not_trust_the_token
             async with gateway_over(configuration) as gateway:
                 failure = await failure_of(gateway.ListTags(tags_of(repository)))
     assert failure.kind == (grpc.StatusCode.PERMISSION_DENIED, "DENIED")
-    assert "does not trust the token service (issuer, service or certificate)" in failure.message
-    assert tokens.realm in failure.message
+    assert "does not trust the token service (issuer, service or key)" in failure.message
+    assert tokens.realm not in failure.message
     # One token, and one more in its place: no loop.
     assert tokens.requests.count(route="token") <= 2
 

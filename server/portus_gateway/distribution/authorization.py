@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from yarl import URL
 
 from portus_gateway.distribution.challenge import Challenge, parse_challenges
+from portus_gateway.distribution.concern import Concern
 from portus_gateway.distribution.credentials import Credentials
 from portus_gateway.distribution.errors import (
     ChallengeUnusable,
@@ -20,7 +21,7 @@ from portus_gateway.distribution.errors import (
 )
 from portus_gateway.distribution.exchange import Answer
 from portus_gateway.distribution.origin import Origin, without_secrets
-from portus_gateway.distribution.tokens import Token, TokenRequest, TokenSource
+from portus_gateway.distribution.tokens import Token, TokenRequest, TokenSource, words_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +89,10 @@ class Authorization:
         """The error for a 401 that answers what `authorize` gave after `learn`."""
         match self._scheme:
             case Bearer(realm, service):
-                account = f"the account {self._credentials.username!r}" if self._credentials else "anonymous access"
                 return Denied(
-                    f"the registry refused {action} with a fresh token for {TokenRequest(realm, service, scopes)}:"
-                    f" {account} lacks that right there, or the registry does not trust the token service"
-                    " (issuer, service or certificate)"
+                    f"the registry refused {action} with a fresh token for {words_for(scopes)}: the gateway's account"
+                    " lacks that right, or the registry does not trust the token service (issuer, service or key)",
+                    operator_detail=f"{_account(self._credentials)}, {TokenRequest(realm, service, scopes)}",
                 )
             case _:
                 return self._password_refused()
@@ -105,11 +105,12 @@ class Authorization:
         if any(challenge.scheme == "basic" for challenge in challenges):
             return Basic(), ()
         asked = ", ".join(challenge.scheme for challenge in challenges)[:100]
-        raise ChallengeUnusable(
-            f"the registry answered 401 and asks for {asked!r} authentication; Bearer and Basic are supported"
-            if asked
-            else "the registry answered 401 without saying (WWW-Authenticate) how to authenticate"
-        )
+        if asked:
+            raise ChallengeUnusable(
+                "the registry asks for authentication of a kind that is not supported: Bearer and Basic are",
+                operator_detail=f"it asks for {asked!r}",
+            )
+        raise ChallengeUnusable("the registry answered 401 without saying (WWW-Authenticate) how to authenticate")
 
     def _pinned(self, challenge: Challenge) -> URL:
         """The challenge's realm, if that is where our password may go."""
@@ -118,31 +119,35 @@ class Authorization:
             origin = Origin.of(realm)
         except ValueError as error:
             raise ChallengeUnusable(
-                "the registry's challenge names no usable realm:"
-                " its auth.token.realm has to be the token service's address"
+                "the registry's challenge names no usable realm: auth.token.realm in the registry's configuration must"
+                " be the address of the token service"
             ) from error
         realm = realm.with_user(None).with_fragment(None)
         if origin == self._origin or (self._token_realm is not None and _same_place(realm, self._token_realm)):
             return realm
         raise RealmRefused(
-            f"the registry sends us to {without_secrets(realm)} for a token, which is neither the configured realm nor"
-            " the registry itself: the password was not sent. If it is your token service, set PORTUS_TOKEN_REALM to it"
+            "the registry names a token service that is not the configured one, so the password was not sent",
+            operator_detail=f"the registry names {without_secrets(realm)}",
+            concern=Concern.TOKEN_REALM,
         )
 
     def _password(self) -> str:
         if self._credentials is None:
             raise ChallengeUnusable(
-                "the registry asks for a user name and a password, and none are set:"
-                " set PORTUS_USERNAME and PORTUS_PASSWORD or PORTUS_PASSWORD_FILE"
+                "the registry asks for a user name and a password, and the gateway has none", concern=Concern.ACCOUNT
             )
         return self._credentials.basic_authorization()
 
     def _password_refused(self) -> DistributionError:
-        username = self._credentials.username if self._credentials else ""
         return CredentialsRejected(
-            f"the registry refused the account {username!r} (401). This is the gateway's own account, not the caller's:"
-            " check PORTUS_USERNAME and PORTUS_PASSWORD or PORTUS_PASSWORD_FILE"
+            "the registry refused the gateway's own account (401)",
+            operator_detail=_account(self._credentials),
+            concern=Concern.ACCOUNT,
         )
+
+
+def _account(credentials: Credentials | None) -> str:
+    return f"account {credentials.username!r}" if credentials else "no account"
 
 
 def _same_place(one: URL, other: URL) -> bool:

@@ -83,7 +83,7 @@ class _Field:
     def _parameters(self, parameters: dict[str, str]) -> None:
         while (name := self._parameter_name()) is not None:
             if name in parameters:
-                raise ChallengeUnusable(f"the WWW-Authenticate field gives {name!r} twice in one challenge")
+                raise ChallengeUnusable("the WWW-Authenticate field gives a parameter twice in one challenge")
             parameters[name] = self._value()
             before = self._at
             self._take(_SPACE)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from portus_gateway.distribution.concern import Concern
 from portus_gateway.distribution.errors import CredentialsRejected
 
 
@@ -52,5 +53,9 @@ class Credentials:
             password = self.password.read()
         except (OSError, UnicodeError) as error:
             problem = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise CredentialsRejected(f"the password file (PORTUS_PASSWORD_FILE) cannot be read: {problem}") from error
+            raise CredentialsRejected(
+                "the file with the gateway's own password cannot be read",
+                operator_detail=f"account {self.username!r}: {problem}",
+                concern=Concern.PASSWORD_FILE,
+            ) from error
         return "Basic " + base64.b64encode(f"{self.username}:{password}".encode()).decode("ascii")

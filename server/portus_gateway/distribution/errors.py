@@ -1,17 +1,33 @@
 """The errors of the Distribution client.
 
-Each says who refused what, why, and what to do, in a message that is safe to show to any caller: no
-secret and no header of a request ever gets into one. `reason` is the machine's word for it: the registry's own
-code where it gave one (`MANIFEST_UNKNOWN`), else one of ours (`DIGEST_MISMATCH`).
+A message says who refused what and why. It is safe to show to any caller: it has no secret, no address and no account
+name. Addresses and names are in `operator_detail`. `reason` is the registry's own code where it gave one
+(`MANIFEST_UNKNOWN`), else one of ours (`DIGEST_MISMATCH`).
 """
 
+from portus_gateway.distribution.concern import Concern
 from portus_gateway.errors import GatewayError
 
 
 class DistributionError(GatewayError):
-    """What every error of this package is."""
+    """Base class of all errors of this package.
+
+    `concern` is the part of the client's configuration that may have to change, None where none has to.
+    """
 
     reason = "UPSTREAM_ERROR"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str | None = None,
+        retry_after: float | None = None,
+        operator_detail: str = "",
+        concern: Concern | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason, retry_after=retry_after, operator_detail=operator_detail)
+        self.concern = concern
 
 
 class InvalidName(DistributionError, ValueError):
@@ -28,13 +44,13 @@ class InvalidName(DistributionError, ValueError):
 
 
 class NotFound(DistributionError):
-    """The registry said that what was asked for is not there (404)."""
+    """The registry answered that what was asked for does not exist (404)."""
 
     reason = "NOT_FOUND"
 
 
 class InvalidRequest(DistributionError):
-    """The registry did not understand the request (400 and the like)."""
+    """The registry refused the request as invalid, with an error code of its own (400, 406, 413, 414, 422)."""
 
     reason = "INVALID_REQUEST"
 
@@ -46,19 +62,19 @@ class RangeInvalid(DistributionError):
 
 
 class Unsupported(DistributionError):
-    """The registry does not do this, or has it switched off (405)."""
+    """The registry does not support this, or has it disabled (405)."""
 
     reason = "UNSUPPORTED"
 
 
 class Denied(DistributionError):
-    """The registry refused our account this action, with a fresh token too (401, 403)."""
+    """The registry accepts our account but refuses it this action (401, 403)."""
 
     reason = "DENIED"
 
 
 class TooManyRequests(DistributionError):
-    """The registry or the token service is asked too often (429)."""
+    """The registry or the token service receives too many requests (429)."""
 
     reason = "TOOMANYREQUESTS"
 
@@ -66,34 +82,43 @@ class TooManyRequests(DistributionError):
 class Unavailable(DistributionError):
     """The registry or the token service cannot serve now: refused, reset, TLS, 502, 503, 504.
 
-    `sent` is False where the request certainly never left, so that it cannot have had an effect.
+    `sent` is False where the request was certainly not sent, so that it cannot have had an effect.
     """
 
     reason = "UPSTREAM_UNAVAILABLE"
 
     def __init__(
-        self, message: str, *, reason: str | None = None, retry_after: float | None = None, sent: bool = True
+        self,
+        message: str,
+        *,
+        reason: str | None = None,
+        retry_after: float | None = None,
+        operator_detail: str = "",
+        concern: Concern | None = None,
+        sent: bool = True,
     ) -> None:
-        super().__init__(message, reason=reason, retry_after=retry_after)
+        super().__init__(
+            message, reason=reason, retry_after=retry_after, operator_detail=operator_detail, concern=concern
+        )
         self.sent = sent
 
 
 class Unreachable(Unavailable):
-    """No connection: the name is unknown, the port refuses, TLS fails, or the connection broke."""
+    """No connection: the host name is unknown, the port refuses, TLS fails, or the connection broke."""
 
     reason = "UPSTREAM_UNREACHABLE"
 
 
 class UpstreamTimeout(Unavailable):
-    """The registry or the token service took longer than our own time-outs allow."""
+    """The registry or the token service took longer than `Timeouts` allows."""
 
     reason = "UPSTREAM_TIMEOUT"
 
 
 class DeleteOutcomeUnknown(Unavailable):
-    """The answer to a delete got lost, and what it should have deleted was still there afterwards.
+    """The answer to a delete was lost, and what it should have deleted was still there afterwards.
 
-    `tags` are those that were on it, where somebody had looked.
+    `tags` are the tags that pointed to it, if they are known.
     """
 
     reason = "DELETE_OUTCOME_UNKNOWN"
@@ -101,25 +126,25 @@ class DeleteOutcomeUnknown(Unavailable):
 
 
 class GatewaySetup(DistributionError):
-    """The fault is this client's own account or settings, not its caller's."""
+    """The client's own account or configuration is wrong, not the caller's request."""
 
     reason = "UPSTREAM_SETUP"
 
 
 class CredentialsRejected(GatewaySetup):
-    """The token service, or a registry with Basic authentication, rejects our user name and password."""
+    """The token service, or a registry with Basic authentication, rejects the user name and the password."""
 
     reason = "UPSTREAM_CREDENTIALS_REJECTED"
 
 
 class RealmRefused(GatewaySetup):
-    """A challenge names a realm that is not the pinned one: the password was not sent."""
+    """A challenge names a realm that is not the configured one. The password was not sent."""
 
     reason = "UPSTREAM_REALM_REFUSED"
 
 
 class ChallengeUnusable(GatewaySetup):
-    """The registry asks for credentials in a way that we cannot answer."""
+    """The registry asks for credentials in a way that this client cannot answer."""
 
     reason = "UPSTREAM_CHALLENGE_UNUSABLE"
 
@@ -131,7 +156,7 @@ class RegistryFault(DistributionError):
 
 
 class UntrustedAnswer(DistributionError):
-    """What came is not what it should be. It is never passed on as content."""
+    """An answer is not what it should be. It is never passed on as content."""
 
     reason = "UPSTREAM_ANSWER_INVALID"
 
@@ -143,7 +168,7 @@ class DigestMismatch(UntrustedAnswer):
 
     def __init__(self, *, expected: str, actual: str) -> None:
         super().__init__(
-            f"the registry sent content whose digest is {actual} where {expected} was due:"
+            f"the registry sent content with the digest {actual} instead of {expected}:"
             " the content is damaged in the registry or was changed on the way"
         )
         self.facts = {"expected": expected, "actual": actual}
@@ -159,6 +184,6 @@ class ContentUnclear(DistributionError):
 
 
 class AnswerTooLarge(UntrustedAnswer):
-    """An answer went past the size that its kind may have. Reading stopped there."""
+    """An answer is larger than its kind may be. Reading stopped at the limit."""
 
     reason = "UPSTREAM_ANSWER_TOO_LARGE"

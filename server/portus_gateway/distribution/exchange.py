@@ -4,6 +4,8 @@ Knows no credentials and no registry: who may see what is the business of `trans
 """
 
 import asyncio
+import os
+import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -16,6 +18,8 @@ from yarl import URL
 from portus_gateway.aio import deadline
 from portus_gateway.aio.carried_through import carried_through
 from portus_gateway.distribution.adaptive_limit import AdaptiveLimit
+from portus_gateway.distribution.concealment import Concealment
+from portus_gateway.distribution.concern import Concern
 from portus_gateway.distribution.configuration import RetryPolicy, Timeouts
 from portus_gateway.distribution.errors import (
     AnswerTooLarge,
@@ -27,7 +31,9 @@ from portus_gateway.distribution.errors import (
 )
 from portus_gateway.distribution.observer import UpstreamObserver
 from portus_gateway.distribution.origin import Origin
+from portus_gateway.distribution.peer import Peer
 from portus_gateway.distribution.retry import Backoff, retry_after
+from portus_gateway.distribution.tls_failures import tls_failure
 
 # Of an answer that reports an error, only the beginning is of use.
 _ERROR_LIMIT = 16 * 1024
@@ -43,8 +49,7 @@ class Request:
     method: str
     url: URL
     route: str
-    peer: str
-    """Who is asked, in words: `the registry`."""
+    peer: Peer
     headers: CIMultiDict[str] = field(repr=False)
     body_limit: int
     """Bytes that a successful answer may have."""
@@ -55,8 +60,8 @@ class Request:
 
     @property
     def where(self) -> str:
-        """Who is asked, and where, for errors."""
-        return f"{self.peer} at {Origin.of(self.url)}"
+        """The address, for `operator_detail`."""
+        return str(Origin.of(self.url))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +71,8 @@ class Answer:
     status: int
     headers: CIMultiDictProxy[str]
     body: bytes = field(repr=False)
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-    """What the request carried that no error message may show, should the answer repeat it."""
-
-    def concealed(self, text: str) -> str:
-        """A text from the body as an error may show it."""
-        for secret in self.secrets:
-            if secret:
-                text = text.replace(secret, "[redacted]")
-        return text
+    concealment: Concealment = field(default_factory=Concealment, repr=False)
+    """For what errors show of the answer, which may repeat what the request carried."""
 
 
 class _BrokenOff(aiohttp.ClientError):
@@ -182,6 +180,7 @@ class Exchange:
     async def _exchange(self, request: Request) -> Answer:
         if self._session.closed:
             raise Unavailable("the client is closing", reason="SHUTTING_DOWN", sent=False)
+        peer = request.peer.name
         try:
             async with self._session.request(
                 request.method,
@@ -194,40 +193,49 @@ class Exchange:
                 return Answer(response.status, response.headers, await _body(response, request))
         except aiohttp.ConnectionTimeoutError as error:
             raise UpstreamTimeout(
-                f"{request.where} did not take the connection within {self._timeouts.connect:g} s", sent=False
+                f"{peer} did not accept a connection within {self._timeouts.connect:g} s",
+                operator_detail=request.where,
+                sent=False,
             ) from error
         except TimeoutError as error:
-            raise UpstreamTimeout(f"{request.where} did not answer in time") from error
+            raise UpstreamTimeout(f"{peer} did not answer in time", operator_detail=request.where) from error
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError) as error:
-            raise Unreachable(f"no TLS connection to {request.where}: {_tls_reason(error)}", sent=False) from error
+            raise tls_failure(error, request.peer, request.where) from error
         except aiohttp.ClientConnectorError as error:
             raise Unreachable(
-                f"no connection to {request.where}: {error.os_error.strerror or 'the connection failed'}", sent=False
+                f"no connection to {peer}: {_reason_of(error.os_error)}", operator_detail=request.where, sent=False
             ) from error
         except aiohttp.ClientHttpProxyError as error:
-            # These two keep the request, with its credential, in their `repr`: neither goes on as a cause.
+            # These two keep the request, with its credential, in their `repr`, so neither becomes a cause.
             raise Unreachable(
-                f"the proxy on the way to {request.where} answered {error.status}: PORTUS_USE_ENVIRONMENT_PROXY",
+                f"the proxy between the gateway and {peer} answered {error.status}",
+                operator_detail=request.where,
+                concern=Concern.ENVIRONMENT_PROXY,
                 sent=False,
             ) from None
         except aiohttp.ClientResponseError:
-            raise UntrustedAnswer(f"the answer of {request.where} is not HTTP as it should be") from None
+            raise UntrustedAnswer(
+                f"the answer of {peer} is not HTTP", operator_detail=request.where, concern=request.peer.address
+            ) from None
         except (aiohttp.ClientError, ConnectionError) as error:
-            raise Unreachable(f"{request.where} broke the connection off before its answer was complete") from error
+            raise Unreachable(
+                f"{peer} broke the connection off before its answer was complete", operator_detail=request.where
+            ) from error
 
 
 async def _body(response: aiohttp.ClientResponse, request: Request) -> bytes:
+    peer = request.peer.name
     if response.status >= 400 or request.method == "DELETE":
         # Of these no body is content, and none is too long to know what became of the request.
         return await _at_most(response, _ERROR_LIMIT)
     if response.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
-        raise UntrustedAnswer(f"{request.where} sent a compressed answer although none was asked for")
+        raise UntrustedAnswer(f"{peer} sent a compressed answer, although none was asked for")
     declared = response.content_length
     if request.method != "HEAD" and declared is not None and declared > request.body_limit:
-        raise AnswerTooLarge(f"{request.where} announced {declared} bytes; {request.body_limit} are allowed here")
+        raise AnswerTooLarge(f"{peer} announced {declared} bytes; at most {request.body_limit} are allowed here")
     body = await _at_most(response, request.body_limit + 1)
     if len(body) > request.body_limit:
-        raise AnswerTooLarge(f"{request.where} sent more than the {request.body_limit} bytes that are allowed here")
+        raise AnswerTooLarge(f"{peer} sent more than the {request.body_limit} bytes that are allowed here")
     return body
 
 
@@ -254,17 +262,8 @@ def _outcome(error: DistributionError) -> str:
     return "unreachable" if isinstance(error, Unreachable) else "invalid"
 
 
-def _tls_reason(error: Exception) -> str:
-    cause: BaseException = error
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        cause = error.certificate_error
-    elif isinstance(error, aiohttp.ClientConnectorError):
-        cause = error.os_error
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return (
-            f"its certificate is not trusted ({cause.verify_message});"
-            " PORTUS_CA_FILE names the certificates to trust besides the system's"
-        )
-    if isinstance(cause, ssl.SSLError) and cause.reason:
-        return cause.reason.lower().replace("_", " ")
-    return "the handshake failed"
+def _reason_of(error: OSError) -> str:
+    """Why there is no connection, in words that have no address: those of asyncio have it."""
+    if isinstance(error, socket.gaierror):
+        return "its host name cannot be resolved"
+    return os.strerror(error.errno).lower() if error.errno else "the connection failed"

@@ -1,12 +1,14 @@
-"""What a registry's refusal means: from an HTTP answer to one of our errors.
+"""From a registry's HTTP answer to one of our errors.
 
-The body is `{"errors": [{"code", "message", "detail"}]}` in the specification, and HTML, plain text or nothing in life.
+The specification says that the body is `{"errors": [{"code", "message", "detail"}]}`. Real bodies are also HTML, plain
+text or empty, mostly those of a proxy.
 """
 
 import json
 import re
 from dataclasses import dataclass
 
+from portus_gateway.distribution.concern import Concern
 from portus_gateway.distribution.errors import (
     Denied,
     DistributionError,
@@ -29,7 +31,7 @@ _REFUSALS = frozenset({"DENIED", "UNAUTHORIZED"})
 
 @dataclass(frozen=True, slots=True)
 class RegistryError:
-    """The first error that a body names. Both fields are empty where it names none."""
+    """The first error that a body names, as it stands there. Both fields are empty if it names none."""
 
     code: str
     message: str
@@ -42,9 +44,9 @@ class RegistryError:
             code, message = first["code"], first.get("message", "")
         except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
             return cls("", "")
-        if not isinstance(code, str) or not _CODE.fullmatch(code) or answer.concealed(code) != code:
+        if not isinstance(code, str) or not _CODE.fullmatch(code) or answer.concealment.for_callers(code) != code:
             return cls("", "")
-        return cls(code, _plain(answer.concealed(message)) if isinstance(message, str) else "")
+        return cls(code, message if isinstance(message, str) else "")
 
 
 def failure(answer: Answer, action: str) -> DistributionError:
@@ -52,19 +54,20 @@ def failure(answer: Answer, action: str) -> DistributionError:
     status = answer.status
     stated = RegistryError.of(answer)
     reason = stated.code or None
-    said = f"{status} {stated.code}".strip() + (f" ({stated.message})" if stated.message else "")
-    message = f"{action}: the registry answered {said}"
+    message = f"{action}: the registry answered {status} {stated.code}".rstrip()
+    detail = _plain(answer.concealment.for_operator(stated.message))
+    if detail and status < 500:
+        # What a registry says about a failure of its own is about its inside.
+        message = f"{message} ({_plain(answer.concealment.for_callers(stated.message))})"
     match status:
         case 404 if stated.code == "":
-            # A proxy, or a wrong address: this is not the registry saying that something is absent.
-            return RegistryFault(
-                f"{message} without the error body of a registry: check that PORTUS_REGISTRY_URL leads to one"
-            )
+            # A proxy, or a wrong address: this is not the registry saying that something does not exist.
+            return RegistryFault(f"{message} without the error document of a registry", concern=Concern.REGISTRY_URL)
         case 401 | 403:
-            return Denied(message)
+            return Denied(message, operator_detail=detail)
         case 404 if stated.code in _REFUSALS:
-            # It says so itself that this is not about what is there.
-            return Denied(message)
+            # Some registries answer 404 instead of 403.
+            return Denied(message, operator_detail=detail)
         case 404 if stated.code != "UNSUPPORTED":
             return NotFound(message, reason=reason)
         case 405:
@@ -74,13 +77,13 @@ def failure(answer: Answer, action: str) -> DistributionError:
         case 416:
             return RangeInvalid(message, reason=reason)
         case 429:
-            return TooManyRequests(message, retry_after=retry_after(answer.headers))
+            return TooManyRequests(message, retry_after=retry_after(answer.headers), operator_detail=detail)
         case 502 | 503 | 504:
-            return Unavailable(message, retry_after=retry_after(answer.headers))
+            return Unavailable(message, retry_after=retry_after(answer.headers), operator_detail=detail)
         case 400 | 406 | 413 | 414 | 422:
-            return InvalidRequest(message, reason=reason)
+            return InvalidRequest(message, reason=reason, operator_detail=detail)
         case _:
-            return RegistryFault(message)
+            return RegistryFault(message, operator_detail=detail)
 
 
 def _plain(text: str) -> str:

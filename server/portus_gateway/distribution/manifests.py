@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 
+from portus_gateway.distribution.concern import Concern
 from portus_gateway.distribution.deletion import Deletion
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import (
@@ -54,10 +55,11 @@ class Manifests:
             # On a thread: to check and to read some MiB takes longer than other calls should have to wait.
             manifest = await asyncio.to_thread(_read_manifest, answer.body, due, media_type)
         if due is None and manifest.kind is None and media_type not in MANIFEST_MEDIA_TYPES:
-            shown = answer.concealed(media_type) or "no media type"
+            shown = answer.concealment.for_callers(media_type) or "no media type"
             raise UntrustedAnswer(
                 f"{_at(repository, reference)}: the registry answered with {shown!r} and no digest, which is no"
-                " manifest: check that PORTUS_REGISTRY_URL leads to a registry"
+                " manifest",
+                concern=Concern.REGISTRY_URL,
             )
         return manifest
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from portus_gateway.distribution.concern import Concern
 from portus_gateway.distribution.errors import RegistryFault
 from portus_gateway.distribution.failures import failure
 from portus_gateway.distribution.transport import RegistryRequest, Transport
@@ -26,9 +27,11 @@ class Ping:
         )
         if answer.status == 404:
             raise RegistryFault(
-                f"{self._transport.origin} answers 404 at /v2/: that is no Distribution registry;"
-                " check PORTUS_REGISTRY_URL"
+                "the configured address answers 404 at /v2/, so no Distribution registry is there",
+                operator_detail=str(self._transport.origin),
+                concern=Concern.REGISTRY_URL,
             )
         if answer.status != 200:
             raise failure(answer, "ping")
-        return RegistryVersion(answer.concealed(answer.headers.get("Docker-Distribution-Api-Version", ""))[:64])
+        said = answer.concealment.for_callers(answer.headers.get("Docker-Distribution-Api-Version", ""))
+        return RegistryVersion(said[:64])

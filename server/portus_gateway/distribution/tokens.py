@@ -13,6 +13,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from portus_gateway.aio.single_flight import SingleFlight
+from portus_gateway.distribution.concern import Concern
 from portus_gateway.distribution.credentials import Credentials
 from portus_gateway.distribution.errors import (
     CredentialsRejected,
@@ -25,6 +26,7 @@ from portus_gateway.distribution.errors import (
 from portus_gateway.distribution.exchange import Answer, Exchange, Request
 from portus_gateway.distribution.observer import UpstreamObserver
 from portus_gateway.distribution.origin import without_secrets
+from portus_gateway.distribution.peer import TOKEN_SERVICE
 from portus_gateway.distribution.retry import http_date, retry_after
 
 _BODY_LIMIT = 256 * 1024
@@ -47,8 +49,8 @@ class TokenRequest:
     scopes: tuple[str, ...]
 
     def __str__(self) -> str:
-        scopes = f"the scope {' '.join(self.scopes)}" if self.scopes else "no scope"
-        return f"{scopes} at {without_secrets(self.realm)}"
+        """For `operator_detail`: it has the realm's address."""
+        return f"{words_for(self.scopes)} at {without_secrets(self.realm)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,10 @@ class Token:
     secret: str = field(repr=False)
     renewed_at: float
     fetched_at: float
+
+
+def words_for(scopes: tuple[str, ...]) -> str:
+    return f"the scope {' '.join(scopes)}" if scopes else "no scope"
 
 
 class TokenSource:
@@ -130,7 +136,7 @@ class TokenSource:
                 method="GET",
                 url=request.realm.extend_query(parameters),
                 route="token",
-                peer="the token service",
+                peer=TOKEN_SERVICE,
                 headers=headers,
                 body_limit=_BODY_LIMIT,
                 repeatable=True,
@@ -140,23 +146,28 @@ class TokenSource:
     def _failure(self, request: TokenRequest, answer: Answer) -> DistributionError:
         status = answer.status
         if status in (401, 403):
-            account = f"the account {self._credentials.username!r}" if self._credentials else "anonymous access"
+            account = f"account {self._credentials.username!r}" if self._credentials else "no account"
             return CredentialsRejected(
-                f"the token service refused {account} ({status}) when asked for {request}. This is the gateway's own"
-                " account, not the caller's: check PORTUS_USERNAME and PORTUS_PASSWORD or PORTUS_PASSWORD_FILE"
+                f"the token service refused the gateway's own account ({status}) for {words_for(request.scopes)}",
+                operator_detail=f"{account}, {request}",
+                concern=Concern.ACCOUNT,
             )
         if status == 429:
             return TooManyRequests(
-                f"the token service is asked too often ({request})", retry_after=retry_after(answer.headers)
+                "the token service receives too many requests (429)",
+                retry_after=retry_after(answer.headers),
+                operator_detail=str(request),
             )
         if status in (502, 503, 504):
             return Unavailable(
-                f"the token service answered {status} when asked for {request}",
+                f"the token service answered {status} for {words_for(request.scopes)}",
                 retry_after=retry_after(answer.headers),
+                operator_detail=str(request),
             )
         return RegistryFault(
-            f"the token service answered {status} when asked for {request}: check that PORTUS_TOKEN_REALM"
-            " and the registry's auth.token settings name the same service"
+            f"the token service answered {status} for {words_for(request.scopes)}",
+            operator_detail=f"{request}, service {request.service!r}",
+            concern=Concern.TOKEN_REALM,
         )
 
 
@@ -164,19 +175,23 @@ def _token(answer: Answer, asked_at: float) -> Token:
     try:
         body = json.loads(answer.body)
     except (ValueError, RecursionError) as error:
-        raise UntrustedAnswer("the token service answered 200 with something that is not JSON") from error
+        raise _unusable("something that is not JSON") from error
     if not isinstance(body, dict):
-        raise UntrustedAnswer("the token service answered 200 with JSON that is no object")
+        raise _unusable("JSON that is no object")
     # Docker's services say `token`, OAuth 2's say `access_token`; one may be there and empty.
     secret = body.get("token") or body.get("access_token")
     if not isinstance(secret, str) or not secret.isascii() or not secret.isprintable() or " " in secret:
-        raise UntrustedAnswer("the token service answered 200 without a usable `token` or `access_token`")
+        raise _unusable("JSON that has no usable `token` or `access_token`")
     lifetime = body.get("expires_in")
     if isinstance(lifetime, bool) or not isinstance(lifetime, (int, float)) or not lifetime > 0:
         lifetime = _DEFAULT_LIFETIME
     left = float(min(lifetime, _LONGEST_LIFETIME)) - _age(body.get("issued_at"), answer)
     renewed_at = asked_at + left - min(_RENEWED_AT_SECONDS, _RENEWED_AT_SHARE * left)
     return Token(secret, renewed_at, fetched_at=asked_at)
+
+
+def _unusable(sent: str) -> UntrustedAnswer:
+    return UntrustedAnswer(f"the token service answered 200 with {sent}", concern=Concern.TOKEN_REALM)
 
 
 def _age(issued_at: object, answer: Answer) -> float:

@@ -9,9 +9,12 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from portus_gateway.distribution.authorization import Authorization, Authorized
+from portus_gateway.distribution.concealment import Concealment, PrivateNames
+from portus_gateway.distribution.concern import Concern
 from portus_gateway.distribution.errors import RegistryFault, Unavailable
 from portus_gateway.distribution.exchange import Answer, Exchange, Request
 from portus_gateway.distribution.origin import Origin, without_secrets
+from portus_gateway.distribution.peer import REGISTRY
 from portus_gateway.distribution.tokens import Token
 
 _MOST_REDIRECTS = 5
@@ -45,11 +48,12 @@ class RegistryRequest:
 class Transport:
     """Sends requests to one registry."""
 
-    def __init__(self, origin: Origin, exchange: Exchange, authorization: Authorization) -> None:
+    def __init__(self, origin: Origin, exchange: Exchange, authorization: Authorization, names: PrivateNames) -> None:
         self._origin = origin
         self._authority = URL(str(origin)).raw_authority
         self._exchange = exchange
         self._authorization = authorization
+        self._names = names
 
     @property
     def origin(self) -> Origin:
@@ -108,17 +112,15 @@ class Transport:
                 method=request.method,
                 url=url,
                 route=request.route,
-                peer="the registry",
+                peer=REGISTRY,
                 headers=headers,
                 body_limit=request.body_limit,
                 repeatable=request.method in _REPEATABLE,
                 total=request.total,
             )
         )
-        if not authorization:
-            return answer
-        # A registry may repeat what it was sent, in an error or elsewhere.
-        return Answer(answer.status, answer.headers, answer.body, tuple(_secrets(authorization)))
+        concealment = Concealment(tuple(_secrets(authorization)), self._names)
+        return Answer(answer.status, answer.headers, answer.body, concealment)
 
     def _redirect_target(self, url: URL, answer: Answer) -> URL:
         """Where a redirect leads. Only within the registry: nothing that we read is kept elsewhere."""
@@ -129,8 +131,9 @@ class Transport:
             raise RegistryFault("the registry redirected to something that is no http address") from error
         if origin != self._origin:
             raise RegistryFault(
-                f"the registry redirected to {answer.concealed(without_secrets(target))}, which is not the registry:"
-                " not followed"
+                "the registry redirected to another server: not followed",
+                operator_detail=f"from {self._origin} to {answer.concealment.for_operator(without_secrets(target))}",
+                concern=Concern.REGISTRY_URL,
             )
         return target.with_user(None).with_fragment(None)
 

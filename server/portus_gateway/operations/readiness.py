@@ -11,6 +11,7 @@ from portus_gateway.aio import deadline
 from portus_gateway.aio.deadline import DeadlineExceeded
 from portus_gateway.distribution.errors import UpstreamTimeout
 from portus_gateway.errors import GatewayError
+from portus_gateway.operations.setting_advice import operator_text
 from portus_gateway.registry.protocol import Registry
 
 _log = structlog.get_logger(__name__)
@@ -79,5 +80,5 @@ class Readiness:
         if problem is None:
             _log.info("registry ready")
         else:
-            _log.warning("registry not ready", reason=problem.reason, problem=str(problem))
+            _log.warning("registry not ready", reason=problem.reason, problem=operator_text(problem))
         self._changed(ready)

@@ -26,7 +26,7 @@ from portus_gateway.rpc.limits import ServerLimits
 from portus_gateway.rpc.observation import CallObserver, FinishedCall
 from portus_gateway.rpc.resources import resource_of
 from portus_gateway.rpc.service_names import REGISTRY_SERVICE
-from portus_gateway.rpc.status import DETAILS_METADATA_KEY, code_of, status_of
+from portus_gateway.rpc.status import DETAILS_METADATA_KEY, code_of, problem_of, status_of
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 UnaryBehaviour = Callable[[Message | AsyncIterator[Message], Context], Coroutine[object, None, Message]]
@@ -258,7 +258,7 @@ class _Call:
     async def _answer(self, error: GatewayError) -> None:
         status = status_of(error, resource_of(self._request, error))
         code = code_of(error)
-        self._observe(code, error.reason)
+        self._observe(code, error.reason, problem_of(error))
         await self._context.abort(
             code,
             status.message,
@@ -268,11 +268,12 @@ class _Call:
             ),
         )
 
-    def _observe(self, code: grpc.StatusCode, reason: str = "") -> None:
+    def _observe(self, code: grpc.StatusCode, reason: str = "", problem: str = "") -> None:
         call = FinishedCall(
             method=self.method.name,
             code=code,
             reason=reason,
+            problem=problem,
             seconds=time.perf_counter() - self._started,
             request_id=self._request_id,
             # Asked of a call that is over, gRPC ends the process.

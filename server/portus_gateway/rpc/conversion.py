@@ -9,7 +9,7 @@ from portus_gateway.distribution.names import Repository
 from portus_gateway.errors import GatewayError
 from portus_gateway.operations.catalog_listing import CatalogEntry
 from portus_gateway.rpc.limits import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, ServerLimits
-from portus_gateway.rpc.status import status_of
+from portus_gateway.rpc.part_failures import part_status
 
 # A page can have a thousand of these.
 _TAGS_STATUS_LIMIT = 1024
@@ -32,7 +32,7 @@ def repository(entry: CatalogEntry) -> registry_service_pb2.Repository:
         case GatewayError() as error:
             resource = ResourceInfo(resource_type="repository", resource_name=name)
             return registry_service_pb2.Repository(
-                name=name, tags_status=status_of(error, resource, limit=_TAGS_STATUS_LIMIT)
+                name=name, tags_status=part_status(error, resource, limit=_TAGS_STATUS_LIMIT)
             )
         case tags:
             return registry_service_pb2.Repository(name=name, tags=[tag.name for tag in tags])

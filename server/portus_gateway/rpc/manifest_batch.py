@@ -14,8 +14,8 @@ from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc import request_id, request_parsing
 from portus_gateway.rpc.call_errors import Bug
 from portus_gateway.rpc.converted_manifests import ConvertedManifests
+from portus_gateway.rpc.part_failures import part_status
 from portus_gateway.rpc.resources import resource_of
-from portus_gateway.rpc.status import status_of
 
 _log = structlog.get_logger(__name__)
 
@@ -85,7 +85,7 @@ class ManifestBatch:
         except Exception:
             _log.exception("a request of a batch failed unexpectedly", request_id=request_id.current.get())
             known = Bug(request_id.current.get())
-        return Result(request_index=index, status=status_of(known, resource_of(request, known)))
+        return Result(request_index=index, status=part_status(known, resource_of(request, known)))
 
 
 class _Message:

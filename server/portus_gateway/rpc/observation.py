@@ -12,11 +12,12 @@ class FinishedCall:
     """A call that ended.
 
     `method` is the full name, `/portus.registry.v1.RegistryService/Catalog`; only methods that exist are observed.
-    `reason` is the ErrorInfo's, empty where the call went well or its caller went away. `seconds` is how long it took.
+    `reason` is the ErrorInfo's, empty where the call went well or its caller went away. `problem` is the error's text
+    for the operator (`operations.setting_advice`), empty if there is nothing to look at. `seconds` is how long it took.
     `peer` is where the call came from, in gRPC's words: `ipv4:127.0.0.1:40000`.
     """
 
-    __slots__ = ("_request", "code", "method", "peer", "reason", "request_id", "seconds")
+    __slots__ = ("_request", "code", "method", "peer", "problem", "reason", "request_id", "seconds")
 
     def __init__(
         self,
@@ -24,6 +25,7 @@ class FinishedCall:
         method: str,
         code: grpc.StatusCode,
         reason: str,
+        problem: str = "",
         seconds: float,
         request_id: str,
         peer: str,
@@ -32,6 +34,7 @@ class FinishedCall:
         self.method = method
         self.code = code
         self.reason = reason
+        self.problem = problem
         self.seconds = seconds
         self.request_id = request_id
         self.peer = peer

@@ -19,7 +19,7 @@ from portus_gateway.rpc import conversion, request_parsing
 from portus_gateway.rpc.converted_manifests import ConvertedManifests
 from portus_gateway.rpc.limits import ServerLimits
 from portus_gateway.rpc.manifest_batch import ManifestBatch
-from portus_gateway.rpc.status import status_of
+from portus_gateway.rpc.part_failures import part_status
 
 
 class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
@@ -54,7 +54,7 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
             gateway_version=self._gateway_version,
             limits=conversion.limits(self._limits),
             deletion_enabled=self._deletion_enabled,
-            registry_status=None if condition.error is None else status_of(condition.error),
+            registry_status=None if condition.error is None else part_status(condition.error),
         )
 
     async def Catalog(  # noqa: N802

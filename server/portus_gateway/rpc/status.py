@@ -20,7 +20,8 @@ from portus_gateway.errors import GatewayError
 from portus_gateway.operations.catalog_listing import TooManyTags, UnusableRepositoryName
 from portus_gateway.operations.guarded_deletion import DeletionDisabled, DeletionRefused, IsManifest, ManifestInUse
 from portus_gateway.operations.platform_selection import PlatformUnknown
-from portus_gateway.rpc import call_errors
+from portus_gateway.operations.setting_advice import concerns_settings, operator_text
+from portus_gateway.rpc import call_errors, request_id
 
 DOMAIN = "portus-gateway"
 DETAILS_METADATA_KEY = "grpc-status-details-bin"
@@ -86,6 +87,16 @@ CODES: Mapping[type[GatewayError], grpc.StatusCode] = MappingProxyType(
     }
 )
 
+GATEWAY_FAULTS = frozenset(
+    {
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.DATA_LOSS,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.UNKNOWN,
+    }
+)
+"""The codes of failures that are the gateway's or the registry's, and not the caller's."""
+
 # What a registry says in its own code, where that tells more than the HTTP status did.
 _CODES_OF_REASONS: Mapping[tuple[type[GatewayError], str], grpc.StatusCode] = MappingProxyType(
     {
@@ -115,6 +126,12 @@ def code_of(error: GatewayError) -> grpc.StatusCode:
     return grpc.StatusCode.INTERNAL
 
 
+def problem_of(error: GatewayError) -> str:
+    """What the log says about a call that failed with `error`; empty if the operator has nothing to look at."""
+    text = operator_text(error)
+    return text if code_of(error) in GATEWAY_FAULTS or text != str(error) else ""
+
+
 def status_of(error: GatewayError, resource: ResourceInfo | None = None, *, limit: int = SERIALIZED_LIMIT) -> Status:
     """The rich status for an error; `resource` is what it is about.
 
@@ -123,7 +140,7 @@ def status_of(error: GatewayError, resource: ResourceInfo | None = None, *, limi
     """
     code = code_of(error)
     number: int = code.value[0]
-    status = Status(code=number, message=_cut(str(error), min(MESSAGE_LIMIT, limit // 2)))
+    status = Status(code=number, message=_cut(_message(error), min(MESSAGE_LIMIT, limit // 2)))
     details = _Details(status, limit)
     facts = {name: _cut(fact, _DESCRIPTION_LIMIT) for name, fact in error.facts.items()}
     details.add(ErrorInfo(reason=_cut(error.reason, 63), domain=DOMAIN, metadata=facts))
@@ -158,6 +175,16 @@ def status_of(error: GatewayError, resource: ResourceInfo | None = None, *, limi
         )
         details.add(PreconditionFailure(violations=details.as_many_as_fit(preconditions)))
     return status
+
+
+def _message(error: GatewayError) -> str:
+    """The error's own message. Addresses, account and settings are for the operator, who finds them in the log."""
+    if not concerns_settings(error):
+        return str(error)
+    logged = request_id.current.get()
+    return f"{error}. The gateway's operator has to look: its log says more" + (
+        f" under the request id {logged}" if logged else ""
+    )
 
 
 class _Details:

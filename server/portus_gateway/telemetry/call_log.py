@@ -7,18 +7,11 @@ import structlog
 
 from portus_gateway.rpc.observation import FinishedCall
 from portus_gateway.rpc.service_names import REGISTRY_SERVICE
+from portus_gateway.rpc.status import GATEWAY_FAULTS
 
 _log = structlog.get_logger(__name__)
 
 _DELETES = f"/{REGISTRY_SERVICE}/Delete"
-_OURS = frozenset(
-    {
-        grpc.StatusCode.INTERNAL,
-        grpc.StatusCode.DATA_LOSS,
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.UNKNOWN,
-    }
-)
 
 
 class CallLog:
@@ -36,7 +29,7 @@ class CallLog:
             if not self._all:
                 return
             write = _log.debug
-        elif call.code in _OURS:
+        elif call.code in GATEWAY_FAULTS:
             write = _log.warning
         else:
             write = _log.info
@@ -48,5 +41,6 @@ class CallLog:
             peer=call.peer,
             request_id=call.request_id,
             **({"reason": call.reason} if call.reason else {}),
+            **({"problem": call.problem} if call.problem else {}),
             **({"repository": call.repository} if call.repository else {}),
         )

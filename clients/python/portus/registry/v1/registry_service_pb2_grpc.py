@@ -50,7 +50,7 @@ class RegistryServiceStub(object):
     UNAVAILABLE          UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is too slow, or
     answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys to check callers' tokens
     are not available. AUDIT_FAILED: the audit log cannot be written, and nothing was deleted. Try again.
-    INTERNAL             UPSTREAM_CREDENTIALS_REJECTED, UPSTREAM_REALM_REFUSED, UPSTREAM_CHALLENGE_UNUSABLE: the gateway's own account or settings are wrong.
+    INTERNAL             UPSTREAM_CREDENTIALS_REJECTED, UPSTREAM_REALM_REFUSED, UPSTREAM_CHALLENGE_UNUSABLE, UPSTREAM_SETUP: the gateway's own account or settings are wrong.
     The caller did nothing wrong. UPSTREAM_ERROR: the registry failed (500), or its answer violates the protocol. BUG: the gateway
     failed. Its log has the cause, under the request id in the message. AUDIT_OUTCOME_NOT_RECORDED: the delete was carried out, but
     its outcome could not be recorded in the audit log.
@@ -135,7 +135,7 @@ class RegistryServiceServicer(object):
     UNAVAILABLE          UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is too slow, or
     answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys to check callers' tokens
     are not available. AUDIT_FAILED: the audit log cannot be written, and nothing was deleted. Try again.
-    INTERNAL             UPSTREAM_CREDENTIALS_REJECTED, UPSTREAM_REALM_REFUSED, UPSTREAM_CHALLENGE_UNUSABLE: the gateway's own account or settings are wrong.
+    INTERNAL             UPSTREAM_CREDENTIALS_REJECTED, UPSTREAM_REALM_REFUSED, UPSTREAM_CHALLENGE_UNUSABLE, UPSTREAM_SETUP: the gateway's own account or settings are wrong.
     The caller did nothing wrong. UPSTREAM_ERROR: the registry failed (500), or its answer violates the protocol. BUG: the gateway
     failed. Its log has the cause, under the request id in the message. AUDIT_OUTCOME_NOT_RECORDED: the delete was carried out, but
     its outcome could not be recorded in the audit log.
@@ -340,7 +340,7 @@ class RegistryService(object):
     UNAVAILABLE          UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is too slow, or
     answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys to check callers' tokens
     are not available. AUDIT_FAILED: the audit log cannot be written, and nothing was deleted. Try again.
-    INTERNAL             UPSTREAM_CREDENTIALS_REJECTED, UPSTREAM_REALM_REFUSED, UPSTREAM_CHALLENGE_UNUSABLE: the gateway's own account or settings are wrong.
+    INTERNAL             UPSTREAM_CREDENTIALS_REJECTED, UPSTREAM_REALM_REFUSED, UPSTREAM_CHALLENGE_UNUSABLE, UPSTREAM_SETUP: the gateway's own account or settings are wrong.
     The caller did nothing wrong. UPSTREAM_ERROR: the registry failed (500), or its answer violates the protocol. BUG: the gateway
     failed. Its log has the cause, under the request id in the message. AUDIT_OUTCOME_NOT_RECORDED: the delete was carried out, but
     its outcome could not be recorded in the audit log.

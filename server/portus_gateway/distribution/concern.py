@@ -1,0 +1,20 @@
+"""Which part of the client's configuration an error is about, as data: the client does not know the settings' names."""
+
+from enum import Enum, auto
+
+
+class Concern(Enum):
+    """A part of `Configuration` that its owner may have to change."""
+
+    REGISTRY_URL = auto()
+    """`url`."""
+    ACCOUNT = auto()
+    """`credentials`: the user name and the password."""
+    PASSWORD_FILE = auto()
+    """The file of a `PasswordFile`."""
+    TOKEN_REALM = auto()
+    """`token_realm`."""
+    CA_FILE = auto()
+    """`ca_file`."""
+    ENVIRONMENT_PROXY = auto()
+    """`use_environment_proxy`, and the variables that name the proxy."""

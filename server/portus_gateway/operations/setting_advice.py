@@ -1,0 +1,48 @@
+"""The text of an error for the operator: with addresses and account, and with the setting to look at.
+
+The Distribution client says by a `Concern` which part of its configuration an error is about. Only this module knows
+which settings that part comes from.
+"""
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+from portus_gateway.distribution.concern import Concern
+from portus_gateway.distribution.errors import DistributionError
+from portus_gateway.errors import GatewayError
+
+ADVICE: Mapping[Concern, str] = MappingProxyType(
+    {
+        Concern.REGISTRY_URL: "Check PORTUS_REGISTRY_URL: it must be the address of a registry, with the right scheme.",
+        Concern.ACCOUNT: "Check PORTUS_USERNAME and PORTUS_PASSWORD or PORTUS_PASSWORD_FILE.",
+        Concern.PASSWORD_FILE: "Check PORTUS_PASSWORD_FILE.",
+        Concern.TOKEN_REALM: "Check PORTUS_TOKEN_REALM: it must be the realm in the registry's auth.token settings.",
+        Concern.CA_FILE: "PORTUS_CA_FILE can name CA certificates to trust in addition to those of the system.",
+        Concern.ENVIRONMENT_PROXY: "Check PORTUS_USE_ENVIRONMENT_PROXY and the variables that name the proxy.",
+    }
+)
+
+
+def operator_text(error: GatewayError) -> str:
+    """What the log says about `error`: its message, the details of it and of its causes, and advice."""
+    errors = list(_with_causes(error))
+    details = "; ".join(dict.fromkeys(each.operator_detail for each in errors if each.operator_detail))
+    advice = [ADVICE[concern] for concern in dict.fromkeys(map(_concern_of, errors)) if concern is not None]
+    text = f"{error} ({details})" if details else str(error)
+    return " ".join([f"{text}.", *advice]) if advice else text
+
+
+def concerns_settings(error: GatewayError) -> bool:
+    """Whether the operator may have to change a setting because of `error`."""
+    return any(_concern_of(each) is not None for each in _with_causes(error))
+
+
+def _with_causes(error: GatewayError) -> Iterator[GatewayError]:
+    cause: BaseException | None = error
+    while isinstance(cause, GatewayError):
+        yield cause
+        cause = cause.__cause__
+
+
+def _concern_of(error: GatewayError) -> Concern | None:
+    return error.concern if isinstance(error, DistributionError) else None
