@@ -27,6 +27,11 @@ def go_containerregistry() -> str:
     return required("ggcr-registry", _INSTALL, _ROOT / "build/tools")
 
 
+def conformance() -> str:
+    """The conformance suite of the OCI distribution specification, as `tests/real/install` builds it."""
+    return required("conformance", _INSTALL, _ROOT / "build/tools")
+
+
 def skopeo() -> str:
     return required("skopeo", _INSTALL)
 

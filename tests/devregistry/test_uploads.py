@@ -60,11 +60,14 @@ async def test_a_blob_is_uploaded_in_chunks_each_to_the_location_of_the_one_befo
     assert (await pull(client, either)).body == DATA
 
 
-async def test_a_location_that_was_used_is_invalid(client: HttpClient, either: DevRegistry) -> None:
-    started = await start(client, either)
-    await client.call(either, "PATCH", location(started), data=DATA[:5])
-    answer = await client.call(either, "PATCH", location(started), data=DATA[5:])
-    assert (answer.status, answer.code) == (404, "BLOB_UPLOAD_INVALID")
+async def test_a_location_that_was_used_is_refused(
+    client: HttpClient, registry: DevRegistry, registry_2_8: DevRegistry
+) -> None:
+    for tried, refusal in ((registry, (416, "RANGE_INVALID")), (registry_2_8, (404, "BLOB_UPLOAD_INVALID"))):
+        started = await start(client, tried)
+        await client.call(tried, "PATCH", location(started), data=DATA[:5])
+        answer = await client.call(tried, "PATCH", location(started), data=DATA[5:])
+        assert (answer.status, answer.code) == refusal
 
 
 async def test_3_1_refuses_a_chunk_out_of_place(client: HttpClient, registry: DevRegistry) -> None:
@@ -122,6 +125,8 @@ async def test_an_upload_belongs_to_its_repository(client: HttpClient, registry:
     started = await start(client, registry)
     elsewhere = location(started).replace("/v2/a/", "/v2/b/")
     answer = await client.call(registry, "PUT", f"{elsewhere}&digest={DIGEST}", data=DATA)
+    assert (answer.status, answer.code) == (404, "BLOB_UPLOAD_INVALID")
+    answer = await client.call(registry, "GET", elsewhere)
     assert (answer.status, answer.code) == (404, "BLOB_UPLOAD_UNKNOWN")
 
 

@@ -14,7 +14,7 @@ from typing import Protocol
 import pytest
 
 from portus_gateway.devregistry import Content, DevRegistry, TokenService, User
-from portus_gateway.devregistry.behaviour import Flavour
+from portus_gateway.devregistry.flavours import Flavour
 from portus_gateway.distribution import Configuration, Credentials, StaticPassword
 from tests import programs
 from tests.real.registry_process import Settings, running, serving, storage_of
@@ -207,6 +207,7 @@ GO_CONTAINERREGISTRY = GoContainerRegistry("go-containerregistry")
 KINDS: tuple[Kind, ...] = (
     InMemory("dev-2.8", "2.8"),
     InMemory("dev-3.1", "3.1"),
+    InMemory("dev-oci-1.1", "oci-1.1"),
     DOCKER_REGISTRY,
     DISTRIBUTION,
     GO_CONTAINERREGISTRY,

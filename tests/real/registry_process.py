@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import aiohttp
 
-Settings: TypeAlias = "Mapping[str, str | int | bool | Settings]"
+Settings: TypeAlias = Mapping[str, "str | int | bool | Sequence[str] | Settings"]
 
 _START_SECONDS = 20.0
 _STOP_SECONDS = 10.0
@@ -55,14 +55,15 @@ async def serving(
     program: str,
     folder: Path,
     *,
-    auth: Settings,
+    auth: Settings | None,
     deletion_enabled: bool = True,
     largest_page: int = 1000,
     port: int = 0,
 ) -> AsyncIterator[RegistryProcess]:
     """Runs distribution with its content in `storage_of(folder)`, which may exist already. Port 0 takes a free one.
 
-    `auth` is the section of that name in its configuration, `largest_page` its `catalog.maxentries`.
+    `auth` is the section of that name in its configuration. Without one, anybody may do everything. `largest_page` is
+    `catalog.maxentries`. Layers may have URLs, which distribution refuses unless it is configured.
     """
     configuration = _write_configuration(
         folder,
@@ -75,11 +76,13 @@ async def serving(
             },
             "catalog": {"maxentries": largest_page},
             "http": {"addr": f"127.0.0.1:{port}", "secret": secrets.token_urlsafe(18)},
-            "auth": auth,
+            "validation": {"manifests": {"urls": {"allow": ["^https?://"]}}},
+            **({} if auth is None else {"auth": auth}),
         },
     )
     command = (program, "serve", str(configuration))
-    async with running(command, folder, listens=_DISTRIBUTION_LISTENS, answers=401) as registry:
+    answers = 200 if auth is None else 401
+    async with running(command, folder, listens=_DISTRIBUTION_LISTENS, answers=answers) as registry:
         yield registry
 
 

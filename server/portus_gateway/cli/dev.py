@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from typing import get_args
 
 import click
 
@@ -40,10 +41,10 @@ def _read_faults(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) 
 )
 @click.option(
     "--flavour",
-    type=click.Choice(["2.8", "3.1"]),
+    type=click.Choice(get_args(Flavour)),
     default="3.1",
     show_default=True,
-    help="Version of Docker Distribution that the registry behaves like.",
+    help="What the registry behaves like: distribution 2.8 or 3.1, or the OCI distribution specification 1.1.",
 )
 @click.option(
     "--seed/--no-seed", default=True, show_default=True, help="Start with a few images, or with an empty registry."

@@ -11,10 +11,10 @@ code with the rest of the package: it is what the client is tested against.
 """
 
 from portus_gateway.devregistry.authorization import Auth
-from portus_gateway.devregistry.behaviour import Flavour
 from portus_gateway.devregistry.demo_content import seed_demo
 from portus_gateway.devregistry.fault_set import Injection
 from portus_gateway.devregistry.faults import Fault
+from portus_gateway.devregistry.flavours import Flavour
 from portus_gateway.devregistry.images import Content, artifact, image, index, multi_platform, raw_manifest
 from portus_gateway.devregistry.request_log import RequestLog, RequestRecord
 from portus_gateway.devregistry.server import DevRegistry

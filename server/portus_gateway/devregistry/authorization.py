@@ -1,4 +1,4 @@
-"""Decides whether a request is admitted, and words the challenge when it is not."""
+"""Decides whether a request is admitted, and writes the challenge when it is not."""
 
 import base64
 import binascii
@@ -22,41 +22,50 @@ _REMEMBERED_TOKENS = 4096
 _CATALOG = (("registry", "catalog", "*"),)
 
 
+Right = tuple[str, str, str]
+"""A type, a name and an action: `("repository", "team/app", "pull")`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a request is not admitted, in the challenge's terms: an error code, or nothing at all."""
+    """Why a request is not admitted."""
 
-    needed: tuple[tuple[str, str, str], ...]
+    needed: tuple[Right, ...]
     error: str = ""
+    """The `error` of the challenge. Without one, the request had no credentials of the right kind."""
 
 
 class Authorization(Protocol):
-    """One way of admitting requests."""
+    """One way to admit requests."""
 
-    def refuse(self, request: web.BaseRequest, target: Target) -> Refusal | None:
-        """None admits the request."""
+    def refuse(self, request: web.BaseRequest, needed: tuple[Right, ...]) -> Refusal | None:
+        """None admits the request, which needs these rights."""
 
     def challenge(self, refusal: Refusal, realm: str | None) -> web.Response:
-        """The 401 for a refusal, naming another realm where one is given."""
+        """The 401 for a refusal. It names another realm where one is given."""
 
 
 class AnonymousAuthorization:
-    """Everybody may do everything."""
+    """Everybody has every right."""
 
-    def refuse(self, request: web.BaseRequest, target: Target) -> Refusal | None:  # noqa: ARG002 - a Protocol's
+    def refuse(
+        self,
+        request: web.BaseRequest,  # noqa: ARG002 - part of the Protocol
+        needed: tuple[Right, ...],  # noqa: ARG002 - part of the Protocol
+    ) -> Refusal | None:
         return None
 
     def challenge(self, refusal: Refusal, realm: str | None) -> web.Response:
-        raise AssertionError(f"nobody is refused: {refusal} {realm}")
+        raise AssertionError(f"a registry that is open to everybody refused a request: {refusal} {realm}")
 
 
 class BasicAuthorization:
-    """Name and password at the registry itself, as with htpasswd: whoever is known may do everything."""
+    """Name and password at the registry itself, as with htpasswd: every user has every right."""
 
     def __init__(self, users: Users) -> None:
         self._users = users
 
-    def refuse(self, request: web.BaseRequest, target: Target) -> Refusal | None:
+    def refuse(self, request: web.BaseRequest, needed: tuple[Right, ...]) -> Refusal | None:
         scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "basic":
             try:
@@ -65,7 +74,7 @@ class BasicAuthorization:
                 name = password = ""
             if self._users.authenticate(name, password) is not None:
                 return None
-        return Refusal(_needed(request, target))
+        return Refusal(needed)
 
     def challenge(self, refusal: Refusal, realm: str | None) -> web.Response:
         return _unauthorized(refusal, f'Basic realm="{realm or "basic-realm"}"')
@@ -75,11 +84,11 @@ class BasicAuthorization:
 class _Token:
     not_before: float
     expires: float
-    granted: frozenset[tuple[str, str, str]]
+    granted: frozenset[Right]
 
 
 class TokenAuthorization:
-    """Bearer tokens of the token service: signature, key, issuer, audience, times and access are checked."""
+    """Bearer tokens of the token service. Signature, key, issuer, audience, times and access are checked."""
 
     def __init__(self, tokens: TokenService, leeway: float, clock: Callable[[], float] = time.time) -> None:
         self._tokens = tokens
@@ -87,8 +96,7 @@ class TokenAuthorization:
         self._clock = clock
         self._remembered: dict[str, _Token | None] = {}
 
-    def refuse(self, request: web.BaseRequest, target: Target) -> Refusal | None:
-        needed = _needed(request, target)
+    def refuse(self, request: web.BaseRequest, needed: tuple[Right, ...]) -> Refusal | None:
         scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not encoded:
             return Refusal(needed)
@@ -110,7 +118,7 @@ class TokenAuthorization:
         return _unauthorized(refusal, challenge)
 
     def _read(self, encoded: str) -> _Token | None:
-        # Checking a signature takes longer than answering: a token that was seen is remembered.
+        # To check a signature takes longer than to answer: the result is kept.
         if encoded not in self._remembered:
             if len(self._remembered) >= _REMEMBERED_TOKENS:
                 self._remembered.clear()
@@ -128,7 +136,7 @@ class TokenAuthorization:
                 algorithms=["RS256"],
                 audience=self._tokens.service,
                 issuer=self._tokens.issuer,
-                # Against this registry's clock, at every request.
+                # Times are checked at every request, against this registry's clock.
                 options={
                     "require": ["exp", "nbf", "iss", "aud"],
                     "verify_exp": False,
@@ -144,8 +152,8 @@ class TokenAuthorization:
         return _Token(not_before, expires, _granted(claims.get("access")))
 
 
-def _granted(access: Json) -> frozenset[tuple[str, str, str]]:
-    granted: set[tuple[str, str, str]] = set()
+def _granted(access: Json) -> frozenset[Right]:
+    granted: set[Right] = set()
     for entry in access if isinstance(access, list) else ():
         if isinstance(entry, dict) and isinstance(entry.get("actions"), list):
             type_, name, actions = entry.get("type"), entry.get("name"), entry["actions"]
@@ -154,7 +162,8 @@ def _granted(access: Json) -> frozenset[tuple[str, str, str]]:
     return frozenset(granted)
 
 
-def _needed(request: web.BaseRequest, target: Target) -> tuple[tuple[str, str, str], ...]:
+def needed_rights(request: web.BaseRequest, target: Target) -> tuple[Right, ...]:
+    """The rights that distribution asks for."""
     method = request.method
     if target.route == "catalog":
         return _CATALOG
@@ -167,20 +176,20 @@ def _needed(request: web.BaseRequest, target: Target) -> tuple[tuple[str, str, s
         return (("repository", name, "delete"),)
     if method not in ("PATCH", "POST", "PUT"):
         return ()
-    # In this order, because no client may rely on another: the registry's own order is random.
+    # A fixed order. Distribution's is random, and no client may rely on it.
     needed = (("repository", name, "push"), ("repository", name, "pull"), *_source(request, target))
     return tuple(dict.fromkeys(needed))
 
 
-def _source(request: web.BaseRequest, target: Target) -> tuple[tuple[str, str, str], ...]:
-    # A blob is mounted by whoever may pull it where it is.
+def _source(request: web.BaseRequest, target: Target) -> tuple[Right, ...]:
+    # To mount a blob takes the right to pull it from its source.
     if target.route != "uploads":
         return ()
     names = parse_qs(request.raw_path.partition("?")[2]).get("from", ())
     return tuple(("repository", name, "pull") for name in names[:1])
 
 
-def _scopes(needed: tuple[tuple[str, str, str], ...]) -> str:
+def _scopes(needed: tuple[Right, ...]) -> str:
     actions: dict[tuple[str, str], list[str]] = {}
     for type_, name, action in needed:
         actions.setdefault((type_, name), []).append(action)

@@ -5,56 +5,67 @@ import re
 from aiohttp import web
 
 from portus_gateway.devregistry.behaviour import Behaviour
+from portus_gateway.devregistry.cut_answers import CutAnswer
 from portus_gateway.devregistry.digests import is_digest
 from portus_gateway.devregistry.errors import RegistryError
-from portus_gateway.devregistry.storage import Storage
+from portus_gateway.devregistry.storage import Storage, UnreadableBlob
 
 _RANGE = re.compile(r"bytes=\s*([0-9]*)\s*-\s*([0-9]*)\s*")
 
 
-def get_blob(storage: Storage, request: web.BaseRequest, name: str, digest: str) -> web.Response:
-    """The blob, or the one range of it that is asked for. Several ranges are answered with all of it.
-
-    A range out of bounds is refused in plain text, as 3.1 does; 2.8 breaks that answer off.
-    """
+def get_blob(storage: Storage, behaviour: Behaviour, request: web.BaseRequest, name: str, digest: str) -> web.Response:
+    """The blob, or the one range of it that is asked for. A request for several ranges is answered with all of it."""
     _check(digest)
-    content = storage.blob(name, digest)
-    if content is None:
+    try:
+        found = storage.blob(name, digest)
+    except UnreadableBlob as error:
+        raise RegistryError("UNKNOWN", f"unknown blob {error}") from None
+    if found is None:
         raise RegistryError("BLOB_UNKNOWN", digest)
+    stored, content = found
     headers = {
         "Accept-Ranges": "bytes",
         "Cache-Control": "max-age=31536000",
         "Content-Type": "application/octet-stream",
-        "Docker-Content-Digest": digest,
-        "Etag": f'"{digest}"',
+        "Docker-Content-Digest": stored,
+        "Etag": f'"{stored}"',
     }
     if _has_etag(request, headers["Etag"]):
         kept = ("Cache-Control", "Docker-Content-Digest", "Etag")
         return web.Response(status=304, headers={name: headers[name] for name in kept})
     asked = request.headers.get("Range")
     if asked is None or "," in asked:
+        # Without it, aiohttp leaves the length of an empty blob out of the answer to HEAD.
+        headers["Content-Length"] = str(len(content))
         return web.Response(body=content, headers=headers)
     try:
         start, end = _bounds(asked, len(content))
     except _BadRange as error:
-        refusal = web.Response(status=416, text=f"{error}\n", headers={"Docker-Content-Digest": digest})
-        if error.unsatisfiable:
-            refusal.headers["Content-Range"] = f"bytes */{len(content)}"
-        return refusal
+        return _range_refusal(error, behaviour, stored, len(content))
     headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(content)}"
     return web.Response(status=206, body=content[start:end], headers=headers)
 
 
 def delete_blob(storage: Storage, behaviour: Behaviour, name: str, digest: str) -> web.Response:
-    """Unlinks the blob from this repository; others keep theirs."""
+    """Removes the blob from this repository. Others keep theirs."""
     _check(digest)
     if not behaviour.deletion_enabled:
         raise RegistryError("UNSUPPORTED")
     repository = storage.repository(name)
-    if repository is None or digest not in repository.blobs:
+    if repository is None or not storage.stores(repository.blob_target(digest)):
         raise RegistryError("BLOB_UNKNOWN")
-    repository.blobs.discard(digest)
+    repository.unlink_blob(digest)
     return web.Response(status=202)
+
+
+def _range_refusal(error: "_BadRange", behaviour: Behaviour, digest: str, size: int) -> web.Response:
+    headers = {"Docker-Content-Digest": digest}
+    if error.unsatisfiable:
+        headers["Content-Range"] = f"bytes */{size}"
+    if behaviour.traits.breaks_off_bad_ranges:
+        # 2.8 has set the length of the blob already when it finds the range bad.
+        return CutAnswer(status=416, text=f"{error}\n", headers=headers, announced_length=size)
+    return web.Response(status=416, text=f"{error}\n", headers=headers)
 
 
 def _check(digest: str) -> None:
@@ -63,6 +74,8 @@ def _check(digest: str) -> None:
 
 
 class _BadRange(Exception):
+    """`unsatisfiable`: the blob ends before the range begins."""
+
     def __init__(self, message: str, *, unsatisfiable: bool = False) -> None:
         super().__init__(message)
         self.unsatisfiable = unsatisfiable

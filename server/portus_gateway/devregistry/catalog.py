@@ -11,11 +11,11 @@ from portus_gateway.devregistry.storage import Storage
 
 
 def list_catalog(storage: Storage, behaviour: Behaviour, path: str, query: str) -> web.Response:
-    """A page of repositories, with a link when there are more (measured on 2.8.2 and 3.1.1)."""
+    """A page of repositories, with a `Link` when there are more."""
     n, last = page_parameters(query)
     size = _size(n, behaviour)
     names = storage.catalog_after(last, size + 1)
-    headers = {"Content-Type": behaviour.json_type}
+    headers = {"Content-Type": behaviour.traits.json_type}
     more = len(names) > size
     if more:
         names.pop()
@@ -31,7 +31,7 @@ def _size(n: str, behaviour: Behaviour) -> int:
     try:
         size = page_size(n)
     except RegistryError:
-        if behaviour.flavour == "2.8":
+        if behaviour.traits.ignores_bad_page_size:
             return behaviour.default_page
         raise
     if size > behaviour.maximum_page:

@@ -1,4 +1,4 @@
-"""Digests: `sha256:…`, `sha384:…` and `sha512:…` in lower-case hexadecimal."""
+"""Digests: `sha256:…`, `sha384:…` and `sha512:…`, in lower-case hexadecimal."""
 
 import hashlib
 import re

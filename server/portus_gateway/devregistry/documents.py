@@ -1,4 +1,4 @@
-"""Reads JSON documents without trusting their shape."""
+"""Reads JSON documents of an unknown shape."""
 
 import json
 
@@ -6,7 +6,7 @@ from portus_gateway.devregistry.errors import Json
 
 
 def parse_object(content: bytes) -> dict[str, Json]:
-    """The JSON object; raises `ValueError` for anything else."""
+    """The JSON object. Raises `ValueError` for anything else."""
     document: Json = json.loads(content)
     if not isinstance(document, dict):
         raise ValueError("not a JSON object")
@@ -24,5 +24,5 @@ def object_of(value: Json) -> dict[str, Json]:
 
 
 def objects_of(value: Json) -> list[dict[str, Json]]:
-    """The objects of a list; none for anything else."""
+    """The objects in a list; none for anything else."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

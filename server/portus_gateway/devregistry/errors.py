@@ -1,4 +1,4 @@
-"""The registry's error answers: codes, messages and statuses of distribution's `errcode` package."""
+"""The registry's error answers, with the codes, messages and statuses of distribution's `errcode` package."""
 
 import json
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ _CODES: dict[str, tuple[int, str]] = {
 
 
 class RegistryError(Exception):
-    """An answer in the registry's error form; `further` are the errors listed after this one."""
+    """An answer in the registry's error form. `further` are the errors that it lists after this one."""
 
     def __init__(
         self, code: str, detail: Json = None, message: str | None = None, further: "Sequence[RegistryError]" = ()
@@ -45,7 +45,7 @@ class RegistryError(Exception):
 def error_response(
     error: RegistryError, status: int | None = None, content_type: str = "application/json"
 ) -> web.Response:
-    """The answer for an error; without `status`, the one that belongs to its code."""
+    """The answer for an error. Without `status`, it has the status of the error's code."""
     errors: list[Json] = [_described(each) for each in (error, *error.further)]
     return web.Response(
         status=status or _CODES[error.code][0],

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from aiohttp import web
 
+from portus_gateway.devregistry.cut_answers import send_cut
 from portus_gateway.devregistry.errors import RegistryError, error_response
 from portus_gateway.devregistry.faults import Fault
 
@@ -58,7 +59,8 @@ async def suffer(
     if isinstance(answer, web.Response):
         _change_body(fault, answer)
         if fault.truncate and request.method != "HEAD":
-            return await _send_half(request, answer)
+            body = answer.body if isinstance(answer.body, bytes) else b""
+            return await send_cut(request, answer, body[: len(body) // 2], len(body))
     return answer
 
 
@@ -119,19 +121,6 @@ def _reset(request: web.BaseRequest) -> web.StreamResponse:
                 duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
     return NoAnswer()
-
-
-async def _send_half(request: web.BaseRequest, answer: web.Response) -> web.StreamResponse:
-    body = answer.body if isinstance(answer.body, bytes) else b""
-    half = web.StreamResponse(status=answer.status, headers=answer.headers)
-    half.content_length = len(body)
-    half.force_close()
-    await half.prepare(request)
-    await half.write(body[: len(body) // 2])
-    transport = request.transport
-    if transport is not None:
-        transport.close()
-    return half
 
 
 async def _send_endless(request: web.BaseRequest) -> web.StreamResponse:

@@ -1,7 +1,7 @@
-"""Rewrites a Docker schema 2 manifest to schema 1, as 2.8 does for whoever does not accept schema 2.
+"""Rewrites a Docker schema 2 manifest to schema 1, as 2.8 does for clients that do not accept schema 2.
 
-The result has a digest of its own that the registry does not store: it can neither be fetched nor deleted
-by it (Portus #718, #725).
+The result has another digest, and the registry does not store it. Nothing can be fetched or deleted by that digest
+(Portus #718, #725).
 """
 
 import base64
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from portus_gateway.devregistry.digests import digest_of
-from portus_gateway.devregistry.documents import objects_of, parse_object, text_of
+from portus_gateway.devregistry.documents import object_of, objects_of, parse_object, text_of
 from portus_gateway.devregistry.errors import Json
 
 SCHEMA_1_TYPE = "application/vnd.docker.distribution.manifest.v1+prettyjws"
@@ -23,17 +23,22 @@ _KEY = ec.generate_private_key(ec.SECP256R1())
 
 
 class NotConvertible(Exception):
-    """The image's config does not say how its layers came about."""
+    """The history in the image's config does not fit its layers."""
+
+
+def config_digest(manifest: bytes) -> str:
+    """The digest of the image's config, or an empty string."""
+    return text_of(object_of(parse_object(manifest).get("config")).get("digest"))
 
 
 def schema_1(name: str, tag: str, manifest: bytes, config: bytes | None) -> tuple[bytes, str]:
-    """The signed schema 1 manifest, and the digest of its payload (the text without the signatures)."""
+    """The signed schema 1 manifest, and the digest of its payload: the text without the signatures."""
     if config is None:
-        raise NotConvertible("the image's config is not there")
+        raise NotConvertible("the image's config is not in the repository")
     try:
         described = parse_object(config)
     except ValueError as error:
-        raise NotConvertible("the image's config is no JSON object") from error
+        raise NotConvertible("the image's config is not a JSON object") from error
     layers = [text_of(layer.get("digest")) for layer in objects_of(parse_object(manifest).get("layers"))]
     filled = iter(layers)
     entries: list[tuple[str, dict[str, Json]]] = []
@@ -72,7 +77,7 @@ def _history(described: dict[str, Json], entries: list[tuple[str, dict[str, Json
 
 
 def _signed(payload: str) -> bytes:
-    # The signatures take the place of the closing brace, which `formatTail` brings back.
+    # The signatures replace the closing brace. `formatTail` has it.
     head, tail = payload[:-2], payload[-2:]
     protected = _base64url(
         json.dumps(

@@ -17,17 +17,21 @@ from portus_gateway.devregistry.authorization import (
     Authorization,
     BasicAuthorization,
     TokenAuthorization,
+    needed_rights,
 )
-from portus_gateway.devregistry.behaviour import Behaviour, Flavour
+from portus_gateway.devregistry.behaviour import Behaviour
 from portus_gateway.devregistry.blobs import delete_blob, get_blob
 from portus_gateway.devregistry.catalog import list_catalog
+from portus_gateway.devregistry.cut_answers import CutAnswer
 from portus_gateway.devregistry.errors import RegistryError, error_response
 from portus_gateway.devregistry.fault_effects import NoAnswer, suffer
 from portus_gateway.devregistry.fault_set import FaultSet, Injection, Stage
 from portus_gateway.devregistry.faults import Fault
+from portus_gateway.devregistry.flavours import TRAITS, Flavour
 from portus_gateway.devregistry.images import Content, image
 from portus_gateway.devregistry.listener import Listener
 from portus_gateway.devregistry.manifests import delete_manifest, get_manifest, put_manifest
+from portus_gateway.devregistry.referrers import list_referrers
 from portus_gateway.devregistry.request_log import RequestLog
 from portus_gateway.devregistry.storage import Manifest, Storage
 from portus_gateway.devregistry.tags import list_tags
@@ -43,6 +47,7 @@ _METHODS = {
     "manifests": ("DELETE", "GET", "HEAD", "PUT"),
     "blobs": ("DELETE", "GET", "HEAD"),
     "uploads": ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"),
+    "referrers": ("GET",),
 }
 
 
@@ -106,8 +111,8 @@ class DevRegistry:
         """The requests that the registry saw; those of the token service are in `tokens.requests`."""
         self._auth = auth
         self._authorization = _authorization(auth, self.tokens, token_leeway, clock)
-        self._behaviour = Behaviour(flavour, deletion_enabled)
-        self._storage = Storage(blobs_suffice=flavour == "2.8")
+        self._behaviour = Behaviour(TRAITS[flavour], deletion_enabled)
+        self._storage = Storage(self._behaviour.traits)
         self._uploads = Uploads(self._storage, self._behaviour)
         self._listener = Listener(self._handle, host, port, ssl_context)
         self._running: AsyncExitStack | None = None
@@ -232,10 +237,7 @@ class DevRegistry:
     def delete_blob(self, repository: str, digest: str) -> bool:
         """Unlinks a blob from a repository; says whether there was one."""
         found = self._storage.repository(repository)
-        if found is None or digest not in found.blobs:
-            return False
-        found.blobs.discard(digest)
-        return True
+        return found is not None and found.unlink_blob(digest)
 
     def repositories(self) -> list[str]:
         """The catalog, in its order."""
@@ -249,7 +251,7 @@ class DevRegistry:
     def holds(self, repository: str, digest: str) -> bool:
         """Whether the repository has a manifest or a blob of this digest."""
         found = self._storage.repository(repository)
-        return found is not None and (digest in found.manifests or digest in found.blobs)
+        return found is not None and (digest in found.manifests or found.has_blob(digest))
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path, _, query = request.raw_path.partition("?")
@@ -272,12 +274,12 @@ class DevRegistry:
         return await suffer(fault, request, admit, self._listener.closing)
 
     async def _admit(self, request: web.BaseRequest, target: Target, path: str, query: str) -> web.StreamResponse:
-        if target.route not in ("unknown", "referrers"):
-            refusal = self._authorization.refuse(request, target)
+        if self._serves(target):
+            refusal = self._authorization.refuse(request, needed_rights(request, target))
             if refusal is not None:
                 struck = self._take(Stage.CHALLENGE, request, target)
                 answer = self._authorization.challenge(refusal, struck.realm if struck else None)
-                answer.headers["Content-Type"] = self._behaviour.json_type
+                answer.headers["Content-Type"] = self._behaviour.traits.json_type
                 return _stamp(answer)
         fault = self._take(Stage.OPERATION, request, target)
         if fault is None:
@@ -292,28 +294,34 @@ class DevRegistry:
 
     async def _operate(self, request: web.BaseRequest, target: Target, path: str, query: str) -> web.StreamResponse:
         try:
-            return _stamp(await self._dispatch(request, target, path, query))
+            answer = _stamp(await self._dispatch(request, target, path, query))
+            if isinstance(answer, CutAnswer) and request.method != "HEAD":
+                return await answer.send(request)
+            return answer
         except RegistryError as error:
-            return _stamp(error_response(error, content_type=self._behaviour.json_type))
+            return _stamp(error_response(error, content_type=self._behaviour.traits.json_type))
 
     async def _dispatch(self, request: web.BaseRequest, target: Target, path: str, query: str) -> web.Response:
         if target.route == "ping":
-            return web.Response(body=b"{}", headers={"Content-Type": self._behaviour.json_type})
-        methods = _METHODS.get(target.route)
-        if methods is None:
-            return _not_found(path)
+            return web.Response(body=b"{}", headers={"Content-Type": self._behaviour.traits.json_type})
+        if not self._serves(target):
+            return self._not_found(path)
+        methods = _METHODS[target.route]
         if request.method not in methods:
             return web.Response(status=405, text="Method not allowed\n", headers={"Allow": ", ".join(methods)})
         name = target.repository or ""
         if len(name) > _MAXIMUM_NAME:
-            raise RegistryError("UNKNOWN", f"repository name must not be more than {_MAXIMUM_NAME} characters")
+            raise RegistryError(
+                self._behaviour.traits.long_name_code,
+                f"repository name must not be more than {_MAXIMUM_NAME} characters",
+            )
         match target.route, request.method:
             case "catalog", _:
                 return list_catalog(self._storage, self._behaviour, path, query)
             case "tags", _:
                 return list_tags(self._storage, self._behaviour, name, path, query)
             case "manifests", "PUT":
-                return await put_manifest(self._storage, request, name, target.reference)
+                return await put_manifest(self._storage, self._behaviour, request, name, target.reference)
             case "manifests", "DELETE":
                 return delete_manifest(self._storage, self._behaviour, name, target.reference)
             case "manifests", _:
@@ -321,9 +329,28 @@ class DevRegistry:
             case "blobs", "DELETE":
                 return delete_blob(self._storage, self._behaviour, name, target.reference)
             case "blobs", _:
-                return get_blob(self._storage, request, name, target.reference)
+                return get_blob(self._storage, self._behaviour, request, name, target.reference)
+            case "referrers", _:
+                return list_referrers(self._storage, self._behaviour, name, target.reference, path, query)
+            case "uploads", "POST" if not target.reference:
+                return await self._uploads.start(request, name, query, partial(self._may_pull, request))
             case _:
                 return await self._uploads.serve(request, name, target.reference, query)
+
+    def _serves(self, target: Target) -> bool:
+        """Whether this flavour has the route."""
+        if target.route == "referrers":
+            return self._behaviour.traits.lists_referrers
+        return target.route != "unknown"
+
+    def _may_pull(self, request: web.BaseRequest, repository: str) -> bool:
+        return self._authorization.refuse(request, (("repository", repository, "pull"),)) is None
+
+    def _not_found(self, path: str) -> web.Response:
+        other = path.removesuffix("/") if path.endswith("/") else f"{path}/"
+        if self._serves(target_of(other)):
+            return web.Response(status=301, headers={"Location": other})
+        return web.Response(status=404, text="404 page not found\n")
 
 
 def _authorization(auth: Auth, tokens: TokenService, leeway: float, clock: Callable[[], float]) -> Authorization:
@@ -335,10 +362,3 @@ def _authorization(auth: Auth, tokens: TokenService, leeway: float, clock: Calla
 def _stamp(answer: web.Response) -> web.Response:
     answer.headers["Docker-Distribution-Api-Version"] = "registry/2.0"
     return answer
-
-
-def _not_found(path: str) -> web.Response:
-    other = path.removesuffix("/") if path.endswith("/") else f"{path}/"
-    if target_of(other).route not in ("unknown", "referrers"):
-        return web.Response(status=301, headers={"Location": other})
-    return web.Response(status=404, text="404 page not found\n")

@@ -1,9 +1,12 @@
-"""What the registry holds, in memory: blobs, manifests, tags, and the catalog's order."""
+"""What the registry stores, in memory: blobs, manifests, tags, and the order of the catalog."""
 
 import zlib
 from bisect import bisect_right, insort
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+
+from portus_gateway.devregistry.digests import digest_of
+from portus_gateway.devregistry.flavours import Traits
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,20 +18,33 @@ class Manifest:
 
 
 class Repository:
-    """One repository. Deleting leaves it in place, empty: it stays in the catalog."""
+    """One repository. A delete leaves it in place, empty: it stays in the catalog."""
 
-    __slots__ = ("_sorted_tags", "blobs", "ever_tagged", "manifests", "tags")
+    __slots__ = ("_blobs", "_sorted_tags", "ever_tagged", "manifests", "tags")
 
     def __init__(self, manifests: Mapping[str, Manifest], tags: Mapping[str, str], blobs: Iterable[str]) -> None:
         self.manifests = dict(manifests)
         """By digest."""
         self.tags = dict(tags)
         """Tag to digest."""
-        self.blobs = set(blobs)
-        """The digests of the blobs that are linked here."""
         self.ever_tagged = bool(self.tags)
-        """Without it the listing of tags answers that there is no such repository."""
+        # The digest by which the repository has a blob, to the digest under which the blob is stored.
+        self._blobs = {digest: digest for digest in blobs}
         self._sorted_tags: list[str] | None = None
+
+    def blob_target(self, digest: str) -> str | None:
+        """The digest under which this blob is stored; None where the repository does not have it."""
+        return self._blobs.get(digest)
+
+    def has_blob(self, digest: str) -> bool:
+        return digest in self._blobs
+
+    def link_blob(self, digest: str, target: str) -> None:
+        self._blobs[digest] = target
+
+    def unlink_blob(self, digest: str) -> bool:
+        """Answers whether there was one. Other repositories keep theirs."""
+        return self._blobs.pop(digest, None) is not None
 
     def tag(self, tag: str, digest: str) -> None:
         self.tags[tag] = digest
@@ -36,12 +52,12 @@ class Repository:
         self._sorted_tags = None
 
     def untag(self, tag: str) -> bool:
-        """Takes the tag away and nothing else; says whether there was one."""
+        """Removes the tag and nothing else. Answers whether there was one."""
         self._sorted_tags = None
         return self.tags.pop(tag, None) is not None
 
     def delete_manifest(self, digest: str) -> bool:
-        """Deletes the manifest with every tag on it; says whether there was one."""
+        """Deletes the manifest with all of its tags. Answers whether there was one."""
         if self.manifests.pop(digest, None) is None:
             return False
         for tag in [tag for tag, target in self.tags.items() if target == digest]:
@@ -50,25 +66,26 @@ class Repository:
         return True
 
     def tags_after(self, last: str, count: int | None) -> list[str]:
-        """The tags that sort after `last`, in order, at most `count` of them."""
+        """At most `count` tags, in order, from the first one that sorts after `last`."""
         if self._sorted_tags is None:
             self._sorted_tags = sorted(self.tags)
         start = bisect_right(self._sorted_tags, last) if last else 0
         return self._sorted_tags[start : None if count is None else start + count]
 
     def tags_unsorted(self) -> list[str]:
-        """All tags in an order that is no order, the same each time."""
+        """All tags, unsorted, in the same order each time."""
         return sorted(self.tags, key=lambda tag: zlib.crc32(tag.encode()))
 
 
+class UnreadableBlob(Exception):
+    """The repository has the blob by a digest whose target it does not have. Distribution answers UNKNOWN."""
+
+
 class Storage:
-    """All repositories. Content is shared by digest: a repository only links to it.
+    """All repositories. Content is stored once, by digest; a repository has links to it."""
 
-    `blobs_suffice`: whether a blob alone brings a repository into the catalog, as in 2.8.
-    """
-
-    def __init__(self, *, blobs_suffice: bool) -> None:
-        self._blobs_suffice = blobs_suffice
+    def __init__(self, traits: Traits) -> None:
+        self._traits = traits
         self._repositories: dict[str, Repository] = {}
         self._blobs: dict[str, bytes] = {}
         self._catalog: list[str] = []
@@ -76,21 +93,45 @@ class Storage:
     def repository(self, name: str) -> Repository | None:
         return self._repositories.get(name)
 
-    def blob(self, repository: str, digest: str) -> bytes | None:
-        """The blob's bytes if the repository links to it."""
+    def blob(self, repository: str, digest: str) -> tuple[str, bytes] | None:
+        """The digest under which the blob is stored, and its bytes; None where the repository does not have it.
+
+        Raises `UnreadableBlob`.
+        """
         found = self._repositories.get(repository)
-        return self._blobs[digest] if found is not None and digest in found.blobs else None
+        target = None if found is None else found.blob_target(digest)
+        if found is None or target is None or not self.stores(target):
+            return None
+        if not found.has_blob(target):
+            raise UnreadableBlob(target)
+        return target, self._blobs[target]
 
     def put_blob(self, repository: str, digest: str, content: bytes) -> None:
+        """Stores the blob under this digest, unchecked."""
         self._blobs[digest] = content
-        self._link_blob(repository, digest)
+        self._link_blob(repository, digest, digest)
+
+    def commit_blob(self, repository: str, digest: str, content: bytes) -> str:
+        """Stores a blob that was pushed with this digest. Answers with the digest under which it is stored."""
+        stored = digest_of(content) if self._traits.digests_are_sha256 else digest
+        self.put_blob(repository, stored, content)
+        self._link_blob(repository, digest, stored)
+        return stored
 
     def mount_blob(self, repository: str, digest: str, source: str) -> bool:
-        """Links a blob of another repository; says whether it is there."""
+        """Links a blob of another repository. Answers whether the source has it."""
         if self.blob(source, digest) is None:
             return False
-        self._link_blob(repository, digest)
+        # Distribution links to the digest that was asked for, even where the blob is stored under another one.
+        self._link_blob(repository, digest, digest)
         return True
+
+    def stores(self, digest: str | None) -> bool:
+        """Whether a blob is stored under this digest, for whatever repository."""
+        return digest in self._blobs
+
+    def repositories_with_blob(self, digest: str) -> Iterator[str]:
+        return (name for name, repository in self._repositories.items() if repository.has_blob(digest))
 
     def put_manifest(self, repository: str, digest: str, manifest: Manifest) -> None:
         self._repository(repository).manifests[digest] = manifest
@@ -103,7 +144,7 @@ class Storage:
         tags: Mapping[str, str],
         blobs: Mapping[str, bytes],
     ) -> None:
-        """Gives each of these repositories, new ones, the same content."""
+        """Gives the same content to each of these repositories. Those that exist already are left as they are."""
         self._blobs.update(blobs)
         names = [name for name in dict.fromkeys(repositories) if name not in self._repositories]
         for name in names:
@@ -112,17 +153,17 @@ class Storage:
         self._catalog.sort(key=_catalog_key)
 
     def catalog_after(self, last: str, count: int) -> list[str]:
-        """The repositories that come after `last` in the catalog, at most `count` of them."""
+        """At most `count` repositories, in the catalog's order, from the first one after `last`."""
         start = bisect_right(self._catalog, _catalog_key(last), key=_catalog_key) if last else 0
         return self._catalog[start : start + count]
 
     def catalog(self) -> list[str]:
-        """The names of all repositories, in the catalog's order; emptied ones are among them."""
+        """The names of all repositories, in the catalog's order. Emptied ones are among them."""
         return list(self._catalog)
 
-    def _link_blob(self, repository: str, digest: str) -> None:
-        self._repository(repository).blobs.add(digest)
-        if self._blobs_suffice:
+    def _link_blob(self, repository: str, digest: str, target: str) -> None:
+        self._repository(repository).link_blob(digest, target)
+        if self._traits.blob_makes_repository:
             self._list(repository)
 
     def _repository(self, name: str) -> Repository:
@@ -139,5 +180,5 @@ class Storage:
 
 
 def _catalog_key(name: str) -> str:
-    # Distribution compares path by path component: the separator sorts before everything else.
+    # Distribution compares names component by component: the slash sorts before every other character.
     return name.replace("/", "\0")
