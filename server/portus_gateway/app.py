@@ -42,7 +42,7 @@ class RunningGateway:
 async def running(settings: Settings, *, as_worker: bool = False) -> AsyncGenerator[RunningGateway, None]:
     """Serves a gateway for as long as the block runs; then drains it, within `settings.drain_grace`.
 
-    This is one process, whatever `settings.workers` says: `workers.team.serve` runs several. With `as_worker` it shares
+    This is one process, whatever `settings.workers` says: `workers.serving` runs several. With `as_worker` it shares
     its ports with other workers, and leaves metrics and announcement to the process that started them.
 
     Serves from the start, the registry there or not: its health says which. Raises `OSError` where it cannot listen,

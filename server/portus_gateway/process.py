@@ -4,18 +4,30 @@ import asyncio
 import gc
 import os
 import signal
+import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from types import FrameType
+from typing import Final
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# How many objects more there may be before a search for garbage. A few calls at a time may have Python's default of
-# 700, and leave no garbage behind: bench/README.md says what the search costs.
-_NEW_OBJECTS = 10_000
+import structlog
+
+from portus_gateway.telemetry import logs
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+# How many new objects there may be before the next garbage collection. Python's default of 700 is reached by a few
+# calls, which leave no garbage behind. bench/README.md says what a collection costs.
+_NEW_OBJECTS: Final = 10_000
+# What a process may take beyond the grace of its calls: connections, files and threads are closed then.
+_CLOSING: Final = 10.0
+# What is left of the log is written within this time where a process ends at once.
+_LAST_LINES: Final = 0.5
+_FAILURE: Final = 1
+_log = structlog.get_logger(__name__)
 
 
 def run(main: Coroutine[None, None, None]) -> None:
-    """Runs `main` on uvloop where there is one, which saves about a tenth of the CPU."""
+    """Runs `main` on uvloop where it is installed, which saves about a tenth of the CPU."""
     try:
         from uvloop import new_event_loop
     except ImportError:
@@ -25,41 +37,55 @@ def run(main: Coroutine[None, None, None]) -> None:
         runner.run(main)
 
 
-def settle() -> None:
-    """Spares what is there by now, and will stay, every later search for garbage. To be called once it serves."""
+def exclude_from_garbage_collection() -> None:
+    """Excludes all objects that exist by now from later garbage collections. To be called once the gateway serves."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_NEW_OBJECTS)
 
 
 @asynccontextmanager
-async def stop_signal(before_end: Callable[[], None] | None = None) -> AsyncGenerator[asyncio.Event, None]:
-    """An event that the first SIGINT or SIGTERM sets, from the beginning of the block on. A second one ends the process
-    at once, after `before_end`.
+async def stop_signal(
+    *, grace: float | None = None, before_end: Callable[[], None] | None = None
+) -> AsyncGenerator[asyncio.Event, None]:
+    """An event that the first SIGINT or SIGTERM sets. A second one ends the process at once, after `before_end`.
 
-    Without it, a process that is the first of its container ignores SIGTERM.
+    With `grace`, the process ends at the latest ten seconds after so many from the first signal, whatever hangs.
+    Without any of this, a process that is the first of its container ignores SIGTERM.
     """
     loop = asyncio.get_running_loop()
     requested = asyncio.Event()
 
-    def end_at_once(number: int, frame: FrameType | None) -> None:
+    def end_at_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         if before_end is not None:
             before_end()
-        _end_at_once(number, frame)
+        _end_by(number)
 
-    def request() -> None:
-        requested.set()
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
-            signal.signal(number, end_at_once)
+    def end_late() -> None:
+        _log.error("the process did not end in time, and is ended now", seconds=(grace or 0) + _CLOSING)
+        if before_end is not None:
+            before_end()
+        logs.flush(_LAST_LINES)
+        os._exit(_FAILURE)
+
+    def request(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        # Not the event loop's own handler: that one runs only when nothing blocks the loop.
+        loop.call_soon_threadsafe(requested.set)
+        for each in _SIGNALS:
+            signal.signal(each, end_at_once)
+        if grace is not None:
+            watchdog = threading.Timer(grace + _CLOSING, end_late)
+            watchdog.daemon = True
+            watchdog.start()
 
     for number in _SIGNALS:
-        loop.add_signal_handler(number, request)
+        signal.signal(number, request)
     yield requested
 
 
-def _end_at_once(number: int, _: FrameType | None) -> None:
+def _end_by(number: int) -> None:
+    logs.flush(_LAST_LINES)
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
-    # As the first process of a container it lives on: the kernel gives such a process no default.
+    # As the first process of a container it lives on: the kernel has no default for such a process.
     os._exit(128 + number)

@@ -133,7 +133,7 @@ async def test_a_signal_lets_every_workers_running_calls_finish(
             await channel.close()
     for event in ("draining", "stopped"):
         assert sorted(str(record.get("worker")) for record in records(gateway, event)) == ["1", "2", "None"]
-    assert not records(gateway, "a worker ended by itself")
+    assert not records(gateway, "a worker ended unexpectedly")
 
 
 async def test_a_signal_to_all_of_its_processes_drains_as_well(registry: DevRegistry, settings: dict[str, str]) -> None:
@@ -170,7 +170,7 @@ async def test_a_worker_that_does_not_end_is_killed(settings: dict[str, str]) ->
         gateway.signal(signal.SIGTERM)
         assert await gateway.ended() == 0
         assert not any(map(alive, pids))
-    assert len(records(gateway, "workers did not end within the grace: they are killed")) == 1
+    assert len(records(gateway, "workers did not end within the grace, and are killed")) == 1
 
 
 async def test_a_second_signal_ends_all_of_them_at_once(registry: DevRegistry, settings: dict[str, str]) -> None:
@@ -196,7 +196,7 @@ async def test_a_worker_that_dies_is_replaced_and_what_it_counted_stays(settings
         assert await counted(gateway, "grpc_server_handled_total") == calls
         killed, survivor = workers_of(gateway)
         os.kill(killed, signal.SIGKILL)
-        problem = await asyncio.wait_for(gateway.event("a worker ended by itself"), PATIENCE)
+        problem = await asyncio.wait_for(gateway.event("a worker ended unexpectedly"), PATIENCE)
         assert problem["level"] == "error"
         assert problem["error"] == "a worker ended with status -9"
         assert await counted(gateway, "grpc_server_handled_total") == calls
@@ -212,7 +212,7 @@ async def test_a_worker_that_dies_is_replaced_and_what_it_counted_stays(settings
         os.kill(survivor, signal.SIGSTOP)
         assert await counted(gateway, "grpc_server_handled_total") == calls + 1
         os.kill(survivor, signal.SIGKILL)
-        await until(lambda: len(records(gateway, "a worker ended by itself")) == 2)
+        await until(lambda: len(records(gateway, "a worker ended unexpectedly")) == 2)
         async with connection(gateway.address) as channel:
             assert (await stub(channel).ListTags(TAGS, timeout=10)).tags
         gateway.signal(signal.SIGTERM)
@@ -290,11 +290,30 @@ async def test_the_port_for_certificates_is_shared_and_a_hang_up_reaches_every_w
         else:
             raise AssertionError("one worker got all of the connections")
         gateway.signal(signal.SIGHUP)
-        await until(
-            lambda: (
-                {record["worker"] for record in records(gateway, "reading the files of access control again")} == {1, 2}
-            )
-        )
+        await until(lambda: {record["worker"] for record in records(gateway, "SIGHUP: loading files again")} == {1, 2})
         status, _, errors = await outcome("serve", "--workers=2", **(protected | {"PORTUS_MTLS_LISTEN": gateway.mtls}))
         assert status == 1
         assert f"cannot listen on {gateway.mtls}" in errors
+
+
+async def test_a_worker_that_hangs_is_replaced(settings: dict[str, str]) -> None:
+    async with gateway_process("serve", *TWO, **settings) as gateway:
+        with none_left(workers_of(gateway)) as pids:
+            os.kill(pids[0], signal.SIGSTOP)
+            hung = await asyncio.wait_for(gateway.event("a worker hangs and is killed"), 60)
+            assert hung["pid"] == pids[0]
+            await asyncio.wait_for(gateway.event("a worker serves in place of one that ended"), 60)
+            assert not alive(pids[0])
+            # Every connection is served again, whichever worker gets it.
+            for _ in range(20):
+                async with connection(gateway.address) as channel:
+                    await stub(channel).ListTags(TAGS, timeout=10)
+
+
+async def test_a_worker_that_hangs_does_not_hold_up_the_end(settings: dict[str, str]) -> None:
+    async with gateway_process("serve", *TWO, "--drain-grace", "1s", **settings) as gateway:
+        with none_left(workers_of(gateway)) as pids:
+            os.kill(pids[0], signal.SIGSTOP)
+            gateway.signal(signal.SIGTERM)
+            assert await gateway.ended() == 0
+            assert not any(map(alive, pids))

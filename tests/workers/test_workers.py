@@ -45,8 +45,8 @@ LABELS = {"method": "GET", "route": "tags"}
 
 async def test_counters_gauges_and_histograms_are_summed() -> None:
     team = WorkerMetrics()
-    team.heard(1, worker(requests=1, ready=True, cached=100))
-    team.heard(2, worker(requests=3, ready=True, cached=10))
+    team.update(1, worker(requests=1, ready=True, cached=100))
+    team.update(2, worker(requests=3, ready=True, cached=10))
     assert value(team, "portus_upstream_requests_total", outcome="200", **LABELS) == 4
     assert value(team, "portus_upstream_request_seconds_count", **LABELS) == 4
     assert value(team, "portus_upstream_request_seconds_sum", **LABELS) == 3
@@ -59,30 +59,30 @@ async def test_counters_gauges_and_histograms_are_summed() -> None:
 async def test_the_latest_figures_of_a_worker_count_once() -> None:
     team = WorkerMetrics()
     for requests in (1, 2):
-        team.heard(1, worker(requests=requests, ready=True, cached=5))
+        team.update(1, worker(requests=requests, ready=True, cached=5))
     assert value(team, "portus_upstream_requests_total", outcome="200", **LABELS) == 2
 
 
 async def test_the_gateway_is_ready_when_all_workers_are_and_informs_once() -> None:
     team = WorkerMetrics()
-    team.heard(1, worker(requests=0, ready=True, cached=0))
+    team.update(1, worker(requests=0, ready=True, cached=0))
     assert value(team, "portus_registry_ready") == 1
-    team.heard(2, worker(requests=0, ready=False, cached=0))
+    team.update(2, worker(requests=0, ready=False, cached=0))
     assert value(team, "portus_registry_ready") == 0
     assert value(team, "portus_gateway_info", version="1.2.3") == 1
 
 
 async def test_a_workers_end_takes_its_gauges_and_leaves_its_counters() -> None:
     team = WorkerMetrics()
-    team.heard(1, worker(requests=3, ready=True, cached=100))
-    team.heard(2, worker(requests=1, ready=True, cached=10))
+    team.update(1, worker(requests=3, ready=True, cached=100))
+    team.update(2, worker(requests=1, ready=True, cached=10))
     began = value(team, "portus_upstream_requests_created", outcome="200", **LABELS)
     for number in (1, 2):
         team.ended(number)
     assert value(team, "portus_manifest_cache_bytes") is None
     assert value(team, "process_resident_memory_bytes", worker="1") is None
     team.restarted()
-    team.heard(1, worker(requests=2, ready=True, cached=1))
+    team.update(1, worker(requests=2, ready=True, cached=1))
     assert value(team, "portus_upstream_requests_total", outcome="200", **LABELS) == 6
     assert value(team, "portus_upstream_request_seconds_bucket", le="+Inf", **LABELS) == 6
     assert value(team, "portus_upstream_requests_created", outcome="200", **LABELS) == began
@@ -92,7 +92,7 @@ async def test_a_workers_end_takes_its_gauges_and_leaves_its_counters() -> None:
 
 async def test_what_is_of_a_process_says_of_which() -> None:
     team = WorkerMetrics()
-    team.heard(1, worker(requests=0, ready=True, cached=0))
+    team.update(1, worker(requests=0, ready=True, cached=0))
     assert value(team, "process_resident_memory_bytes") is None
     for name in ("1", "parent"):
         memory = value(team, "process_resident_memory_bytes", worker=name)
@@ -107,7 +107,7 @@ async def test_a_page_of_one_process_and_of_one_worker_have_the_same_metrics() -
         metrics.manifest_answered(outcome)
     alone = await metrics.exposition()
     team = WorkerMetrics()
-    team.heard(1, metrics.figures())
+    team.update(1, metrics.figures())
     ours, theirs = (
         {line for line in page.splitlines() if line.startswith(b"# ")} for page in (team.exposition(1), alone)
     )

@@ -111,7 +111,7 @@ async def _serve(
             }
         )
         logs.configure(loaded.log_format, loaded.log_level)
-        async with process.stop_signal() as stop, app.running(loaded) as gateway:
+        async with process.stop_signal(grace=loaded.drain_grace) as stop, app.running(loaded) as gateway:
             open_to_all = loaded.tls_certificate_file is None and not loaded.authenticates
             click.echo(_welcome(gateway.address, registry, open_to_all=open_to_all))
             await stop.wait()

@@ -10,7 +10,7 @@ from portus_gateway.access.errors import InvalidAccessFile
 from portus_gateway.cli.setting_options import given, setting_options
 from portus_gateway.settings import InvalidSettings, Settings, Value
 from portus_gateway.telemetry import logs
-from portus_gateway.workers import team
+from portus_gateway.workers import serving
 
 _log = structlog.get_logger(__name__)
 
@@ -34,7 +34,7 @@ def serve(**flags: Value | None) -> None:
     for name, meant in settings.unknown_variables(os.environ).items():
         _log.warning(f"{name} is not a setting" + (f": did you mean {meant}?" if meant else ""))
     try:
-        process.run(_serve(loaded) if loaded.workers == 1 else team.serve(loaded, given(flags)))
+        process.run(_serve(loaded) if loaded.workers == 1 else serving.serve(loaded, given(flags)))
     except (InvalidSettings, InvalidAccessFile) as error:
         report(error)
         raise SystemExit(EXIT_CONFIGURATION) from None
@@ -56,6 +56,6 @@ async def _serve(loaded: Settings) -> None:
     # Imported here because each worker loads it, and the process that starts workers does not need it.
     from portus_gateway import app
 
-    async with process.stop_signal() as stop, app.running(loaded):
-        process.settle()
+    async with process.stop_signal(grace=loaded.drain_grace) as stop, app.running(loaded):
+        process.exclude_from_garbage_collection()
         await stop.wait()

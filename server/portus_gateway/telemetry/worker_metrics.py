@@ -43,7 +43,7 @@ class WorkerMetrics:
         self._ended = _Sum()
         self._restarts = 0
 
-    def heard(self, worker: int, figures: Figures) -> None:
+    def update(self, worker: int, figures: Figures) -> None:
         """Takes the latest figures of a worker in place of those before."""
         self._live[worker] = figures
 

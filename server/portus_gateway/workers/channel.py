@@ -1,4 +1,4 @@
-"""What a gateway and its workers tell one another: JSON, each message after its length, over a pair of sockets.
+"""The messages between a gateway and its workers: JSON, each message after its length, over a pair of sockets.
 
 Both ends are of the same version and on the same machine. No secret goes over it: a worker has the environment.
 """
@@ -28,6 +28,18 @@ class Serve(_Message):
     flags: dict[str, str | bool | None]
 
 
+class Ping(_Message):
+    """To a worker: answer."""
+
+    kind: Literal["ping"] = "ping"
+
+
+class Pong(_Message):
+    """Of a worker: its event loop runs."""
+
+    kind: Literal["pong"] = "pong"
+
+
 class Collect(_Message):
     """To a worker: send your figures."""
 
@@ -35,7 +47,7 @@ class Collect(_Message):
 
 
 class Drain(_Message):
-    """To a worker: let running calls finish, and end. So does the end of the channel."""
+    """To a worker: let running calls finish, then end. The end of the channel means the same."""
 
     kind: Literal["drain"] = "drain"
 
@@ -68,7 +80,7 @@ class CannotServe(_Message):
     message: str
 
 
-Message = Serve | Collect | Drain | Serving | SettingsInvalid | AccessFileInvalid | CannotServe | Figures
+Message = Serve | Ping | Pong | Collect | Drain | Serving | SettingsInvalid | AccessFileInvalid | CannotServe | Figures
 _MESSAGES: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="kind")])
 
 
@@ -95,7 +107,9 @@ class WorkerChannel:
             await self._writer.wait_closed()
 
     async def send(self, message: Message) -> bool:
-        """Sends; False where the other side is gone, which `receive` tells as well."""
+        """Sends a message. False where the other side is gone, as `receive` tells too."""
+        if self._writer.is_closing():
+            return False
         text = message.model_dump_json().encode()
         try:
             self._writer.write(len(text).to_bytes(_LENGTH) + text)
@@ -105,7 +119,7 @@ class WorkerChannel:
         return True
 
     async def receive(self) -> Message | None:
-        """The next message; None once the other side is gone. Raises `ValueError` for what is no message."""
+        """The next message, None once the other side is gone. Raises `ValueError` for what is not a message."""
         try:
             length = int.from_bytes(await self._reader.readexactly(_LENGTH))
             if length > _MESSAGE_LIMIT:

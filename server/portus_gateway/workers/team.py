@@ -1,84 +1,32 @@
-"""Several processes that serve the same ports, as one gateway: they start, report, drain and end together."""
+"""The workers of one gateway: they start, report, drain and end together."""
 
 import asyncio
-import os
-import signal
-import socket
-import sys
-from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from time import monotonic
-from typing import Final, Self
+from typing import Final
 
 import structlog
 
-from portus_gateway import process
 from portus_gateway.access.errors import InvalidAccessFile
-from portus_gateway.settings import InvalidSettings, Problem, Settings, Value
-from portus_gateway.telemetry import worker_logs
-from portus_gateway.telemetry.announcement import announce
-from portus_gateway.telemetry.figures import Figures
-from portus_gateway.telemetry.metrics_server import MetricsServer
+from portus_gateway.settings import InvalidSettings, Value
 from portus_gateway.telemetry.worker_metrics import WorkerMetrics
-from portus_gateway.workers.channel import (
-    AccessFileInvalid,
-    CannotServe,
-    Collect,
-    Drain,
-    Message,
-    Serve,
-    Serving,
-    SettingsInvalid,
-    WorkerChannel,
-)
-from portus_gateway.workers.shared_port import shared_port
+from portus_gateway.workers.worker import END, Worker
 
 _log = structlog.get_logger(__name__)
 
-# All in seconds. For a worker to load, and to fetch the keys of an issuer.
-_START: Final = 60.0
-# For the figures of a worker: those before are shown where it takes longer.
-_COLLECTION: Final = 2.0
-# After the grace, and after a worker's last word: before it is killed.
-_END: Final = 5.0
-# Before a worker is started again: doubled each time that the one before had not lived for long.
+# All in seconds. Before a worker is started again: doubled each time that the one before did not live for long.
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 30.0
 _LONG: Final = 60.0
-
-
-async def serve(settings: Settings, flags: Mapping[str, Value | None]) -> None:
-    """Serves with `settings.workers` processes until SIGTERM or SIGINT; then drains them, within the grace.
-
-    Each worker has the environment and `flags`, which `settings` were made of. A SIGHUP goes to all of them. One that
-    dies is started again; if this process dies, they drain and end.
-
-    Raises `OSError` where it cannot listen, and `InvalidAccessFile` and `InvalidSettings` as `app.running` does.
-    """
-    worker_logs.share()
-    async with AsyncExitStack() as stack:
-        address = stack.enter_context(shared_port(settings.listen))
-        mtls = settings.mtls_listen and stack.enter_context(shared_port(settings.mtls_listen))
-        told: dict[str, Value | None] = {**flags, "listen": str(address)}
-        if mtls is not None:
-            told["mtls_listen"] = str(mtls)
-        team = Team(settings.workers, told)
-        metrics = None
-        if settings.metrics_listen is not None:
-            metrics = (await stack.enter_async_context(MetricsServer(team, settings.metrics_listen))).address
-        stop = await stack.enter_async_context(process.stop_signal(team.kill))
-        async with team.running(stop, settings.drain_grace):
-            if not stop.is_set():
-                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, team.hang_up)
-                announce(settings, address, metrics=metrics, mtls=mtls, workers=settings.workers)
-            await stop.wait()
-            _log.info("draining", grace=settings.drain_grace)
-    _log.info("stopped")
+# Workers are asked so often whether their event loop runs. One that does not answer for so long is killed: the kernel
+# goes on giving it connections.
+_PING_INTERVAL: Final = 2.0
+_PATIENCE: Final = 10.0
 
 
 class Team:
-    """`count` workers, each told `flags`, and what they count together."""
+    """`count` workers, each with the settings `flags`, and what they count together."""
 
     def __init__(self, count: int, flags: Mapping[str, Value | None]) -> None:
         self._count = count
@@ -89,7 +37,7 @@ class Team:
 
     @asynccontextmanager
     async def running(self, stop: asyncio.Event, grace: float) -> AsyncGenerator[None, None]:
-        """Keeps the workers running for as long as the block runs: from when all serve, or `stop` is set before."""
+        """Keeps the workers running for as long as the block runs. It begins when all serve, or when `stop` is set."""
         loop = asyncio.get_running_loop()
         started: list[asyncio.Future[None]] = [loop.create_future() for _ in range(self._count)]
         keepers = [asyncio.create_task(self._keep(number, first, stop)) for number, first in enumerate(started, 1)]
@@ -108,9 +56,9 @@ class Team:
             for first in started:
                 first.cancel()
             await asyncio.gather(*(worker.drain() for worker in self._workers.values()))
-            _, late = await asyncio.wait(keepers, timeout=grace + _END)
+            _, late = await asyncio.wait(keepers, timeout=grace + END)
             if late:
-                _log.error("workers did not end within the grace: they are killed", workers=sorted(self._workers))
+                _log.error("workers did not end within the grace, and are killed", workers=sorted(self._workers))
                 self.kill()
             await asyncio.gather(*keepers)
 
@@ -120,7 +68,7 @@ class Team:
             worker.kill()
 
     def hang_up(self) -> None:
-        """Has all workers read their files again."""
+        """Makes all workers load their files again."""
         for worker in self._workers.values():
             worker.hang_up()
 
@@ -131,7 +79,7 @@ class Team:
         return self._metrics.exposition(len(serving))
 
     async def _keep(self, number: int, first: "asyncio.Future[None]", stop: asyncio.Event) -> None:
-        """Runs one worker after another. Where that cannot go on, the whole gateway stops."""
+        """Runs one worker after another. Where none can be started any more, the whole gateway stops."""
         pause = _FIRST_PAUSE
         try:
             while not self._stopping.is_set():
@@ -144,7 +92,7 @@ class Team:
                     failure = error
                 if self._stopping.is_set():
                     return
-                _log.error("a worker ended by itself", worker=number, error=str(failure))
+                _log.error("a worker ended unexpectedly", worker=number, error=str(failure))
                 if not first.done():
                     first.set_exception(failure)
                     return
@@ -158,7 +106,7 @@ class Team:
             stop.set()
 
     async def _run(self, number: int, first: "asyncio.Future[None]") -> int:
-        """Runs a worker to its end, and answers with its exit status: negative for a signal."""
+        """Runs a worker to its end, and returns its exit status, which is negative for a signal."""
         async with await Worker.start(number, self._flags) as worker:
             self._workers[number] = worker
             try:
@@ -170,130 +118,21 @@ class Team:
                     first.set_result(None)
                 elif not self._stopping.is_set():
                     _log.info("a worker serves in place of one that ended", worker=number, pid=worker.pid)
-                async for figures in worker.heard():
-                    self._metrics.heard(number, figures)
+                watching = asyncio.create_task(self._watch(number, worker))
+                try:
+                    async for figures in worker.figures():
+                        self._metrics.update(number, figures)
+                finally:
+                    watching.cancel()
+                    await asyncio.gather(watching, return_exceptions=True)
                 return await worker.ended()
             finally:
                 del self._workers[number]
                 self._metrics.ended(number)
 
-
-class Worker:
-    """One process, and the channel to it; an async context manager, which ends the process if it has not ended."""
-
-    def __init__(self, process: Process, channel: WorkerChannel) -> None:
-        self._process = process
-        self._channel = channel
-        self._collected: asyncio.Future[None] | None = None
-        self.serving = False
-
-    @classmethod
-    async def start(cls, number: int, flags: dict[str, Value | None]) -> Self:
-        """Starts a process. Raises `OSError` where the system does not let it."""
-        ours, its = socket.socketpair()
-        with its:
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    # Modules come from where ours do, which the path below says, and not from the working directory.
-                    "-P",
-                    "-m",
-                    "portus_gateway.workers.worker_process",
-                    str(number),
-                    str(its.fileno()),
-                    pass_fds=[its.fileno()],
-                    env=os.environ | {"PYTHONPATH": os.pathsep.join(place or os.getcwd() for place in sys.path)},
-                    stdin=DEVNULL,
-                )
-            except BaseException:
-                ours.close()
-                raise
-        worker = cls(process, await WorkerChannel.open(ours))
-        await worker._channel.send(Serve(flags=flags))
-        return worker
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.kill()
-        await self._process.wait()
-        await self._channel.__aexit__(None, None, None)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    async def wait_until_it_serves(self) -> None:
-        """Raises why it does not, `OSError` too if that is not known."""
-        try:
-            async with asyncio.timeout(_START):
-                message = await self._channel.receive()
-        except TimeoutError:
-            raise OSError(f"a worker did not serve within {_START:g} s") from None
-        match message:
-            case Serving():
-                self.serving = True
-            case SettingsInvalid():
-                raise InvalidSettings(Problem(name, description) for name, description in message.problems)
-            case AccessFileInvalid():
-                raise InvalidAccessFile(message.path, message.problems)
-            case CannotServe():
-                raise OSError(message.message)
-            case _:
-                raise OSError(f"a worker ended before it served, with status {await self.ended()}")
-
-    async def heard(self) -> AsyncGenerator[Figures, None]:
-        """The figures that it sends, until it ends."""
-        try:
-            while (message := await self._channel.receive()) is not None:
-                if not isinstance(message, Figures):
-                    raise ValueError(f"a worker that serves never says {message.kind!r}")
-                yield message
-                self._settle()
-        finally:
-            self.serving = False
-            self._settle()
-
-    async def collect(self) -> None:
-        """Asks for figures, and waits until they were heard or take too long."""
-        collected = self._collected
-        if collected is None:
-            collected = self._collected = asyncio.get_running_loop().create_future()
-            await self._tell(Collect())
-        await asyncio.wait([collected], timeout=_COLLECTION)
-
-    async def drain(self) -> None:
-        """Asks it to let running calls finish, and to end."""
-        await self._tell(Drain())
-
-    def kill(self) -> None:
-        """Ends it at once."""
-        with suppress(ProcessLookupError):
-            self._process.kill()
-
-    def hang_up(self) -> None:
-        """Has it read its files again, if it has read them already."""
-        if self.serving:
-            with suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGHUP)
-
-    async def ended(self) -> int:
-        """Its exit status, once its channel is closed. Killed where it does not end soon."""
-        try:
-            async with asyncio.timeout(_END):
-                return await self._process.wait()
-        except TimeoutError:
-            self.kill()
-            return await self._process.wait()
-
-    async def _tell(self, message: Message) -> None:
-        # A worker that does not read is found out by whoever waits for what it was told.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_COLLECTION):
-                await self._channel.send(message)
-
-    def _settle(self) -> None:
-        if self._collected is not None and not self._collected.done():
-            self._collected.set_result(None)
-        self._collected = None
+    async def _watch(self, number: int, worker: Worker) -> None:
+        """Kills a worker that hangs."""
+        while await worker.answers(_PATIENCE):  # noqa: ASYNC110  (an interval, and no wait for anything)
+            await asyncio.sleep(_PING_INTERVAL)
+        _log.error("a worker hangs and is killed", worker=number, pid=worker.pid, seconds=_PATIENCE)
+        worker.kill()

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from portus_gateway import app, process, settings
 from portus_gateway.access.errors import InvalidAccessFile
 from portus_gateway.settings import InvalidSettings
-from portus_gateway.telemetry import logs, worker_logs
+from portus_gateway.telemetry import logs
 from portus_gateway.telemetry.metrics import Metrics
 from portus_gateway.workers.channel import (
     AccessFileInvalid,
@@ -20,6 +20,8 @@ from portus_gateway.workers.channel import (
     Collect,
     Drain,
     Message,
+    Ping,
+    Pong,
     Serve,
     Serving,
     SettingsInvalid,
@@ -28,7 +30,7 @@ from portus_gateway.workers.channel import (
 
 
 def main() -> None:
-    # Until access control listens to it: as a terminal's end it would reach this process as well.
+    # A SIGHUP reaches this process too when the terminal ends. Until files are watched, it is ignored.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     process.run(_work(int(sys.argv[1]), socket.socket(fileno=int(sys.argv[2]))))
 
@@ -41,34 +43,35 @@ async def _work(number: int, end: socket.socket) -> None:
         async with AsyncExitStack() as stack:
             try:
                 loaded = settings.load(order.flags)
-                logs.configure(loaded.log_format, loaded.log_level)
-                worker_logs.share(number)
+                logs.configure(loaded.log_format, loaded.log_level, worker=number)
                 gateway = await stack.enter_async_context(app.running(loaded, as_worker=True))
             except (InvalidSettings, InvalidAccessFile, OSError) as error:
                 await channel.send(_failure(error))
                 raise SystemExit(1) from None
-            process.settle()
+            process.exclude_from_garbage_collection()
             await channel.send(Serving())
-            obeying = asyncio.create_task(_obey(channel, gateway.metrics, stop))
+            following = asyncio.create_task(_follow(channel, gateway.metrics, stop))
             await stop.wait()
         await channel.send(gateway.metrics.figures())
-        obeying.cancel()
-        await asyncio.wait([obeying])
-        if not obeying.cancelled():
-            obeying.result()
+        following.cancel()
+        await asyncio.wait([following])
+        if not following.cancelled():
+            following.result()
 
 
-async def _obey(channel: WorkerChannel, metrics: Metrics, stop: asyncio.Event) -> None:
-    """Until the channel ends, which is when its other side has: then there is nobody left to serve for."""
+async def _follow(channel: WorkerChannel, metrics: Metrics, stop: asyncio.Event) -> None:
+    """Does what the messages say, until the channel ends: the process that started this one has ended then."""
     try:
         while (message := await channel.receive()) is not None:
             match message:
+                case Ping():
+                    await channel.send(Pong())
                 case Collect():
                     await channel.send(metrics.figures())
                 case Drain():
                     stop.set()
                 case _:
-                    raise ValueError(f"a worker is never told {message.kind!r}")
+                    raise ValueError(f"a worker is never sent {message.kind!r}")
     finally:
         stop.set()
 
