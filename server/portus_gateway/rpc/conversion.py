@@ -10,6 +10,7 @@ from portus_gateway.errors import GatewayError
 from portus_gateway.operations.catalog_listing import CatalogEntry
 from portus_gateway.rpc.limits import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, ServerLimits
 from portus_gateway.rpc.part_failures import part_status
+from portus_gateway.rpc.status import status_of
 
 # A page can have a thousand of these.
 _TAGS_STATUS_LIMIT = 1024
