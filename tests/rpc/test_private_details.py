@@ -31,13 +31,14 @@ from portus_gateway.distribution import (
 )
 from portus_gateway.distribution.concern import Concern
 from portus_gateway.distribution.errors import DistributionError
+from portus_gateway.distribution.manifest import OCI_MANIFEST
 from portus_gateway.errors import GatewayError
 from portus_gateway.operations.setting_advice import ADVICE, operator_text
 from portus_gateway.settings import Settings, variable_of
 from tests.access.certificates import Authority
 from tests.distribution.upstream import Scripted, Upstream, answer, basic_challenge, bearer_challenge, refusal
 from tests.rpc.gateways import Gateway, serve
-from tests.rpc.scripted_registry import DIGEST
+from tests.rpc.scripted_registry import DIGEST, RAW
 
 ACCOUNT = "account-of-the-house"
 PASSWORD = "correct-horse-battery"
@@ -248,7 +249,7 @@ CASES = (
     Case("unknown scheme", challenging(lambda _: answer(401, WWW_Authenticate=f"X{ACCOUNT}")), "ChallengeUnusable"),
 )
 # Of a caller's own words, of content, of a delete: tested below.
-_ELSEWHERE = {"InvalidName", "DigestMismatch", "DeleteOutcomeUnknown"}
+_ELSEWHERE = {"InvalidName", "DigestMismatch", "ContentUnclear", "DeleteOutcomeUnknown"}
 
 
 class Recorded:
@@ -371,7 +372,7 @@ async def test_a_delete_whose_outcome_is_unknown_tells_no_more(site: Site) -> No
                 return await reset(request)
             if "tags/list" in request.path:
                 return answer(200, json.dumps({"name": "team/app", "tags": []}))
-            return answer(200, Docker_Content_Digest=DIGEST.text, Content_Type="application/json")
+            return answer(200, RAW, Docker_Content_Digest=DIGEST.text, Content_Type=OCI_MANIFEST)
 
         site.registry.script(delete_hangs)
 
