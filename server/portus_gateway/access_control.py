@@ -10,6 +10,7 @@ import grpc
 from portus_gateway.access.audit_log import AuditLog
 from portus_gateway.access.authentication import Authentication, BearerAuthenticator
 from portus_gateway.access.caller_limits import CallerLimits
+from portus_gateway.access.current_call import current_request_id
 from portus_gateway.access.errors import InvalidAccessFile
 from portus_gateway.access.policy_file import PolicyFile
 from portus_gateway.access.token_file import TokenFile
@@ -19,7 +20,6 @@ from portus_gateway.operations.guarded_deletion import Deletion
 from portus_gateway.registry.authorized import AuthorizedRegistry
 from portus_gateway.registry.protocol import Registry
 from portus_gateway.reloading import ReloadedFile, ReloadedFiles
-from portus_gateway.rpc import request_id
 from portus_gateway.rpc.caller_interceptor import CallerInterceptor
 from portus_gateway.settings import InvalidSettings, Problem, Settings
 
@@ -86,7 +86,7 @@ async def access_control(settings: Settings) -> AsyncGenerator[AccessControl, No
         with mistakes.of("audit_log"):
             stack.enter_context(log)
         mistakes.check()
-        audit = DeletionAudit(log, request_id.current.get)
+        audit = DeletionAudit(log, current_request_id)
         limited = settings.caller_rate is not None or settings.caller_concurrency is not None
         interceptor = CallerInterceptor(
             authentication=Authentication(

@@ -36,7 +36,7 @@ async def gateway(
     registry: DevRegistry,
     authentication: Authentication,
     *,
-    policy: str = TEAM_A,
+    policy: str | Fixed = TEAM_A,
     limits: CallerLimits | None = None,
     audit: DeletionAudit | None = None,
     reflection_open: bool = False,
@@ -48,7 +48,7 @@ async def gateway(
         credentials=Credentials(registry.username, StaticPassword(registry.password)),
         token_realm=registry.realm,
     )
-    source = Fixed(parsed(policy))
+    source = Fixed(parsed(policy)) if isinstance(policy, str) else policy
     async with DistributionClient(configuration) as client:
         authorized = AuthorizedRegistry(client, source)
         deletion = GuardedDeletion(authorized, enabled=True, concurrency=2)

@@ -3,6 +3,7 @@
 import pytest
 
 from portus_gateway.access.errors import InvalidAccessFile
+from portus_gateway.access.rpcs import RPCS
 from tests.access.policies import TEAM_A, A, parsed
 
 MISTAKES = """
@@ -70,15 +71,15 @@ def test_what_is_no_policy_at_all(text: str, problem: str) -> None:
 
 def test_a_rule_of_the_registry_alone_needs_no_repositories() -> None:
     text = '[[allow]]\nname = "info"\nprincipals = ["*"]\nrpcs = ["GetRegistryInfo"]\n'
-    assert parsed(text).decide(A, "GetRegistryInfo", None).allowed
+    assert parsed(text).decide(A, RPCS["GetRegistryInfo"], None).allowed
     assert "needs `repositories`" in problems_of(text.replace('"GetRegistryInfo"', '"GetRegistryInfo", "ListTags"'))[0]
 
 
 def test_rules_written_inline_have_no_lines() -> None:
     text = 'allow = [{name = "all", principals = ["*"], rpcs = ["*"], repositories = ["**"]}]'
-    assert str(parsed(text).decide(A, "ListTags", "x")) == "allowed by allow rule 'all'"
+    assert str(parsed(text).decide(A, RPCS["ListTags"], "x")) == "allowed by allow rule 'all'"
 
 
 def test_a_header_in_a_comment_makes_no_wrong_line() -> None:
     text = "# [[allow]] is for what is allowed\n#[[allow]]\n" + TEAM_A
-    assert str(parsed(text).decide(A, "ListTags", "team-a/x")) == "allowed by allow rule 'team a reads' (line 4)"
+    assert str(parsed(text).decide(A, RPCS["ListTags"], "team-a/x")) == "allowed by allow rule 'team a reads' (line 4)"

@@ -175,7 +175,7 @@ async def test_a_hidden_blob_is_absent() -> None:
     with calling(A, "DeleteBlob"):
         for name in ("team-b/app", "team-a/app"):
             assert not await authorized(registry, SCRATCH).blob_exists(Repository(name), ABSENT)
-            with pytest.raises(NotFound, match="there is no such thing, or none that"):
+            with pytest.raises(NotFound, match="does not exist, or token:a may not see it"):
                 await authorized(registry, SCRATCH).get_blob(Repository(name), ABSENT)
     assert registry.asked == ["blob_exists team-a/app", "get_blob team-a/app"]
 
@@ -240,6 +240,33 @@ async def test_a_changed_policy_counts_from_the_next_call_on() -> None:
         assert names_of([await registry.list_repositories(10)]) == ["team-a/x"]
         source.policy = parsed(TEAM_A.replace("team-a/", "team-b/"))
         assert names_of([await registry.list_repositories(10)]) == ["team-b/x"]
+
+
+async def test_a_changed_policy_counts_for_a_repository_that_was_allowed() -> None:
+    source = Fixed(parsed(TEAM_A))
+    fake = FakeRegistry(["team-a/x"])
+    registry = AuthorizedRegistry(fake, source)
+    asked = []
+    for policy in (TEAM_A, TEAM_A.replace("team-a/", "team-b/"), TEAM_A):
+        source.policy = parsed(policy)
+        with calling(A, "GetManifest"), pytest.raises(NotFound):
+            await registry.get_manifest(Repository("team-a/x"), Tag("v1"))
+        asked.append(len(fake.asked))
+    # Allowed, hidden, and allowed again.
+    assert asked == [1, 1, 2]
+
+
+async def test_a_changed_policy_counts_for_what_is_told_of_absent_content() -> None:
+    source = Fixed(parsed(TEAM_A))
+    registry = AuthorizedRegistry(FakeRegistry([]), source)
+    for policy, told in (
+        (TEAM_A, "does not exist"),
+        (TEAM_A.replace("team-a/**", "**"), "the registry answered 404"),
+        (TEAM_A, "does not exist"),
+    ):
+        source.policy = parsed(policy)
+        with calling(A, "GetManifest"), pytest.raises(NotFound, match=told):
+            await registry.get_manifest(Repository("team-a/x"), Tag("v1"))
 
 
 # Over a real client and registry: what it says is where names could leak.

@@ -17,6 +17,7 @@ from portus.registry.v1.registry_service_pb2 import (
     GetManifestRequest,
     GetRegistryInfoRequest,
     ListTagsRequest,
+    ListTagsResponse,
     ResolveManifestRequest,
     StreamCatalogRequest,
 )
@@ -30,8 +31,11 @@ from portus_gateway.distribution import (
     StaticPassword,
     Timeouts,
 )
+from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.registry.protocol import Registry
-from portus_gateway.rpc.interception import Interceptor
+from portus_gateway.rpc.boundary import Boundary
+from portus_gateway.rpc.call_limit import CallLimit
+from portus_gateway.rpc.interception import InterceptedHandlers, Interceptor
 from portus_gateway.rpc.server import FinishedCall, GatewayServer, ServerLimits
 from tests.rpc.scripted_registry import BLOB, DIGEST
 
@@ -121,6 +125,7 @@ async def serve(
         registry=registry,
         listen="127.0.0.1:0",
         limits=limits,
+        deletion=GuardedDeletion(registry, deletion_enabled, limits.max_upstream_requests),
         deletion_enabled=deletion_enabled,
         observer=calls,
         gateway_version=VERSION,
@@ -161,6 +166,31 @@ async def serve_over(
         serve(client, limits=limits, deletion_enabled=deletion_enabled, receive_limit=-1) as gateway,
     ):
         yield gateway
+
+
+@asynccontextmanager
+async def serve_behaviour(
+    behaviour: Callable[[ListTagsRequest, grpc.aio.ServicerContext[bytes, bytes]], Awaitable[ListTagsResponse]],
+    *,
+    service: str = SERVICE,
+) -> AsyncIterator[tuple[Boundary, Calls, grpc.aio.Channel]]:
+    """A server whose only method is `ListTags` of `service`, and does what `behaviour` does inside of the boundary."""
+    calls = Calls()
+    boundary = Boundary(limits=ServerLimits(), call_limit=CallLimit(1), observer=calls)
+    handler = grpc.unary_unary_rpc_method_handler(
+        behaviour, ListTagsRequest.FromString, ListTagsResponse.SerializeToString
+    )
+    services = [grpc.method_handlers_generic_handler(service, {"ListTags": handler})]
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((InterceptedHandlers(services, boundary),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with connected(port) as channel:
+            yield boundary, calls, channel
+    finally:
+        await server.stop(0)
+        boundary.close()
 
 
 async def finish(

@@ -5,17 +5,30 @@ from typing import TypeVar
 import grpc
 import pytest
 
-from portus.registry.v1.registry_service_pb2 import ListTagsRequest, ResolveManifestRequest
+from portus.registry.v1.registry_service_pb2 import ListTagsRequest, ListTagsResponse, ResolveManifestRequest
 from portus_gateway.distribution.errors import NotFound, Unreachable, UpstreamTimeout
+from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.rpc.server import FinishedCall, GatewayServer, ServerLimits
 from tests.rpc.failures import failure_of
-from tests.rpc.gateways import FAILING, REQUESTS, SERVICE, SINGLE, VERSION, connected, finish, serve, soon
-from tests.rpc.interceptors import Raising, Refusing, SendingMetadataTwice
+from tests.rpc.gateways import (
+    FAILING,
+    REQUESTS,
+    SERVICE,
+    SINGLE,
+    VERSION,
+    connected,
+    finish,
+    serve,
+    serve_behaviour,
+    soon,
+)
+from tests.rpc.interceptors import Raising
 from tests.rpc.scripted_registry import Gate, ScriptedRegistry, raising
 
 LIST_TAGS = ListTagsRequest(repository="team/app")
 RESOLVE = ResolveManifestRequest(repository="team/app", tag="1.0")
 Logs = list[MutableMapping[str, object]]
+Context = grpc.aio.ServicerContext[bytes, bytes]
 SECRET = "http://admin:hunter2@registry"
 
 Request = TypeVar("Request")
@@ -69,8 +82,13 @@ async def test_a_shared_task_that_is_cancelled_does_not_take_its_callers_with_it
 
 
 async def test_misuse_of_grpc_inside_is_a_bug_too() -> None:
-    async with serve(ScriptedRegistry(), interceptors=[SendingMetadataTwice()]) as gateway:
-        failed = await failure_of(gateway.stub.ListTags(LIST_TAGS))
+    async def send_metadata_twice(_: object, context: Context) -> ListTagsResponse:
+        await context.send_initial_metadata(())
+        await context.send_initial_metadata(())
+        raise AssertionError("metadata was sent twice")
+
+    async with serve_behaviour(send_metadata_twice) as (_, _, channel):
+        failed = await failure_of(finish(channel, "ListTags"))
     assert failed.outcome == (grpc.StatusCode.INTERNAL, "BUG")
 
 
@@ -95,13 +113,16 @@ async def test_an_interceptor_may_refuse_with_errors_of_the_table() -> None:
     assert (failed.code, failed.message) == (grpc.StatusCode.NOT_FOUND, "not for you")
 
 
-async def test_a_status_from_an_interceptor_is_passed_on_and_observed() -> None:
-    async with serve(ScriptedRegistry(), interceptors=[Refusing()]) as gateway:
+async def test_a_status_that_a_handler_sends_itself_is_passed_on_and_observed() -> None:
+    async def refuse(_: object, context: Context) -> ListTagsResponse:
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, "who are you?")
+
+    async with serve_behaviour(refuse) as (_, calls, channel):
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await gateway.stub.ListTags(LIST_TAGS)
+            await finish(channel, "ListTags")
         assert (refused.value.code(), refused.value.details()) == (grpc.StatusCode.UNAUTHENTICATED, "who are you?")
-        await soon(gateway.calls.ended.wait())
-        assert [call.code for call in gateway.calls.finished] == [grpc.StatusCode.UNAUTHENTICATED]
+        await soon(calls.ended.wait())
+        assert [call.code for call in calls.finished] == [grpc.StatusCode.UNAUTHENTICATED]
 
 
 @pytest.mark.parametrize("rpc", REQUESTS)
@@ -275,8 +296,10 @@ async def test_an_observer_that_fails_harms_no_call(logs: Logs) -> None:
         def call_finished(self, call: FinishedCall) -> None:
             raise ValueError(call.method)
 
+    registry = ScriptedRegistry()
     server = GatewayServer(
-        registry=ScriptedRegistry(),
+        registry=registry,
+        deletion=GuardedDeletion(registry, enabled=True, concurrency=1),
         listen="127.0.0.1:0",
         limits=ServerLimits(),
         deletion_enabled=True,

@@ -27,17 +27,17 @@ from portus.registry.v1.registry_service_pb2 import (
 from portus_gateway.access.audit_log import AuditLog
 from portus_gateway.access.authentication import Authentication
 from portus_gateway.access.caller_limits import CallerLimits
+from portus_gateway.access.current_call import current_request_id
 from portus_gateway.access.jwt_authenticator import JwtAuthenticator
 from portus_gateway.access.key_sources import KeyFile
 from portus_gateway.access.tls import ServerCertificate
 from portus_gateway.access.token_file import TokenFile
 from portus_gateway.devregistry import DevRegistry
 from portus_gateway.operations.deletion_audit import DeletionAudit
-from portus_gateway.rpc import request_id
 from tests.access.certificates import Authority, Pair
 from tests.access.gateways import bearer, channel, gateway, stub
 from tests.access.issuer import AUDIENCE, ISSUER, Issuer
-from tests.access.policies import TEAM_A
+from tests.access.policies import TEAM_A, Fixed, parsed
 from tests.access.test_token_file import line
 from tests.e2e.test_grpcurl import GRPCURL
 from tests.rpc import health_calls
@@ -269,6 +269,38 @@ async def test_who_has_no_rule_may_call_nothing(registry: DevRegistry, authentic
     assert refused == [(rpc, "denied: no allow rule matches") for rpc in REQUESTS]
 
 
+async def test_a_changed_policy_counts_at_once(registry: DevRegistry, authentication: Authentication) -> None:
+    nothing = TEAM_A.replace('"token:a"', '"token:somebody-else"')
+    source = Fixed(parsed(TEAM_A))
+    outcomes = []
+    async with gateway(registry, authentication, policy=source) as address, channel(address) as opened:
+        for policy in (TEAM_A, nothing, TEAM_A):
+            source.policy = parsed(policy)
+            try:
+                await call(opened, "GetRegistryInfo", "secret-a")
+            except grpc.aio.AioRpcError as error:
+                outcomes.append(told_by(error).reason)
+            else:
+                outcomes.append("OK")
+    assert outcomes == ["OK", "POLICY_DENIED", "OK"]
+
+
+async def test_a_stranger_is_refused_before_its_request_has_come(
+    registry: DevRegistry, authentication: Authentication
+) -> None:
+    async def never() -> AsyncIterator[bytes]:
+        await asyncio.Future()
+        yield b""
+
+    async with gateway(registry, authentication) as address, channel(address) as opened:
+        for rpc in REQUESTS:
+            # No request follows the metadata.
+            begin: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = opened.stream_stream(f"/{SERVICE}/{rpc}")
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await begin(never(), timeout=10).read()
+            assert told_by(caught.value).outcome == (Code.UNAUTHENTICATED, "CREDENTIAL_MISSING"), rpc
+
+
 async def test_the_rule_that_refuses_at_the_door_is_in_the_log(
     registry: DevRegistry, authentication: Authentication
 ) -> None:
@@ -487,7 +519,7 @@ async def test_a_delete_is_in_the_audit_log_when_its_answer_comes(
     )
     metadata = (*bearer("secret-a"), ("x-request-id", "my-delete"))
     with AuditLog(str(path)) as log:
-        audit = DeletionAudit(log, request_id.current.get)
+        audit = DeletionAudit(log, current_request_id)
         async with gateway(registry, authentication, audit=audit) as address, channel(address) as opened:
             await stub(opened).DeleteManifest(request, metadata=metadata, timeout=10)
             records = [json.loads(text) for text in path.read_text().splitlines()]
@@ -504,7 +536,7 @@ async def test_without_an_audit_log_a_delete_is_refused(registry: DevRegistry, a
     digest = registry.tags("team-a/scratch/app")["1.0"]
     request = DeleteManifestRequest(repository="team-a/scratch/app", digest=digest, force=True)
     with AuditLog("/dev/full") as log:
-        audit = DeletionAudit(log, request_id.current.get)
+        audit = DeletionAudit(log, current_request_id)
         async with gateway(registry, authentication, audit=audit) as address, channel(address) as opened:
             failure = await failure_of(stub(opened).DeleteManifest(request, metadata=bearer("secret-a"), timeout=10))
     assert failure.outcome == (Code.UNAVAILABLE, "AUDIT_FAILED")

@@ -7,13 +7,24 @@ import pytest
 from google.protobuf.message import Message
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-from portus.registry.v1.registry_service_pb2 import ListTagsRequest
-from portus_gateway.rpc.boundary import Boundary
-from portus_gateway.rpc.call_limit import CallLimit
-from portus_gateway.rpc.interception import InterceptedHandlers, Metadata
+from portus.registry.v1.registry_service_pb2 import ListTagsRequest, ListTagsResponse
+from portus_gateway.operations.guarded_deletion import GuardedDeletion
+from portus_gateway.rpc.interception import IncomingCall
 from portus_gateway.rpc.server import GatewayServer, ServerLimits
 from tests.rpc.failures import failure_of
-from tests.rpc.gateways import FAILING, PATIENCE, REQUESTS, SERVICE, Calls, Gateway, connected, finish, serve, soon
+from tests.rpc.gateways import (
+    FAILING,
+    PATIENCE,
+    REQUESTS,
+    SERVICE,
+    Calls,
+    Gateway,
+    connected,
+    finish,
+    serve,
+    serve_behaviour,
+    soon,
+)
 from tests.rpc.health_calls import check, watch
 from tests.rpc.interceptors import Interceptor
 from tests.rpc.scripted_registry import Gate, ScriptedRegistry
@@ -28,7 +39,7 @@ class Coming(Interceptor):
     def __init__(self) -> None:
         self.came_in = asyncio.Event()
 
-    def call_comes(self, metadata: Metadata) -> None:
+    async def enter(self, incoming: IncomingCall) -> None:
         self.came_in.set()
 
 
@@ -136,34 +147,27 @@ async def test_a_call_that_is_stuck_is_told_why_at_the_end_of_the_grace(rpc: str
 
 
 async def test_a_call_that_is_ended_twice_is_told_why_all_the_same() -> None:
-    ending, tidied = asyncio.Event(), asyncio.Event()
+    entered, ending, tidied = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    async def wait_and_tidy_up(_: HealthCheckRequest, __: object) -> HealthCheckResponse:
+    async def wait_and_tidy_up(_: ListTagsRequest, __: object) -> ListTagsResponse:
+        entered.set()
         try:
-            return await asyncio.Future[HealthCheckResponse]()
+            return await asyncio.Future[ListTagsResponse]()
         finally:
             ending.set()
             await tidied.wait()
 
-    calls = Calls()
-    boundary = Boundary(limits=ServerLimits(), call_limit=CallLimit(1), observer=calls)
-    server = grpc.aio.server()
-    handler = grpc.unary_unary_rpc_method_handler(
-        wait_and_tidy_up, HealthCheckRequest.FromString, HealthCheckResponse.SerializeToString
-    )
-    health = grpc.method_handlers_generic_handler("grpc.health.v1.Health", {"Check": handler})
-    server.add_generic_rpc_handlers((InterceptedHandlers([health], [boundary]),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    async with connected(port) as channel:
-        call = asyncio.ensure_future(failure_of(check(channel)))
-        await soon(calls.came_in(1))
+    async with serve_behaviour(wait_and_tidy_up, service="another.Service") as (boundary, _, channel):
+        method: grpc.aio.UnaryUnaryMultiCallable[ListTagsRequest, bytes] = channel.unary_unary(
+            "/another.Service/ListTags", ListTagsRequest.SerializeToString
+        )
+        call = asyncio.ensure_future(failure_of(method(LIST_TAGS)))
+        await soon(entered.wait())
         boundary.end_unlimited_calls()
         await soon(ending.wait())
         boundary.end_calls()
         tidied.set()
         failed = await call
-    await server.stop(0)
     assert failed.outcome == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
 
 
@@ -238,8 +242,10 @@ async def test_the_port_is_free_afterwards() -> None:
 
 
 async def test_a_server_that_was_never_started_has_nothing_to_drain() -> None:
+    registry = ScriptedRegistry()
     server = GatewayServer(
-        registry=ScriptedRegistry(),
+        registry=registry,
+        deletion=GuardedDeletion(registry, enabled=True, concurrency=1),
         listen="127.0.0.1:0",
         limits=ServerLimits(),
         deletion_enabled=True,

@@ -6,6 +6,7 @@ import pytest
 from portus.registry.v1.registry_service_pb2 import GetManifestRequest, ListTagsRequest
 from portus_gateway.devregistry import DevRegistry, raw_manifest
 from portus_gateway.distribution.manifest import OCI_MANIFEST
+from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc.server import GatewayServer, ServerLimits
 from tests.clients.python.certificates import Authority
@@ -19,8 +20,10 @@ GET_MANIFEST = GetManifestRequest(repository="team/app", tag="large")
 def server_on(
     listen: str, registry: Registry | None = None, *, credentials: grpc.ServerCredentials | None = None
 ) -> GatewayServer:
+    registry = registry or ScriptedRegistry()
     return GatewayServer(
-        registry=registry or ScriptedRegistry(),
+        registry=registry,
+        deletion=GuardedDeletion(registry, enabled=True, concurrency=1),
         listen=listen,
         limits=ServerLimits(),
         deletion_enabled=True,

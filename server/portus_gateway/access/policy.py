@@ -1,20 +1,21 @@
-"""What callers may do: deny rules, then allow rules, else no (the shape of gRFC A43)."""
+"""What callers may do: deny rules first, then allow rules; what no rule allows is denied (as in gRFC A43)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from portus_gateway.access.caller import Caller
 from portus_gateway.access.principal_pattern import PrincipalPattern
 from portus_gateway.access.repository_glob import RepositoryGlob
-from portus_gateway.access.rpcs import REGISTRY_RPCS, REPOSITORY_RPCS
+from portus_gateway.access.rpcs import RPCS, Rpc
 
-_REMEMBERED_CALLERS = 4096
+_REMEMBERED_RIGHTS = 4096
+_REMEMBERED_DECISIONS = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One rule of a policy. `line` is where it begins in its file, None where that is not known."""
+    """One rule of a policy. `line` is its first line in the file, None if unknown."""
 
     name: str
     effect: Literal["deny", "allow"]
@@ -23,19 +24,19 @@ class Rule:
     repositories: tuple[RepositoryGlob, ...]
     line: int | None = None
 
-    def concerns(self, caller: Caller, rpc: str) -> bool:
-        """Whether it says anything of this RPC of this caller, in whatever repository."""
-        return rpc in self.rpcs and any(
+    def concerns(self, caller: Caller, rpc: Rpc) -> bool:
+        """Whether it applies to this RPC of this caller, in at least one repository."""
+        return rpc.name in self.rpcs and any(
             pattern.matches(principal) for pattern in self.principals for principal in caller.principals
         )
 
     @property
     def is_everywhere(self) -> bool:
-        """Whether it holds for every repository."""
+        """Whether it applies to every repository."""
         return any(glob.is_everything for glob in self.repositories)
 
     def covers(self, repository: str) -> bool:
-        """Whether it holds for this repository."""
+        """Whether it applies to this repository."""
         return any(glob.matches(repository) for glob in self.repositories)
 
     def __str__(self) -> str:
@@ -45,7 +46,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether a call is allowed, and by which rule; `rule` is None where no rule spoke of it, which denies it."""
+    """Whether a call is allowed, and by which rule. `rule` is None where no rule applies: then the call is denied."""
 
     allowed: bool
     rule: Rule | None
@@ -58,15 +59,19 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What one caller may do by one RPC."""
+    """What one caller may do with one RPC: the rules that apply to it."""
 
     deny: tuple[Rule, ...]
     allow: tuple[Rule, ...]
+    everywhere: bool = field(init=False)
+    """Whether every repository is allowed, also those that do not exist yet."""
+    in_registry: Decision = field(init=False)
+    """The decision for RPCs that concern no repository. Every allow rule counts, and each deny rule for all
+    repositories. Where this is denied, so is every repository."""
 
-    @property
-    def everywhere(self) -> bool:
-        """Whether every repository is allowed, those included that are not there yet."""
-        return not self.deny and any(rule.is_everywhere for rule in self.allow)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "everywhere", not self.deny and any(rule.is_everywhere for rule in self.allow))
+        object.__setattr__(self, "in_registry", self._in_registry())
 
     def in_repository(self, repository: str) -> Decision:
         for rule in self.deny:
@@ -77,11 +82,7 @@ class Rights:
                 return Decision(allowed=True, rule=rule)
         return Decision(allowed=False, rule=None)
 
-    def in_registry(self) -> Decision:
-        """For what concerns no repository: every allow rule counts, and a deny rule that holds everywhere.
-
-        Where it is denied, so is every repository.
-        """
+    def _in_registry(self) -> Decision:
         for rule in self.deny:
             if rule.is_everywhere:
                 return Decision(allowed=False, rule=rule)
@@ -89,18 +90,22 @@ class Rights:
 
 
 class Policy:
-    """Rules, the denying ones of which go first whatever their order. What no rule allows is denied."""
+    """Rules. Deny rules are checked first, in any order of writing. A call that no rule allows is denied.
+
+    A policy remembers its decisions, and nothing else does: another policy counts as soon as it is there.
+    """
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = tuple(rules)
-        self._rights: dict[tuple[frozenset[str], str], Rights] = {}
+        self._rights: dict[tuple[frozenset[str], Rpc], Rights] = {}
+        self._decisions: dict[tuple[frozenset[str], Rpc, str], Decision] = {}
 
     @property
     def rules(self) -> tuple[Rule, ...]:
         return self._rules
 
-    def rights(self, caller: Caller, rpc: str) -> Rights:
-        """What `caller` may do by `rpc`, the name of an RPC (`GetManifest`)."""
+    def rights(self, caller: Caller, rpc: Rpc) -> Rights:
+        """What `caller` may do with `rpc`."""
         key = (caller.principals, rpc)
         rights = self._rights.get(key)
         if rights is None:
@@ -109,27 +114,38 @@ class Policy:
                 deny=tuple(rule for rule in concerned if rule.effect == "deny"),
                 allow=tuple(rule for rule in concerned if rule.effect == "allow"),
             )
-            if len(self._rights) >= _REMEMBERED_CALLERS:
+            if len(self._rights) >= _REMEMBERED_RIGHTS:
                 self._rights.clear()
             self._rights[key] = rights
         return rights
 
-    def decide(self, caller: Caller, rpc: str, repository: str | None) -> Decision:
-        """Whether `caller` may call `rpc` on `repository`, and why. None for the RPCs that concern no repository."""
-        rights = self.rights(caller, rpc)
-        if rpc in REGISTRY_RPCS:
-            return rights.in_registry()
+    def decide(self, caller: Caller, rpc: Rpc, repository: str | None) -> Decision:
+        """Whether `caller` may call `rpc` on `repository`, and why.
+
+        `repository` is None only for RPCs that concern none. Raises `ValueError` where it is missing.
+        """
+        if not rpc.in_repository:
+            return self.rights(caller, rpc).in_registry
         if repository is None:
-            raise ValueError(f"{rpc} concerns a repository: which one?")
-        return rights.in_repository(repository)
+            raise ValueError(f"{rpc.name} concerns a repository: name one")
+        key = (caller.principals, rpc, repository)
+        decision = self._decisions.get(key)
+        if decision is None:
+            decision = self.rights(caller, rpc).in_repository(repository)
+            if len(self._decisions) >= _REMEMBERED_DECISIONS:
+                self._decisions.clear()
+            self._decisions[key] = decision
+        return decision
 
     def sees(self, caller: Caller, repository: str) -> bool:
-        """Whether `caller` may do anything at all with `repository`, and so may know whether it is there."""
-        return any(self.rights(caller, rpc).in_repository(repository).allowed for rpc in REPOSITORY_RPCS)
+        """Whether `caller` may do anything with `repository`, and so may know that it exists."""
+        return any(
+            self.rights(caller, rpc).in_repository(repository).allowed for rpc in RPCS.values() if rpc.in_repository
+        )
 
 
 class PolicySource(Protocol):
-    """Has a policy, which may be another one the next time."""
+    """Has the policy in force. It may change at any time: ask for it at each decision."""
 
     @property
     def policy(self) -> Policy: ...

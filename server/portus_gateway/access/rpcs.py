@@ -1,18 +1,72 @@
-"""The RPCs that a policy speaks of, by name and in groups."""
+"""The RPCs of the contract, one row each: what access control and errors need to know of an RPC.
+
+To add an RPC, add its row. A test compares the rows with the contract.
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
 
 SERVICE: Final = "portus.registry.v1.RegistryService"
 
-# What concerns no repository.
-REGISTRY_RPCS: Final = frozenset({"GetRegistryInfo"})
-READ: Final = frozenset({"Catalog", "StreamCatalog", "ListTags", "ResolveManifest", "GetManifest", "BatchGetManifests"})
-DELETE: Final = frozenset({"DeleteManifest", "DeleteBlob"})
-REPOSITORY_RPCS: Final = READ | DELETE
-ALL: Final = REGISTRY_RPCS | REPOSITORY_RPCS
+Missing = Literal["NAME_UNKNOWN", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN"]
 
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rpc:
+    """One RPC.
+
+    `group` is the group that a policy allows it with.
+    `missing` is the error's reason when the repository is absent or hidden, or when what the RPC asks for in it is.
+    `right` is the RPC whose right a request about one repository needs; None means this RPC's own right.
+    `in_repository` is False when the RPC concerns no repository.
+    `lists_repositories` is True when the answer contains the repositories that the caller may see.
+    `streams` is True when the server streams its answer.
+    """
+
+    name: str
+    group: Literal["read", "delete"]
+    missing: Missing = "NAME_UNKNOWN"
+    right: "Rpc | None" = None
+    in_repository: bool = True
+    lists_repositories: bool = False
+    streams: bool = False
+
+    @property
+    def repository_right(self) -> "Rpc":
+        """The RPC whose right a request about one repository needs."""
+        return self.right or self
+
+    @property
+    def deletes(self) -> bool:
+        return self.group == "delete"
+
+
+_LIST_TAGS: Final = Rpc(name="ListTags", group="read")
+_GET_MANIFEST: Final = Rpc(name="GetManifest", group="read", missing="MANIFEST_UNKNOWN")
+_ROWS: Final = (
+    Rpc(name="GetRegistryInfo", group="read", in_repository=False),
+    Rpc(name="Catalog", group="read", right=_LIST_TAGS, lists_repositories=True),
+    Rpc(name="StreamCatalog", group="read", right=_LIST_TAGS, lists_repositories=True, streams=True),
+    _LIST_TAGS,
+    Rpc(name="ResolveManifest", group="read", missing="MANIFEST_UNKNOWN"),
+    _GET_MANIFEST,
+    Rpc(name="BatchGetManifests", group="read", missing="MANIFEST_UNKNOWN", right=_GET_MANIFEST, streams=True),
+    Rpc(name="DeleteManifest", group="delete", missing="MANIFEST_UNKNOWN"),
+    Rpc(name="DeleteBlob", group="delete", missing="BLOB_UNKNOWN"),
+)
+
+RPCS: Final[Mapping[str, Rpc]] = MappingProxyType({rpc.name: rpc for rpc in _ROWS})
+METHODS: Final[Mapping[str, Rpc]] = MappingProxyType({f"/{SERVICE}/{rpc.name}": rpc for rpc in _ROWS})
+"""By the full name that gRPC calls an RPC by."""
+
+ALL: Final = frozenset(RPCS)
+REPOSITORY_RPCS: Final = frozenset(rpc.name for rpc in _ROWS if rpc.in_repository)
 GROUPS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
-    {"read": REGISTRY_RPCS | READ, "delete": DELETE, "*": ALL}
+    {
+        "read": frozenset(rpc.name for rpc in _ROWS if rpc.group == "read"),
+        "delete": frozenset(rpc.name for rpc in _ROWS if rpc.group == "delete"),
+        "*": ALL,
+    }
 )

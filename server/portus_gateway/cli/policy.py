@@ -8,7 +8,7 @@ import click
 from portus_gateway.access.caller import NOBODY, Caller
 from portus_gateway.access.errors import InvalidAccessFile
 from portus_gateway.access.policy_file import PolicyFile
-from portus_gateway.access.rpcs import ALL, REGISTRY_RPCS
+from portus_gateway.access.rpcs import RPCS
 from portus_gateway.cli.serve import EXIT_CONFIGURATION, report
 from portus_gateway.distribution.names import Repository
 
@@ -30,7 +30,7 @@ def policy() -> None:
     " claim:<issuer>#<claim>=<value> or anonymous. Repeat it for a caller with several principals.",
 )
 @click.option(
-    "--rpc", required=True, type=click.Choice(sorted(ALL)), metavar="RPC", help="Name of the RPC, such as GetManifest."
+    "--rpc", required=True, type=click.Choice(sorted(RPCS)), metavar="RPC", help="Name of the RPC, such as GetManifest."
 )
 @click.option("--repository", help="Repository, such as team/app. Not needed for GetRegistryInfo.")
 def check(file: Path | None, principals: tuple[str, ...], rpc: str, repository: str | None) -> None:
@@ -38,13 +38,13 @@ def check(file: Path | None, principals: tuple[str, ...], rpc: str, repository: 
     path = file or os.environ.get("PORTUS_POLICY_FILE")
     if not path:
         raise click.UsageError("no policy file: give --file or set PORTUS_POLICY_FILE")
-    if repository is None and rpc not in REGISTRY_RPCS:
+    if repository is None and RPCS[rpc].in_repository:
         raise click.UsageError(f"{rpc} concerns a repository: give --repository")
     try:
         caller = NOBODY if principals == ("anonymous",) else Caller.known_as("token", principals)
         if repository is not None:
             Repository(repository)
-        decision = PolicyFile(Path(path)).policy.decide(caller, rpc, repository)
+        decision = PolicyFile(Path(path)).policy.decide(caller, RPCS[rpc], repository)
     except InvalidAccessFile as error:
         report(error)
         raise SystemExit(EXIT_CONFIGURATION) from None

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from portus_gateway.access.current_call import current_call
+from portus_gateway.access.current_call import current_call, current_rpc
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.operations.deletion_audit import Attempt, DeletionAudit
@@ -26,11 +26,11 @@ class AuditedDeletion:
         validate_only: bool,
     ) -> tuple[Tag, ...]:
         """Raises `AuditUnavailable`, `OutcomeNotRecorded`, and what `deletion` raises."""
-        call = current_call.get()
+        caller, rpc = current_rpc()
         attempt = Attempt(
-            caller=call.caller,
-            peer=call.peer(),
-            rpc=call.rpc,
+            caller=caller,
+            peer=current_call.get().peer,
+            rpc=rpc.name,
             repository=repository,
             digest=digest,
             expected_tags=tuple(sorted(expected_tags)),
@@ -50,11 +50,11 @@ class AuditedDeletion:
 
     async def delete_blob(self, repository: Repository, digest: Digest, *, validate_only: bool) -> None:
         """Raises `AuditUnavailable`, `OutcomeNotRecorded`, and what `deletion` raises."""
-        call = current_call.get()
+        caller, rpc = current_rpc()
         attempt = Attempt(
-            caller=call.caller,
-            peer=call.peer(),
-            rpc=call.rpc,
+            caller=caller,
+            peer=current_call.get().peer,
+            rpc=rpc.name,
             repository=repository,
             digest=digest,
             validate_only=validate_only,

@@ -2,14 +2,14 @@
 
 from functools import partial
 from types import TracebackType
-from typing import Final
 
 import structlog
 
 from portus_gateway.access.caller import Caller
-from portus_gateway.access.current_call import current_call
+from portus_gateway.access.current_call import current_rpc
 from portus_gateway.access.errors import Hidden, PermissionDenied
-from portus_gateway.access.policy import Policy, PolicySource, Rights
+from portus_gateway.access.policy import PolicySource, Rights
+from portus_gateway.access.rpcs import Rpc
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import NotFound
 from portus_gateway.distribution.manifest import Descriptor, Manifest
@@ -19,48 +19,37 @@ from portus_gateway.registry.visible_catalog import Name, visible_page, visible_
 
 _log = structlog.get_logger(__name__)
 
-_CATALOGS: Final = ("Catalog", "StreamCatalog")
-# What an RPC says is missing when its repository is not there, or when what it asks for in it is not.
-_MISSING: Final = {"ListTags": "NAME_UNKNOWN", "DeleteBlob": "BLOB_UNKNOWN"}
-_MISSING_ELSE: Final = "MANIFEST_UNKNOWN"
-_REMEMBERED_DECISIONS: Final = 4096
-_BY_NONE: Final = (None, False)
-
 
 class AuthorizedRegistry:
-    """Lets the current call's caller do with `registry` what the policy allows, by the RPC that it called.
+    """`registry` as the policy lets the caller of the current call use it, with the right of the RPC that it called.
 
     It belongs outside of whatever remembers or shares answers. Outside of a call every method but `ping` raises
     `LookupError`.
 
-    A repository that the caller may do nothing with is not there: no request for it leaves, and the answer is the one
-    for what does not exist. Who does not see everything gets that same answer, word by word, for all that the registry
-    does not have. Where the caller may do something else with it, `PermissionDenied` says so.
+    A repository that the caller may do nothing with is hidden: no request for it is sent, and the answer is the same as
+    for a repository that does not exist. A caller that does not see everything gets this answer, word by word, for all
+    that the registry does not have. A caller that may do something else with the repository gets `PermissionDenied`.
     """
 
     def __init__(self, registry: Registry, source: PolicySource) -> None:
         self._registry = registry
         self._source = source
-        self._allowed: dict[tuple[frozenset[str], str, str], tuple[Policy, bool]] = {}
 
     async def ping(self) -> RegistryVersion:
         return await self._registry.ping()
 
     async def list_repositories(self, size: int, after: Cursor | None = None) -> Page[Name]:
-        call = current_call.get()
-        rights = self._source.policy.rights(call.caller, call.rpc)
+        caller, rpc = current_rpc()
+        rights = self._source.policy.rights(caller, rpc)
         if rights.everywhere:
             return await self._registry.list_repositories(size, after)
         sees = partial(_allows, rights)
-        # A stream gives out no page tokens, and its caller wants the first answer soon.
-        list_visible = visible_stretch if call.rpc == "StreamCatalog" else visible_page
+        # A stream has no page tokens, and its caller wants the first answer soon.
+        list_visible = visible_stretch if rpc.streams else visible_page
         return await list_visible(self._registry, sees, size, after)
 
     async def list_tags(self, repository: Repository, size: int, after: Cursor | None = None) -> Page[Tag]:
-        call = current_call.get()
-        rpc = "ListTags" if call.rpc in _CATALOGS else call.rpc
-        # A repository that the catalog has just listed is no secret any more: its failure is told as it is.
-        with self._admission(repository, None, rpc, alike=call.rpc not in _CATALOGS):
+        with self._admission(repository, None):
             return await self._registry.list_tags(repository, size, after)
 
     async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
@@ -74,9 +63,7 @@ class AuthorizedRegistry:
         max_staleness: float = 0,
         known: Manifest | None = None,
     ) -> Manifest:
-        # Many at a time are no more than each of them.
-        rpc = "GetManifest" if current_call.get().rpc == "BatchGetManifests" else None
-        with self._admission(repository, reference, rpc):
+        with self._admission(repository, reference):
             return await self._registry.get_manifest(repository, reference, max_staleness, known)
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
@@ -84,14 +71,13 @@ class AuthorizedRegistry:
             await self._registry.delete_manifest(repository, digest)
 
     async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
-        call = current_call.get()
-        if self._source.policy.rights(call.caller, call.rpc).everywhere:
+        if self._source.policy.rights(*current_rpc()).everywhere:
             return await self._registry.blob_exists(repository, digest)
         try:
             with self._admission(repository, digest):
                 return await self._registry.blob_exists(repository, digest)
         except NotFound:
-            # Whether it is the repository that is not there, or not visible, or the blob: it is all alike.
+            # The caller must not learn which is the case: no repository, a hidden repository, or no blob.
             return False
 
     async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
@@ -106,45 +92,33 @@ class AuthorizedRegistry:
         with self._admission(repository, None):
             await self._registry.check_deletion(repository)
 
-    def _admission(
-        self, repository: Repository, reference: Reference | None, rpc: str | None = None, *, alike: bool = True
-    ) -> "_Admission":
-        """Lets the current caller in, by its right to `rpc`: the one that it called unless given.
-
-        Raises `NotFound`, `PermissionDenied`.
-        """
-        call = current_call.get()
-        rpc = rpc or call.rpc
+    def _admission(self, repository: Repository, reference: Reference | None) -> "_Admission":
+        """A block for a request about `repository`. Raises `Hidden`, `PermissionDenied`."""
+        caller, called = current_rpc()
+        right = called.repository_right
         policy = self._source.policy
-        key = (call.caller.principals, rpc, repository.name)
-        by, everywhere = self._allowed.get(key, _BY_NONE)
-        if by is policy:
-            return _Admission(call.caller, rpc, repository, reference, alike=alike and not everywhere)
-        rights = policy.rights(call.caller, rpc)
-        admission = _Admission(call.caller, rpc, repository, reference, alike=alike and not rights.everywhere)
-        decision = rights.in_repository(repository.name)
+        # A repository that the catalog has just listed is not hidden: its failure is passed on as it is.
+        alike = not (called.lists_repositories or policy.rights(caller, right).everywhere)
+        admission = _Admission(caller, right, repository, reference, alike=alike)
+        decision = policy.decide(caller, right, repository.name)
         if decision.allowed:
-            if len(self._allowed) >= _REMEMBERED_DECISIONS:
-                self._allowed.clear()
-            self._allowed[key] = (policy, rights.everywhere)
             return admission
-        _log.info("refused", caller=call.caller.name, rpc=rpc, repository=repository.name, decision=str(decision))
-        if policy.sees(call.caller, repository.name):
-            raise PermissionDenied(f"{call.caller.name} may not call {rpc} on {repository}")
-        message, reason = admission.missing()
-        raise Hidden(message, reason=reason)
+        _log.info("refused", caller=caller.name, rpc=right.name, repository=repository.name, decision=str(decision))
+        if policy.sees(caller, repository.name):
+            raise PermissionDenied(f"{caller.name} may not call {right.name} on {repository}")
+        raise Hidden(admission.missing(), reason=right.missing)
 
 
 class _Admission:
-    """A block in which an allowed request is made; if `alike`, what is missing in it is told like what is hidden."""
+    """A block for an allowed request. If `alike`, absent content gives the same error as hidden content."""
 
-    __slots__ = ("_alike", "_caller", "_reference", "_repository", "_rpc")
+    __slots__ = ("_alike", "_caller", "_reference", "_repository", "_right")
 
     def __init__(
-        self, caller: Caller, rpc: str, repository: Repository, reference: Reference | None, *, alike: bool
+        self, caller: Caller, right: Rpc, repository: Repository, reference: Reference | None, *, alike: bool
     ) -> None:
         self._caller = caller
-        self._rpc = rpc
+        self._right = right
         self._repository = repository
         self._reference = reference
         self._alike = alike
@@ -156,15 +130,13 @@ class _Admission:
         self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._alike and isinstance(error, NotFound):
-            message, reason = self.missing()
-            raise NotFound(message, reason=reason) from error
+            raise NotFound(self.missing(), reason=self._right.missing) from error
 
-    def missing(self) -> tuple[str, str]:
-        """Message and reason of what is not there."""
+    def missing(self) -> str:
+        """The message for absent and for hidden content."""
         separator = "" if self._reference is None else "@" if isinstance(self._reference, Digest) else ":"
         wanted = f"{self._repository}{separator}{self._reference or ''}"
-        message = f"{wanted}: there is no such thing, or none that {self._caller.name} may see"
-        return message, _MISSING.get(self._rpc, _MISSING_ELSE)
+        return f"{wanted} does not exist, or {self._caller.name} may not see it"
 
 
 def _allows(rights: Rights, name: Name) -> bool:

@@ -6,12 +6,14 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 import structlog
 
 from portus.registry.v1 import registry_service_pb2
+from portus_gateway.access.current_call import current_request_id
+from portus_gateway.access.rpcs import RPCS
 from portus_gateway.aio.deadline import DeadlineExceeded
 from portus_gateway.distribution.errors import Unavailable
 from portus_gateway.errors import GatewayError
 from portus_gateway.operations.platform_selection import manifest_for
 from portus_gateway.registry.protocol import Registry
-from portus_gateway.rpc import request_id, request_parsing
+from portus_gateway.rpc import request_parsing
 from portus_gateway.rpc.call_errors import Bug
 from portus_gateway.rpc.converted_manifests import ConvertedManifests
 from portus_gateway.rpc.part_failures import part_status
@@ -23,6 +25,8 @@ Response = registry_service_pb2.BatchGetManifestsResponse
 Result = registry_service_pb2.BatchGetManifestsResult
 Request = registry_service_pb2.GetManifestRequest
 
+# Each request of a batch is one of this RPC.
+_EACH = RPCS["GetManifest"]
 # gRPC is at its fastest with messages of about this size, in bytes.
 _MESSAGE_SIZE = 64 * 1024
 # The tag and the length around a result in a message, at most.
@@ -83,9 +87,9 @@ class ManifestBatch:
                 raise
             known = Unavailable("what this request waited for was ended by something else: try again")
         except Exception:
-            _log.exception("a request of a batch failed unexpectedly", request_id=request_id.current.get())
-            known = Bug(request_id.current.get())
-        return Result(request_index=index, status=part_status(known, resource_of(request, known)))
+            _log.exception("a request of a batch failed unexpectedly", request_id=current_request_id())
+            known = Bug(current_request_id())
+        return Result(request_index=index, status=part_status(known, resource_of(_EACH, request, known)))
 
 
 class _Message:

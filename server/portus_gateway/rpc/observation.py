@@ -1,10 +1,11 @@
-"""What the gateway tells whoever counts and logs calls."""
+"""What metrics and logs are told of calls."""
 
 from typing import Protocol
 
 import grpc
 from google.protobuf.message import Message
 
+from portus_gateway.access.rpcs import Rpc
 from portus_gateway.rpc.resources import repository_of
 
 
@@ -12,17 +13,19 @@ class FinishedCall:
     """A call that ended.
 
     `method` is the full name, `/portus.registry.v1.RegistryService/Catalog`; only methods that exist are observed.
-    `reason` is the ErrorInfo's, empty where the call went well or its caller went away. `problem` is the error's text
-    for the operator (`operations.setting_advice`), empty if there is nothing to look at. `seconds` is how long it took.
-    `peer` is where the call came from, in gRPC's words: `ipv4:127.0.0.1:40000`.
+    `rpc` is None for the methods of other services. `reason` is the ErrorInfo's; it is empty if the call succeeded or
+    its caller went away. `problem` is the error's text for the operator (`operations.setting_advice`), empty if there
+    is nothing to look at. `seconds` is the time until the answer was ready. `peer` is the address that the call came
+    from, as gRPC writes it: `ipv4:127.0.0.1:40000`.
     """
 
-    __slots__ = ("_request", "code", "method", "peer", "problem", "reason", "request_id", "seconds")
+    __slots__ = ("_request", "code", "method", "peer", "problem", "reason", "request_id", "rpc", "seconds")
 
     def __init__(
         self,
         *,
         method: str,
+        rpc: Rpc | None,
         code: grpc.StatusCode,
         reason: str,
         problem: str = "",
@@ -32,6 +35,7 @@ class FinishedCall:
         request: Message | None,
     ) -> None:
         self.method = method
+        self.rpc = rpc
         self.code = code
         self.reason = reason
         self.problem = problem
@@ -42,17 +46,17 @@ class FinishedCall:
 
     @property
     def repository(self) -> str:
-        """What the request named, as it stood there (at most 255 characters); empty where it named none."""
+        """The repository that the request named, valid or not, at most 255 characters; empty if it named none."""
         return repository_of(self._request)
 
 
 class CallObserver(Protocol):
-    """Is told of calls: metrics and logs, without the servicers knowing of any. Must return at once."""
+    """Is told of calls: metrics and logs. Must return at once."""
 
     def call_started(self, method: str) -> None:
-        """A call came in. `call_finished` follows, whatever becomes of it."""
+        """A call came in. `call_finished` always follows."""
         ...
 
     def call_finished(self, call: FinishedCall) -> None:
-        """A call ended; its request id is still in `rpc.request_id.current`."""
+        """A call ended. It is still the current call (`access.current_call`)."""
         ...

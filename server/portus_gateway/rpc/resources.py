@@ -1,47 +1,49 @@
 """What a request is about, for errors and logs: read from the request as it came, valid or not."""
 
-from google.protobuf.message import Message
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, Protocol, runtime_checkable
+
 from google.rpc.error_details_pb2 import ResourceInfo
 
-from portus.registry.v1 import registry_service_pb2
+from portus_gateway.access.rpcs import Rpc
 from portus_gateway.errors import GatewayError
 
 _LONGEST_REPOSITORY = 255
-
-_REPOSITORY = "repository"
-_MANIFEST = "manifest"
-_BLOB = "blob"
-
-
-def repository_of(request: Message | None) -> str:
-    """The repository that `request` names, at most 255 characters of it; empty where it names none."""
-    match request:
-        case (
-            registry_service_pb2.ListTagsRequest()
-            | registry_service_pb2.ResolveManifestRequest()
-            | registry_service_pb2.GetManifestRequest()
-            | registry_service_pb2.DeleteManifestRequest()
-            | registry_service_pb2.DeleteBlobRequest()
-        ):
-            return request.repository[:_LONGEST_REPOSITORY]
-        case _:
-            return ""
+_TYPES: Final[Mapping[str, str]] = MappingProxyType(
+    {"NAME_UNKNOWN": "repository", "MANIFEST_UNKNOWN": "manifest", "BLOB_UNKNOWN": "blob"}
+)
 
 
-def resource_of(request: Message | None, error: GatewayError) -> ResourceInfo | None:
-    """What an error is about: the repository, or the manifest or blob in it. None where the request names none."""
+@runtime_checkable
+class _InRepository(Protocol):
+    repository: str
+
+
+@runtime_checkable
+class _ByDigest(Protocol):
+    digest: str
+
+
+@runtime_checkable
+class _ByTag(Protocol):
+    tag: str
+
+
+def repository_of(request: object) -> str:
+    """The repository that `request` names, at most 255 characters of it; empty if it names none."""
+    return request.repository[:_LONGEST_REPOSITORY] if isinstance(request, _InRepository) else ""
+
+
+def resource_of(rpc: Rpc | None, request: object, error: GatewayError) -> ResourceInfo | None:
+    """What an error is about: the repository, or the manifest or blob in it. None if the request names none."""
     repository = repository_of(request)
-    if not repository or not error.concerns_resource:
+    if rpc is None or not repository or not error.concerns_resource:
         return None
-    if error.reason == "NAME_UNKNOWN":
-        return ResourceInfo(resource_type=_REPOSITORY, resource_name=repository)
-    match request:
-        case registry_service_pb2.ResolveManifestRequest() | registry_service_pb2.GetManifestRequest():
-            name = f"{repository}@{request.digest}" if request.digest else f"{repository}:{request.tag}"
-            return ResourceInfo(resource_type=_MANIFEST, resource_name=name)
-        case registry_service_pb2.DeleteManifestRequest():
-            return ResourceInfo(resource_type=_MANIFEST, resource_name=f"{repository}@{request.digest}")
-        case registry_service_pb2.DeleteBlobRequest():
-            return ResourceInfo(resource_type=_BLOB, resource_name=f"{repository}@{request.digest}")
-        case _:
-            return ResourceInfo(resource_type=_REPOSITORY, resource_name=repository)
+    kind = _TYPES[rpc.missing]
+    if error.reason == "NAME_UNKNOWN" or kind == "repository":
+        return ResourceInfo(resource_type="repository", resource_name=repository)
+    if isinstance(request, _ByDigest) and request.digest:
+        return ResourceInfo(resource_type=kind, resource_name=f"{repository}@{request.digest}")
+    tag = request.tag if isinstance(request, _ByTag) else ""
+    return ResourceInfo(resource_type=kind, resource_name=f"{repository}:{tag}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import grpc
 
 from portus_gateway.operations.catalog_listing import CatalogListing
-from portus_gateway.operations.guarded_deletion import Deletion, GuardedDeletion
+from portus_gateway.operations.guarded_deletion import Deletion
 from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc.boundary import Boundary
 from portus_gateway.rpc.call_limit import CallLimit
@@ -43,11 +43,9 @@ class Listener:
 class GatewayServer:
     """Serves `registry` on `listen` (`127.0.0.1:50051`; port 0 takes a free one), with health and reflection.
 
-    `deletion` is what DeleteManifest and DeleteBlob do, a plain `GuardedDeletion` of `registry` unless given.
-    `credentials` makes it TLS; `also` is a second address with credentials of its own. `interceptors` come between the
-    boundary, which maps errors and counts calls, and the services: the handlers that they make have to be coroutine
-    functions, or asynchronous generator functions where a method streams. With `reuse_port`, other processes of this
-    user may listen on the same ports: the kernel spreads connections over them.
+    `deletion` is what DeleteManifest and DeleteBlob do. `credentials` makes it TLS; `also` is a second address with
+    credentials of its own. `interceptors` let calls in before their requests are read. With `reuse_port`, other
+    processes of this user may listen on the same ports: the kernel spreads connections over them.
     """
 
     def __init__(
@@ -57,7 +55,7 @@ class GatewayServer:
         listen: str,
         limits: ServerLimits,
         deletion_enabled: bool,
-        deletion: Deletion | None = None,
+        deletion: Deletion,
         observer: CallObserver,
         gateway_version: str,
         reflection: bool = True,
@@ -78,12 +76,12 @@ class GatewayServer:
             limits=limits,
             call_limit=CallLimit(limits.max_concurrent_calls),
             observer=observer,
+            interceptors=interceptors,
         )
-        self._interceptors = (self._boundary, *interceptors)
         self._servicer = RegistryServicer(
             registry=registry,
             listing=CatalogListing(registry, limits.max_upstream_requests),
-            deletion=deletion or GuardedDeletion(registry, deletion_enabled, limits.max_upstream_requests),
+            deletion=deletion,
             deletion_enabled=deletion_enabled,
             limits=limits,
             gateway_version=gateway_version,
@@ -99,7 +97,7 @@ class GatewayServer:
             self._health.service(),
             *(reflection() if self._reflection else ()),
         ]
-        server.add_generic_rpc_handlers((InterceptedHandlers(services, self._interceptors),))
+        server.add_generic_rpc_handlers((InterceptedHandlers(services, self._boundary),))
         port = _listen(server, self._listener)
         if self._also is not None:
             self.also_port = _listen(server, self._also)
@@ -144,6 +142,7 @@ class GatewayServer:
         finally:
             for ending in endings:
                 ending.cancel()
+            self._boundary.close()
 
 
 def _listen(server: grpc.aio.Server, listener: Listener) -> int:

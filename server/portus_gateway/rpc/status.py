@@ -13,6 +13,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFail
 from google.rpc.status_pb2 import Status
 
 from portus_gateway.access import errors as access
+from portus_gateway.access.current_call import current_request_id
 from portus_gateway.aio.deadline import DeadlineExceeded
 from portus_gateway.aio.single_flight import WorkEnded
 from portus_gateway.distribution import errors
@@ -21,7 +22,7 @@ from portus_gateway.operations.catalog_listing import TooManyTags, UnusableRepos
 from portus_gateway.operations.guarded_deletion import DeletionDisabled, DeletionRefused, IsManifest, ManifestInUse
 from portus_gateway.operations.platform_selection import PlatformUnknown
 from portus_gateway.operations.setting_advice import concerns_settings, operator_text
-from portus_gateway.rpc import call_errors, request_id
+from portus_gateway.rpc import call_errors
 
 DOMAIN = "portus-gateway"
 DETAILS_METADATA_KEY = "grpc-status-details-bin"
@@ -181,7 +182,7 @@ def _message(error: GatewayError) -> str:
     """The error's own message. Addresses, account and settings are for the operator, who finds them in the log."""
     if not concerns_settings(error):
         return str(error)
-    logged = request_id.current.get()
+    logged = current_request_id()
     return f"{error}. The gateway's operator has to look: its log says more" + (
         f" under the request id {logged}" if logged else ""
     )

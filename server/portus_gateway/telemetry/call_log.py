@@ -6,12 +6,9 @@ import grpc
 import structlog
 
 from portus_gateway.rpc.observation import FinishedCall
-from portus_gateway.rpc.service_names import REGISTRY_SERVICE
 from portus_gateway.rpc.status import GATEWAY_FAULTS
 
 _log = structlog.get_logger(__name__)
-
-_DELETES = f"/{REGISTRY_SERVICE}/Delete"
 
 
 class CallLog:
@@ -25,7 +22,7 @@ class CallLog:
         pass
 
     def call_finished(self, call: FinishedCall) -> None:
-        if call.code is grpc.StatusCode.OK and not call.method.startswith(_DELETES):
+        if call.code is grpc.StatusCode.OK and not (call.rpc is not None and call.rpc.deletes):
             if not self._all:
                 return
             write = _log.debug

@@ -8,7 +8,7 @@ from typing import Final, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor
 
-from portus_gateway.rpc import request_id
+from portus_gateway.access.current_call import current_request_id
 from portus_gateway.telemetry.log_writer import LogWriter
 
 Format = Literal["auto", "human", "json"]
@@ -116,7 +116,7 @@ def _tell_dropped(lines: int) -> None:
 
 
 def _request_id(_: object, __: str, event: EventDict) -> EventDict:
-    current = request_id.current.get()
+    current = current_request_id()
     if current:
         event.setdefault("request_id", current)
     return event

@@ -11,6 +11,7 @@ from portus_gateway.access.authentication import Authentication
 from portus_gateway.access.token_file import TokenFile
 from portus_gateway.devregistry import DevRegistry
 from portus_gateway.distribution import Configuration, Credentials, DistributionClient, StaticPassword
+from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.rpc.caller_interceptor import CallerInterceptor
 from portus_gateway.rpc.interception import Interceptor
 from portus_gateway.rpc.server import FinishedCall, GatewayServer, ServerLimits
@@ -64,6 +65,7 @@ async def gateway(
     async with DistributionClient(configuration) as registry:
         server = GatewayServer(
             registry=registry,
+            deletion=GuardedDeletion(registry, enabled=True, concurrency=2),
             listen="127.0.0.1:0",
             limits=ServerLimits(),
             deletion_enabled=True,

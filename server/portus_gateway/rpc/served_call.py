@@ -1,0 +1,344 @@
+"""One call, from its first metadata to the moment when its answer has been read."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError, Message
+
+from portus_gateway.access.current_call import Call, current_call
+from portus_gateway.access.errors import CallerConcurrencyExceeded
+from portus_gateway.access.rpcs import Rpc
+from portus_gateway.aio import deadline
+from portus_gateway.aio.carried_through import BREAK_OFF
+from portus_gateway.aio.deadline import DeadlineExceeded
+from portus_gateway.distribution.errors import Unavailable
+from portus_gateway.errors import FieldViolation, GatewayError
+from portus_gateway.rpc import request_id
+from portus_gateway.rpc.call_errors import Bug, InvalidFields, ShuttingDown, TooManyCalls
+from portus_gateway.rpc.call_limit import CallLimit
+from portus_gateway.rpc.interception import Interceptor
+from portus_gateway.rpc.limits import ServerLimits
+from portus_gateway.rpc.observation import CallObserver, FinishedCall
+from portus_gateway.rpc.resources import resource_of
+from portus_gateway.rpc.status import DETAILS_METADATA_KEY, code_of, problem_of, status_of
+from portus_gateway.rpc.tracebacks import forget_frames
+
+Context = grpc.aio.ServicerContext[bytes, bytes]
+
+_log = structlog.get_logger(__name__)
+
+# How often to look for calls that are past their time limit, in seconds.
+_CHECK_INTERVAL: Final = 1.0
+# How long to wait for the request of a refused call, in seconds.
+_PEEK: Final = 1.0
+# A caller that has read its answer may call again at once, but the gateway hears a little later that the answer has
+# been read. So before it refuses a call for want of a place, it tries again after each of these delays, in seconds.
+_PLACE_DELAYS: Final = (0.005, 0.015, 0.03, 0.05)
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """What is known of a method. `rpc` is None for health and reflection, whose calls have no limits."""
+
+    name: str
+    service: str
+    rpc: Rpc | None
+    request_streams: bool
+    response_streams: bool
+    deserialize: Callable[[bytes], Message]
+    serialize: Callable[[Message], bytes]
+
+
+@dataclass(slots=True)
+class Serving:
+    """What all calls of a server share."""
+
+    limits: ServerLimits
+    call_limit: CallLimit
+    observer: CallObserver
+    interceptors: tuple[Interceptor, ...]
+    draining: bool = False
+    calls: "set[ServedCall]" = field(default_factory=set)
+    """All calls that are not over."""
+    _check: asyncio.TimerHandle | None = None
+
+    def begin(self, call: "ServedCall") -> None:
+        self.calls.add(call)
+        if self._check is None:
+            self._check = asyncio.get_running_loop().call_later(_CHECK_INTERVAL, self._check_calls)
+
+    def shut_down(self, *, limited: bool) -> None:
+        for call in tuple(self.calls):
+            if (call.method.rpc is not None) is limited:
+                call.end(ShuttingDown())
+
+    def close(self) -> None:
+        if self._check is not None:
+            self._check.cancel()
+
+    def _check_calls(self) -> None:
+        self._check = None
+        now = time.perf_counter()
+        for call in tuple(self.calls):
+            call.check(now)
+        if self.calls:
+            self._check = asyncio.get_running_loop().call_later(_CHECK_INTERVAL, self._check_calls)
+
+
+class ServedCall:
+    """One call (`interception.IncomingCall`)."""
+
+    __slots__ = (
+        "_answered",
+        "_context",
+        "_data",
+        "_end",
+        "_entered",
+        "_has_place",
+        "_reading",
+        "_request",
+        "_seconds",
+        "_serving",
+        "_started",
+        "_task",
+        "call",
+        "method",
+    )
+
+    def __init__(self, serving: Serving, method: Method, context: Context) -> None:
+        self.method = method
+        self.call: Call = current_call.get()
+        # Now: if asked of a call that is over, gRPC ends the process.
+        self.call.peer = context.peer()
+        self._serving = serving
+        self._context = context
+        self._answered = False
+        self._data: bytes | None = None
+        self._end: GatewayError | None = None
+        self._entered = 0
+        self._has_place = False
+        self._reading = False
+        self._request: Message | None = None
+        self._seconds: float | None = None
+        self._started = time.perf_counter()
+        self._task = asyncio.current_task()
+        # With the status, at the end: a client retries no call of which it has received initial metadata (gRFC A6).
+        context.set_trailing_metadata(((request_id.METADATA_KEY, self.call.request_id),))
+        if method.rpc is not None:
+            limits = serving.limits
+            limit = limits.max_stream_duration if method.response_streams else limits.max_call_duration
+            wanted: float | None = context.time_remaining()
+            self._seconds = limit if wanted is None else min(limit, wanted)
+        serving.begin(self)
+        if self._task is not None:
+            # The task of the whole call: it ends when the answer has been sent, not when the handler returns it.
+            self._task.add_done_callback(self._over)
+        try:
+            serving.observer.call_started(method.name)
+        except Exception:
+            _log.exception("the observer of calls failed")
+
+    @property
+    def service(self) -> str:
+        return self.method.service
+
+    @property
+    def connection(self) -> Callable[[], Mapping[str, Iterable[bytes]]]:
+        return self._context.auth_context
+
+    async def peek(self) -> Message | None:
+        if self.method.request_streams:
+            return None
+        try:
+            async with asyncio.timeout(_PEEK):
+                return self._parsed(await self._read())
+        except (TimeoutError, InvalidFields):
+            return None
+
+    async def admitted(self) -> None:
+        """Lets the call in. Raises `ShuttingDown`, `TooManyCalls`, and what the interceptors raise."""
+        self._refuse_when_draining()
+        seconds = self._seconds
+        await (self._enter() if seconds is None else deadline.bounded(seconds, self._enter()))
+
+    async def request(self, incoming: AsyncIterator[bytes]) -> Message | AsyncIterator[Message]:
+        """The request, or all requests of a caller that streams. Raises `InvalidFields`, `ShuttingDown`."""
+        if self.method.request_streams:
+            return self._all(incoming)
+        self._request = self._parsed(await self._read())
+        self._refuse_when_draining()
+        return self._request
+
+    def remaining(self) -> float | None:
+        """Seconds until the call's time limit: the caller's deadline or the gateway's. None if there is no limit."""
+        return None if self._seconds is None else self._seconds - (time.perf_counter() - self._started)
+
+    async def write(self, content: bytes) -> None:
+        """Sends a message of a stream."""
+        await self._context.write(content)
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the caller has gone away. The result of what was carried through is then not sent to anybody."""
+        return self._task is None or self._task.cancelling() > 0
+
+    def end(self, error: GatewayError) -> None:
+        """Ends the call from outside, with this status."""
+        if self._task is not None and not self._answered and self._end is None:
+            self._end = error
+            self._task.cancel(BREAK_OFF)
+
+    def check(self, now: float) -> None:
+        """Ends the call if its request has not come within its time limit."""
+        if self._reading and self._seconds is not None and now > self._started + self._seconds:
+            self.end(DeadlineExceeded("the call's deadline passed before its request had arrived"))
+
+    def succeeded(self) -> None:
+        """The handler has the answer."""
+        self._answered = True
+        self._observe(grpc.StatusCode.OK)
+
+    async def failed(self, error: BaseException) -> BaseException:
+        """Sends the status of `error`, if somebody is still there. The result is what the handler has to raise."""
+        self._answered = True
+        if isinstance(error, grpc.aio.AbortError):
+            # A handler has sent the status itself.
+            self._observe(self._context.code() or grpc.StatusCode.UNKNOWN)
+            return forget_frames(error)
+        if self._is_over(error):
+            late = self._context.time_remaining() == 0
+            self._observe(grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED)
+            return _quiet(error)
+        known = self._known(error)
+        forget_frames(error)
+        return await self._send(known)
+
+    async def _enter(self) -> None:
+        for interceptor in self._serving.interceptors:
+            try:
+                await self._with_patience(partial(interceptor.enter, self))
+            except GatewayError as error:
+                await interceptor.refused(self, error)
+                raise
+            self._entered += 1
+        if self.method.rpc is not None:
+            await self._with_patience(self._take_place)
+            self._has_place = True
+
+    async def _with_patience(self, enter: Callable[[], Awaitable[None]]) -> None:
+        for delay in _PLACE_DELAYS:
+            try:
+                return await enter()
+            except (TooManyCalls, CallerConcurrencyExceeded):
+                if not any(call._answered for call in self._serving.calls):
+                    raise
+            await asyncio.sleep(delay)
+        return await enter()
+
+    async def _take_place(self) -> None:
+        self._serving.call_limit.enter(streaming=self.method.response_streams)
+
+    def _refuse_when_draining(self) -> None:
+        if self._serving.draining and (self.method.rpc is not None or self.method.response_streams):
+            raise ShuttingDown
+
+    def _over(self, _: object) -> None:
+        serving = self._serving
+        serving.calls.discard(self)
+        if self._has_place:
+            serving.call_limit.leave(streaming=self.method.response_streams)
+        for interceptor in serving.interceptors[: self._entered]:
+            interceptor.leave(self)
+
+    def _is_over(self, error: BaseException) -> bool:
+        """Whether nobody is left to answer: the caller has gone away, or the server has stopped."""
+        if self._end is not None and self._task is not None:
+            self._task.uncancel()
+        if self.is_abandoned:
+            return True
+        if isinstance(error, asyncio.CancelledError):
+            # Nobody has asked to cancel this task: what the call waited for was cancelled.
+            return False
+        # gRPC's own errors say that the call is over or its connection is gone, except for the error of wrong usage.
+        gone = isinstance(error, grpc.aio.BaseError) and not isinstance(error, grpc.aio.UsageError)
+        return gone or not isinstance(error, Exception)
+
+    def _known(self, error: BaseException) -> GatewayError:
+        if isinstance(error, GatewayError):
+            return error
+        if isinstance(error, asyncio.CancelledError):
+            return self._end or Unavailable("what this call waited for was ended by something else: try again")
+        identifier = self.call.request_id
+        _log.error("a call failed unexpectedly", method=self.method.name, request_id=identifier, exc_info=error)
+        return Bug(identifier)
+
+    async def _send(self, error: GatewayError) -> BaseException:
+        status = status_of(error, resource_of(self.method.rpc, self._request, error))
+        code = code_of(error)
+        self._observe(code, error.reason, problem_of(error))
+        self._request = self._data = None
+        try:
+            await self._context.abort(
+                code,
+                status.message,
+                (
+                    (request_id.METADATA_KEY, self.call.request_id),
+                    (DETAILS_METADATA_KEY, status.SerializeToString()),
+                ),
+            )
+        except grpc.aio.AbortError as aborted:
+            # gRPC keeps it for as long as the call.
+            return forget_frames(aborted)
+        except grpc.aio.BaseError as gone:
+            return _quiet(gone)
+
+    def _observe(self, code: grpc.StatusCode, reason: str = "", problem: str = "") -> None:
+        finished = FinishedCall(
+            method=self.method.name,
+            rpc=self.method.rpc,
+            code=code,
+            reason=reason,
+            problem=problem,
+            seconds=time.perf_counter() - self._started,
+            request_id=self.call.request_id,
+            peer=self.call.peer,
+            request=self._request,
+        )
+        try:
+            self._serving.observer.call_finished(finished)
+        except Exception:
+            _log.exception("the observer of calls failed")
+
+    async def _read(self) -> bytes:
+        if self._data is None:
+            self._reading = True
+            data = await self._context.read()
+            self._reading = False
+            if not isinstance(data, bytes):
+                # Where the caller has gone away, the cancellation comes right behind.
+                await asyncio.sleep(0)
+                raise InvalidFields([FieldViolation("request", "missing: this method takes one message")])
+            self._data = data
+        return self._data
+
+    def _parsed(self, data: bytes) -> Message:
+        try:
+            return self.method.deserialize(data)
+        except DecodeError as error:
+            violation = FieldViolation("request", "not a message of the type that this method takes")
+            raise InvalidFields([violation]) from error
+
+    async def _all(self, incoming: AsyncIterator[bytes]) -> AsyncIterator[Message]:
+        async for data in incoming:
+            yield self._parsed(data)
+
+
+def _quiet(error: BaseException) -> BaseException:
+    """What to raise when nobody is left to answer. gRPC logs a traceback for its own errors, not for a cancellation."""
+    return asyncio.CancelledError() if isinstance(error, grpc.aio.BaseError) else error
