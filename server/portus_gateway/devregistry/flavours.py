@@ -55,6 +55,8 @@ class Traits:
     """Whether content is stored under its SHA-256, whatever digest it is pushed with."""
     checks_digests_first: bool
     """Whether a reference with a malformed digest is refused before anything else counts."""
+    tells_type_by_fields: bool
+    """Whether a manifest without `mediaType` is sent as its fields tell, or as it was pushed."""
     may_be_missing: MissingLayers
     """The layers that the registry need not have when a manifest is pushed."""
     descriptors_of_1_1: bool
@@ -104,6 +106,7 @@ _TRAITS_2_8 = Traits(
     manifest_route_finds_blobs=True,
     digests_are_sha256=True,
     checks_digests_first=False,
+    tells_type_by_fields=True,
     may_be_missing="with URLs",
     descriptors_of_1_1=False,
     upload_status_needs_state=True,
@@ -139,6 +142,7 @@ _TRAITS_3_1 = Traits(
     manifest_route_finds_blobs=False,
     digests_are_sha256=True,
     checks_digests_first=True,
+    tells_type_by_fields=True,
     may_be_missing="non-distributable with URLs",
     descriptors_of_1_1=True,
     upload_status_needs_state=False,
@@ -172,6 +176,7 @@ _TRAITS_OCI_1_1 = Traits(
     manifest_route_finds_blobs=False,
     digests_are_sha256=False,
     checks_digests_first=True,
+    tells_type_by_fields=False,
     may_be_missing="non-distributable",
     descriptors_of_1_1=True,
     upload_status_needs_state=False,

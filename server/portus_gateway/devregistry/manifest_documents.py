@@ -42,7 +42,7 @@ class ManifestDocument:
     """What a registry reads of a manifest."""
 
     media_type: str
-    """Without a `mediaType`, it is told by the fields."""
+    """The type as which the manifest is sent."""
     schema_version: int
     references: tuple[Descriptor, ...]
     """An index's children, an image's config and layers."""
@@ -92,7 +92,7 @@ def _read(document: Record, media_type: str, traits: Traits) -> ManifestDocument
         if not artifact_type and media_type not in INDEXES:
             artifact_type = references[0].media_type
     return ManifestDocument(
-        media_type=_stored_type(document, media_type),
+        media_type=_stored_type(document, media_type, traits),
         schema_version=document.integer("schemaVersion"),
         references=references,
         subject=subject,
@@ -101,8 +101,8 @@ def _read(document: Record, media_type: str, traits: Traits) -> ManifestDocument
     )
 
 
-def _stored_type(document: Record, media_type: str) -> str:
-    if document.text("mediaType"):
+def _stored_type(document: Record, media_type: str, traits: Traits) -> str:
+    if document.text("mediaType") or not traits.tells_type_by_fields:
         return media_type
     return OCI_INDEX if document.has("manifests") else OCI_MANIFEST
 
