@@ -15,7 +15,7 @@ async def client() -> AsyncIterator[HttpClient]:
 
 @pytest.fixture
 async def registry() -> AsyncIterator[DevRegistry]:
-    """As 3.1 behaves, open to everybody: what is tested is the API behind the token."""
+    """Behaves like 3.1. Open to everybody, since these tests are about the API behind the token."""
     async with DevRegistry(auth="anonymous") as registry:
         yield registry
 
@@ -27,7 +27,14 @@ async def registry_2_8() -> AsyncIterator[DevRegistry]:
 
 
 @pytest.fixture
+async def oci() -> AsyncIterator[DevRegistry]:
+    """Follows the OCI distribution specification 1.1."""
+    async with DevRegistry(auth="anonymous", flavour="oci-1.1") as registry:
+        yield registry
+
+
+@pytest.fixture
 async def guarded() -> AsyncIterator[DevRegistry]:
-    """With its token service, as in production."""
+    """With its token service."""
     async with DevRegistry() as registry:
         yield registry

@@ -91,7 +91,7 @@ def test_the_text_form_says_the_same(text: str, fault: Fault) -> None:
         ("tags:reset=after,status=500", "reset=after leaves no answer that status could change"),
         ("tags:endless,header=A: b", "endless leaves no answer that headers could change"),
         ("tags:gzip-bomb,answer-delay=1", "gzip_bomb leaves no answer that answer_delay could change"),
-        ("manifests:link=repeat", "link is for the routes catalog, tags and any; manifests has no pages"),
+        ("manifests:link=repeat", "link is for the routes catalog, tags, referrers and any; manifests has no pages"),
         ("tags:token-lifetime=2", "token_lifetime and without_rights are for the route token, not tags"),
         ("token:status=500,without-rights", "status leaves no token to change"),
         ("token:realm=http://x/", "realm is for the registry's routes"),

@@ -125,8 +125,8 @@ class Fault:
             raise ValueError(f"{replacing[0]} leaves no token to change")
         if self.repository is not None and self.route in _OF_NO_REPOSITORY:
             raise ValueError(f"the route {self.route} is of no repository")
-        if self.link is not None and self.route not in ("catalog", "tags", "any"):
-            raise ValueError(f"link is for the routes catalog, tags and any; {self.route} has no pages")
+        if self.link is not None and self.route not in ("catalog", "tags", "referrers", "any"):
+            raise ValueError(f"link is for the routes catalog, tags, referrers and any; {self.route} has no pages")
         if (self.token_lifetime is not None or self.without_rights) and self.route != "token":
             raise ValueError(f"token_lifetime and without_rights are for the route token, not {self.route}")
         if self.realm is not None:
