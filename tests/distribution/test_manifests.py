@@ -17,6 +17,7 @@ from portus_gateway.distribution.configuration import MANIFEST_LIMIT
 from portus_gateway.distribution.errors import (
     AnswerTooLarge,
     DeleteOutcomeUnknown,
+    Denied,
     DigestMismatch,
     DistributionError,
     NotFound,
@@ -516,15 +517,50 @@ async def test_a_blob_is_read_and_verified(upstream: Upstream) -> None:
     assert upstream.requests[0].target == f"/v2/team/app/blobs/{SHA256}"
 
 
-async def test_a_blob_is_read_up_to_the_size_of_manifests_and_from_the_registry_alone(upstream: Upstream) -> None:
+async def test_a_blob_is_read_up_to_the_size_of_manifests(upstream: Upstream) -> None:
+    upstream.script(answer(200, b"x" * (MANIFEST_LIMIT + 1)))
+    async with client(upstream.url) as registry:
+        with pytest.raises(AnswerTooLarge):
+            await registry.get_blob(APP, SHA256)
+
+
+async def test_a_blob_in_the_registrys_storage_is_fetched_there_without_any_credential(upstream: Upstream) -> None:
+    async def redirect(request: web.Request) -> web.StreamResponse:
+        if request.headers.get("Authorization") is None:
+            return basic_challenge()
+        return answer(307, Location=f"http://user:secret@127.0.0.1:{storage.port}/signed?a=b%2Fc#f")
+
     async with Upstream() as storage:
-        upstream.script(answer(200, b"x" * (MANIFEST_LIMIT + 1)), answer(307, Location=f"{storage.url}/signed"))
+        upstream.script(redirect)
+        # Its challenge is not answered, and what it sends is checked like what the registry sends.
+        storage.script(answer(302, Location="/further"), answer(200, RAW), basic_challenge(), answer(200, b"other"))
         async with client(upstream.url) as registry:
-            with pytest.raises(AnswerTooLarge):
+            assert await registry.get_blob(APP, SHA256) == RAW
+            with pytest.raises(Denied) as denied:
                 await registry.get_blob(APP, SHA256)
-            with pytest.raises(RegistryFault):
+            with pytest.raises(DigestMismatch):
                 await registry.get_blob(APP, SHA256)
-        assert not storage.requests
+        assert [seen.target for seen in storage.requests] == ["/signed?a=b%2Fc", "/further", *["/signed?a=b%2Fc"] * 2]
+        assert [seen.authorization for seen in storage.requests] == [None] * 4
+    assert "secret" not in str(denied.value)
+
+
+@pytest.mark.parametrize("location", ["", "ftp://elsewhere.test/", "//", "http://"])
+async def test_a_redirect_to_nowhere_is_not_followed(upstream: Upstream, location: str) -> None:
+    upstream.script(answer(307, Location=location))
+    async with client(upstream.url) as registry:
+        with pytest.raises(RegistryFault):
+            await registry.get_blob(APP, SHA256)
+
+
+async def test_a_storage_that_redirects_for_ever_is_given_up(upstream: Upstream) -> None:
+    async with Upstream() as storage:
+        upstream.script(answer(307, Location=f"{storage.url}/again"))
+        storage.script(answer(307, Location="/again"))
+        async with client(upstream.url) as registry:
+            with pytest.raises(RegistryFault, match="more than 5 times"):
+                await registry.get_blob(APP, SHA256)
+        assert len(storage.requests) == 5
 
 
 async def test_a_blob_that_a_get_finds_is_there_however_large(upstream: Upstream) -> None:

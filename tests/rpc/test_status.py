@@ -13,7 +13,7 @@ from portus_gateway.distribution.errors import DistributionError
 from portus_gateway.errors import FieldViolation, GatewayError
 from portus_gateway.operations.catalog_listing import TooManyTags, UnusableRepositoryName
 from portus_gateway.operations.guarded_deletion import DeletionDisabled, DeletionRefused, IsManifest, ManifestInUse
-from portus_gateway.operations.platform_selection import PlatformUnknown
+from portus_gateway.operations.platform_selection import PlatformUndecided, PlatformUnknown
 from portus_gateway.rpc import call_errors
 from portus_gateway.rpc.call_errors import CallError, InvalidFields
 from portus_gateway.rpc.status import CODES, code_of, status_of
@@ -36,6 +36,7 @@ TABLE: list[tuple[GatewayError, Code, str]] = [
     # Of what the manifest refers to, something is missing: the registry says so with 404 or with 400.
     (errors.NotFound("no", reason="MANIFEST_BLOB_UNKNOWN"), Code.FAILED_PRECONDITION, "MANIFEST_BLOB_UNKNOWN"),
     (errors.InvalidRequest("no", reason="MANIFEST_BLOB_UNKNOWN"), Code.FAILED_PRECONDITION, "MANIFEST_BLOB_UNKNOWN"),
+    (PlatformUndecided("no"), Code.FAILED_PRECONDITION, "PLATFORM_UNDECIDED"),
     (PlatformUnknown("no"), Code.NOT_FOUND, "PLATFORM_UNKNOWN"),
     (errors.InvalidRequest("no"), Code.INVALID_ARGUMENT, "INVALID_REQUEST"),
     (errors.InvalidRequest("no", reason="DIGEST_INVALID"), Code.INVALID_ARGUMENT, "DIGEST_INVALID"),

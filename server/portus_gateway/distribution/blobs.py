@@ -6,7 +6,7 @@ from portus_gateway.distribution.errors import AnswerTooLarge, NotFound
 from portus_gateway.distribution.exchange import Answer
 from portus_gateway.distribution.failures import failure
 from portus_gateway.distribution.names import Repository
-from portus_gateway.distribution.transport import RegistryRequest, Transport
+from portus_gateway.distribution.transport import REDIRECTS, RegistryRequest, Transport
 
 _BODY_LIMIT = 64 * 1024
 
@@ -29,7 +29,7 @@ class Blobs:
             except AnswerTooLarge:
                 return True
         # A redirect leads to where the storage keeps it: the registry has looked.
-        if answer.status in (200, 206, 302, 303, 307, 308):
+        if answer.status in (200, 206) or answer.status in REDIRECTS:
             return True
         error = failure(answer, f"look for blob {repository}@{digest}")
         if isinstance(error, NotFound) and error.reason == "BLOB_UNKNOWN":
@@ -39,10 +39,13 @@ class Blobs:
     async def get(self, repository: Repository, digest: Digest) -> bytes:
         """The blob's bytes, verified against its digest.
 
-        Raises `NotFound`, `AnswerTooLarge`, `DigestMismatch`; `RegistryFault` where the registry redirects to its
-        storage, which is not followed.
+        Where the registry redirects to its storage, the request goes there without any credential. Raises `NotFound`,
+        `AnswerTooLarge`, `DigestMismatch`.
         """
-        answer = await self._read("GET", repository, digest, self._size_limit)
+        request = _request("GET", repository, digest, self._size_limit)
+        answer = await self._transport.send(request)
+        if answer.status in REDIRECTS:
+            answer = await self._transport.fetch_from_storage(request, answer)
         if answer.status != 200:
             raise failure(answer, f"get blob {repository}@{digest}")
         digest.verify(answer.body)
@@ -53,17 +56,20 @@ class Blobs:
             repository, _target(repository, digest), "blobs", lambda: self.exists(repository, digest)
         )
 
-    async def _read(self, method: str, repository: Repository, digest: Digest, body_limit: int = _BODY_LIMIT) -> Answer:
-        return await self._transport.send(
-            RegistryRequest(
-                method=method,
-                target=_target(repository, digest),
-                route="blobs",
-                scope=f"repository:{repository}:pull",
-                body_limit=body_limit,
-                follow_redirects=False,
-            )
-        )
+    async def _read(self, method: str, repository: Repository, digest: Digest) -> Answer:
+        return await self._transport.send(_request(method, repository, digest, _BODY_LIMIT))
+
+
+def _request(method: str, repository: Repository, digest: Digest, body_limit: int) -> RegistryRequest:
+    return RegistryRequest(
+        method=method,
+        target=_target(repository, digest),
+        route="blobs",
+        scope=f"repository:{repository}:pull",
+        body_limit=body_limit,
+        accept=("*/*",),
+        follow_redirects=False,
+    )
 
 
 def _target(repository: Repository, digest: Digest) -> str:

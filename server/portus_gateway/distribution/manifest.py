@@ -25,6 +25,11 @@ INDEX_MEDIA_TYPES: Final = frozenset({OCI_INDEX, DOCKER_MANIFEST_LIST})
 GENERIC_MEDIA_TYPES: Final = frozenset({"", "application/json", "application/octet-stream", "text/plain"})
 """Types that some registries give to any manifest: its content tells which one it is."""
 
+# Of the configuration of an image, which has the image's platform in it.
+IMAGE_CONFIGURATION_TYPES: Final = frozenset(
+    {"", "application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
+)
+
 Kind: TypeAlias = Literal["image", "index"]
 
 
@@ -37,16 +42,6 @@ class Platform:
     variant: str = ""
     os_version: str = ""
     os_features: tuple[str, ...] = ()
-
-    def admits(self, other: "Platform") -> bool:
-        """Whether `other` is this platform, as far as this one says: what is empty here matches anything."""
-        return (
-            self.os == other.os
-            and self.architecture == other.architecture
-            and self.variant in ("", other.variant)
-            and self.os_version in ("", other.os_version)
-            and set(self.os_features) <= set(other.os_features)
-        )
 
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
@@ -105,10 +100,6 @@ class Index:
     subject: Descriptor | None = None
     artifact_type: str = ""
     annotations: Mapping[str, str] = field(default_factory=dict)
-
-    def child(self, platform: Platform) -> Descriptor | None:
-        """The first manifest for `platform`, in the index's order; None where there is none."""
-        return next((child for child in self.manifests if child.platform and platform.admits(child.platform)), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from portus_gateway.distribution.errors import ContentUnclear
 from portus_gateway.distribution.json_reading import read_json_object
 from portus_gateway.distribution.manifest import (
     GENERIC_MEDIA_TYPES,
+    IMAGE_CONFIGURATION_TYPES,
     IMAGE_MEDIA_TYPES,
     INDEX_MEDIA_TYPES,
     MANIFEST_MEDIA_TYPES,
@@ -40,11 +41,6 @@ _MANIFEST: Final = Names(
 _DESCRIPTOR: Final = Names("mediaType", "digest", "size", "urls", "annotations", "data", "platform", "artifactType")
 _PLATFORM: Final = Names("os", "architecture", "variant", "os.version", "os.features", "features")
 
-# Configurations of images, which a manifest's `artifactType` does not repeat.
-_IMAGE_CONFIGURATIONS: Final = frozenset(
-    {"", "application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
-)
-
 
 def parse_manifest(raw: bytes, *, digest: Digest, media_type: str) -> Manifest:
     """Reads `raw`, whose digest the caller has verified. `media_type` is what the registry says of it.
@@ -72,6 +68,14 @@ def parse_manifest(raw: bytes, *, digest: Digest, media_type: str) -> Manifest:
         kind=parsed.kind,
         entries=parsed.count.entries,
     )
+
+
+def platform_of_configuration(raw: bytes) -> Platform:
+    """The platform in an image's configuration (OCI image specification 1.1, "Image Configuration").
+
+    Raises `ContentUnclear`.
+    """
+    return _platform(Fields(read_json_object(raw), _PLATFORM, EntryCount(), "configuration."))
 
 
 class _Parsed:
@@ -182,7 +186,7 @@ def _type_of_artifact(config: Descriptor | None) -> str:
     """What an artifact is that does not say so: the type of its configuration (OCI image specification 1.1,
     "Guidelines for Artifact Usage"). Empty for an ordinary image.
     """
-    return "" if config is None or config.media_type in _IMAGE_CONFIGURATIONS else config.media_type
+    return "" if config is None or config.media_type in IMAGE_CONFIGURATION_TYPES else config.media_type
 
 
 def _ambiguous(problem: str) -> ContentUnclear:

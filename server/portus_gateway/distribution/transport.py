@@ -14,11 +14,11 @@ from portus_gateway.distribution.concern import Concern
 from portus_gateway.distribution.errors import RegistryFault, Unavailable
 from portus_gateway.distribution.exchange import Answer, Exchange, Request
 from portus_gateway.distribution.origin import Origin, without_secrets
-from portus_gateway.distribution.peer import REGISTRY
+from portus_gateway.distribution.peer import REGISTRY, STORAGE, Peer
 from portus_gateway.distribution.tokens import Token
 
 _MOST_REDIRECTS = 5
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REPEATABLE = frozenset({"GET", "HEAD"})
 
 
@@ -72,12 +72,29 @@ class Transport:
         )
         for _ in range(1 + _MOST_REDIRECTS):
             answer = await self._admitted(request, url)
-            if answer.status not in _REDIRECTS or not request.follow_redirects:
+            if answer.status not in REDIRECTS or not request.follow_redirects:
                 return answer
             if request.method not in _REPEATABLE:
                 raise RegistryFault(f"the registry answered {request.method} {request.path} with a redirect")
             url = self._redirect_target(url, answer)
         raise RegistryFault(f"the registry redirected {request.path} more than {_MOST_REDIRECTS} times")
+
+    async def fetch_from_storage(self, request: RegistryRequest, redirect: Answer) -> Answer:
+        """The answer from where `redirect`, the registry's answer to a blob's GET, leads: to any http server.
+
+        No credential goes to another server, and a challenge from there is only a status. The caller has to verify the
+        content.
+        """
+        url = URL(str(self._origin)).with_path(request.path, encoded=True)
+        for _ in range(_MOST_REDIRECTS):
+            url = self._location(url, redirect)
+            if Origin.of(url) == self._origin:
+                redirect = await self._admitted(request, url)
+            else:
+                redirect = await self._exchange_once(request, url, {}, STORAGE)
+            if redirect.status not in REDIRECTS:
+                return redirect
+        raise RegistryFault(f"the registry's storage redirected {request.path} more than {_MOST_REDIRECTS} times")
 
     async def _admitted(self, request: RegistryRequest, url: URL) -> Answer:
         started = time.monotonic()
@@ -102,7 +119,9 @@ class Transport:
             error.sent = False
             raise
 
-    async def _exchange_once(self, request: RegistryRequest, url: URL, authorization: Mapping[str, str]) -> Answer:
+    async def _exchange_once(
+        self, request: RegistryRequest, url: URL, authorization: Mapping[str, str], peer: Peer = REGISTRY
+    ) -> Answer:
         headers = CIMultiDict({"Accept-Encoding": "identity", **authorization})
         headers["Accept"] = ", ".join(request.accept) if request.accept else "application/json"
         if request.if_none_match:
@@ -112,7 +131,7 @@ class Transport:
                 method=request.method,
                 url=url,
                 route=request.route,
-                peer=REGISTRY,
+                peer=peer,
                 headers=headers,
                 body_limit=request.body_limit,
                 repeatable=request.method in _REPEATABLE,
@@ -123,18 +142,25 @@ class Transport:
         return Answer(answer.status, answer.headers, answer.body, concealment)
 
     def _redirect_target(self, url: URL, answer: Answer) -> URL:
-        """Where a redirect leads. Only within the registry: nothing that we read is kept elsewhere."""
-        try:
-            target = url.join(URL(answer.headers.get("Location", ""), encoded=True))
-            origin = Origin.of(target)
-        except ValueError as error:
-            raise RegistryFault("the registry redirected to something that is no http address") from error
-        if origin != self._origin:
+        """Where a redirect leads. Only within the registry: only blobs may be kept elsewhere."""
+        target = self._location(url, answer)
+        if Origin.of(target) != self._origin:
             raise RegistryFault(
                 "the registry redirected to another server: not followed",
                 operator_detail=f"from {self._origin} to {answer.concealment.for_operator(without_secrets(target))}",
                 concern=Concern.REGISTRY_URL,
             )
+        return target
+
+    def _location(self, url: URL, answer: Answer) -> URL:
+        """The address that a redirect names. Never from https to http."""
+        try:
+            target = url.join(URL(answer.headers.get("Location", ""), encoded=True))
+            scheme = Origin.of(target).scheme
+        except ValueError as error:
+            raise RegistryFault("the registry redirected to something that is no http address") from error
+        if url.scheme == "https" and scheme != "https":
+            raise RegistryFault("the registry redirected from https to http: not followed")
         return target.with_user(None).with_fragment(None)
 
 

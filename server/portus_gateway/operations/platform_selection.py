@@ -1,17 +1,40 @@
-"""Which manifest a caller gets who names a platform."""
+"""Which manifest a caller gets who names a platform: the one that a node of that platform runs."""
 
-from portus_gateway.distribution.errors import NotFound
-from portus_gateway.distribution.manifest import Index, Manifest, Platform
+from portus_gateway.distribution.errors import ContentUnclear, NotFound
+from portus_gateway.distribution.manifest import (
+    GENERIC_MEDIA_TYPES,
+    IMAGE_CONFIGURATION_TYPES,
+    IMAGE_MEDIA_TYPES,
+    INDEX_MEDIA_TYPES,
+    Descriptor,
+    Image,
+    Index,
+    Manifest,
+    Platform,
+)
+from portus_gateway.distribution.manifest_parsing import platform_of_configuration
 from portus_gateway.distribution.names import Repository
+from portus_gateway.errors import GatewayError
+from portus_gateway.operations.platform_matching import PlatformMatcher
 from portus_gateway.registry.protocol import Reference, Registry
 
 _MOST_SHOWN = 20
+# Indexes within indexes. Real ones have one level.
+_DEEPEST = 4
+# Manifests and configurations that are read for one call.
+_MOST_READ = 32
 
 
 class PlatformUnknown(NotFound):
     """The index has no manifest for the platform that was asked for."""
 
     reason = "PLATFORM_UNKNOWN"
+
+
+class PlatformUndecided(GatewayError):
+    """Which manifest is the one for the platform cannot be told."""
+
+    reason = "PLATFORM_UNDECIDED"
 
 
 async def manifest_for(
@@ -21,29 +44,110 @@ async def manifest_for(
     reference: Reference,
     max_staleness: float,
 ) -> Manifest:
-    """The manifest that `reference` points to; where it is an index and `platform` is given, its child for that.
+    """The manifest that `reference` points to. Where it is an index and `platform` is given, its manifest for that.
 
-    Raises `PlatformUnknown`, which names the platforms that there are, beside what the registry raises.
+    An image is answered as it is, whatever its platform. The rule is containerd's (`platform_matching`), through
+    indexes in the index, and with the platform in the configuration of an image that has none in its index. Raises
+    `PlatformUnknown`, which lists the platforms that there are; `PlatformUndecided` where the content of an index
+    cannot be told, or too much would have to be read; and what the registry raises.
     """
     manifest = await registry.get_manifest(repository, reference, max_staleness)
-    if platform is None or not isinstance(manifest.content, Index):
+    if platform is None or manifest.kind == "image":
         return manifest
-    child = manifest.content.child(platform)
-    if child is None:
-        raise PlatformUnknown(f"{repository}: no manifest for {_described(platform)}; {_offer(manifest.content)}")
-    return await registry.get_manifest(repository, child.digest, max_staleness)
+    search = _Search(platform, registry, repository, max_staleness)
+    found = await search.within(search.index_in(manifest), depth=1)
+    if found is None:
+        raise PlatformUnknown(f"{repository}: no manifest for {_described(platform)}; {search.offer()}")
+    return found
 
 
-def _offer(index: Index) -> str:
-    described = (_described(child.platform) for child in index.manifests if child.platform is not None)
-    platforms = list(dict.fromkeys(described))
-    if not platforms:
-        return "the index names no platform at all"
-    more = f" and {len(platforms) - _MOST_SHOWN} more" if len(platforms) > _MOST_SHOWN else ""
-    return f"the index has {', '.join(platforms[:_MOST_SHOWN])}{more}"
+class _Search:
+    """The search for one platform in one index."""
+
+    def __init__(self, platform: Platform, registry: Registry, repository: Repository, max_staleness: float) -> None:
+        self._matcher = PlatformMatcher(platform)
+        self._registry = registry
+        self._repository = repository
+        self._max_staleness = max_staleness
+        self._reads = 0
+        # In order, each once.
+        self._offered: dict[str, None] = {}
+
+    async def within(self, index: Index, depth: int) -> Manifest | None:
+        """The manifest for the platform; None where there is none."""
+        named = [(child, child.platform) for child in index.manifests if child.platform is not None]
+        self._offered.update((_described(platform), None) for _, platform in named)
+        for position in self._matcher.best_first(platform for _, platform in named):
+            found = await self._below(named[position][0], depth)
+            if found is not None:
+                return found
+        for child in index.manifests:
+            if child.platform is None:
+                found = await self._below(child, depth)
+                if found is not None:
+                    return found
+        return None
+
+    def index_in(self, manifest: Manifest) -> Index:
+        """Raises `PlatformUndecided` where the manifest is no index, or none whose content can be told."""
+        if isinstance(manifest.content, Index):
+            return manifest.content
+        problem = manifest.problem.message if manifest.problem else "it is no index"
+        raise self._undecided(f"the content of {manifest.descriptor.digest} cannot be told: {problem}")
+
+    def offer(self) -> str:
+        """Which platforms there are, for whoever asked for another one."""
+        platforms = list(self._offered)
+        if not platforms:
+            return "the index names no platform at all"
+        more = f" and {len(platforms) - _MOST_SHOWN} more" if len(platforms) > _MOST_SHOWN else ""
+        return f"the index has {', '.join(platforms[:_MOST_SHOWN])}{more}"
+
+    async def _below(self, child: Descriptor, depth: int) -> Manifest | None:
+        """The manifest for the platform that a manifest of an index is, or has in it."""
+        if child.media_type not in IMAGE_MEDIA_TYPES | INDEX_MEDIA_TYPES | GENERIC_MEDIA_TYPES:
+            return None
+        self._count_read()
+        manifest = await self._registry.get_manifest(self._repository, child.digest, self._max_staleness)
+        stated = child.media_type
+        if (stated in IMAGE_MEDIA_TYPES and manifest.kind == "index") or (
+            stated in INDEX_MEDIA_TYPES and manifest.kind == "image"
+        ):
+            raise self._undecided(f"the index says that {child.digest} is {stated}, and the registry that it is not")
+        if manifest.kind == "image":
+            fits = child.platform is not None or await self._runs(manifest)
+            return manifest if fits else None
+        if depth == _DEEPEST:
+            raise self._undecided(f"there are more than {_DEEPEST} indexes within one another")
+        return await self.within(self.index_in(manifest), depth + 1)
+
+    async def _runs(self, manifest: Manifest) -> bool:
+        """Whether the platform in an image's configuration is the one."""
+        config = manifest.content.config if isinstance(manifest.content, Image) else None
+        if config is None or config.media_type not in IMAGE_CONFIGURATION_TYPES:
+            return False
+        self._count_read()
+        raw = await self._registry.get_blob(self._repository, config.digest)
+        try:
+            platform = platform_of_configuration(raw)
+        except ContentUnclear as error:
+            raise self._undecided(f"the configuration {config.digest} cannot be read: {error}") from error
+        self._offered[_described(platform)] = None
+        return bool(self._matcher.best_first([platform]))
+
+    def _count_read(self) -> None:
+        self._reads += 1
+        if self._reads > _MOST_READ:
+            raise self._undecided(f"more than {_MOST_READ} manifests and configurations would have to be read")
+
+    def _undecided(self, problem: str) -> PlatformUndecided:
+        return PlatformUndecided(
+            f"{self._repository}: which manifest is for the platform cannot be told: {problem}."
+            " Ask without a platform, or for a digest"
+        )
 
 
 def _described(platform: Platform) -> str:
     version = f" {platform.os_version}" if platform.os_version else ""
     features = f" with {'+'.join(platform.os_features)}" if platform.os_features else ""
-    return f"{platform}{version}{features}"
+    return f"{str(platform) or 'an empty platform'}{version}{features}"

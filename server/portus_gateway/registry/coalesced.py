@@ -76,6 +76,9 @@ class CoalescedRegistry(ForwardingRegistry):
             lambda: self._registry.get_manifest(repository, reference, max_staleness, known),
         )
 
+    async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
+        return await self._shared(("get_blob", repository, digest), lambda: self._registry.get_blob(repository, digest))
+
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
         self._deletes += 1
         try:

@@ -20,7 +20,7 @@ from portus_gateway.distribution import errors
 from portus_gateway.errors import GatewayError
 from portus_gateway.operations.catalog_listing import TooManyTags, UnusableRepositoryName
 from portus_gateway.operations.guarded_deletion import DeletionDisabled, DeletionRefused, IsManifest, ManifestInUse
-from portus_gateway.operations.platform_selection import PlatformUnknown
+from portus_gateway.operations.platform_selection import PlatformUndecided, PlatformUnknown
 from portus_gateway.operations.setting_advice import concerns_settings, operator_text
 from portus_gateway.rpc import call_errors
 
@@ -76,6 +76,7 @@ CODES: Mapping[type[GatewayError], grpc.StatusCode] = MappingProxyType(
         TooManyTags: grpc.StatusCode.FAILED_PRECONDITION,
         UnusableRepositoryName: grpc.StatusCode.INTERNAL,
         PlatformUnknown: grpc.StatusCode.NOT_FOUND,
+        PlatformUndecided: grpc.StatusCode.FAILED_PRECONDITION,
         DeletionRefused: grpc.StatusCode.FAILED_PRECONDITION,
         ManifestInUse: grpc.StatusCode.FAILED_PRECONDITION,
         IsManifest: grpc.StatusCode.FAILED_PRECONDITION,

@@ -22,9 +22,9 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// The platform of an image, as in the OCI image index specification. In a
-// request, every field that is set must match; a field that is not set matches
-// any value.
+// The platform of an image, as in the OCI image index specification. In a request, it is the platform of a machine, and the
+// answer is the image that containerd runs there: other names are understood (`x86_64`, `aarch64`, `armhf`), `arm` without a
+// variant is `v7`, `arm64` is `v8`, and older variants fit (`arm/v6` for `arm/v7`, `386` for `amd64`), the newest first.
 type Platform struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Operating system, as Go spells it: `linux`, `windows`. Required in a request.
@@ -33,9 +33,10 @@ type Platform struct {
 	Architecture string `protobuf:"bytes,2,opt,name=architecture,proto3" json:"architecture,omitempty"`
 	// Variant of the architecture: `v7`, `v8`. Empty if there is none.
 	Variant string `protobuf:"bytes,3,opt,name=variant,proto3" json:"variant,omitempty"`
-	// Version of the operating system. Empty if the index names none.
+	// Version of the operating system. Empty if the index names none. In a request, only that of Windows counts: a machine runs
+	// images of its own build, and from build 20348 on images of some older ones. Empty matches any version.
 	OsVersion string `protobuf:"bytes,4,opt,name=os_version,json=osVersion,proto3" json:"os_version,omitempty"`
-	// Features that the operating system must have. Empty if the index names none.
+	// Features that the operating system must have. Empty if the index names none. In a request, those that the machine has.
 	OsFeatures    []string `protobuf:"bytes,5,rep,name=os_features,json=osFeatures,proto3" json:"os_features,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -811,8 +811,8 @@ type GetManifestRequest struct {
 	//	*GetManifestRequest_Tag
 	//	*GetManifestRequest_Digest
 	Reference isGetManifestRequest_Reference `protobuf_oneof:"reference"`
-	// If the manifest is an index, the answer is its first manifest for this platform. If this is unset, the
-	// answer is the index itself. A manifest that is not an index is returned in any case.
+	// If the manifest is an index, the answer is the manifest in it that containerd takes on a machine of this platform, also from
+	// indexes in the index. If this is unset, the answer is the index itself. An image is returned in any case.
 	Platform *Platform `protobuf:"bytes,4,opt,name=platform,proto3" json:"platform,omitempty"`
 	// Maximum age of the gateway's knowledge of what the tag points to. Unset means 0: the gateway asks the registry in this
 	// call. Calls for the same manifest within a tenth of a second share one request to the registry.

@@ -109,6 +109,8 @@ type RegistryServiceClient interface {
 	//	INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid; there is no reference; `platform` lacks `os` or `architecture`; `max_staleness` is negative.
 	//	NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the manifest does not exist.
 	//	NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`. The message lists the platforms that it has.
+	//	FAILED_PRECONDITION  PLATFORM_UNDECIDED: it cannot be told which manifest is for `platform`: the content of an index is ambiguous or invalid,
+	//	or more than 4 levels of indexes or 32 manifests and configurations would have to be read. The message says why.
 	//	FAILED_PRECONDITION  SCHEMA_1: the manifest has Docker's schema 1, whose digest cannot be checked. Push the image again.
 	GetManifest(ctx context.Context, in *GetManifestRequest, opts ...grpc.CallOption) (*GetManifestResponse, error)
 	// Fetches up to 1000 manifests in one call. Results are sent as soon as they are known, in any order: each
@@ -342,6 +344,8 @@ type RegistryServiceServer interface {
 	//	INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid; there is no reference; `platform` lacks `os` or `architecture`; `max_staleness` is negative.
 	//	NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the manifest does not exist.
 	//	NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`. The message lists the platforms that it has.
+	//	FAILED_PRECONDITION  PLATFORM_UNDECIDED: it cannot be told which manifest is for `platform`: the content of an index is ambiguous or invalid,
+	//	or more than 4 levels of indexes or 32 manifests and configurations would have to be read. The message says why.
 	//	FAILED_PRECONDITION  SCHEMA_1: the manifest has Docker's schema 1, whose digest cannot be checked. Push the image again.
 	GetManifest(context.Context, *GetManifestRequest) (*GetManifestResponse, error)
 	// Fetches up to 1000 manifests in one call. Results are sent as soon as they are known, in any order: each

@@ -21,9 +21,9 @@ DESCRIPTOR: descriptor.FileDescriptor
 
 @typing.final
 class Platform(message.Message):
-    """The platform of an image, as in the OCI image index specification. In a
-    request, every field that is set must match; a field that is not set matches
-    any value.
+    """The platform of an image, as in the OCI image index specification. In a request, it is the platform of a machine, and the
+    answer is the image that containerd runs there: other names are understood (`x86_64`, `aarch64`, `armhf`), `arm` without a
+    variant is `v7`, `arm64` is `v8`, and older variants fit (`arm/v6` for `arm/v7`, `386` for `amd64`), the newest first.
     """
 
     DESCRIPTOR: descriptor.Descriptor
@@ -40,10 +40,12 @@ class Platform(message.Message):
     variant: builtins.str
     """Variant of the architecture: `v7`, `v8`. Empty if there is none."""
     os_version: builtins.str
-    """Version of the operating system. Empty if the index names none."""
+    """Version of the operating system. Empty if the index names none. In a request, only that of Windows counts: a machine runs
+    images of its own build, and from build 20348 on images of some older ones. Empty matches any version.
+    """
     @builtins.property
     def os_features(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Features that the operating system must have. Empty if the index names none."""
+        """Features that the operating system must have. Empty if the index names none. In a request, those that the machine has."""
 
     def __init__(
         self,

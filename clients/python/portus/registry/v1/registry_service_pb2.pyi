@@ -389,8 +389,8 @@ class GetManifestRequest(message.Message):
     """The manifest with this digest."""
     @builtins.property
     def platform(self) -> manifest_pb2.Platform:
-        """If the manifest is an index, the answer is its first manifest for this platform. If this is unset, the
-        answer is the index itself. A manifest that is not an index is returned in any case.
+        """If the manifest is an index, the answer is the manifest in it that containerd takes on a machine of this platform, also from
+        indexes in the index. If this is unset, the answer is the index itself. An image is returned in any case.
         """
 
     @builtins.property

@@ -13,9 +13,9 @@ export const protobufPackage = "portus.registry.v1";
 export const protobufFileName = "portus/registry/v1/manifest.proto";
 
 /**
- * The platform of an image, as in the OCI image index specification. In a
- * request, every field that is set must match; a field that is not set matches
- * any value.
+ * The platform of an image, as in the OCI image index specification. In a request, it is the platform of a machine, and the
+ * answer is the image that containerd runs there: other names are understood (`x86_64`, `aarch64`, `armhf`), `arm` without a
+ * variant is `v7`, `arm64` is `v8`, and older variants fit (`arm/v6` for `arm/v7`, `386` for `amd64`), the newest first.
  */
 export interface Platform {
   /** Operating system, as Go spells it: `linux`, `windows`. Required in a request. */
@@ -24,9 +24,12 @@ export interface Platform {
   architecture: string;
   /** Variant of the architecture: `v7`, `v8`. Empty if there is none. */
   variant: string;
-  /** Version of the operating system. Empty if the index names none. */
+  /**
+   * Version of the operating system. Empty if the index names none. In a request, only that of Windows counts: a machine runs
+   * images of its own build, and from build 20348 on images of some older ones. Empty matches any version.
+   */
   osVersion: string;
-  /** Features that the operating system must have. Empty if the index names none. */
+  /** Features that the operating system must have. Empty if the index names none. In a request, those that the machine has. */
   osFeatures: string[];
 }
 

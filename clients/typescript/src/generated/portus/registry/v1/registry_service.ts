@@ -174,8 +174,8 @@ export interface GetManifestRequest {
     { $case: "digest"; value: string }
     | undefined;
   /**
-   * If the manifest is an index, the answer is its first manifest for this platform. If this is unset, the
-   * answer is the index itself. A manifest that is not an index is returned in any case.
+   * If the manifest is an index, the answer is the manifest in it that containerd takes on a machine of this platform, also from
+   * indexes in the index. If this is unset, the answer is the index itself. An image is returned in any case.
    */
   platform:
     | Platform
@@ -2031,6 +2031,8 @@ export const RegistryServiceService = {
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid; there is no reference; `platform` lacks `os` or `architecture`; `max_staleness` is negative.
    *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the manifest does not exist.
    *   NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`. The message lists the platforms that it has.
+   *   FAILED_PRECONDITION  PLATFORM_UNDECIDED: it cannot be told which manifest is for `platform`: the content of an index is ambiguous or invalid,
+   *   or more than 4 levels of indexes or 32 manifests and configurations would have to be read. The message says why.
    *   FAILED_PRECONDITION  SCHEMA_1: the manifest has Docker's schema 1, whose digest cannot be checked. Push the image again.
    */
   getManifest: {
@@ -2160,6 +2162,8 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid; there is no reference; `platform` lacks `os` or `architecture`; `max_staleness` is negative.
    *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the manifest does not exist.
    *   NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`. The message lists the platforms that it has.
+   *   FAILED_PRECONDITION  PLATFORM_UNDECIDED: it cannot be told which manifest is for `platform`: the content of an index is ambiguous or invalid,
+   *   or more than 4 levels of indexes or 32 manifests and configurations would have to be read. The message says why.
    *   FAILED_PRECONDITION  SCHEMA_1: the manifest has Docker's schema 1, whose digest cannot be checked. Push the image again.
    */
   getManifest: handleUnaryCall<GetManifestRequest, GetManifestResponse>;
@@ -2317,6 +2321,8 @@ export interface RegistryServiceClient extends Client {
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid; there is no reference; `platform` lacks `os` or `architecture`; `max_staleness` is negative.
    *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the manifest does not exist.
    *   NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`. The message lists the platforms that it has.
+   *   FAILED_PRECONDITION  PLATFORM_UNDECIDED: it cannot be told which manifest is for `platform`: the content of an index is ambiguous or invalid,
+   *   or more than 4 levels of indexes or 32 manifests and configurations would have to be read. The message says why.
    *   FAILED_PRECONDITION  SCHEMA_1: the manifest has Docker's schema 1, whose digest cannot be checked. Push the image again.
    */
   getManifest(
