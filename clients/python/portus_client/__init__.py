@@ -1,7 +1,7 @@
-"""A typed client of the portus-gateway, which serves one container registry over gRPC.
+"""A typed client for portus-gateway, which gives access to one container registry over gRPC.
 
-`RegistryClient` is for threads, `AsyncRegistryClient` for asyncio; both have the same methods and answer with the
-same frozen dataclasses. Every failure of a call is a `RegistryError`.
+`RegistryClient` is for threads, `AsyncRegistryClient` is for asyncio. Both have the same methods and return the same
+frozen dataclasses. A call that fails raises `RegistryError`.
 """
 
 from importlib import import_module
@@ -88,8 +88,8 @@ _MODULES = (
 
 
 def __getattr__(name: str) -> object:
-    # gRPC decides how much it logs when it is imported. The command has to set that first, and Python imports this
-    # package before the command: so nothing is imported here before somebody asks for it (PEP 562).
+    # Modules are imported on first use (PEP 562). gRPC reads its log level when it is imported. The command sets that
+    # level, but Python imports this package before it imports the command.
     if name in __all__:
         for module in map(import_module, (f"{__name__}.{module}" for module in _MODULES)):
             value: object = vars(module).get(name)

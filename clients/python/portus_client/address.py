@@ -1,4 +1,4 @@
-"""Where a gateway listens."""
+"""The address of a gateway."""
 
 import ipaddress
 import re
@@ -11,10 +11,10 @@ _LOCAL_SOCKETS = ("unix:", "unix-abstract:")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A gateway's address: `host:port`, or a name in gRPC's syntax: `dns:///gateway:50051`, `unix:/run/gateway`.
+    """A gateway's address: `host:port`, or a name in gRPC's syntax (`dns:///gateway:50051`, `unix:/run/gateway`).
 
-    Raises `ValueError` for anything else. gRPC itself would take a missing port for 443, and a port too large modulo
-    65536.
+    Raises `ValueError` for anything else. The check is needed because gRPC accepts more: without a port it uses 443,
+    and it takes a port that is too large modulo 65536.
     """
 
     text: str
@@ -22,17 +22,17 @@ class Address:
     def __post_init__(self) -> None:
         if self.text.startswith(("http://", "https://")):
             raise ValueError(
-                f"{self.text!r} is no address of a gateway: host:port, without {self.text.split('//')[0]}//"
+                f"{self.text!r} is not a gateway address: write host:port, without {self.text.split('//')[0]}//"
             )
         if _RESOLVER.fullmatch(self.text):
             return
         match = _HOST_AND_PORT.fullmatch(self.text)
         if match is None or not 0 < int(match["port"]) < 65536:
-            raise ValueError(f"{self.text!r} is no address of a gateway: host:port, such as 127.0.0.1:50051")
+            raise ValueError(f"{self.text!r} is not a gateway address: write host:port, such as 127.0.0.1:50051")
 
     @property
-    def local(self) -> bool:
-        """Whether what is sent there never leaves this machine."""
+    def is_local(self) -> bool:
+        """Whether the address is on this machine for certain: a loopback address, `localhost` or a Unix socket."""
         if self.text.startswith(_LOCAL_SOCKETS):
             return True
         host = self.text.removeprefix("dns:///").removeprefix("ipv4:").rpartition(":")[0].strip("[]")
@@ -41,7 +41,7 @@ class Address:
         try:
             return ipaddress.ip_address(host).is_loopback
         except ValueError:
-            # A name: where it leads is not known before it is resolved.
+            # A host name can resolve to any machine.
             return False
 
     def __str__(self) -> str:

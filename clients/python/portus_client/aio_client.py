@@ -1,7 +1,7 @@
 """The client for asyncio."""
-# ruff: noqa: ASYNC109 -- the timeout is the call's deadline: it goes to the gateway, which stops with it.
+# ruff: noqa: ASYNC109 -- the timeout is sent to the gateway as the call's deadline, so asyncio.timeout cannot serve.
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from datetime import timedelta
 from types import TracebackType
@@ -9,25 +9,26 @@ from typing import Self, TypeVar
 
 import grpc
 
-from portus.registry.v1.registry_service_pb2 import StreamCatalogRequest
 from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from portus_client import batch, channel, conversion, errors, requests
-from portus_client.batch import BatchResult, Chunk, ManifestRequest
+from portus_client.batch import BatchResult, ManifestRequest
 from portus_client.connection import CallTerms, Connection
 from portus_client.deletion import DeletedBlob, DeletedManifest
 from portus_client.descriptor import Descriptor, Platform
 from portus_client.manifest import Manifest
 from portus_client.registry_info import RegistryInfo
 from portus_client.repository import CatalogPage, Repository
+from portus_client.tag_pages import TagPages
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+Item = TypeVar("Item")
 
 
 class AsyncRegistryClient(Connection):
-    """`RegistryClient` for asyncio: the same settings, methods, answers and errors.
+    """`RegistryClient` for asyncio: the same settings, methods, results and errors.
 
-    To be made inside of the event loop that uses it, and used in an `async with` or closed with `close`.
+    Make it in the event loop that uses it. Use it in an `async with`, or call `close`.
     """
 
     def _open(self, credentials: grpc.ChannelCredentials | None) -> None:
@@ -38,7 +39,7 @@ class AsyncRegistryClient(Connection):
         self._stub = RegistryServiceStub(self._channel)
 
     async def close(self) -> None:
-        """Ends the connection, and every call that is under way."""
+        """Closes the connection and cancels calls that are still running."""
         await self._channel.close()
 
     async def __aenter__(self) -> Self:
@@ -51,14 +52,20 @@ class AsyncRegistryClient(Connection):
 
     async def info(self, *, timeout: float | None = None) -> RegistryInfo:
         """See `RegistryClient.info`."""
-        return conversion.registry_info(await self._call(self._stub.GetRegistryInfo, requests.registry_info(), timeout))
+        response = await self._call(self._stub.GetRegistryInfo, requests.registry_info(), self._terms(timeout))
+        return conversion.registry_info(response)
 
     def catalog(
         self, *, include_tags: bool = False, prefix: str = "", timeout: float | None = None
     ) -> AsyncGenerator[Repository, None]:
-        """See `RegistryClient.catalog`. With `contextlib.aclosing`, stopping early ends the listing at once."""
+        """See `RegistryClient.catalog`. To end the listing as soon as you stop early, use `contextlib.aclosing`."""
         request = requests.catalog(include_tags=include_tags, prefix=prefix)
-        return self._listed(request, self._terms(timeout, stream=True))
+        return self._stream(
+            self._stub.StreamCatalog,
+            request,
+            self._stream_terms(timeout),
+            lambda response: (conversion.repository(response.repository, include_tags=include_tags),),
+        )
 
     async def catalog_page(
         self,
@@ -73,25 +80,23 @@ class AsyncRegistryClient(Connection):
         request = requests.catalog_page(
             page_token=page_token, page_size=page_size, include_tags=include_tags, prefix=prefix
         )
-        return conversion.catalog_page(
-            await self._call(self._stub.Catalog, request, timeout), include_tags=include_tags
-        )
+        response = await self._call(self._stub.Catalog, request, self._terms(timeout))
+        return conversion.catalog_page(response, include_tags=include_tags)
 
     async def tags(self, repository: str, *, timeout: float | None = None) -> AsyncGenerator[str, None]:
         """See `RegistryClient.tags`."""
-        request = requests.tags(repository)
-        while True:
-            page = await self._call(self._stub.ListTags, request, timeout)
+        pages = TagPages(repository)
+        while pages.request is not None:
+            page = await self._call(self._stub.ListTags, pages.request, self._terms(timeout))
             for tag in page.tags:
                 yield tag
-            if not page.next_page_token:
-                return
-            request = requests.tags(repository, page.next_page_token)
+            pages.advance(page)
 
     async def resolve(self, repository: str, reference: str, *, timeout: float | None = None) -> Descriptor:
         """See `RegistryClient.resolve`."""
         request = requests.resolve(repository, reference)
-        return conversion.descriptor((await self._call(self._stub.ResolveManifest, request, timeout)).descriptor)
+        response = await self._call(self._stub.ResolveManifest, request, self._terms(timeout))
+        return conversion.descriptor(response.descriptor)
 
     async def manifest(
         self,
@@ -104,16 +109,21 @@ class AsyncRegistryClient(Connection):
     ) -> Manifest:
         """See `RegistryClient.manifest`."""
         request = requests.manifest(repository, reference, platform, max_staleness)
-        return conversion.manifest((await self._call(self._stub.GetManifest, request, timeout)).manifest)
+        response = await self._call(self._stub.GetManifest, request, self._terms(timeout))
+        return conversion.manifest(response.manifest)
 
     async def batch_manifests(
         self, wanted: Iterable[ManifestRequest | tuple[str, str]], *, timeout: float | None = None
     ) -> AsyncGenerator[BatchResult, None]:
-        """See `RegistryClient.batch_manifests`. With `contextlib.aclosing`, stopping early ends the call at once."""
+        """See `RegistryClient.batch_manifests`. To end it as soon as you stop early, use `contextlib.aclosing`."""
         for chunk in batch.chunks(wanted):
-            async with aclosing(self._batched(chunk, self._terms(timeout, stream=True))) as results:
+            results = self._stream(
+                self._stub.BatchGetManifests, chunk.message(), self._stream_terms(timeout), chunk.results
+            )
+            async with aclosing(results):
                 async for result in results:
                     yield result
+            chunk.check_complete()
 
     async def delete_manifest(
         self,
@@ -125,49 +135,40 @@ class AsyncRegistryClient(Connection):
         validate_only: bool = False,
         timeout: float | None = None,
     ) -> DeletedManifest:
-        """See `RegistryClient.delete_manifest`. A delete that is cancelled can have happened or not."""
+        """See `RegistryClient.delete_manifest`. If it is cancelled, the manifest may or may not be deleted."""
         request = requests.delete_manifest(
             repository, digest, expected_tags=expected_tags, force=force, validate_only=validate_only
         )
-        return conversion.deleted_manifest(
-            await self._call(self._stub.DeleteManifest, request, self._of_delete(timeout))
-        )
+        response = await self._call(self._stub.DeleteManifest, request, self._delete_terms(timeout))
+        return conversion.deleted_manifest(response)
 
     async def delete_blob(
         self, repository: str, digest: str, *, validate_only: bool = False, timeout: float | None = None
     ) -> DeletedBlob:
-        """See `RegistryClient.delete_blob`. A delete that is cancelled can have happened or not."""
+        """See `RegistryClient.delete_blob`. If it is cancelled, the blob may or may not be deleted."""
         request = requests.delete_blob(repository, digest, validate_only=validate_only)
-        return conversion.deleted_blob(await self._call(self._stub.DeleteBlob, request, self._of_delete(timeout)))
+        response = await self._call(self._stub.DeleteBlob, request, self._delete_terms(timeout))
+        return conversion.deleted_blob(response)
 
     async def _call(
-        self, method: grpc.aio.UnaryUnaryMultiCallable[Request, Response], request: Request, timeout: float | None
+        self, method: grpc.aio.UnaryUnaryMultiCallable[Request, Response], request: Request, terms: CallTerms
     ) -> Response:
-        terms = self._terms(timeout)
-        try:
+        with errors.raised_for(terms.request_id):
             return await method(request, timeout=terms.timeout, metadata=terms.metadata)
-        except grpc.aio.AioRpcError as error:
-            raise errors.from_call(error, terms.request_id) from error
 
-    async def _listed(self, request: StreamCatalogRequest, terms: CallTerms) -> AsyncGenerator[Repository, None]:
-        call = self._stub.StreamCatalog(request, timeout=terms.timeout, metadata=terms.metadata)
+    async def _stream(
+        self,
+        method: grpc.aio.UnaryStreamMultiCallable[Request, Response],
+        request: Request,
+        terms: CallTerms,
+        items: Callable[[Response], Iterable[Item]],
+    ) -> AsyncGenerator[Item, None]:
+        call = method(request, timeout=terms.timeout, metadata=terms.metadata)
         try:
-            async for response in call:
-                yield conversion.repository(response.repository, include_tags=request.include_tags)
-        except grpc.aio.AioRpcError as error:
-            raise errors.from_call(error, terms.request_id) from error
+            with errors.raised_for(terms.request_id):
+                async for response in call:
+                    for item in items(response):
+                        yield item
         finally:
-            # For whoever stops listening early: the gateway stops listing.
+            # If the caller stops early, the gateway stops too.
             call.cancel()
-
-    async def _batched(self, chunk: Chunk, terms: CallTerms) -> AsyncGenerator[BatchResult, None]:
-        call = self._stub.BatchGetManifests(chunk.message(), timeout=terms.timeout, metadata=terms.metadata)
-        try:
-            async for response in call:
-                for result in chunk.results(response):
-                    yield result
-        except grpc.aio.AioRpcError as error:
-            raise errors.from_call(error, terms.request_id) from error
-        finally:
-            call.cancel()
-        chunk.check_complete()

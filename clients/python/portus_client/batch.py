@@ -1,4 +1,4 @@
-"""Many manifests in one call: what is asked for, and what became of it."""
+"""Requests and results of `batch_manifests`."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from itertools import islice
 from typing import Final
 
 import grpc
-from google.rpc.status_pb2 import Status
 
 from portus.registry.v1.registry_service_pb2 import BatchGetManifestsRequest, BatchGetManifestsResponse
 from portus_client import conversion, errors, requests
@@ -15,38 +14,38 @@ from portus_client.descriptor import Platform
 from portus_client.errors import RegistryError
 from portus_client.manifest import Manifest
 
-# The gateway takes no more in one call.
+# The gateway's limit for one call.
 CHUNK_SIZE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class ManifestRequest:
-    """Which manifest is wanted: the arguments of `RegistryClient.manifest`."""
+    """One requested manifest, with the arguments of `RegistryClient.manifest`."""
 
     repository: str
     """The repository: `team/app`."""
     reference: str
-    """A tag, or a digest."""
+    """A tag or a digest."""
     platform: Platform | None = None
-    """Of an index, the manifest for this platform. None: the index itself."""
+    """For an index: return the manifest for this platform. None returns the index itself."""
     max_staleness: timedelta | None = None
-    """How old the gateway's knowledge of a tag may be. None: checked with the registry."""
+    """How old the gateway's knowledge of a tag may be. None checks with the registry."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What became of one request of a batch."""
+    """The result of one request of a batch."""
 
     index: int
-    """Which request this answers: its position among the requests, from 0."""
+    """Position of the request in the batch, from 0."""
     request: ManifestRequest
-    """That request."""
+    """The request."""
     outcome: Manifest | RegistryError
-    """The manifest, or the error that `RegistryClient.manifest` would have raised."""
+    """The manifest, or the error that `RegistryClient.manifest` would raise."""
 
 
 class Chunk:
-    """The part of a batch that goes to the gateway in one call, and what of it is not answered yet."""
+    """The requests of one call, and which of them have no result yet."""
 
     def __init__(self, first: int, wanted: Sequence[ManifestRequest]) -> None:
         self._first = first
@@ -62,10 +61,10 @@ class Chunk:
         )
 
     def results(self, response: BatchGetManifestsResponse) -> Iterator[BatchResult]:
-        """What a message of the answer says. Raises `RegistryError` where it answers what nobody asked."""
+        """The results in one message. Raises `RegistryError` for a result that was not requested or comes twice."""
         for result in response.results:
             if result.request_index not in self._missing:
-                raise _unfit(f"it answers request {result.request_index}, which was answered already or never made")
+                raise _invalid(f"the result for request {result.request_index} comes twice or was not requested")
             self._missing.remove(result.request_index)
             yield BatchResult(
                 index=self._first + result.request_index,
@@ -74,13 +73,13 @@ class Chunk:
             )
 
     def check_complete(self) -> None:
-        """Raises `RegistryError` where the answer ended without one for every request."""
+        """Raises `RegistryError` if a request has no result. Call it when the call has ended."""
         if self._missing:
-            raise _unfit(f"it ended without a result for {len(self._missing)} of {len(self._wanted)} requests")
+            raise _invalid(f"{len(self._missing)} of {len(self._wanted)} requests have no result")
 
 
 def chunks(wanted: Iterable[ManifestRequest | tuple[str, str]]) -> Iterator[Chunk]:
-    """Parts of at most `CHUNK_SIZE`; the next one is read only when it is asked for."""
+    """Splits the requests into chunks of at most `CHUNK_SIZE`. Each chunk is read only when it is needed."""
     rest = iter(wanted)
     first = 0
     while taken := [_request(item) for item in islice(rest, CHUNK_SIZE)]:
@@ -92,6 +91,5 @@ def _request(wanted: ManifestRequest | tuple[str, str]) -> ManifestRequest:
     return wanted if isinstance(wanted, ManifestRequest) else ManifestRequest(*wanted)
 
 
-def _unfit(what: str) -> RegistryError:
-    number: int = grpc.StatusCode.INTERNAL.value[0]
-    return errors.from_status(Status(code=number, message=f"the gateway's answer to a batch does not fit: {what}"))
+def _invalid(problem: str) -> RegistryError:
+    return errors.client_error(grpc.StatusCode.INTERNAL, f"the gateway's response to a batch is invalid: {problem}")

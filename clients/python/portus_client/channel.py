@@ -1,4 +1,4 @@
-"""How a gRPC channel to the gateway is set up, for both clients."""
+"""Options and credentials of the gRPC channel, for both clients."""
 
 import ssl
 from importlib import resources
@@ -11,25 +11,33 @@ import grpc
 from portus_client.address import Address
 from portus_client.version import version
 
-# A manifest of 4 MiB, and beside it what it says, which can take more. The gateway sends no larger messages either.
+# A manifest has up to 4 MiB, and its parsed form in the same message can be larger. The gateway has the same limit.
 MAX_RECEIVED_BYTES: Final = 16 * 1024 * 1024
+
+# A gateway that hangs is noticed within the sum of the two (25 s), not at the call's deadline.
+KEEPALIVE_TIME_MS: Final = 20_000
+KEEPALIVE_TIMEOUT_MS: Final = 5_000
 
 FilePath = str | PathLike[str]
 
 
 def options() -> tuple[tuple[str, str | int], ...]:
-    """The channel's options: sizes, retries and load balancing as in `service_config.json`, no proxy."""
+    """The channel's options. Retries and load balancing are those of `service_config.json`."""
     return (
         ("grpc.max_receive_message_length", MAX_RECEIVED_BYTES),
         ("grpc.service_config", service_config()),
-        # A proxy in the environment is for the world outside, and took over internal calls (Portus #2312).
+        ("grpc.keepalive_time_ms", KEEPALIVE_TIME_MS),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        # While gRPC waits for the answer to a ping that measures bandwidth, it sends no keepalive. It would wait 60 s.
+        ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIME_MS + KEEPALIVE_TIMEOUT_MS),
+        # The environment's proxy must not get internal calls (Portus #2312).
         ("grpc.enable_http_proxy", 0),
         ("grpc.primary_user_agent", f"portus-client/{version()}"),
     )
 
 
 def service_config() -> str:
-    """The gRPC service config, as JSON: the same file that stands beside the .proto for clients in other languages."""
+    """The gRPC service config as JSON: a copy of the file beside the .proto, which is for clients in all languages."""
     return resources.files("portus_client").joinpath("service_config.json").read_text(encoding="utf-8")
 
 
@@ -41,17 +49,17 @@ def credentials(
     certificate_file: FilePath | None,
     key_file: FilePath | None,
 ) -> grpc.ChannelCredentials | None:
-    """TLS credentials for the gateway at `address`; None for plaintext.
+    """TLS credentials for the gateway at `address`, or None for plaintext.
 
-    Raises `ValueError` for settings that contradict each other and for files that hold something else, `OSError` for
-    files that cannot be read.
+    Raises `ValueError` for settings that contradict each other and for files with invalid content, `OSError` for files
+    that cannot be read.
     """
     if (certificate_file is None) != (key_file is None):
-        raise ValueError("a client certificate needs both: the certificate's file and its key's file")
+        raise ValueError("a client certificate needs both files: the certificate and its key")
     tls_wanted = ca_file is not None or certificate_file is not None
     if plaintext and tls_wanted:
-        raise ValueError("plaintext and files for TLS exclude each other: leave one out")
-    if plaintext or (plaintext is None and address.local and not tls_wanted):
+        raise ValueError("plaintext and TLS files exclude each other: leave one of them out")
+    if plaintext or (plaintext is None and address.is_local and not tls_wanted):
         return None
     roots = None if ca_file is None else Path(ca_file).read_bytes()
     if roots is not None:
@@ -65,18 +73,18 @@ def credentials(
 
 
 def _check_roots(pem: bytes, path: FilePath | None) -> None:
-    # gRPC itself would only log this, and then say of every call that the gateway is unavailable.
+    # gRPC only logs an invalid file, and each call then fails as UNAVAILABLE.
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem.decode())
     except (ssl.SSLError, UnicodeDecodeError, ValueError) as error:
-        raise ValueError(f"{path}: no certificates of an authority in PEM form") from error
+        raise ValueError(f"{path} does not contain CA certificates in PEM format") from error
 
 
 def _check_pair(certificate_file: FilePath, key_file: FilePath) -> None:
     try:
-        # With an empty password an encrypted key is an error, not a question on the terminal.
+        # Without a password argument, an encrypted key would make OpenSSL ask on the terminal.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate_file, key_file, password="")
     except ssl.SSLError as error:
         raise ValueError(
-            f"{certificate_file} and {key_file}: no certificate and its unencrypted key in PEM form"
+            f"{certificate_file} and {key_file} are not a certificate and its unencrypted key in PEM format"
         ) from error

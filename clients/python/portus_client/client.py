@@ -1,33 +1,34 @@
-"""The client for programs without asyncio."""
+"""The client for threads."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from types import TracebackType
 from typing import Self, TypeVar
 
 import grpc
 
-from portus.registry.v1.registry_service_pb2 import StreamCatalogRequest
 from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from portus_client import batch, channel, conversion, errors, requests
-from portus_client.batch import BatchResult, Chunk, ManifestRequest
+from portus_client.batch import BatchResult, ManifestRequest
 from portus_client.connection import CallTerms, Connection
 from portus_client.deletion import DeletedBlob, DeletedManifest
 from portus_client.descriptor import Descriptor, Platform
 from portus_client.manifest import Manifest
 from portus_client.registry_info import RegistryInfo
 from portus_client.repository import CatalogPage, Repository
+from portus_client.tag_pages import TagPages
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+Item = TypeVar("Item")
 
 
 class RegistryClient(Connection):
-    """A client of a gateway, to be used in a `with` or closed with `close`. Threads can share one.
+    """A client of a gateway. Use it in a `with`, or call `close`. Threads can share one client.
 
-    Its settings are those of `Connection`. Every call takes a `timeout` of its own, in seconds, and raises
-    `RegistryError` alone; the .proto has the reasons that each can give. A read is tried again, up to four times in
-    all, while the gateway is unavailable; a delete never is.
+    `Connection` documents the settings. Every method takes a `timeout` in seconds and raises only `RegistryError`; the
+    .proto documents the reasons. While the gateway is unavailable, a read is tried up to four times. A delete is never
+    repeated.
     """
 
     def _open(self, credentials: grpc.ChannelCredentials | None) -> None:
@@ -38,7 +39,7 @@ class RegistryClient(Connection):
         self._stub = RegistryServiceStub(self._channel)
 
     def close(self) -> None:
-        """Ends the connection, and every call that is under way with `Cancelled`."""
+        """Closes the connection. Calls that are still running raise `Cancelled`."""
         self._channel.close()
 
     def __enter__(self) -> Self:
@@ -50,19 +51,25 @@ class RegistryClient(Connection):
         self.close()
 
     def info(self, *, timeout: float | None = None) -> RegistryInfo:
-        """Says whether the registry answers, and what the gateway allows. A silent registry is no error here."""
-        return conversion.registry_info(self._call(self._stub.GetRegistryInfo, requests.registry_info(), timeout))
+        """Returns the state of the registry and the gateway's limits, even if the registry does not answer."""
+        response = self._call(self._stub.GetRegistryInfo, requests.registry_info(), self._terms(timeout))
+        return conversion.registry_info(response)
 
     def catalog(
         self, *, include_tags: bool = False, prefix: str = "", timeout: float | None = None
     ) -> Iterator[Repository]:
         """Lists all repositories, or those whose names begin with `prefix`, each as soon as the gateway knows it.
 
-        An error ends the listing; what came before it stands. A repository whose tags could not be listed comes with
-        its `tags_error`, and ends nothing. `timeout` is for the whole listing.
+        An error ends the listing; the repositories before it are valid. If the tags of a repository cannot be listed,
+        it has a `tags_error` and the listing continues. `timeout` is for the whole listing.
         """
         request = requests.catalog(include_tags=include_tags, prefix=prefix)
-        return self._listed(request, self._terms(timeout, stream=True))
+        return self._stream(
+            self._stub.StreamCatalog,
+            request,
+            self._stream_terms(timeout),
+            lambda response: (conversion.repository(response.repository, include_tags=include_tags),),
+        )
 
     def catalog_page(
         self,
@@ -73,30 +80,30 @@ class RegistryClient(Connection):
         prefix: str = "",
         timeout: float | None = None,
     ) -> CatalogPage:
-        """Lists one page of the repositories, for those who show pages. `catalog` is the way to all of them.
+        """Returns one page of the repositories, for programs that show pages. `catalog` lists all repositories.
 
-        `page_token` is the `next_page_token` of the page before, asked for with the same other arguments. A
-        `page_size` of 0 is the gateway's default.
+        `page_token` is the `next_page_token` of the page before; the other arguments must stay the same. A `page_size`
+        of 0 is the gateway's default.
         """
         request = requests.catalog_page(
             page_token=page_token, page_size=page_size, include_tags=include_tags, prefix=prefix
         )
-        return conversion.catalog_page(self._call(self._stub.Catalog, request, timeout), include_tags=include_tags)
+        response = self._call(self._stub.Catalog, request, self._terms(timeout))
+        return conversion.catalog_page(response, include_tags=include_tags)
 
     def tags(self, repository: str, *, timeout: float | None = None) -> Iterator[str]:
-        """Lists the tags of a repository, page after page. `timeout` is for each page."""
-        request = requests.tags(repository)
-        while True:
-            page = self._call(self._stub.ListTags, request, timeout)
+        """Lists the tags of a repository, page by page. `timeout` is for each page."""
+        pages = TagPages(repository)
+        while pages.request is not None:
+            page = self._call(self._stub.ListTags, pages.request, self._terms(timeout))
             yield from page.tags
-            if not page.next_page_token:
-                return
-            request = requests.tags(repository, page.next_page_token)
+            pages.advance(page)
 
     def resolve(self, repository: str, reference: str, *, timeout: float | None = None) -> Descriptor:
-        """Says what a tag points to now, or that a digest exists, without fetching the manifest."""
+        """Returns the descriptor of a tag or a digest, without the manifest. Raises `NotFound` if it does not exist."""
         request = requests.resolve(repository, reference)
-        return conversion.descriptor(self._call(self._stub.ResolveManifest, request, timeout).descriptor)
+        response = self._call(self._stub.ResolveManifest, request, self._terms(timeout))
+        return conversion.descriptor(response.descriptor)
 
     def manifest(
         self,
@@ -107,25 +114,29 @@ class RegistryClient(Connection):
         max_staleness: timedelta | None = None,
         timeout: float | None = None,
     ) -> Manifest:
-        """Fetches the manifest that a tag points to, or that has a digest.
+        """Fetches a manifest by tag or digest.
 
-        `platform` picks from an index the manifest for that platform; without it an index is answered as it is.
-        `max_staleness` is how old the gateway's knowledge of a tag may be; None is: checked with the registry.
+        `platform`: for an index, return the manifest for this platform. Without it, the index itself is returned.
+        `max_staleness`: how old the gateway's knowledge of a tag may be. None checks with the registry.
         """
         request = requests.manifest(repository, reference, platform, max_staleness)
-        return conversion.manifest(self._call(self._stub.GetManifest, request, timeout).manifest)
+        response = self._call(self._stub.GetManifest, request, self._terms(timeout))
+        return conversion.manifest(response.manifest)
 
     def batch_manifests(
         self, wanted: Iterable[ManifestRequest | tuple[str, str]], *, timeout: float | None = None
     ) -> Iterator[BatchResult]:
-        """Fetches many manifests, each asked for by a `ManifestRequest`, or by repository and reference alone.
+        """Fetches many manifests, each given as a `ManifestRequest` or as a pair of repository and reference.
 
-        They come as the gateway knows them, not in the order of `wanted`: `index` says which one it is. What fails is
-        that one's `outcome`, and ends nothing. Every 1,000 are a call, and `timeout` is for each; `RegistryError` is
-        raised where such a call fails as a whole.
+        Results come in the order in which the gateway has them; `index` is the position in `wanted`. If a manifest
+        cannot be fetched, the `outcome` is the error and the batch continues. Every 1,000 manifests are one call, and
+        `timeout` is for each call. If a call as a whole fails, its `RegistryError` is raised.
         """
         for chunk in batch.chunks(wanted):
-            yield from self._batched(chunk, self._terms(timeout, stream=True))
+            yield from self._stream(
+                self._stub.BatchGetManifests, chunk.message(), self._stream_terms(timeout), chunk.results
+            )
+            chunk.check_complete()
 
     def delete_manifest(
         self,
@@ -137,55 +148,48 @@ class RegistryClient(Connection):
         validate_only: bool = False,
         timeout: float | None = None,
     ) -> DeletedManifest:
-        """Deletes a manifest, and with it every tag that points to it.
+        """Deletes a manifest and every tag that points to it.
 
-        Raises `Tagged` while a tag outside of `expected_tags` points to it, unless `force` is set. `validate_only`
-        checks everything, fails as the delete would, and deletes nothing. After `Unavailable` and
-        `DeadlineExceeded` it can be gone or not: look before the next try.
+        Raises `Tagged` if a tag that is not in `expected_tags` points to it, unless `force` is set. With
+        `validate_only`, all checks are made and nothing is deleted. After `Unavailable` and `DeadlineExceeded` the
+        manifest may or may not be deleted: check before the next try.
         """
         request = requests.delete_manifest(
             repository, digest, expected_tags=expected_tags, force=force, validate_only=validate_only
         )
-        return conversion.deleted_manifest(self._call(self._stub.DeleteManifest, request, self._of_delete(timeout)))
+        response = self._call(self._stub.DeleteManifest, request, self._delete_terms(timeout))
+        return conversion.deleted_manifest(response)
 
     def delete_blob(
         self, repository: str, digest: str, *, validate_only: bool = False, timeout: float | None = None
     ) -> DeletedBlob:
-        """Deletes a blob from a repository; images that use it can no longer be pulled from there.
+        """Deletes a blob from a repository. Images in the repository that use it can no longer be pulled.
 
-        `validate_only` checks everything, fails as the delete would, and deletes nothing. After `Unavailable` and
-        `DeadlineExceeded` it can be gone or not.
+        With `validate_only`, all checks are made and nothing is deleted. After `Unavailable` and `DeadlineExceeded`
+        the blob may or may not be deleted.
         """
         request = requests.delete_blob(repository, digest, validate_only=validate_only)
-        return conversion.deleted_blob(self._call(self._stub.DeleteBlob, request, self._of_delete(timeout)))
+        response = self._call(self._stub.DeleteBlob, request, self._delete_terms(timeout))
+        return conversion.deleted_blob(response)
 
     def _call(
-        self, method: "grpc.UnaryUnaryMultiCallable[Request, Response]", request: Request, timeout: float | None
+        self, method: "grpc.UnaryUnaryMultiCallable[Request, Response]", request: Request, terms: CallTerms
     ) -> Response:
-        terms = self._terms(timeout)
-        try:
+        with errors.raised_for(terms.request_id):
             return method(request, timeout=terms.timeout, metadata=terms.metadata)
-        except grpc.RpcError as error:
-            raise errors.from_call(error, terms.request_id) from error
 
-    def _listed(self, request: StreamCatalogRequest, terms: CallTerms) -> Iterator[Repository]:
-        call = self._stub.StreamCatalog(request, timeout=terms.timeout, metadata=terms.metadata)
+    def _stream(
+        self,
+        method: "grpc.UnaryStreamMultiCallable[Request, Response]",
+        request: Request,
+        terms: CallTerms,
+        items: Callable[[Response], Iterable[Item]],
+    ) -> Iterator[Item]:
+        call = method(request, timeout=terms.timeout, metadata=terms.metadata)
         try:
-            for response in call:
-                yield conversion.repository(response.repository, include_tags=request.include_tags)
-        except grpc.RpcError as error:
-            raise errors.from_call(error, terms.request_id) from error
+            with errors.raised_for(terms.request_id):
+                for response in call:
+                    yield from items(response)
         finally:
-            # For whoever stops listening early: the gateway stops listing.
+            # If the caller stops early, the gateway stops too.
             call.cancel()
-
-    def _batched(self, chunk: Chunk, terms: CallTerms) -> Iterator[BatchResult]:
-        call = self._stub.BatchGetManifests(chunk.message(), timeout=terms.timeout, metadata=terms.metadata)
-        try:
-            for response in call:
-                yield from chunk.results(response)
-        except grpc.RpcError as error:
-            raise errors.from_call(error, terms.request_id) from error
-        finally:
-            call.cancel()
-        chunk.check_complete()

@@ -1,7 +1,6 @@
-"""From the messages of the API to the values of this client."""
+"""Converts the API's messages to the dataclasses of this client."""
 
 import grpc
-from google.rpc.status_pb2 import Status
 
 from portus.registry.v1 import manifest_pb2, registry_service_pb2
 from portus_client import errors
@@ -74,8 +73,7 @@ def batch_outcome(message: registry_service_pb2.BatchGetManifestsResult) -> Mani
         case "status":
             return errors.from_status(message.status)
         case None:
-            number: int = grpc.StatusCode.UNKNOWN.value[0]
-            return errors.from_status(Status(code=number, message="an outcome that this client is too old to know"))
+            return errors.client_error(grpc.StatusCode.UNKNOWN, "this client is too old to read the result: update it")
 
 
 def deleted_manifest(message: registry_service_pb2.DeleteManifestResponse) -> DeletedManifest:

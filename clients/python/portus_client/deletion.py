@@ -1,21 +1,21 @@
-"""What a delete did."""
+"""The results of deletes."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class DeletedManifest:
-    """The answer to the delete of a manifest."""
+    """The result of deleting a manifest. With `validate_only` it says what a delete would do."""
 
     digest: str
-    """The digest that was deleted, or with `validate_only` would have been."""
+    """The deleted digest."""
     deleted_tags: tuple[str, ...]
-    """The tags that went with it, or would have, in lexical order."""
+    """The tags that were deleted with it, in lexical order."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeletedBlob:
-    """The answer to the delete of a blob."""
+    """The result of deleting a blob. With `validate_only` it says what a delete would do."""
 
     digest: str
-    """The digest that was deleted, or with `validate_only` would have been."""
+    """The deleted digest."""

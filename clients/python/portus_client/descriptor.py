@@ -1,4 +1,4 @@
-"""Pointers to content, as the OCI image specification has them."""
+"""Descriptors and platforms, as the OCI image specification defines them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,27 +7,25 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """The platform that an image was built for. In a request, a part that is empty matches anything."""
+    """The platform that an image is built for. In a request, an empty field matches every value."""
 
     os: str
     """Operating system, in Go's spelling: `linux`, `windows`. Required in a request."""
     architecture: str
     """CPU architecture, in Go's spelling: `amd64`, `arm64`. Required in a request."""
     variant: str = ""
-    """Variant of the architecture: `v7`, `v8`. Empty where there is none."""
+    """Variant of the architecture: `v7`, `v8`. Empty if there is none."""
     os_version: str = ""
-    """Version of the operating system. Empty where the index names none."""
+    """Version of the operating system. Empty if the index does not state it."""
     os_features: tuple[str, ...] = ()
-    """Features that the operating system must have. Empty where the index names none."""
+    """Features that the operating system must have. Empty if the index does not state any."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Reads `os/architecture[/variant]`, such as `linux/arm64/v8`. Raises `ValueError` for anything else."""
         parts = text.split("/")
         if len(parts) not in (2, 3) or not all(parts):
-            raise ValueError(
-                f"{text!r} is no platform: os/architecture, such as linux/arm64, or os/architecture/variant"
-            )
+            raise ValueError(f"{text!r} is not a platform: write OS/ARCH or OS/ARCH/VARIANT, such as linux/arm64")
         os, architecture, variant = (*parts, "")[:3]
         return cls(os, architecture, variant)
 
@@ -37,17 +35,17 @@ class Platform:
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """A pointer to content: enough to fetch it, and to check it."""
+    """A reference to content by its digest, with what is needed to fetch and verify it."""
 
     media_type: str
     """Media type of the content, such as `application/vnd.oci.image.manifest.v1+json`."""
     digest: str
     """Digest of the content: `sha256:` and 64, or `sha512:` and 128 lower-case hexadecimal digits."""
     size: int | None = None
-    """Size of the content in bytes. None where the registry did not say."""
+    """Size of the content in bytes. None if the registry does not state it."""
     platform: Platform | None = None
-    """Platform of the image that this points to. Set on the children of an index alone."""
+    """Platform of the image. Set only on the manifests of an index."""
     artifact_type: str = ""
-    """What kind of artifact this points to, a media type. Empty where not given."""
+    """Type of the artifact, as a media type. Empty if not stated."""
     annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Annotations, as they stand in the manifest."""
+    """Annotations, as in the manifest."""

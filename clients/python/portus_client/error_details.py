@@ -1,4 +1,4 @@
-"""The details that a google.rpc.Status carries (AIP-193), as values."""
+"""The details of a google.rpc.Status (AIP-193), as dataclasses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,24 +21,24 @@ Detail = TypeVar("Detail", bound=Message)
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What an error is about."""
+    """The resource that an error is about."""
 
     kind: str
-    """What it is: `repository`, `manifest`, `blob`."""
+    """Its type: `repository`, `manifest`, `blob`."""
     name: str
     """Its name: `team/app:1.0`."""
     description: str
-    """More about it; mostly empty."""
+    """More about it. Usually empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
-    """What is wrong with one field of a request."""
+    """An invalid field of a request."""
 
     field: str
     """The field's name, as in the .proto: `repository`."""
     description: str
-    """What is wrong with it, and what it has to be."""
+    """What is wrong with the value, and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,35 +46,35 @@ class PreconditionViolation:
     """One reason why a call was refused."""
 
     kind: str
-    """What kind of reason it is: `TAGGED`."""
+    """The kind of reason: `TAGGED`."""
     subject: str
-    """What it is about: a tag."""
+    """What it is about: for `TAGGED`, a tag."""
     description: str
-    """What is wrong with it; can be empty."""
+    """An explanation. Can be empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorDetails:
-    """Everything that the details of a status say. What is not there is empty, or None."""
+    """The details of one status. A detail that is missing is empty or None."""
 
     reason: str
-    """The machine's word for the error: the registry's own (`MANIFEST_UNKNOWN`) or one of the gateway's (`TAGGED`)."""
+    """A code for programs: the registry's own (`MANIFEST_UNKNOWN`) or one of the gateway's (`TAGGED`)."""
     metadata: Mapping[str, str]
     """Facts that belong to the reason."""
     request_id: str
-    """The id under which the gateway's log has the call."""
+    """The id of the call in the gateway's log."""
     resource: Resource | None
-    """What the error is about."""
+    """The resource that the error is about."""
     field_violations: tuple[FieldViolation, ...]
-    """The fields that are wrong."""
+    """The invalid fields."""
     precondition_violations: tuple[PreconditionViolation, ...]
     """Why the call was refused."""
     retry_delay: timedelta | None
-    """How long to wait before another try."""
+    """How long to wait before the next try."""
 
 
 def parse(status: Status) -> ErrorDetails:
-    """Reads the details of a status. Kinds that are not known here are passed over."""
+    """Reads the details of a status. Details of an unknown type are ignored."""
     info = _find(status, ErrorInfo)
     request = _find(status, RequestInfo)
     resource = _find(status, ResourceInfo)
@@ -105,7 +105,7 @@ def _find(status: Status, kind: type[Detail]) -> Detail | None:
             try:
                 packed.Unpack(detail)
             except DecodeError:
-                # The code and the message stand without it; to fail here would hide them.
+                # The status code and message are still valid; raising here would hide them.
                 return None
             return detail
     return None

@@ -1,6 +1,7 @@
-"""The one family of errors that calls raise, a class for each gRPC status that the API documents."""
+"""The errors that calls raise: one class for each gRPC status that the API documents."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
 from types import MappingProxyType
@@ -18,7 +19,7 @@ _CODES: Mapping[int, grpc.StatusCode] = MappingProxyType({code.value[0]: code fo
 
 
 class RegistryError(Exception):
-    """A call that failed. The error of gRPC that it comes from is its `__cause__`, where it comes from one."""
+    """A call that failed. If gRPC raised an error, that error is the `__cause__`."""
 
     def __init__(self, status: Status, request_id: str = "") -> None:
         super().__init__(status, request_id)
@@ -32,12 +33,12 @@ class RegistryError(Exception):
 
     @property
     def message(self) -> str:
-        """What went wrong, for people."""
+        """What went wrong, as a text for people."""
         return self._status.message
 
     @property
     def reason(self) -> str:
-        """What went wrong, for programs: `MANIFEST_UNKNOWN`, `TAGGED`. Empty where it is not the gateway's."""
+        """What went wrong, as a code for programs: `MANIFEST_UNKNOWN`, `TAGGED`. Empty if the gateway sent none."""
         return self._details.reason
 
     @property
@@ -47,27 +48,27 @@ class RegistryError(Exception):
 
     @property
     def request_id(self) -> str:
-        """The id under which the gateway's log has the call. Empty for an error inside of an answer."""
+        """The id of the call in the gateway's log. Empty for an error within a response."""
         return self._details.request_id or self._request_id
 
     @property
     def resource(self) -> Resource | None:
-        """What the error is about: a repository, a manifest, a blob."""
+        """The repository, manifest or blob that the error is about. None if not stated."""
         return self._details.resource
 
     @property
     def field_violations(self) -> tuple[FieldViolation, ...]:
-        """The fields of the request that are wrong, with `InvalidArgument`."""
+        """The invalid fields of the request. Set with `InvalidArgument`."""
         return self._details.field_violations
 
     @property
     def precondition_violations(self) -> tuple[PreconditionViolation, ...]:
-        """Why the call was refused, with `FailedPrecondition`."""
+        """Why the call was refused. Set with `FailedPrecondition`."""
         return self._details.precondition_violations
 
     @property
     def retry_delay(self) -> timedelta | None:
-        """How long to wait before another try. None where nobody said."""
+        """How long to wait before the next try. None if the gateway does not say."""
         return self._details.retry_delay
 
     @cached_property
@@ -82,66 +83,66 @@ class RegistryError(Exception):
 
 
 class NotFound(RegistryError):
-    """There is no such repository, manifest or blob, or none for the platform."""
+    """The repository, manifest or blob does not exist, or there is no manifest for the platform."""
 
 
 class InvalidArgument(RegistryError):
-    """A field of the request is wrong; `field_violations` names it."""
+    """A field of the request is invalid. `field_violations` names it."""
 
 
 class FailedPrecondition(RegistryError):
-    """Refused as things stand: deletion is switched off, or the registry does not do this."""
+    """The call is not possible in the current state: deletion is disabled, or the registry does not support it."""
 
 
 class Tagged(FailedPrecondition):
-    """A delete that was refused: tags that the caller did not expect point to the manifest. Nothing was deleted."""
+    """A delete was refused because unexpected tags point to the manifest. Nothing was deleted."""
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The tags that were not expected: the first of them, where there are very many."""
+        """The unexpected tags. If there are very many, the first of them; see `tag_count`."""
         return tuple(violation.subject for violation in self.precondition_violations if violation.kind == "TAGGED")
 
     @property
     def tag_count(self) -> int:
-        """How many tags were not expected, also where `tags` lists only the first."""
+        """The number of unexpected tags, including those that `tags` leaves out."""
         stated = self.metadata.get("tags", "")
         return max(len(self.tags), int(stated) if stated.isdecimal() else 0)
 
 
 class PermissionDenied(RegistryError):
-    """The registry refused the gateway's account, or the gateway its caller."""
+    """The caller may not do this, or the registry refuses the gateway's account."""
 
 
 class Unauthenticated(RegistryError):
-    """The gateway does not know who calls."""
+    """The gateway requires a credential that is missing or invalid."""
 
 
 class ResourceExhausted(RegistryError):
-    """Asked too often, or too many calls at a time; `retry_delay` says when to try again."""
+    """Too many calls. `retry_delay` says when to try again."""
 
 
 class DeadlineExceeded(RegistryError):
-    """The deadline ran out. A delete may have happened all the same."""
+    """The deadline expired. A delete may still have happened."""
 
 
 class Unavailable(RegistryError):
-    """The gateway, the registry or its token service cannot be reached. A delete may have happened all the same."""
+    """The gateway, the registry or its token service cannot be reached. A delete may still have happened."""
 
 
 class DataLoss(RegistryError):
-    """What the registry sent is not what it should be. It was not passed on."""
+    """The registry sent invalid data, which the gateway did not pass on."""
 
 
 class Internal(RegistryError):
-    """The gateway failed, its own account or set-up is wrong, or the registry failed."""
+    """The gateway failed, its configuration or account is wrong, or the registry failed."""
 
 
 class Unimplemented(RegistryError):
-    """What answers at the address does not know the call: an older gateway, or something else."""
+    """The server at the address does not know the call: an older gateway, or not a gateway."""
 
 
 class Cancelled(RegistryError):
-    """The call was ended before its answer came: by closing the client, mostly."""
+    """The call was cancelled before it ended, usually because the client was closed."""
 
 
 _CLASSES: Mapping[grpc.StatusCode, type[RegistryError]] = MappingProxyType(
@@ -163,27 +164,42 @@ _CLASSES: Mapping[grpc.StatusCode, type[RegistryError]] = MappingProxyType(
 
 
 def from_status(status: Status, request_id: str = "") -> RegistryError:
-    """The error that a google.rpc.Status stands for."""
+    """Converts a google.rpc.Status."""
     error = _CLASSES.get(_CODES.get(status.code, grpc.StatusCode.UNKNOWN), RegistryError)(status, request_id)
     if isinstance(error, FailedPrecondition) and error.reason == "TAGGED":
         return Tagged(status, request_id)
     return error
 
 
+def client_error(code: grpc.StatusCode, message: str) -> RegistryError:
+    """An error that this client finds itself."""
+    number: int = code.value[0]
+    return from_status(Status(code=number, message=message))
+
+
+@contextmanager
+def raised_for(request_id: str) -> Iterator[None]:
+    """Turns the gRPC error that ends the block into a `RegistryError`. `request_id` was sent with the call."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise from_call(error, request_id) from error
+
+
 def from_call(error: grpc.RpcError, request_id: str) -> RegistryError:
-    """The error of a call that ended with `error`; `request_id` is the id that was sent with it."""
+    """Converts the error of a call. `request_id` is the id that was sent with the call."""
     number: int = error.code().value[0]
     status = Status(code=number, message=error.details() or "")
-    # types-grpcio knows neither that these are tuples nor that a value can be a text.
+    # types-grpcio types the entries as objects with attributes; they are tuples, and a value can be a str.
     metadata: Iterable[tuple[str, str | bytes]] = error.trailing_metadata() or ()  # type: ignore[assignment]
     for serialized in _values(metadata, _DETAILS_METADATA_KEY):
         if isinstance(serialized, bytes):
             try:
                 rich = Status.FromString(serialized)
             except DecodeError:
-                # gRPC's own code and message stand without it.
+                # Keep the code and message of gRPC.
                 continue
-            # A proxy may have put another status in its place; then the details are not about it.
+            # A proxy can replace the status but not the details. Then the details belong to another error.
             if rich.code == number:
                 status = rich
     answered = next((value for value in _values(metadata, _REQUEST_ID_METADATA_KEY) if isinstance(value, str)), "")

@@ -1,4 +1,4 @@
-"""Image names as people write them: `host:5000/team/app:tag@sha256:…`."""
+"""Image names in the usual notation: `host:5000/team/app:tag@sha256:…`."""
 
 import re
 from dataclasses import dataclass
@@ -15,33 +15,31 @@ _REPOSITORY_MAX_LENGTH = 255
 
 
 class InvalidImageName(ValueError):
-    """A text that names no image. The message says which part is wrong, and what it has to be."""
+    """A text that is not an image name. The message says which part is invalid, and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageName:
-    """An image's name in its parts (OCI distribution specification 1.1, "Pulling manifests").
+    """The parts of an image name (OCI distribution specification 1.1, "Pulling manifests").
 
-    Raises `InvalidImageName` where a part does not match its grammar.
+    Raises `InvalidImageName` if a part does not match its grammar.
     """
 
     repository: str
     """The repository within the registry: `team/app`."""
     tag: str = ""
-    """The tag; empty where the name has none."""
+    """The tag. Empty if the name has none."""
     digest: str = ""
-    """The digest; empty where the name has none. Where there is one, it decides, not the tag."""
+    """The digest. Empty if the name has none. If it is set, it decides and the tag does not."""
     host: str = ""
-    """The registry that the name began with. The gateway serves one registry, so this goes nowhere."""
+    """The registry's host. It is not sent: the gateway serves one registry."""
 
     def __post_init__(self) -> None:
         if self.host and not _HOST.fullmatch(self.host):
-            raise InvalidImageName(
-                f"{_shown(self.host)} is no registry's host: a name or an address, and perhaps `:port`"
-            )
+            raise InvalidImageName(f"{_shown(self.host)} is not a registry host: write HOST or HOST:PORT")
         if len(self.repository) > _REPOSITORY_MAX_LENGTH or not _REPOSITORY.fullmatch(self.repository):
             raise InvalidImageName(
-                f"{_shown(self.repository)} is no repository: lower-case letters and digits, separated by one of"
+                f"{_shown(self.repository)} is not a repository name: use lower-case letters and digits, separated by"
                 f" `.`, `_`, `__`, dashes or `/`; at most {_REPOSITORY_MAX_LENGTH} characters"
             )
         if self.tag:
@@ -53,13 +51,13 @@ class ImageName:
     def parse(cls, text: str) -> Self:
         """Reads `[host[:port]/]repository[:tag][@digest]`.
 
-        What stands before the first `/` is a host if it contains a `.` or a `:`, or is `localhost`: the rule that
-        Docker has. A `/` at the beginning says that it is none: `/docker.io/team/app` is the repository
-        `docker.io/team/app`. Raises `InvalidImageName`.
+        The part before the first `/` is a host if it contains a `.` or a `:`, or is `localhost`. This is Docker's
+        rule. With a leading `/` there is no host: `/docker.io/team/app` is the repository `docker.io/team/app`.
+        Raises `InvalidImageName`.
         """
         rest, at, digest = text.partition("@")
         if at and not digest:
-            raise InvalidImageName(f"{_shown(text)} ends with `@`: a digest has to follow")
+            raise InvalidImageName(f"{_shown(text)} has no digest after the `@`")
         host = ""
         first, slash, remainder = rest.partition("/")
         if slash and _looks_like_a_host(first):
@@ -70,20 +68,20 @@ class ImageName:
         if not colon:
             return cls(repository=rest, digest=digest, host=host)
         if not tag:
-            raise InvalidImageName(f"{_shown(text)} has a `:` with no tag behind it")
-        # A `/` behind the last colon: the colon is no tag's, and no repository's either.
+            raise InvalidImageName(f"{_shown(text)} has no tag after the `:`")
+        # With a `/` after it, the colon separates no tag. The check of the repository reports it.
         if "/" in tag:
             return cls(repository=rest, digest=digest, host=host)
         return cls(repository=head, tag=tag, digest=digest, host=host)
 
     @property
     def reference(self) -> str:
-        """What names the manifest: the digest, else the tag, else `latest`."""
+        """The reference of the manifest: the digest, else the tag, else `latest`."""
         return self.digest or self.tag or DEFAULT_TAG
 
     @property
     def is_ambiguous(self) -> bool:
-        """Whether what was taken for the host could be the first part of a repository's name: `docker.io/team/app`."""
+        """Whether the host can also be the first part of a repository name: `docker.io/team/app`."""
         return "." in self.host and _REPOSITORY.fullmatch(f"{self.host}/{self.repository}") is not None
 
     def __str__(self) -> str:
@@ -103,20 +101,21 @@ def _looks_like_a_host(text: str) -> bool:
 
 
 def checked_tag(text: str) -> str:
-    """`text`, if it can be a tag; else raises `InvalidImageName`."""
+    """Returns `text` if it is a valid tag; else raises `InvalidImageName`."""
     if not _TAG.fullmatch(text):
         raise InvalidImageName(
-            f"{_shown(text)} is no tag: letters, digits, `_`, `.` and `-`, the first one none of `.` and `-`;"
+            f"{_shown(text)} is not a tag: use letters, digits, `_`, `.` and `-`, do not begin with `.` or `-`;"
             " at most 128 characters"
         )
     return text
 
 
 def checked_digest(text: str) -> str:
-    """`text`, if it is a digest; else raises `InvalidImageName`."""
+    """Returns `text` if it is a valid digest; else raises `InvalidImageName`."""
     if not _DIGEST.fullmatch(text):
         raise InvalidImageName(
-            f"{_shown(text)} is no digest: `sha256:` and 64, or `sha512:` and 128 lower-case hexadecimal digits"
+            f"{_shown(text)} is not a digest: write `sha256:` and 64 lower-case hexadecimal digits, or `sha512:` and"
+            " 128"
         )
     return text
 

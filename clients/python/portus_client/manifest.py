@@ -1,4 +1,4 @@
-"""Manifests: of one image, or of several."""
+"""Manifests of images and indexes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,45 +8,45 @@ from portus_client.descriptor import Descriptor
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What the manifest of one image, or of another artifact, says."""
+    """The content of a manifest of one image or one other artifact."""
 
     config: Descriptor | None
-    """The image's configuration. None for an artifact that has none."""
+    """The image's configuration. None for an artifact without one."""
     layers: tuple[Descriptor, ...]
-    """The layers (an artifact's files), from the base up."""
+    """The layers, base layer first. For an artifact: its files."""
     subject: Descriptor | None = None
-    """The manifest that this one belongs to (a signature's image, say). None where it stands alone."""
+    """The manifest that this one refers to, for example the image that this signature signs. None if there is none."""
     artifact_type: str = ""
-    """What kind of artifact this is, a media type. Empty for an ordinary image."""
+    """Type of the artifact, as a media type. Empty for an ordinary image."""
     annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Annotations, as they stand in the manifest."""
+    """Annotations, as in the manifest."""
     image_id: str = ""
-    """The digest of the configuration, which `docker images` shows as the image's id. Empty without configuration."""
+    """Digest of the configuration. `docker images` shows it as the image id. Empty without a configuration."""
     total_size: int | None = None
-    """Bytes of the configuration and of all layers together. None where the manifest lacks the size of one of them."""
+    """Size of the configuration and all layers in bytes. None if the manifest does not state every size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """What an OCI image index or a Docker manifest list says."""
+    """The content of an OCI image index or a Docker manifest list."""
 
     manifests: tuple[Descriptor, ...]
-    """The manifests that the index names, in its order."""
+    """The manifests in the index, in its order."""
     subject: Descriptor | None = None
-    """The manifest that this one belongs to. None where it stands alone."""
+    """The manifest that this one refers to. None if there is none."""
     artifact_type: str = ""
-    """What kind of artifact this is, a media type. Empty for an ordinary index."""
+    """Type of the artifact, as a media type. Empty for an ordinary index."""
     annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Annotations, as they stand in the index."""
+    """Annotations, as in the index."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A manifest: the exact bytes, and what they say."""
+    """A manifest: its exact bytes and its parsed content."""
 
     descriptor: Descriptor
-    """What the bytes are: their media type, their digest, their size."""
+    """Media type, digest and size of the bytes."""
     raw: bytes = field(repr=False)
-    """The manifest exactly as the registry keeps it; the digest is the hash of these bytes. At most 4 MiB."""
+    """The exact bytes that the registry stores; the digest is their hash. At most 4 MiB."""
     content: Image | Index | None
-    """What the manifest says. None for a media type that the gateway does not know: `raw` is there all the same."""
+    """The parsed content. None if the gateway does not know the media type; `raw` is always set."""

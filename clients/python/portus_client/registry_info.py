@@ -1,4 +1,4 @@
-"""What a gateway says of itself and of its registry."""
+"""The state of a gateway and of its registry."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,17 +11,17 @@ class Limits:
     """The limits of a gateway."""
 
     default_page_size: int
-    """How many items a page has when none is asked for."""
+    """Number of items on a page if the request does not set one."""
     max_page_size: int
-    """How many items a page has at most."""
+    """Largest number of items on a page."""
     max_manifest_bytes: int
-    """How many bytes a manifest may have."""
+    """Largest manifest, in bytes."""
     max_concurrent_calls: int
-    """How many calls the gateway serves at a time; one more raises `ResourceExhausted`."""
+    """Largest number of calls at the same time. One more call raises `ResourceExhausted`."""
     max_call_duration: timedelta
-    """How long a unary call may take, whatever its own deadline."""
+    """Longest duration of a unary call, even if its own deadline is later."""
     max_upstream_requests: int
-    """How many requests the gateway makes of the registry at a time."""
+    """Largest number of requests to the registry at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,14 @@ class RegistryInfo:
     """The state of the registry, and what the gateway allows."""
 
     reachable: bool
-    """Whether a registry answered at the address that the gateway has, to whatever account."""
+    """Whether a registry answers at the address that the gateway is configured with."""
     api_version: str
-    """What the registry says of its API: `registry/2.0`. Empty where it said nothing."""
+    """The registry's API version header: `registry/2.0`. Empty if the registry does not send it."""
     gateway_version: str
     """The version of the gateway, such as `1.0.0`."""
     limits: Limits
     """The limits in force."""
     deletion_enabled: bool
-    """Whether the gateway allows deletes. The registry has a switch of its own, which only a delete can ask."""
+    """Whether the gateway allows deletes. The registry can still refuse them; only a delete shows that."""
     problem: RegistryError | None = None
-    """Why the registry cannot be used: not reached, or it rejects the gateway's account. None when all is well."""
+    """Why the registry cannot be used: it does not answer, or it rejects the gateway's account. None if it can."""

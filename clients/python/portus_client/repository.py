@@ -7,14 +7,14 @@ from portus_client.errors import RegistryError
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A repository, and its tags where they were asked for and could be listed."""
+    """A repository and, if requested, its tags."""
 
     name: str
     """The repository's name: `team/app`."""
     tags: tuple[str, ...] | None = None
-    """Its tags, in lexical order; empty if it has none. None where they are unknown: not asked for, or not listed."""
+    """Its tags in lexical order, empty if it has none. None if not requested or not known; see `tags_error`."""
     tags_error: RegistryError | None = None
-    """Why the tags could not be listed: they are unknown then, not absent. None otherwise."""
+    """Why the tags could not be listed. It does not mean that there are none. None if there was no error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,6 @@ class CatalogPage:
     """One page of the catalog."""
 
     repositories: tuple[Repository, ...]
-    """The repositories, in the registry's order. A page can be short, even empty, and not be the last."""
+    """The repositories, in the registry's order. A page that is not the last can be short or empty."""
     next_page_token: str
-    """Where the next page begins. Empty: this was the last."""
+    """The token of the next page. Empty on the last page."""

@@ -1,4 +1,4 @@
-"""From the arguments of a client's methods to the messages of the API."""
+"""Builds the API's request messages from the arguments of the client's methods."""
 
 from collections.abc import Iterable
 from datetime import timedelta
@@ -8,7 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 from portus.registry.v1 import manifest_pb2, registry_service_pb2
 from portus_client.descriptor import Platform
 
-# The largest page there is: the fewest calls.
+# The gateway's largest page, so that a listing needs the fewest calls.
 _TAGS_PAGE_SIZE = 1000
 
 
@@ -64,8 +64,8 @@ def delete_manifest(
     repository: str, digest: str, *, expected_tags: Iterable[str], force: bool, validate_only: bool
 ) -> registry_service_pb2.DeleteManifestRequest:
     if isinstance(expected_tags, str):
-        # Its letters are texts as well, and so tags that may go.
-        raise TypeError("expected_tags is a list of tags, not one text")
+        # Iterating over a str would make every letter an expected tag.
+        raise TypeError("expected_tags must be a list of tags, not a str")
     return registry_service_pb2.DeleteManifestRequest(
         repository=repository,
         digest=digest,
@@ -82,7 +82,7 @@ def delete_blob(repository: str, digest: str, *, validate_only: bool) -> registr
 def _set_reference(
     request: registry_service_pb2.ResolveManifestRequest | registry_service_pb2.GetManifestRequest, reference: str
 ) -> None:
-    # No tag has a colon, and every digest has one.
+    # Every digest contains a colon; a tag cannot.
     if ":" in reference:
         request.digest = reference
     else:

@@ -1,4 +1,4 @@
-"""Which version of the client this is."""
+"""The version of the client."""
 
 from importlib import metadata
 
@@ -6,7 +6,7 @@ _DISTRIBUTION = "portus-gateway"
 
 
 def version() -> str:
-    """The installed version, such as `1.0.0`; `unknown` where the package runs without being installed."""
+    """The installed version, such as `1.0.0`, or `unknown` if the package is not installed."""
     try:
         return metadata.version(_DISTRIBUTION)
     except metadata.PackageNotFoundError:

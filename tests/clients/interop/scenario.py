@@ -12,7 +12,6 @@ time in seconds.
 import hashlib
 import os
 import sys
-from pathlib import Path
 
 from portus_client import RegistryClient, RegistryError, Repository, Tagged
 
@@ -74,14 +73,13 @@ def main() -> None:
     if len(sys.argv) != 4:
         raise SystemExit("usage: scenario.py ADDRESS REPOSITORY TAG")
     address, repository, tag = sys.argv[1:]
-    token_file = os.environ.get("PORTUS_GATEWAY_TOKEN_FILE")
     timeout = float(os.environ.get("PORTUS_GATEWAY_TIMEOUT", "30"))
     client = RegistryClient(
         address,
         timeout=timeout,
         stream_timeout=timeout,
         ca_file=os.environ.get("PORTUS_GATEWAY_CA_FILE"),
-        token=Path(token_file).read_text(encoding="utf-8").strip() if token_file else None,
+        token_file=os.environ.get("PORTUS_GATEWAY_TOKEN_FILE"),
     )
     with client:
         try:

@@ -58,7 +58,9 @@ class Client(Protocol):
         validate_only: bool = False,
     ) -> DeletedManifest: ...
 
-    def delete_blob(self, repository: str, digest: str, *, validate_only: bool = False) -> DeletedBlob: ...
+    def delete_blob(
+        self, repository: str, digest: str, *, validate_only: bool = False, timeout: float | None = None
+    ) -> DeletedBlob: ...
 
 
 class Driven:

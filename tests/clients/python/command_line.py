@@ -58,6 +58,20 @@ def run_with_input(text: bytes, address: str | None, *arguments: str, **variable
     return Finished(finished.returncode, finished.stdout.decode(), finished.stderr.decode())
 
 
+def run_in_shell(line: str, address: str) -> Finished:
+    """Runs a line of bash, for redirections. Standard error is read, and standard output where it goes to no file."""
+    finished = subprocess.run(
+        ["bash", "-c", line],
+        env=environment(PORTUS_GATEWAY_ADDRESS=address),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    return Finished(finished.returncode, finished.stdout, finished.stderr)
+
+
 @dataclass
 class Terminal:
     """A terminal in which the command runs; both its outputs go there."""

@@ -128,6 +128,7 @@ class Gateway(RegistryServiceServicer):
 
     `referenced` are digests that a tagged index contains.
     `failures` are what calls of an RPC end with, one after the other. An RPC in `silent` never answers.
+    `next_page_token`, where it is set, is the token of every page of tags.
     """
 
     def __init__(self, credentials: grpc.ServerCredentials | None = None) -> None:
@@ -152,6 +153,7 @@ class Gateway(RegistryServiceServicer):
         self.failures: dict[str, list[Status]] = {}
         self.referenced: set[str] = set()
         self.silent: set[str] = set()
+        self.next_page_token = ""
         self.requests: list[tuple[str, Message]] = []
         self.metadata: dict[str, str | bytes] = {}
         self.time_given = 0.0
@@ -217,6 +219,8 @@ class Gateway(RegistryServiceServicer):
         tags = self.repositories.get(request.repository)
         if not isinstance(tags, tuple):
             _fail(context, status(grpc.StatusCode.NOT_FOUND, "there is no such repository", "NAME_UNKNOWN"))
+        if self.next_page_token:
+            return registry_service_pb2.ListTagsResponse(tags=tags, next_page_token=self.next_page_token)
         start = int(request.page_token or 0)
         end = start + min(request.page_size or 100, TAGS_PER_PAGE)
         # As the API allows: there may be an empty page before the last one.

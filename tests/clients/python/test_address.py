@@ -28,11 +28,11 @@ def test_a_url_is_refused_with_what_to_leave_out() -> None:
     "text", ["127.0.0.1:1", "127.9.9.9:1", "localhost:1", "[::1]:1", "dns:///localhost:1", "unix:/x"]
 )
 def test_this_machine_is_known(text: str) -> None:
-    assert Address(text).local
+    assert Address(text).is_local
 
 
 @pytest.mark.parametrize(
     "text", ["gateway:1", "10.0.0.1:1", "[2001:db8::1]:1", "dns:///gateway:1", "localhost.example:1"]
 )
 def test_everything_else_is_another_machine(text: str) -> None:
-    assert not Address(text).local
+    assert not Address(text).is_local

@@ -128,7 +128,7 @@ def answer(*indexes: int) -> registry_service_pb2.BatchGetManifestsResponse:
 def test_an_answer_to_what_nobody_asked_is_an_error(indexes: tuple[int, ...]) -> None:
     chunk = Chunk(0, [ManifestRequest("team/app", "1.0")] * 2)
 
-    with pytest.raises(RegistryError, match="answered already or never made"):
+    with pytest.raises(RegistryError, match="comes twice or was not requested"):
         list(chunk.results(answer(*indexes)))
 
 
@@ -136,7 +136,7 @@ def test_a_request_without_an_answer_is_an_error_and_not_passed_over() -> None:
     chunk = Chunk(0, [ManifestRequest("team/app", "1.0")] * 3)
     list(chunk.results(answer(1)))
 
-    with pytest.raises(RegistryError, match="without a result for 2 of 3 requests"):
+    with pytest.raises(RegistryError, match="2 of 3 requests have no result"):
         chunk.check_complete()
 
 

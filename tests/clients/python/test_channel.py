@@ -7,11 +7,12 @@ import grpc
 import pytest
 
 from portus.registry.v1 import registry_service_pb2
-from portus_client import RegistryClient, Unavailable, channel
+from portus_client import RegistryClient, Unauthenticated, Unavailable, channel
 from portus_client.address import Address
 from tests.clients.python.certificates import Authority
 from tests.clients.python.clients import Open
-from tests.clients.python.gateway import Gateway
+from tests.clients.python.gateway import LAYER_DIGEST, Gateway
+from tests.clients.python.relay import hanging_relay
 
 BESIDE_THE_PROTO = Path(__file__).parents[3] / "protos/portus/registry/v1/service_config.json"
 
@@ -67,6 +68,64 @@ def test_the_token_goes_with_every_call(connect: Open, gateway: Gateway) -> None
     assert gateway.metadata["authorization"] == "Bearer s3cret"
 
 
+def test_the_tokens_file_is_read_for_each_call(connect: Open, gateway: Gateway, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("first\n")
+    client = connect(gateway.address, token_file=file)
+    client.info()
+    assert gateway.metadata["authorization"] == "Bearer first"
+
+    file.write_text("second\n")
+    list(client.catalog())
+    assert gateway.metadata["authorization"] == "Bearer second"
+
+
+def test_a_tokens_file_that_goes_bad_fails_the_call_and_not_the_client(
+    connect: Open, gateway: Gateway, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("s3cret")
+    client = connect(gateway.address, token_file=file)
+
+    file.unlink()
+    with pytest.raises(Unauthenticated, match=r"cannot read the token file .*/token: No such file"):
+        client.info()
+    file.write_text("s3 cret")
+    with pytest.raises(Unauthenticated, match="not visible ASCII") as raised:
+        client.info()
+    assert "s3" not in str(raised.value)
+    assert gateway.requests == []
+
+    file.write_text("s3cret")
+    assert client.info().reachable
+
+
+@pytest.mark.parametrize("content", [b"", b"s3 cret", b"\xffs3cret"])
+def test_a_tokens_file_without_a_token_is_refused_at_once(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=f"{file}") as raised:
+        RegistryClient("127.0.0.1:1", token_file=file)
+    assert "s3" not in str(raised.value)
+    with pytest.raises(FileNotFoundError):
+        RegistryClient("127.0.0.1:1", token_file=tmp_path / "gone")
+    with pytest.raises(ValueError, match="exclude each other"):
+        RegistryClient("127.0.0.1:1", token="t", token_file=file)
+
+
+def test_a_gateway_that_hangs_is_noticed_before_the_deadline(
+    connect: Open, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel, "KEEPALIVE_TIME_MS", 1_000)
+    monkeypatch.setattr(channel, "KEEPALIVE_TIMEOUT_MS", 1_000)
+    with hanging_relay(gateway.address) as relay:
+        client = connect(relay.address)
+        assert client.info().reachable
+        relay.hang()
+        with pytest.raises(Unavailable):
+            client.delete_blob("team/app", LAYER_DIGEST, timeout=60)
+
+
 def test_a_token_is_never_sent_in_plaintext_to_another_machine() -> None:
     with pytest.raises(ValueError, match="token") as raised:
         RegistryClient("gateway.example:50051", plaintext=True, token="s3cret")
@@ -106,15 +165,15 @@ def test_settings_that_cannot_work_are_refused_before_any_call(tmp_path: Path) -
     junk.write_bytes(b"\xff\x00 no certificate")
     address = "127.0.0.1:1"
 
-    with pytest.raises(ValueError, match="needs both"):
+    with pytest.raises(ValueError, match="needs both files"):
         RegistryClient(address, certificate_file=certificate)
     with pytest.raises(ValueError, match="exclude each other"):
         RegistryClient(address, plaintext=True, ca_file=certificate)
-    with pytest.raises(ValueError, match="no certificates of an authority"):
+    with pytest.raises(ValueError, match="does not contain CA certificates"):
         RegistryClient(address, ca_file=junk)
-    with pytest.raises(ValueError, match="no certificate and its"):
+    with pytest.raises(ValueError, match="are not a certificate and its unencrypted key"):
         RegistryClient(address, certificate_file=certificate, key_file=other_key)
-    with pytest.raises(ValueError, match="no certificate and its"):
+    with pytest.raises(ValueError, match="are not a certificate and its unencrypted key"):
         RegistryClient(address, certificate_file=junk, key_file=key)
     with pytest.raises(FileNotFoundError):
         RegistryClient(address, ca_file=tmp_path / "missing.pem")

@@ -116,6 +116,15 @@ def test_tags_follow_all_pages_also_an_empty_one(client: Client, gateway: Gatewa
     assert gateway.called("ListTags") > len(MANY_TAGS) / canned.TAGS_PER_PAGE
 
 
+def test_a_listing_of_tags_that_goes_round_in_circles_is_an_error(client: Client, gateway: Gateway) -> None:
+    gateway.next_page_token = "again"
+
+    with pytest.raises(Internal, match="repeats a page token"):
+        list(client.tags("many"))
+
+    assert gateway.called("ListTags") == 2
+
+
 def test_a_repository_without_tags_has_none_and_one_that_is_not_there_raises(client: Client) -> None:
     assert list(client.tags("empty")) == []
     with pytest.raises(NotFound) as raised:
@@ -264,7 +273,7 @@ def test_calls_have_a_deadline_by_default_and_can_set_their_own(client: Client, 
 
 
 def test_one_text_is_not_taken_for_the_tags_that_its_letters_are(client: Client, gateway: Gateway) -> None:
-    with pytest.raises(TypeError, match="a list of tags"):
+    with pytest.raises(TypeError, match="must be a list of tags"):
         client.delete_manifest("team/app", IMAGE_DIGEST, expected_tags="v1")
     assert gateway.requests == []
 

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,8 +18,9 @@ import pytest
 from portus.registry.v1 import registry_service_pb2
 from tests.clients.python import gateway as canned
 from tests.clients.python.certificates import Authority
-from tests.clients.python.command_line import COMMAND, PATIENCE, environment, run
+from tests.clients.python.command_line import COMMAND, PATIENCE, environment, run, run_in_shell
 from tests.clients.python.gateway import IMAGE, IMAGE_DIGEST, INDEX, LAYER_DIGEST, MANY_TAGS, Gateway, status
+from tests.programs import missing
 
 
 def test_catalog_lists_each_repository_with_its_tags_on_a_line(gateway: Gateway) -> None:
@@ -76,7 +79,9 @@ def test_catalog_shows_what_came_before_an_error_and_is_not_ok(gateway: Gateway)
 
     assert len(finished.output.splitlines()) == 3
     assert finished.status == 1
-    assert "the password is wrong (UPSTREAM_CREDENTIALS_REJECTED); the gateway's log has it under" in finished.errors
+    assert (
+        "the password is wrong (UPSTREAM_CREDENTIALS_REJECTED); the gateway's log has the request id" in finished.errors
+    )
 
 
 def test_names_that_would_steer_a_terminal_are_shown_as_text(gateway: Gateway) -> None:
@@ -95,19 +100,27 @@ def test_tags_are_listed_over_all_pages(gateway: Gateway) -> None:
     }
 
 
-def test_manifest_is_json_and_on_its_last_line_the_digest(gateway: Gateway) -> None:
+def test_manifest_is_json_on_standard_output_and_the_digest_on_standard_error(gateway: Gateway) -> None:
     finished = run(gateway.address, "manifest", "host:5000/team/app:1.0")
 
-    document, _, digest = finished.output.rstrip("\n").rpartition("\n")
     assert finished.status == 0
-    assert json.loads(document) == json.loads(IMAGE.raw)
-    assert digest == IMAGE_DIGEST
+    assert json.loads(finished.output) == json.loads(IMAGE.raw)
+    assert finished.errors == f"{IMAGE_DIGEST}\n"
+
+
+def test_manifest_goes_into_jq(gateway: Gateway) -> None:
+    if shutil.which("jq") is None:
+        missing("jq is not installed")
+
+    finished = run_in_shell(f"{shlex.join(COMMAND)} manifest team/app:1.0 | jq -r .config.digest", gateway.address)
+
+    assert (finished.status, finished.output) == (0, f"{canned.CONFIG_DIGEST}\n")
 
 
 def test_manifest_without_a_tag_is_the_latest_and_with_a_digest_the_one_of_the_digest(gateway: Gateway) -> None:
-    assert IMAGE_DIGEST in run(gateway.address, "manifest", "team/app").output
+    assert IMAGE_DIGEST in run(gateway.address, "manifest", "team/app").errors
     reference = f"team/app@{INDEX.descriptor.digest}"
-    assert INDEX.descriptor.digest in run(gateway.address, "manifest", reference).output
+    assert INDEX.descriptor.digest in run(gateway.address, "manifest", reference).errors
 
 
 def test_manifest_in_json_is_one_document(gateway: Gateway) -> None:
@@ -119,6 +132,54 @@ def test_manifest_in_json_is_one_document(gateway: Gateway) -> None:
         "size": len(IMAGE.raw),
         "manifest": json.loads(IMAGE.raw),
     }
+
+
+def strict(text: str) -> dict[str, object]:
+    """Reads JSON as strictly as RFC 8259 says, with every number as it is written."""
+    document: dict[str, object] = json.loads(text, parse_int=str, parse_float=str, parse_constant=pytest.fail)
+    return document
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        *("1e999", "-1e999", "1.10", "1E400", "1" * 5000, "0.1000000000000000055511151231257827"),
+        *(r'"\ud800"', r'"\u0000"', '"\u2028"', "[]", "{}", "null", "true"),
+    ],
+)
+def test_every_number_and_text_of_a_manifest_is_json_and_as_it_was(gateway: Gateway, member: str) -> None:
+    gateway.manifests["sha256:u"] = canned.unknown_content(f'{{"odd": [{member}]}}'.encode())
+    gateway.tags["odd"] = "sha256:u"
+    expected = {"odd": [strict(member)]}
+
+    document = run(gateway.address, "manifest", "team/app:odd", "--output", "json").output
+    text = run(gateway.address, "manifest", "team/app:odd").output
+    (line,) = run(gateway.address, "batch", "team/app:odd", "--output", "json").output.splitlines()
+
+    assert strict(document)["manifest"] == expected
+    assert strict(text) == expected
+    assert strict(line)["manifest"] == expected
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"NaN", b'{"a": Infinity}', b"[" * 100_000, b"[" * 500 + b"]" * 500, '{"a": 1}'.encode("utf-16"), b"\xff", b""],
+)
+def test_a_manifest_that_is_not_json_is_one_string(gateway: Gateway, raw: bytes) -> None:
+    gateway.manifests["sha256:u"] = canned.unknown_content(raw)
+    gateway.tags["odd"] = "sha256:u"
+
+    finished = run(gateway.address, "manifest", "team/app:odd", "--output", "json")
+
+    assert (finished.status, finished.errors) == (0, "")
+    assert json.loads(finished.output)["manifest"] == raw.decode(errors="replace")
+
+
+def test_a_repeated_key_of_a_manifest_is_shown_twice(gateway: Gateway) -> None:
+    gateway.manifests["sha256:u"] = canned.unknown_content(b'{"layers": [1], "layers": [2]}')
+    gateway.tags["odd"] = "sha256:u"
+
+    assert run(gateway.address, "manifest", "team/app:odd").output.count('"layers"') == 2
 
 
 def test_raw_is_exactly_what_the_digest_is_of(gateway: Gateway) -> None:
@@ -141,7 +202,7 @@ def test_platform_picks_from_an_index(gateway: Gateway) -> None:
     picked = run(gateway.address, "manifest", "team/app:multi", "--platform", "linux/arm64")
     missing = run(gateway.address, "manifest", "team/app:multi", "--platform", "windows/amd64")
 
-    assert picked.output.rstrip("\n").endswith(canned.ARM64.descriptor.digest)
+    assert picked.errors == f"{canned.ARM64.descriptor.digest}\n"
     assert missing.status == 3
     assert "PLATFORM_UNKNOWN" in missing.errors
 
@@ -227,7 +288,8 @@ def test_not_found_says_what_was_left_out_of_the_name(gateway: Gateway) -> None:
     assert finished.status == 3
     assert finished.errors == (
         "portus-client: there is no such repository (NAME_UNKNOWN);"
-        " my.team was taken for the registry's host, and left out; /my.team/app is the repository of that name\n"
+        " my.team was read as a registry host and ignored;"
+        " for the repository of that name, write /my.team/app\n"
     )
 
 
@@ -332,10 +394,10 @@ def test_tls_and_plaintext_mixed_up_are_named(tmp_path: Path, gateway: Gateway) 
     tls = run(gateway.address, "ping", "--tls")
 
     assert {plaintext.status, untrusted.status, named.status, tls.status} == {5}
-    assert "it wants TLS (--tls, --ca-file)" in plaintext.errors
-    assert "signed by nobody trusted here" in untrusted.errors
+    assert "it requires TLS (--tls, --ca-file)" in plaintext.errors
+    assert "is not signed by a trusted CA" in untrusted.errors
     assert "is for another name" in named.errors
-    assert "does not speak TLS: give --plaintext" in tls.errors
+    assert "does not use TLS: give --plaintext" in tls.errors
     assert {run.errors.count("\n") for run in (plaintext, untrusted, named, tls)} == {1}
 
 
@@ -392,6 +454,32 @@ def test_output_that_cannot_be_written_is_an_error(gateway: Gateway, arguments: 
         )
     assert finished.returncode == 1
     assert finished.stderr == b"portus-client: cannot write the output: No space left on device\n"
+
+
+@pytest.mark.parametrize("arguments", [["tags", "team/app"], ["catalog", "--output", "json"], ["--help"]])
+def test_a_closed_standard_output_is_an_error_without_a_traceback(gateway: Gateway, arguments: list[str]) -> None:
+    finished = run_in_shell(f"{shlex.join([*COMMAND, *arguments])} >&-", gateway.address)
+
+    assert finished.status == 1
+    assert finished.errors == "portus-client: cannot write the output: Bad file descriptor\n"
+
+
+def test_a_closed_standard_error_changes_nothing_else(gateway: Gateway) -> None:
+    fine = run_in_shell(f"{shlex.join(COMMAND)} resolve team/app 2>&-", gateway.address)
+    missing_image = run_in_shell(f"{shlex.join(COMMAND)} resolve team/gone 2>&-", gateway.address)
+    wrong_usage = run_in_shell(f"{shlex.join(COMMAND)} push 2>&-", gateway.address)
+
+    assert (fine.status, fine.output.split()[0]) == (0, IMAGE_DIGEST)
+    assert (missing_image.status, missing_image.output) == (3, "")
+    assert (wrong_usage.status, wrong_usage.output) == (2, "")
+
+
+def test_a_closed_standard_input_is_empty(gateway: Gateway) -> None:
+    closed = run_in_shell(f"{shlex.join(COMMAND)} batch - <&-", gateway.address)
+    all_closed = run_in_shell(f"{shlex.join(COMMAND)} tags team/app <&- >&- 2>&-", gateway.address)
+
+    assert (closed.status, closed.output, closed.errors) == (0, "", "")
+    assert all_closed.status == 1
 
 
 def test_ctrl_c_ends_the_command_quietly(gateway: Gateway) -> None:

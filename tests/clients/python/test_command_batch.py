@@ -85,7 +85,7 @@ def test_nothing_on_standard_input_is_nothing_to_do(gateway: Gateway) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (b"team/app\nTeam/App\n", "standard input, line 2: 'Team/App' is no repository"),
+        (b"team/app\nTeam/App\n", "standard input, line 2: 'Team/App' is not a repository name"),
         (b"\xff\xfe", "standard input, line 1: "),
     ],
 )
@@ -115,8 +115,8 @@ def test_a_batch_on_a_terminal_is_a_table_with_sizes_and_platforms(gateway: Gate
     assert terminal.end() == 6
     rows = [line.split(maxsplit=1) for line in terminal.text.splitlines() if line.startswith("team/app:")]
     assert [name for name, _ in rows] == ["team/app:1.0", "team/app:multi", "team/app:gone"]
-    assert rows[0][1].split() == [IMAGE_DIGEST[:19], "2.5", "MB", "image"]
-    assert rows[1][1].split() == [INDEX_DIGEST[:19], "-", "linux/amd64,", "linux/arm64"]
+    assert rows[0][1].split() == [f"{IMAGE_DIGEST[:19]}...", "2.5", "MB", "image"]
+    assert rows[1][1].split() == [f"{INDEX_DIGEST[:19]}...", "-", "linux/amd64,", "linux/arm64"]
     assert rows[2][1] == GONE
 
 
@@ -174,7 +174,7 @@ def test_tags_with_digests_on_a_terminal_are_a_table(gateway: Gateway) -> None:
 
     assert terminal.end() == 0
     assert [line.split() for line in terminal.text.splitlines() if line.startswith("multi")] == [
-        ["multi", INDEX_DIGEST[:19], "-", "linux/amd64,", "linux/arm64"]
+        ["multi", f"{INDEX_DIGEST[:19]}...", "-", "linux/amd64,", "linux/arm64"]
     ]
 
 

@@ -1,12 +1,13 @@
 """`portus-client delete`: what it says, what it asks, and what it never does."""
 
 import json
+import shlex
 
 import grpc
 import pytest
 
 from portus.registry.v1 import registry_service_pb2
-from tests.clients.python.command_line import Terminal, run
+from tests.clients.python.command_line import COMMAND, Terminal, run, run_in_shell
 from tests.clients.python.gateway import IMAGE_DIGEST, LAYER_DIGEST, Gateway, status, tagged
 
 BOTH = ("--expect", "1.0", "--expect", "latest")
@@ -24,7 +25,7 @@ def test_delete_says_which_tags_went(gateway: Gateway) -> None:
     finished = run(gateway.address, "delete", "team/app", IMAGE_DIGEST, "manifests", *BOTH, "--yes")
 
     assert (finished.status, finished.errors) == (0, "")
-    assert finished.output == f"deleted team/app@{IMAGE_DIGEST}, and with it the 2 tags 1.0, latest\n"
+    assert finished.output == f"deleted team/app@{IMAGE_DIGEST} and its 2 tags 1.0, latest\n"
     assert IMAGE_DIGEST not in gateway.manifests
 
 
@@ -32,7 +33,7 @@ def test_the_tag_in_the_images_name_may_go_and_its_siblings_may_not(gateway: Gat
     refused = run(gateway.address, "delete", "team/app:1.0", IMAGE_DIGEST, "manifests", "--yes")
     assert refused.status == 4
     assert refused.errors == (
-        "portus-client: nothing was deleted: tags that were not expected point there: latest (TAGGED);"
+        "portus-client: nothing was deleted: unexpected tags point to the manifest: latest (TAGGED);"
         " name each with --expect, or give --force\n"
     )
     assert IMAGE_DIGEST in gateway.manifests
@@ -45,7 +46,7 @@ def test_what_may_be_a_host_or_a_part_of_the_name_is_not_guessed_at(gateway: Gat
     finished = run(gateway.address, "delete", "docker.io/team/app:1.0", IMAGE_DIGEST, "manifests", *BOTH, "--yes")
 
     assert finished.status == 2
-    assert "delete team/app, or /docker.io/team/app, whichever is meant" in finished.errors
+    assert "write team/app or /docker.io/team/app" in finished.errors
     assert gateway.requests == []
 
 
@@ -61,7 +62,7 @@ def test_a_dry_run_says_what_would_go_and_deletes_nothing(gateway: Gateway) -> N
     text = run(gateway.address, "delete", "team/app", IMAGE_DIGEST, "manifests", "--force", "--dry-run")
     arguments = ("delete", "team/app", IMAGE_DIGEST, "manifests", "--force", "--dry-run", "--output", "json")
 
-    assert text.output == f"would delete team/app@{IMAGE_DIGEST}, and with it the 2 tags 1.0, latest\n"
+    assert text.output == f"would delete team/app@{IMAGE_DIGEST} and its 2 tags 1.0, latest\n"
     assert json.loads(run(gateway.address, *arguments).output) == {
         "digest": IMAGE_DIGEST,
         "deleted_tags": ["1.0", "latest"],
@@ -100,8 +101,8 @@ def test_a_tag_that_comes_between_the_look_and_the_delete_stops_it(gateway: Gate
     terminal.type("y\n")
 
     assert terminal.end() == 4
-    assert "not expected point there: new (TAGGED)" in terminal.text
-    assert "they were put there after this looked" in terminal.text
+    assert "unexpected tags point to the manifest: new (TAGGED)" in terminal.text
+    assert "they were set after the check" in terminal.text
     assert IMAGE_DIGEST in gateway.manifests
 
 
@@ -111,7 +112,7 @@ def test_more_tags_than_can_be_named_go_by_force(gateway: Gateway) -> None:
     finished = run(gateway.address, "delete", "team/app", IMAGE_DIGEST, "manifests", "--force", "--yes")
 
     assert finished.status == 0
-    assert "the 1502 tags" in finished.output
+    assert "its 1502 tags" in finished.output
 
 
 def test_without_a_terminal_nothing_is_deleted_unless_told_so(gateway: Gateway) -> None:
@@ -125,7 +126,7 @@ def test_without_a_terminal_nothing_is_deleted_unless_told_so(gateway: Gateway) 
 @pytest.mark.parametrize("answer", ["n\n", "\n", "\x04"])
 def test_on_a_terminal_it_asks_and_takes_no_for_an_answer(gateway: Gateway, answer: str) -> None:
     terminal = Terminal(gateway.address, ["delete", "team/app", IMAGE_DIGEST, "manifests", *BOTH])
-    terminal.wait_for("and with it the 2 tags 1.0, latest")
+    terminal.wait_for("and its 2 tags 1.0, latest")
     terminal.wait_for("Delete? [y/N]")
     terminal.type(answer)
 
@@ -162,7 +163,7 @@ def test_a_delete_whose_answer_got_lost_is_called_unknown_not_failed(gateway: Ga
     terminal.type("y\n")
 
     assert terminal.end() == 5
-    assert f"whether {LAYER_DIGEST} was deleted is not known" in terminal.text
+    assert f"it is not known whether {LAYER_DIGEST} was deleted" in terminal.text
 
 
 def test_a_check_that_failed_leaves_nothing_unknown(gateway: Gateway) -> None:
@@ -171,3 +172,30 @@ def test_a_check_that_failed_leaves_nothing_unknown(gateway: Gateway) -> None:
     finished = run(gateway.address, "delete", "team/app", LAYER_DIGEST, "blobs", "--yes")
 
     assert finished.errors == "portus-client: try later (UPSTREAM_UNAVAILABLE)\n"
+
+
+def test_ctrl_c_at_the_question_deletes_nothing_and_has_status_130(gateway: Gateway) -> None:
+    terminal = Terminal(gateway.address, ["delete", "team/app", IMAGE_DIGEST, "manifests", *BOTH])
+    terminal.wait_for("Delete? [y/N]")
+    terminal.interrupt()
+
+    assert terminal.end() == 130
+    assert "nothing was deleted" in terminal.text
+    assert "Traceback" not in terminal.text
+    assert real_deletes(gateway) == []
+
+
+@pytest.mark.parametrize("output", [(), ("--output", "json")], ids=["text", "json"])
+def test_a_delete_whose_output_cannot_be_written_still_says_what_was_deleted(
+    gateway: Gateway, output: tuple[str, ...]
+) -> None:
+    arguments = ["delete", "team/app", IMAGE_DIGEST, "manifests", *BOTH, "--yes", *output]
+
+    finished = run_in_shell(f"{shlex.join([*COMMAND, *arguments])} >/dev/full", gateway.address)
+
+    assert IMAGE_DIGEST not in gateway.manifests
+    assert finished.status == 1
+    assert finished.errors == (
+        f"portus-client: deleted team/app@{IMAGE_DIGEST} and its 2 tags 1.0, latest\n"
+        "portus-client: cannot write the output: No space left on device\n"
+    )

@@ -113,23 +113,26 @@ def test_a_profiles_token_goes_to_the_profiles_gateway_alone(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[profiles.prod]\n[profiles.dev]\n", "has no [profiles.test]; it has: dev, prod"),
-        ("", "has no [profiles.test]; it has none"),
-        ("[profiles.test", "is not TOML: "),
-        ("[profiles]\ntest = 1\n", "[profiles.test] has to be a table"),
-        ("profiles = 1\n", "profiles has to be a table"),
-        ('address = "a:1"\n', "has 'address' at its top, where only [profiles.NAME] can stand"),
-        ('[profiles.test]\nadress = "a:1"\n', "[profiles.test] has 'adress': is address meant"),
-        ('[profiles.test]\ntoken = "s3cret"\n', "[profiles.test] has 'token': is token_file meant"),
-        ("[profiles.test]\nzzz = 1\n", "there are address, timeout, plaintext, ca_file, certificate, key, token_file"),
-        ("[profiles.test]\naddress = 1\n", "address has to be a text"),
-        ('[profiles.test]\nplaintext = "yes"\n', "plaintext has to be true or false"),
-        ("[profiles.test]\nca_file = 1\n", "ca_file has to be the path of a file"),
-        ('[profiles.test]\ntimeout = "5"\n', "timeout has to be a number of seconds above 0"),
-        ("[profiles.test]\ntimeout = 0\n", "timeout has to be a number of seconds above 0"),
-        ("[profiles.test]\ntimeout = nan\n", "timeout has to be a number of seconds above 0"),
-        ("[profiles.test]\ntimeout = true\n", "timeout has to be a number of seconds above 0"),
-        ('[profiles.test]\naddress = "http://a"\n', "is no address of a gateway"),
+        ("[profiles.prod]\n[profiles.dev]\n", "has no [profiles.test]; it has dev, prod"),
+        ("", "has no [profiles.test]; it has no profiles"),
+        ("[profiles.test", "is not valid TOML: "),
+        ("[profiles]\ntest = 1\n", "[profiles.test] must be a table"),
+        ("profiles = 1\n", "profiles must be tables"),
+        ('address = "a:1"\n', "has an unknown key 'address': only tables [profiles.NAME] are allowed"),
+        ('[profiles.test]\nadress = "a:1"\n', "[profiles.test] has an unknown key 'adress': did you mean address?"),
+        ('[profiles.test]\ntoken = "s3cret"\n', "[profiles.test] has an unknown key 'token': did you mean token_file?"),
+        (
+            "[profiles.test]\nzzz = 1\n",
+            "the keys are address, timeout, plaintext, ca_file, certificate, key, token_file",
+        ),
+        ("[profiles.test]\naddress = 1\n", "address must be a string"),
+        ('[profiles.test]\nplaintext = "yes"\n', "plaintext must be true or false"),
+        ("[profiles.test]\nca_file = 1\n", "ca_file must be the name of a file"),
+        ('[profiles.test]\ntimeout = "5"\n', "timeout must be a number of seconds above 0"),
+        ("[profiles.test]\ntimeout = 0\n", "timeout must be a number of seconds above 0"),
+        ("[profiles.test]\ntimeout = nan\n", "timeout must be a number of seconds above 0"),
+        ("[profiles.test]\ntimeout = true\n", "timeout must be a number of seconds above 0"),
+        ('[profiles.test]\naddress = "http://a"\n', "is not a gateway address"),
         ('[profiles.test]\naddress = "127.0.0.1:1"\ntoken_file = "gone"\n', "gone: No such file or directory"),
     ],
 )
@@ -150,7 +153,9 @@ def test_a_configuration_that_is_not_there_or_not_readable_is_said(folder: Path)
     (folder / "config.toml").write_bytes(b"\xff")
     no_text = run(None, "--profile", "test", "ping", XDG_CONFIG_HOME=str(folder.parent))
 
-    assert missing.errors.startswith(f"portus-client: profile test: there is no {folder}/config.toml")
+    assert missing.errors.startswith(
+        f"portus-client: profile test: the configuration file {folder}/config.toml does not exist"
+    )
     assert f"{folder}/config.toml: Is a directory" in unreadable.errors
     assert "is not UTF-8 text" in no_text.errors
     assert {missing.status, unreadable.status, no_text.status} == {2}

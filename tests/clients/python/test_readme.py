@@ -106,7 +106,7 @@ def test_the_profile_is_one_that_the_command_takes(address: str, tmp_path: Path)
 
     # The address of the environment goes first: what is left are the other settings.
     finished = run(address, "--profile", "prod", "ping", XDG_CONFIG_HOME=str(tmp_path))
-    (folder / "config.toml").write_text(text)
+    (folder / "config.toml").write_text(re.sub(r"^ca_file.*\n", "", text, flags=re.MULTILINE))
     named = run(None, "--profile", "prod", "ping", XDG_CONFIG_HOME=str(tmp_path), HOME=str(tmp_path))
 
     assert (finished.status, finished.errors) == (0, "")

@@ -6,9 +6,12 @@ import sys
 
 def main() -> None:
     """Runs the command with the arguments of this process."""
-    # gRPC reads this when it is imported, and would write its own account of a refused connection beside our line.
+    # gRPC reads this variable when it is imported. Without it, gRPC prints its own messages besides ours.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
+        from portus_client.cli import standard_streams
+
+        standard_streams.ensure_open()
         from portus_client.cli.command import run
 
         sys.exit(run(sys.argv[1:]))

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import click
 
 from portus_client.batch import ManifestRequest
-from portus_client.cli import json_output, outcomes
+from portus_client.cli import json_output, manifest_lines
 from portus_client.cli.exit_codes import ExitCode
 from portus_client.cli.names import parsed
-from portus_client.cli.session import Session, Style, with_session
-from portus_client.cli.status_line import counted
+from portus_client.cli.progress_line import counted
+from portus_client.cli.session import OutputFormat, Session, with_session
 from portus_client.descriptor import Platform
 from portus_client.errors import RegistryError
 from portus_client.image_name import ImageName
@@ -25,7 +25,7 @@ def _images(text: str) -> list[ImageName]:
 def _read() -> list[ImageName]:
     images = []
     for number, line in enumerate(sys.stdin.buffer, 1):
-        # What is no text is no name either, and is shown as what it is.
+        # Bytes that are not UTF-8 are shown escaped in the error message.
         name = line.decode(errors="backslashreplace").strip()
         if name:
             try:
@@ -41,16 +41,16 @@ def _read() -> list[ImageName]:
     "--platform",
     callback=parsed(Platform.parse),
     metavar="OS/ARCH[/VARIANT]",
-    help="Of those for several platforms, the manifest for this one: linux/arm64",
+    help="For a multi-platform image, show the manifest for this platform: linux/arm64",
 )
 @with_session
 def batch(session: Session, images: Sequence[Sequence[ImageName]], platform: Platform | None) -> ExitCode:
-    """Look up the digests of many images at a time.
+    """Look up the digests of many images.
 
-    An IMAGE is NAME[:TAG] or NAME@DIGEST; `-` stands for names on standard input, one a line. In a pipe: each name
-    and its digest, or `?` and why there is none, in the order of the names. With --output json: one object a line, as
-    soon as it is known, with the place of its name in `index` and the manifest in `manifest`. The exit status is 6
-    where some could not be fetched.
+    An IMAGE is NAME[:TAG] or NAME@DIGEST. `-` reads names from standard input, one per line. In a pipe, each line has
+    the name and its digest, or `?` and the reason, in the order of the names. With --output json, there is one object
+    per line, printed as soon as it is known: `index` is the position of the name, `manifest` is the manifest. The exit
+    status is 6 if some manifests could not be fetched.
 
     \b
     Examples:
@@ -62,11 +62,12 @@ def batch(session: Session, images: Sequence[Sequence[ImageName]], platform: Pla
     requests = [ManifestRequest(image.repository, image.reference, platform) for image in wanted]
     with session.connect() as client:
         results = client.batch_manifests(requests)
-        if session.style is not Style.JSON:
-            return outcomes.end(outcomes.show(session.style, "Image", list(map(str, wanted)), results), len(wanted))
+        if session.output_format is not OutputFormat.JSON:
+            failed = manifest_lines.show(session.output_format, "Image", list(map(str, wanted)), results)
+            return manifest_lines.report(failed, len(wanted))
         failed = 0
         for result in counted(results, "manifests", len(wanted)):
             failed += isinstance(result.outcome, RegistryError)
             image = str(wanted[result.index])
             json_output.write_line({"index": result.index, "image": image, **json_output.outcome(result.outcome)})
-    return outcomes.end(failed, len(wanted))
+    return manifest_lines.report(failed, len(wanted))

@@ -8,15 +8,15 @@ from rich.text import Text
 from portus_client.cli import failures, json_output
 from portus_client.cli.columns import Columns
 from portus_client.cli.exit_codes import ExitCode
+from portus_client.cli.progress_line import counted
 from portus_client.cli.rows import Rows
-from portus_client.cli.session import Session, Style, with_session
-from portus_client.cli.status_line import counted
-from portus_client.cli.terminal import complain, console, printable
+from portus_client.cli.session import OutputFormat, Session, with_session
+from portus_client.cli.terminal import console, print_error, printable
 from portus_client.repository import Repository
 
-# Lines are written as they come, so the column cannot be as wide as the longest name.
-_NAME_COLUMN = 40
-# No tag begins with one of these.
+# Fixed, because lines are written before all names are known.
+_NAME_WIDTH = 40
+# No tag begins with one of these characters.
 _NO_TAGS = "-"
 _UNKNOWN_TAGS = "?"
 _WHAT = "repositories"
@@ -24,22 +24,20 @@ _WHAT = "repositories"
 
 def _checked_prefix(context: click.Context, parameter: click.Parameter, value: str) -> str:
     if not (value.isascii() and value.isprintable()):
-        raise click.BadParameter(f"no repository's name begins with {value!a}", context, parameter)
+        raise click.BadParameter(f"no repository name begins with {value!a}", context, parameter)
     return value
 
 
 @click.command()
-@click.option(
-    "--prefix", default="", callback=_checked_prefix, help="Only repositories whose names begin with this: team/"
-)
-@click.option("--tags/--no-tags", default=True, help="Whether to list each one's tags.  [default: tags]")
+@click.option("--prefix", default="", callback=_checked_prefix, help="List only names that begin with this: team/")
+@click.option("--tags/--no-tags", default=True, help="Whether to list the tags too.  [default: tags]")
 @with_session
 def catalog(session: Session, prefix: str, tags: bool) -> ExitCode:
-    """List all repositories, with their tags.
+    """List all repositories with their tags.
 
-    In a pipe: a line for each as soon as it is known, with its name and then its tags; `-` where it has none, `?` and
-    the reason where they are not known. With --output json: one JSON object a line. The exit status is 6 where
-    the tags of some repository are not known.
+    In a pipe, each line has the name and then the tags: `-` if there are none, `?` and the reason if they are not
+    known. Each line is written as soon as it is known. With --output json, there is one JSON object per line. The exit
+    status is 6 if the tags of some repository are not known.
 
     \b
     Examples:
@@ -50,23 +48,23 @@ def catalog(session: Session, prefix: str, tags: bool) -> ExitCode:
     tally = _Tally()
     with session.connect() as client:
         listing = tally.counting(client.catalog(include_tags=tags, prefix=prefix))
-        match session.style:
-            case Style.JSON:
+        match session.output_format:
+            case OutputFormat.JSON:
                 for repository in counted(listing, _WHAT):
                     json_output.write_line(json_output.repository(repository, include_tags=tags))
-            case Style.TEXT:
+            case OutputFormat.TEXT:
                 for repository in counted(listing, _WHAT):
                     click.echo(_line(repository))
-            case Style.TERMINAL:
+            case OutputFormat.TERMINAL:
                 _show(listing, tally, include_tags=tags)
     if tally.unknown:
-        complain(f"the tags of {tally.unknown} of {tally.repositories} repositories are not known")
+        print_error(f"the tags of {tally.unknown} of {tally.repositories} repositories are not known")
         return ExitCode.PARTIAL
     return ExitCode.OK
 
 
 class _Tally:
-    """Counts what a listing yields."""
+    """Counts repositories and tags."""
 
     def __init__(self) -> None:
         self.repositories = 0
@@ -84,7 +82,7 @@ class _Tally:
 def _line(repository: Repository) -> str:
     name = printable(repository.name)
     tags = _tags(repository)
-    return f"{name:<{_NAME_COLUMN}}  {tags}" if tags else name
+    return f"{name:<{_NAME_WIDTH}}  {tags}" if tags else name
 
 
 def _tags(repository: Repository, separator: str = " ") -> str:
@@ -97,7 +95,7 @@ def _tags(repository: Repository, separator: str = " ") -> str:
 
 def _show(listing: Iterable[Repository], tally: _Tally, *, include_tags: bool) -> None:
     terminal = console()
-    name_column = ("Repository", min(_NAME_COLUMN, terminal.width // 2))
+    name_column = ("Repository", min(_NAME_WIDTH, terminal.width // 2))
     columns = Columns([name_column], "Tags", terminal) if include_tags else Columns([], "Repository", terminal)
     with Rows(terminal, columns, _WHAT) as rows:
         for repository in listing:

@@ -1,4 +1,4 @@
-"""How the rows of a table are laid out on a terminal, each by itself, so that none waits for the others."""
+"""The layout of a table's rows on a terminal. Each row is laid out by itself, so it need not wait for the others."""
 
 import textwrap
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.text import Text
 
 _GAP: Final = "  "
-# The last column gets at least this, or a narrow terminal would show a word a line.
-_LEAST_WIDTH: Final = 20
+# Minimum width of the last column. Without it, a narrow terminal would show one word per line.
+_LAST_MINIMUM: Final = 20
 
 
 class Columns:
-    """Columns of fixed widths with their headers, and a last one that takes the rest of the console's line and wraps.
+    """Columns of fixed widths with their headers. The last column takes the rest of the line and wraps.
 
     Widths are in characters.
     """
@@ -21,7 +21,7 @@ class Columns:
     def __init__(self, columns: Sequence[tuple[str, int]], last: str, console: Console) -> None:
         self._headers = [Text(header, style="bold") for header in (*(header for header, _ in columns), last)]
         self._widths = [width for _, width in columns]
-        self._width = max(console.width, sum(self._widths) + len(_GAP) * len(self._widths) + _LEAST_WIDTH)
+        self._width = max(console.width, sum(self._widths) + len(_GAP) * len(self._widths) + _LAST_MINIMUM)
         self._rule = ("-" if console.options.ascii_only else "─") * self._width
 
     def header(self) -> Text:
@@ -29,15 +29,15 @@ class Columns:
         return Text("\n").join([self.row(self._headers), Text(self._rule, style="dim")])
 
     def row(self, cells: Sequence[Text]) -> Text:
-        """One row. Where there are fewer cells than columns, the last of them takes the rest of the line."""
+        """One row. If there are fewer cells than columns, the last cell takes the rest of the line."""
         row = Text()
         start = 0
         for cell, width in zip(cells[:-1], self._widths, strict=False):
             start += width + len(_GAP)
             row.append_text(cell)
-            # What is too long for its column stays whole, so that it can be copied; the next cell begins below it.
-            below = cell.cell_len > width
-            row.append("\n" + " " * start if below else " " * (width - cell.cell_len) + _GAP)
+            # A cell that is too long is not cut, so that it can be copied. The next cell is then on the next line.
+            too_long = cell.cell_len > width
+            row.append("\n" + " " * start if too_long else " " * (width - cell.cell_len) + _GAP)
         last = cells[-1]
         lines = textwrap.wrap(last.plain, self._width - start, break_long_words=False, break_on_hyphens=False)
         row.append(("\n" + " " * start).join(lines), style=last.style)

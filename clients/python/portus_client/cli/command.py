@@ -15,25 +15,26 @@ from portus_client.cli.ping import ping
 from portus_client.cli.resolve import resolve
 from portus_client.cli.session import Session, shared_options
 from portus_client.cli.tags import tags
-from portus_client.cli.terminal import PROGRAM, complain, output_failed
+from portus_client.cli.terminal import PROGRAM, output_failed, print_error
 from portus_client.version import version
 
 _EPILOG = """
 \b
 Images: [HOST/]NAME[:TAG][@DIGEST], such as team/app:1.0. The gateway serves one
-registry, so a HOST is left out: what stands before the first `/` and contains
-a `.` or a `:`, or is `localhost`.
+registry, so a HOST is ignored. The part before the first `/` is a HOST if it
+contains a `.` or a `:`, or is `localhost`.
 
 \b
 Exit status:
-  0    all went well
-  1    another failure: of the gateway, the registry, or the connection's set-up
-  2    wrong usage, or an argument that the gateway refuses
-  3    no such repository, manifest, blob or platform
-  4    refused: tags point there, deletion is off, or no permission
+  0    success
+  1    another error: of the gateway, of the registry, or of the connection
+  2    usage error, or an argument that the gateway refuses
+  3    the repository, manifest, blob or platform does not exist
+  4    refused: tags point to the digest, deletion is disabled, or no permission
   5    gateway or registry not available, or no answer in time: try again
-  6    in part: some tags or manifests could not be had
-  130  interrupted; 141: whoever read the output went away
+  6    partial result: some tags or manifests could not be fetched
+  130  interrupted
+  141  the reader of the output has closed the pipe
 
 \b
 Completion, in bash (zsh: zsh_source; fish: ...=fish_source portus-client | source):
@@ -56,33 +57,12 @@ Examples:
 @click.version_option(version(), prog_name=PROGRAM)
 @shared_options
 @click.pass_context
-def command(
-    context: click.Context,
-    profile: str | None,
-    address: str | None,
-    timeout: float | None,
-    output: str | None,
-    plaintext: bool | None,
-    ca_file: str | None,
-    certificate: str | None,
-    key: str | None,
-    token_file: str | None,
-) -> None:
-    """Look into a container registry, and delete from it, through its portus-gateway.
+def command(context: click.Context, /, **_: object) -> None:
+    """Inspect a container registry through portus-gateway, and delete from it.
 
-    The options can stand before or behind the command's name.
+    Options can be given before or after the command's name.
     """
-    context.obj = Session(
-        profile=profile,
-        address=address,
-        timeout=timeout,
-        output=output,
-        plaintext=plaintext,
-        ca_file=ca_file,
-        certificate=certificate,
-        key=key,
-        token_file=token_file,
-    )
+    context.obj = Session.of(context)
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(ExitCode.USAGE)
@@ -93,15 +73,15 @@ for _command in (catalog, tags, manifest, batch, resolve, delete, ping):
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs the program, and answers with its exit status. Wrong usage is said in one line, like every other error."""
+    """Runs the program and returns its exit status. Every error is one line on standard error."""
     if isinstance(sys.stdout, TextIOWrapper):
-        # As standard error is: what the terminal's encoding lacks is no reason to fail.
+        # Characters that the terminal's encoding lacks are escaped, as Python does on standard error.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status: int | None = command.main(list(arguments), PROGRAM, standalone_mode=False)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx is not None else PROGRAM
-        complain(f"{error.format_message().rstrip('.')}; see {path} --help")
+        print_error(f"{error.format_message().rstrip('.')}; see {path} --help")
         return ExitCode.USAGE
     except OSError as error:
         return output_failed(error)

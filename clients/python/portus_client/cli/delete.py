@@ -7,9 +7,9 @@ import click
 
 from portus_client.cli import failures, json_output
 from portus_client.cli.exit_codes import ExitCode
-from portus_client.cli.names import note_host, parsed
-from portus_client.cli.session import Session, Style, with_session
-from portus_client.cli.terminal import complain, printable
+from portus_client.cli.names import explaining_host, parsed
+from portus_client.cli.session import OutputFormat, Session, with_session
+from portus_client.cli.terminal import print_error, printable
 from portus_client.client import RegistryClient
 from portus_client.deletion import DeletedBlob, DeletedManifest
 from portus_client.errors import (
@@ -17,15 +17,14 @@ from portus_client.errors import (
     DeadlineExceeded,
     FailedPrecondition,
     Internal,
-    NotFound,
     RegistryError,
     Tagged,
     Unavailable,
 )
 from portus_client.image_name import ImageName, checked_digest, checked_tag
 
-# The gateway takes no more; then only force is left.
-_MOST_EXPECTED_TAGS = 1000
+# The gateway's limit. Above it, only `force` can delete.
+_MAX_EXPECTED_TAGS = 1000
 
 
 @click.command()
@@ -38,11 +37,11 @@ _MOST_EXPECTED_TAGS = 1000
     metavar="TAG",
     callback=parsed(checked_tag),
     multiple=True,
-    help="A tag that may go too. Can be given several times.",
+    help="A tag that may be deleted too. Can be given several times.",
 )
-@click.option("--force", is_flag=True, help="Delete although other tags point there. They go too.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Make every check, say what would go, and delete nothing.")
+@click.option("--force", is_flag=True, help="Delete even if other tags point to the digest. They are deleted too.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--dry-run", is_flag=True, help="Make all checks and show what would be deleted, but delete nothing.")
 @with_session
 def delete(
     session: Session,
@@ -54,11 +53,11 @@ def delete(
     yes: bool,
     dry_run: bool,
 ) -> ExitCode:
-    """Delete a manifest, or a blob, by its digest.
+    """Delete a manifest or a blob by its digest.
 
-    Every tag that points to a manifest goes with it. So this is refused (status 4) while any does but the tag in
-    IMAGE, as in NAME:TAG, and those of --expect, unless --force is given. It says what will go, asks unless --yes is
-    given, and then deletes no more than it said.
+    Deleting a manifest deletes every tag that points to it. The delete is refused (status 4) if there are such tags
+    other than the tag in IMAGE (NAME:TAG) and those given with --expect, unless --force is given. The command shows
+    what it will delete, asks for confirmation unless --yes is given, and then deletes nothing else.
 
     \b
     Examples:
@@ -67,35 +66,36 @@ def delete(
       portus-client delete team/app sha256:... blobs --dry-run
     """
     if image.digest:
-        raise click.UsageError("the digest stands behind the image's name, not in it: delete NAME DIGEST manifests")
+        raise click.UsageError("write the digest after the image's name, not in it: delete NAME DIGEST manifests")
     if image.is_ambiguous:
         raise click.UsageError(
-            f"{image.host} may be the registry's host or a part of the repository's name: delete {image.repository},"
-            f" or /{image.host}/{image.repository}, whichever is meant"
+            f"{image.host} can be a registry host or a part of the repository's name: write {image.repository} or"
+            f" /{image.host}/{image.repository}"
         )
     if kind == "blobs" and (force or expected):
-        raise click.UsageError("no tag points to a blob: --expect and --force are for manifests")
+        raise click.UsageError("--expect and --force are only for manifests: no tag points to a blob")
     if not (yes or dry_run or _can_ask()):
-        raise click.UsageError("there is no terminal to ask on: give --yes, or --dry-run to see what would go")
-    with session.connect() as client:
-        try:
-            deletion = _Deletion(client, image, digest, kind, expected, force)
-            planned = deletion.check()
-            if dry_run:
-                _report(session, planned, image, dry_run=True)
-                return ExitCode.OK
-            if not yes and not _confirmed(planned, image):
-                complain("nothing was deleted")
-                return ExitCode.FAILED
-            _report(session, deletion.carry_out(planned), image, dry_run=False)
-        except NotFound as error:
-            note_host(error, image)
-            raise
+        raise click.UsageError("cannot ask for confirmation without a terminal: give --yes or --dry-run")
+    with session.connect() as client, explaining_host(image):
+        deletion = _Deletion(client, image, digest, kind, expected, force)
+        planned = deletion.check()
+        if dry_run:
+            _report(session, planned, image, dry_run=True)
+            return ExitCode.OK
+        if not yes and not _confirmed(planned, image):
+            return ExitCode.FAILED
+        deleted = deletion.carry_out(planned)
+    try:
+        _report(session, deleted, image, dry_run=False)
+    except OSError:
+        # The script must not take the failed output for a failed delete.
+        print_error(f"deleted {_description(deleted, image)}")
+        raise
     return ExitCode.OK
 
 
 class _Deletion:
-    """One delete: first only checked, then carried out."""
+    """One delete: first checked, then carried out."""
 
     def __init__(
         self, client: RegistryClient, image: ImageName, digest: str, kind: str, expected: Sequence[str], force: bool
@@ -103,24 +103,24 @@ class _Deletion:
         self._client = client
         self._repository = image.repository
         self._digest = digest
-        self._of_manifest = kind == "manifests"
+        self._is_manifest = kind == "manifests"
         self._expected = {*expected, *filter(None, (image.tag,))}
         self._force = force
 
     def check(self) -> DeletedManifest | DeletedBlob:
-        """What would go. Raises what the delete would raise."""
+        """What would be deleted. Raises the errors that the delete would raise."""
         return self._delete(self._expected, force=self._force, validate_only=True)
 
     def carry_out(self, planned: DeletedManifest | DeletedBlob) -> DeletedManifest | DeletedBlob:
-        """Deletes what was planned: a tag that came to point there meanwhile stops it."""
+        """Deletes what was planned. Raises `Tagged` if a new tag points to the manifest since the check."""
         tags = set(planned.deleted_tags) if isinstance(planned, DeletedManifest) else set()
         expected = self._expected | tags
         try:
-            if len(expected) > _MOST_EXPECTED_TAGS:
+            if len(expected) > _MAX_EXPECTED_TAGS:
                 return self._delete(self._expected, force=self._force, validate_only=False)
             return self._delete(expected, force=False, validate_only=False)
         except Tagged as error:
-            error.add_note("they were put there after this looked")
+            error.add_note("they were set after the check")
             raise
         except FailedPrecondition as error:
             if error.reason != "REFERENCED" or not self._force:
@@ -128,12 +128,12 @@ class _Deletion:
             # No other tag points to it now, and --force allows that an index becomes incomplete.
             return self._delete(expected, force=True, validate_only=False)
         except RegistryError as error:
-            if _unclear(error):
-                error.add_note(f"whether {self._digest} was deleted is not known: look before the next try")
+            if _outcome_unknown(error):
+                error.add_note(f"it is not known whether {self._digest} was deleted: check before the next try")
             raise
 
     def _delete(self, expected: set[str], *, force: bool, validate_only: bool) -> DeletedManifest | DeletedBlob:
-        if not self._of_manifest:
+        if not self._is_manifest:
             return self._client.delete_blob(self._repository, self._digest, validate_only=validate_only)
         return self._client.delete_manifest(
             self._repository,
@@ -144,7 +144,7 @@ class _Deletion:
         )
 
 
-def _unclear(error: RegistryError) -> bool:
+def _outcome_unknown(error: RegistryError) -> bool:
     lost = isinstance(error, Unavailable | DeadlineExceeded | Cancelled | Internal)
     return lost and not failures.never_sent(error)
 
@@ -154,30 +154,38 @@ def _can_ask() -> bool:
 
 
 def _confirmed(planned: DeletedManifest | DeletedBlob, image: ImageName) -> bool:
-    click.echo(f"This deletes {_described(planned, image)}.", err=True)
+    click.echo(f"This deletes {_description(planned, image)}.", err=True)
+    interrupted = False
     try:
-        return click.confirm("Delete?", err=True)
-    except click.Abort:
+        if click.confirm("Delete?", err=True):
+            return True
+    except click.Abort as error:
+        # click raises it for Ctrl-C and for the end of the input (Ctrl-D).
+        interrupted = isinstance(error.__context__, KeyboardInterrupt)
         click.echo(err=True)
-        return False
+    print_error("nothing was deleted")
+    if interrupted:
+        raise KeyboardInterrupt
+    return False
 
 
 def _report(session: Session, deleted: DeletedManifest | DeletedBlob, image: ImageName, *, dry_run: bool) -> None:
-    if session.style is Style.JSON:
+    if session.output_format is OutputFormat.JSON:
         json_output.write_document(json_output.deleted(deleted, dry_run=dry_run))
     else:
-        click.echo(f"{'would delete' if dry_run else 'deleted'} {_described(deleted, image)}")
+        click.echo(f"{'would delete' if dry_run else 'deleted'} {_description(deleted, image)}")
+    sys.stdout.flush()
 
 
-def _described(deleted: DeletedManifest | DeletedBlob, image: ImageName) -> str:
-    what = f"{image.repository}@{deleted.digest}"
+def _description(deleted: DeletedManifest | DeletedBlob, image: ImageName) -> str:
+    name = f"{image.repository}@{deleted.digest}"
     match deleted:
         case DeletedBlob():
-            text = f"the blob {what}"
+            text = f"the blob {name}"
         case DeletedManifest(deleted_tags=()):
-            text = f"{what}, which has no tag"
+            text = f"{name}, which has no tags"
         case DeletedManifest(deleted_tags=(tag,)):
-            text = f"{what}, and with it the tag {tag}"
+            text = f"{name} and its tag {tag}"
         case DeletedManifest(deleted_tags=tags):
-            text = f"{what}, and with it the {len(tags)} tags {', '.join(tags)}"
+            text = f"{name} and its {len(tags)} tags {', '.join(tags)}"
     return printable(text)

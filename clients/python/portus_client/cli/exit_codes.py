@@ -1,4 +1,4 @@
-"""The exit statuses of the command; `portus-client --help` documents them."""
+"""The exit statuses of the command. `portus-client --help` documents them."""
 
 from enum import IntEnum
 
@@ -16,7 +16,7 @@ from portus_client.errors import (
 
 
 class ExitCode(IntEnum):
-    """What the exit status says to a script."""
+    """The exit status, for scripts."""
 
     OK = 0
     FAILED = 1
@@ -25,7 +25,7 @@ class ExitCode(IntEnum):
     REFUSED = 4
     UNAVAILABLE = 5
     PARTIAL = 6
-    # As a shell reports a process that the signal ended: 128 and the signal's number.
+    # 128 and the number of the signal, as shells report it: SIGINT, SIGPIPE.
     INTERRUPTED = 130
     BROKEN_PIPE = 141
 

@@ -1,4 +1,4 @@
-"""A failed call in one line: what went wrong, the reason, and what to do."""
+"""The error message for a failed call: one line with the cause, the reason, and what to do."""
 
 import socket
 from typing import Final
@@ -14,89 +14,92 @@ from portus_client.errors import (
     Unimplemented,
 )
 
-# What gRPC says where there is no connection, and what that means for whoever typed the address.
+# Parts of gRPC's messages about a failed connection, and what each means for the user.
 _REFUSED: Final = "Connection refused"
-_CONNECTION_TROUBLES: Final = (
+_CONNECTION_ERRORS: Final = (
     (_REFUSED, "nothing listens at {address}: is the gateway running, and is --address right?"),
-    ("WRONG_VERSION_NUMBER", "what listens at {address} does not speak TLS: give --plaintext if that is meant"),
-    (" signature failure", "the certificate of {address} is signed by nobody trusted here: give another --ca-file"),
-    ("CERTIFICATE_VERIFY_FAILED", "the certificate of {address} is signed by nobody trusted here: give --ca-file"),
-    ("Hostname Verification Check", "the certificate of {address} is for another name: use the name that it is for"),
-    ("Failed parsing HTTP/2", "what listens at {address} is no gRPC server: is the port in --address right?"),
-    ("lookup", "the name in {address} is not known: is --address right?"),
+    ("WRONG_VERSION_NUMBER", "the server at {address} does not use TLS: give --plaintext to connect without TLS"),
+    (" signature failure", "the certificate of {address} is not signed by a trusted CA: give another --ca-file"),
+    ("CERTIFICATE_VERIFY_FAILED", "the certificate of {address} is not signed by a trusted CA: give --ca-file"),
+    ("Hostname Verification Check", "the certificate of {address} is for another name: use that name in --address"),
+    ("Failed parsing HTTP/2", "the server at {address} is not a gRPC server: is the port in --address right?"),
+    ("lookup", "the host name in {address} is not known: is --address right?"),
     (
         "Socket closed",
-        "{address} closed the connection: it stopped, or it wants TLS (--tls, --ca-file) or a --certificate",
+        "{address} closed the connection: it stopped, or it requires TLS (--tls, --ca-file) or a client --certificate",
     ),
 )
 _NEVER_CONNECTED: Final = ("failed to connect", "connections to all backends failing", "errors resolving")
-_LISTED_TAGS = 10
+_DEFAULT_TIMEOUTS: Final = (
+    f"{DEFAULT_TIMEOUT:g} s, delete {DEFAULT_DELETE_TIMEOUT:g} s, catalog and batch {DEFAULT_STREAM_TIMEOUT:g} s"
+)
+_LISTED_TAGS: Final = 10
 
 
 def line(error: RegistryError, address: str, timeout: float | None) -> str:
-    """One line for a failed call to the gateway at `address`; `timeout` is what the user asked for, in seconds."""
-    parts = [_what(error, address, timeout), *getattr(error, "__notes__", ())]
+    """One line for a failed call to the gateway at `address`. `timeout` is the user's --timeout, in seconds."""
+    parts = [_message(error, address, timeout), *getattr(error, "__notes__", ())]
     if error.retry_delay is not None:
         parts.append(f"try again in {error.retry_delay.total_seconds():g} s")
     if isinstance(error, Internal | DataLoss) and error.request_id and error.request_id not in parts[0]:
-        parts.append(f"the gateway's log has it under the request id {error.request_id}")
+        parts.append(f"the gateway's log has the request id {error.request_id}")
     return "; ".join(part.rstrip(".") for part in parts)
 
 
 def never_sent(error: RegistryError) -> bool:
-    """Whether the call certainly did not reach a gateway, so that it cannot have had an effect."""
+    """Whether the call certainly did not reach a gateway, so that it had no effect."""
     return not error.reason and any(sign in error.message for sign in _NEVER_CONNECTED)
 
 
 def summary(error: RegistryError) -> str:
-    """The message and the reason alone, for an error inside of an answer."""
+    """Only the message and the reason, for an error within a result."""
     reason = error.reason or error.code.name
     return error.message if reason in error.message else f"{error.message} ({reason})"
 
 
-def _what(error: RegistryError, address: str, timeout: float | None) -> str:
+def _message(error: RegistryError, address: str, timeout: float | None) -> str:
     if isinstance(error, Tagged):
         return (
-            f"nothing was deleted: tags that were not expected point there: {_tags(error)} ({error.reason});"
+            f"nothing was deleted: unexpected tags point to the manifest: {_tags(error)} ({error.reason});"
             " name each with --expect, or give --force"
         )
     if error.reason:
         return summary(error)
     match error:
         case Unavailable():
-            for sign, meaning in _CONNECTION_TROUBLES:
-                if sign in error.message and not (sign == _REFUSED and _listens(address)):
-                    return meaning.format(address=address)
-            if _REFUSED in error.message:
-                return (
-                    f"what listens at {address} does not take this connection: with TLS or without (--tls,"
-                    " --plaintext), another --ca-file, or a --certificate?"
-                )
-            return f"cannot reach the gateway at {address}: {error.message}"
+            return _unavailable(error.message, address)
         case DeadlineExceeded():
-            waited = f"{timeout or DEFAULT_TIMEOUT:g} s" if timeout else f"the time that it has ({_DEFAULTS})"
+            limit = f"{timeout:g} s" if timeout else f"the default timeout ({_DEFAULT_TIMEOUTS})"
             return (
-                f"no answer from the gateway at {address} within {waited}: give a longer --timeout, or check --address"
+                f"no answer from the gateway at {address} within {limit}: give a longer --timeout, or check --address"
             )
         case Unimplemented():
-            return f"what answers at {address} is no portus-gateway, or one too old for this ({error.message})"
+            return f"the server at {address} is not a portus-gateway, or it is too old ({error.message})"
         case _:
             return summary(error)
 
 
+def _unavailable(message: str, address: str) -> str:
+    listens = _REFUSED in message and _listens(address)
+    for sign, meaning in _CONNECTION_ERRORS:
+        if sign in message and not (sign == _REFUSED and listens):
+            return meaning.format(address=address)
+    if listens:
+        return (
+            f"the server at {address} does not accept the connection: check TLS (--tls or --plaintext), --ca-file"
+            " and --certificate"
+        )
+    return f"cannot reach the gateway at {address}: {message}"
+
+
 def _listens(address: str) -> bool:
-    """Whether something listens at one of a name's addresses: gRPC tells what happened at one, which may be another."""
+    """Whether a server listens at one of the addresses of the name. gRPC reports only one of them."""
     host, _, port = address.removeprefix("dns:///").rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=1):
             return True
     except (OSError, ValueError):
         return False
-
-
-_DEFAULTS = (
-    f"{DEFAULT_TIMEOUT:g} s, delete {DEFAULT_DELETE_TIMEOUT:g} s, catalog and batch {DEFAULT_STREAM_TIMEOUT:g} s"
-)
 
 
 def _tags(error: Tagged) -> str:

@@ -1,10 +1,12 @@
 """The JSON that `--output json` writes."""
 
-import json
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import click
 
+from portus_client.cli import exact_json
+from portus_client.cli.exact_json import ExactJson, Number, Object
 from portus_client.deletion import DeletedBlob, DeletedManifest
 from portus_client.descriptor import Descriptor, Platform
 from portus_client.errors import RegistryError
@@ -12,17 +14,17 @@ from portus_client.manifest import Manifest
 from portus_client.registry_info import RegistryInfo
 from portus_client.repository import Repository
 
-Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
+Json: TypeAlias = "str | int | float | bool | Number | Object | Sequence[Json] | Mapping[str, Json] | None"
 
 
 def write_document(value: Json) -> None:
-    """Writes one document, for people to read too."""
-    click.echo(json.dumps(value, indent=2))
+    """Writes one document with indentation."""
+    click.echo(exact_json.pretty(_exact(value)))
 
 
 def write_line(value: Json) -> None:
-    """Writes one document on one line: one of many."""
-    click.echo(json.dumps(value))
+    """Writes one document on one line."""
+    click.echo(exact_json.compact(_exact(value)))
 
 
 def repository(value: Repository, *, include_tags: bool) -> Json:
@@ -50,27 +52,26 @@ def descriptor(value: Descriptor) -> dict[str, Json]:
 
 
 def manifest(value: Manifest) -> dict[str, Json]:
-    """The descriptor's fields, and under `manifest` what the registry keeps."""
+    """The descriptor's fields, and under `manifest` the document that the registry stores."""
     return {**descriptor(value.descriptor), "manifest": manifest_document(value)}
 
 
 def outcome(value: Manifest | RegistryError) -> dict[str, Json]:
-    """A manifest, or under `error` why there is none."""
+    """A manifest, or the error under `error`."""
     return {"error": failure(value)} if isinstance(value, RegistryError) else manifest(value)
 
 
 def pointer(value: Manifest | RegistryError) -> dict[str, Json]:
-    """The digest, media type and size of a manifest, or under `error` why there is none."""
+    """Digest, media type and size of a manifest, or the error under `error`."""
     return {"error": failure(value)} if isinstance(value, RegistryError) else descriptor(value.descriptor)
 
 
-def manifest_document(value: Manifest) -> Json:
-    """What the bytes of a manifest hold; as one text where that is no JSON."""
+def manifest_document(value: Manifest) -> ExactJson:
+    """The document in the bytes of a manifest. Bytes that are not JSON are returned as one string."""
     try:
-        document: Json = json.loads(value.raw)
+        return exact_json.parse(value.raw.decode())
     except ValueError:
         return value.raw.decode(errors="replace")
-    return document
 
 
 def deleted(value: DeletedManifest | DeletedBlob, *, dry_run: bool) -> Json:
@@ -111,3 +112,15 @@ def _platform(value: Platform) -> Json:
     if value.os_features:
         answer["os_features"] = list(value.os_features)
     return answer
+
+
+def _exact(value: Json) -> ExactJson:
+    match value:
+        case Mapping():
+            return Object(tuple((key, _exact(member)) for key, member in value.items()))
+        case bool() | str() | Number() | Object() | None:
+            return value
+        case int() | float():
+            return Number(repr(value))
+        case _:
+            return [_exact(item) for item in value]

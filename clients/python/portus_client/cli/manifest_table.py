@@ -1,4 +1,4 @@
-"""A manifest for people: what it is, and its layers or platforms."""
+"""A manifest on the terminal: its properties, and a table of its layers or platforms."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,29 +11,31 @@ from portus_client.descriptor import Descriptor
 from portus_client.manifest import Image, Index, Manifest
 
 _NAME_WIDTH = len("Media type")
-# How wide a terminal has to be for whole digests beside a media type, a platform, and a fact's name.
-_WIDE_FOR_LAYERS = 140
-_WIDE_FOR_MANIFESTS = 105
-_WIDE_FOR_FACTS = _NAME_WIDTH + 2 + DIGEST
+# From these widths on, whole digests fit beside a media type, a platform, or a property's name.
+_WHOLE_IN_LAYERS_WIDTH = 140
+_WHOLE_IN_MANIFESTS_WIDTH = 105
+_WHOLE_IN_PROPERTIES_WIDTH = _NAME_WIDTH + 2 + DIGEST
 
 
 def show(manifest: Manifest, console: Console) -> None:
-    """Writes the digest, the manifest's facts, and a table of its layers or platforms."""
-    # On a line of its own the digest is whole on every terminal, and can be copied.
+    """Writes the digest, the manifest's properties, and a table of its layers or platforms."""
+    # The digest has a line of its own, so that it can be copied whole on every terminal.
     _print(console, Text(printable(manifest.descriptor.digest), style="bold"))
-    facts = Columns([("", _NAME_WIDTH)], "", console)
-    for name, value in _facts(manifest, whole_digests=console.width >= _WIDE_FOR_FACTS):
-        _print(console, facts.row([Text(name, style="dim"), Text(printable(value))]))
+    columns = Columns([("", _NAME_WIDTH)], "", console)
+    for name, value in _properties(manifest, whole_digests=console.width >= _WHOLE_IN_PROPERTIES_WIDTH):
+        _print(console, columns.row([Text(name, style="dim"), Text(printable(value))]))
     match manifest.content:
         case Image() as image if image.layers:
-            _show(console, "Layer", image.layers, "Media type", whole=console.width >= _WIDE_FOR_LAYERS)
+            whole = console.width >= _WHOLE_IN_LAYERS_WIDTH
+            _show_descriptors(console, "Layer", image.layers, "Media type", whole=whole)
         case Index() as index if index.manifests:
-            _show(console, "Manifest", index.manifests, "Platform", whole=console.width >= _WIDE_FOR_MANIFESTS)
+            whole = console.width >= _WHOLE_IN_MANIFESTS_WIDTH
+            _show_descriptors(console, "Manifest", index.manifests, "Platform", whole=whole)
         case _:
             pass
 
 
-def _facts(manifest: Manifest, *, whole_digests: bool) -> Iterator[tuple[str, str]]:
+def _properties(manifest: Manifest, *, whole_digests: bool) -> Iterator[tuple[str, str]]:
     def shown(digest: str) -> str:
         return digest if whole_digests else short_digest(digest)
 
@@ -47,17 +49,19 @@ def _facts(manifest: Manifest, *, whole_digests: bool) -> Iterator[tuple[str, st
         case Index():
             yield "Manifests", f"{len(content.manifests)}; --platform shows one of them"
         case None:
-            yield "Content", "of a kind that the gateway does not know; --raw shows it"
+            yield "Content", "not known to the gateway; --raw shows it"
             return
     if content.artifact_type:
         yield "Artifact", content.artifact_type
     if content.subject is not None:
-        yield "Belongs to", shown(content.subject.digest)
+        yield "Subject", shown(content.subject.digest)
     for key, value in sorted(content.annotations.items()):
         yield "Annotation", f"{key}={value}"
 
 
-def _show(console: Console, header: str, descriptors: Sequence[Descriptor], last: str, *, whole: bool) -> None:
+def _show_descriptors(
+    console: Console, header: str, descriptors: Sequence[Descriptor], last: str, *, whole: bool
+) -> None:
     sizes = [size(descriptor.size) for descriptor in descriptors]
     width = max(map(len, ("Size", *sizes)))
     digest_width = DIGEST if whole else SHORT_DIGEST
@@ -71,7 +75,7 @@ def _show(console: Console, header: str, descriptors: Sequence[Descriptor], last
 
 
 def _print(console: Console, text: Text) -> None:
-    # The rows are wrapped already; what is too long to be wrapped is left to the terminal, whose copy is then whole.
+    # The rows are already wrapped. The terminal wraps what is still too long, so that it is copied as one line.
     console.print(text, soft_wrap=True)
 
 

@@ -1,6 +1,7 @@
-"""Names as arguments of commands: what does not parse is wrong usage, said in one line."""
+"""Names in a command's arguments. An invalid name is a usage error."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -11,7 +12,7 @@ from portus_client.image_name import ImageName, InvalidImageName
 def parsed(
     parse: Callable[[str], object],
 ) -> Callable[[click.Context, click.Parameter, str | tuple[str, ...] | None], object]:
-    """A callback for an argument or option that `parse` reads, or raises `ValueError`."""
+    """A callback for an argument or option that `parse` reads. `parse` raises `ValueError` for an invalid value."""
 
     def callback(context: click.Context, parameter: click.Parameter, value: str | tuple[str, ...] | None) -> object:
         if value is None:
@@ -25,15 +26,20 @@ def parsed(
 
 
 def repository(text: str) -> ImageName:
-    """Reads `[HOST/]NAME`, with nothing behind it. Raises `InvalidImageName`."""
+    """Reads `[HOST/]NAME`, without tag and digest. Raises `InvalidImageName`."""
     image = ImageName.parse(text)
     if image.tag or image.digest:
-        raise InvalidImageName(f"{text} is an image; a repository has no tag and no digest: {image.repository}")
+        raise InvalidImageName(f"{text} has a tag or a digest: write only the repository, {image.repository}")
     return image
 
 
-def note_host(error: NotFound, image: ImageName) -> None:
-    """Says with the error that a part of the name was left out, which may be what is wrong."""
-    if image.host:
-        whole = f"; /{image.host}/{image.repository} is the repository of that name" if image.is_ambiguous else ""
-        error.add_note(f"{image.host} was taken for the registry's host, and left out{whole}")
+@contextmanager
+def explaining_host(image: ImageName) -> Iterator[None]:
+    """If the block raises `NotFound`, adds a note that a part of the name was read as a host and ignored."""
+    try:
+        yield
+    except NotFound as error:
+        if image.host:
+            whole = f"; for the repository of that name, write /{image.host}/{image.repository}"
+            error.add_note(f"{image.host} was read as a registry host and ignored{whole if image.is_ambiguous else ''}")
+        raise

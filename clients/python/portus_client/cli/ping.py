@@ -4,7 +4,7 @@ import click
 
 from portus_client.cli import failures, json_output
 from portus_client.cli.exit_codes import ExitCode, exit_code
-from portus_client.cli.session import Session, Style, with_session
+from portus_client.cli.session import OutputFormat, Session, with_session
 from portus_client.cli.terminal import printable
 from portus_client.registry_info import RegistryInfo
 
@@ -12,10 +12,10 @@ from portus_client.registry_info import RegistryInfo
 @click.command()
 @with_session
 def ping(session: Session) -> ExitCode:
-    """Say in one line whether the gateway can use its registry.
+    """Check whether the gateway can use its registry.
 
-    The exit status is 0 only if it can: 5 where gateway or registry do not answer, 1 where the registry rejects the
-    gateway's account.
+    The exit status is 0 only if it can. It is 5 if the gateway or the registry does not answer, and 1 if the registry
+    rejects the gateway's account.
 
     \b
     Examples:
@@ -24,7 +24,7 @@ def ping(session: Session) -> ExitCode:
     """
     with session.connect() as client:
         info = client.info()
-    if session.style is Style.JSON:
+    if session.output_format is OutputFormat.JSON:
         json_output.write_document(json_output.registry_info(info))
     else:
         click.echo(printable(_line(info)))
@@ -38,7 +38,7 @@ def _line(info: RegistryInfo) -> str:
         state = f"registry {'reachable, but not usable' if info.reachable else 'not reachable'}"
         state += f": {failures.summary(info.problem)}"
     elif info.reachable:
-        state = f"registry reachable ({info.api_version or 'says no version of its API'})"
+        state = f"registry reachable ({info.api_version or 'API version not stated'})"
     else:
         state = "registry not reachable"
     deletion = "enabled" if info.deletion_enabled else "disabled"

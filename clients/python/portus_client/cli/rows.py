@@ -1,38 +1,83 @@
-"""Tables whose rows are written as they come, above a line that says how far things are."""
+"""A table on the terminal that grows while a listing runs, above a progress line."""
 
+import threading
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from rich.console import Console
 from rich.text import Text
 
 from portus_client.cli.columns import Columns
-from portus_client.cli.status_line import StatusLine
+from portus_client.cli.progress_line import progress_line
+
+# Seconds between two writes.
+_INTERVAL: Final = 0.1
+# Rows that wait for a write at most. More are written at once.
+_MOST_PENDING: Final = 1000
 
 
 class Rows:
-    """A table on `console` that grows for as long as a `with` block runs.
+    """Shows rows on `console` for as long as a `with` block runs.
 
-    `what` are the rows, and `total` is how many there will be, where that is known.
+    `what` names the rows, and `total` is their number, if it is known.
+
+    Rows that come within a tenth of a second are written together, because rich draws the progress line again after
+    each write. Measured with 100,000 rows: 45 s of CPU time one by one, 4 s together; a progress line of our own,
+    which this replaces, took 13 s.
     """
 
     def __init__(self, console: Console, columns: Columns, what: str, total: int | None = None) -> None:
+        self._console = console
         self._columns = columns
-        self._status = StatusLine(console, what, total)
-        self._begun = False
+        self._progress = progress_line(console, what, total, auto_refresh=False)
+        self._lock = threading.Lock()
+        self._pending: list[Text] = []
+        self._count = 0
+        self._ended = threading.Event()
+        self._writer = threading.Thread(target=self._write_regularly, daemon=True)
 
     def __enter__(self) -> Self:
-        self._status.__enter__()
+        self._progress.start()
+        self._writer.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._status.__exit__(kind, error, traceback)
+        self._ended.set()
+        self._writer.join()
+        try:
+            with self._lock:
+                self._write()
+        finally:
+            self._progress.stop()
 
     def add(self, *cells: Text) -> None:
-        """Writes a row; the first one below the headers."""
+        """Adds a row. It is shown within a tenth of a second. The first row is shown below the headers."""
         row = self._columns.row(cells)
-        self._status.advance()
-        self._status.above(row if self._begun else Text("\n").join([self._columns.header(), row]))
-        self._begun = True
+        with self._lock:
+            if self._count == 0:
+                self._pending.append(self._columns.header())
+            self._pending.append(row)
+            self._count += 1
+            if len(self._pending) >= _MOST_PENDING:
+                self._write()
+
+    def _write_regularly(self) -> None:
+        try:
+            while not self._ended.wait(_INTERVAL):
+                with self._lock:
+                    self._write()
+        except OSError:
+            # The terminal has gone away. The next row that the main thread writes raises the error again.
+            return
+
+    def _write(self) -> None:
+        (task,) = self._progress.task_ids
+        self._progress.update(task, completed=self._count)
+        if self._pending:
+            # Printing draws the progress line again.
+            rows, self._pending = self._pending, []
+            self._console.print(Text("\n").join(rows), soft_wrap=True)
+        else:
+            self._progress.refresh()

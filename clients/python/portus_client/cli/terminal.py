@@ -1,4 +1,4 @@
-"""What is particular to writing for people: the terminal, and what may reach it."""
+"""Texts for people: on the terminal, and on standard error."""
 
 import os
 import stat
@@ -12,13 +12,15 @@ from rich.console import Console
 from portus_client.cli.exit_codes import ExitCode
 
 PROGRAM: Final = "portus-client"
-# How many characters they have.
+# Lengths in characters.
 DIGEST: Final = len("sha256:") + 64
-SHORT_DIGEST: Final = len("sha256:") + 12
+_SHORT: Final = len("sha256:") + 12
+_ELLIPSIS: Final = "..."
+SHORT_DIGEST: Final = _SHORT + len(_ELLIPSIS)
 
 
 def printable(text: str) -> str:
-    """`text` without what could steer a terminal. Names and messages come from other programs, and from who pushed."""
+    """`text` with control characters escaped. Names and messages come from others and could control the terminal."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape", "backslashreplace").decode()
         for character in text
@@ -26,7 +28,7 @@ def printable(text: str) -> str:
 
 
 def size(count: int | None) -> str:
-    """A number of bytes, as people read it: `1.2 MB`. In powers of ten, as registries and `docker images` show them."""
+    """A number of bytes for people: `1.2 MB`. Uses powers of ten, as registries and `docker images` do."""
     if count is None:
         return "unknown"
     if count < 1000:
@@ -40,31 +42,31 @@ def size(count: int | None) -> str:
 
 
 def short_digest(digest: str) -> str:
-    """The first part of a digest, by which people know it."""
-    return digest[:SHORT_DIGEST]
+    """The beginning of a digest, and an ellipsis that shows that it is cut."""
+    return digest if len(digest) <= SHORT_DIGEST else f"{digest[:_SHORT]}{_ELLIPSIS}"
 
 
 def console() -> Console:
-    """Standard output, where it is a terminal. What is written to it is text, never markup."""
+    """Standard output as a terminal. Everything is written as plain text, without markup."""
     return Console(markup=False, emoji=False, highlight=False)
 
 
-def complain(line: str) -> None:
-    """Writes one line to standard error, with the program's name before it."""
+def print_error(line: str) -> None:
+    """Writes one line to standard error, after the program's name."""
     click.echo(f"{PROGRAM}: {printable(line)}", err=True)
 
 
 def output_failed(error: OSError) -> ExitCode:
-    """Ends with output that cannot be written; quietly, where its reader went away."""
-    # What is still in the buffer is written when Python ends, and would fail then once more.
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    """Reports that the output cannot be written. Says nothing if its reader has closed the pipe."""
+    # Python flushes the rest of the buffer at exit. That must not fail again.
+    with Path(os.devnull).open("w") as null:
+        os.dup2(null.fileno(), sys.stdout.fileno())
     if isinstance(error, BrokenPipeError):
         return ExitCode.BROKEN_PIPE
-    complain(f"cannot write the output: {error.strerror or error}")
+    print_error(f"cannot write the output: {error.strerror or error}")
     return ExitCode.FAILED
 
 
 def is_file(stream: TextIO) -> bool:
-    """Whether what is written to `stream` goes to a file."""
+    """Whether `stream` is a regular file."""
     return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)

@@ -1,4 +1,4 @@
-"""Manifests that were fetched together, each with its name: one line for each, in their order."""
+"""Many manifests, one per line, in the order in which they were requested."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -9,25 +9,25 @@ from portus_client.batch import BatchResult
 from portus_client.cli import failures
 from portus_client.cli.columns import Columns
 from portus_client.cli.exit_codes import ExitCode
+from portus_client.cli.progress_line import counted
 from portus_client.cli.rows import Rows
-from portus_client.cli.session import Style
-from portus_client.cli.status_line import counted
-from portus_client.cli.terminal import DIGEST, SHORT_DIGEST, complain, console, printable, short_digest, size
+from portus_client.cli.session import OutputFormat
+from portus_client.cli.terminal import DIGEST, SHORT_DIGEST, console, print_error, printable, short_digest, size
 from portus_client.errors import RegistryError
 from portus_client.manifest import Image, Index, Manifest
 
-_WIDEST_NAME = 40
-# Digest, size and content fit beside the names then.
-_WIDE_FOR_DIGESTS = 140
+_MAX_NAME_WIDTH = 40
+# From this width on, whole digests fit beside the names.
+_WHOLE_DIGESTS_WIDTH = 140
 _SIZE_WIDTH = len("999.9 MB")
 _UNKNOWN = "?"
 
 
-def show(style: Style, header: str, names: Sequence[str], results: Iterable[BatchResult]) -> int:
-    """Writes a line for each of `results`, under `header` the name at its index; says how many are errors."""
+def show(output_format: OutputFormat, header: str, names: Sequence[str], results: Iterable[BatchResult]) -> int:
+    """Writes one line per result with the name at its index. `header` is above the names. Returns the error count."""
     printed = [printable(name) for name in names]
-    width = min(_WIDEST_NAME, max(map(len, (header, *printed))))
-    if style is Style.TERMINAL:
+    width = min(_MAX_NAME_WIDTH, max(map(len, (header, *printed))))
+    if output_format is OutputFormat.TERMINAL:
         return _show_rows(header, printed, width, results)
     failed = 0
     for result in counted(in_order(results), "manifests", len(names)):
@@ -37,7 +37,7 @@ def show(style: Style, header: str, names: Sequence[str], results: Iterable[Batc
 
 
 def in_order(results: Iterable[BatchResult]) -> Iterator[BatchResult]:
-    """The results in the order of the requests, each as soon as all before it are there."""
+    """The results in the order of the requests. Each is yielded as soon as all results before it are known."""
     early: dict[int, BatchResult] = {}
     due = 0
     for result in results:
@@ -47,17 +47,17 @@ def in_order(results: Iterable[BatchResult]) -> Iterator[BatchResult]:
             due += 1
 
 
-def end(failed: int, total: int) -> ExitCode:
-    """Says on standard error how many of `total` manifests could not be fetched, and in the exit status whether any."""
+def report(failed: int, total: int) -> ExitCode:
+    """Reports on standard error how many of `total` manifests failed, and returns the exit status."""
     if failed:
-        complain(f"{failed} of {total} manifests could not be fetched")
+        print_error(f"{failed} of {total} manifests could not be fetched")
         return ExitCode.PARTIAL
     return ExitCode.OK
 
 
 def _show_rows(header: str, names: Sequence[str], width: int, results: Iterable[BatchResult]) -> int:
     terminal = console()
-    whole = terminal.width >= _WIDE_FOR_DIGESTS
+    whole = terminal.width >= _WHOLE_DIGESTS_WIDTH
     digest_width = DIGEST if whole else SHORT_DIGEST
     failed = 0
     size_header = f"{'Size':>{_SIZE_WIDTH}}"

@@ -1,0 +1,29 @@
+"""The pages of one listing of tags."""
+
+import grpc
+
+from portus.registry.v1.registry_service_pb2 import ListTagsRequest, ListTagsResponse
+from portus_client import errors, requests
+
+
+class TagPages:
+    """Builds the request of each page from the page before it."""
+
+    def __init__(self, repository: str) -> None:
+        self._repository = repository
+        self._page_tokens = {""}
+        self.request: ListTagsRequest | None = requests.tags(repository)
+        """The request of the next page. None after the last page."""
+
+    def advance(self, page: ListTagsResponse) -> None:
+        """Goes on to the page after `page`. Raises `RegistryError` if its token came before: the listing is endless."""
+        token = page.next_page_token
+        if not token:
+            self.request = None
+            return
+        if token in self._page_tokens:
+            raise errors.client_error(
+                grpc.StatusCode.INTERNAL, "the gateway repeats a page token, so the listing has no end"
+            )
+        self._page_tokens.add(token)
+        self.request = requests.tags(self._repository, token)
