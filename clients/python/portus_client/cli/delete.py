@@ -125,7 +125,7 @@ class _Deletion:
         except FailedPrecondition as error:
             if error.reason != "REFERENCED" or not self._force:
                 raise
-            # No other tag points to it now, and --force allows that an index becomes incomplete.
+            # Only the tags that were shown point to it. --force also allows that an index becomes incomplete.
             return self._delete(expected, force=True, validate_only=False)
         except RegistryError as error:
             if _outcome_unknown(error):
@@ -155,17 +155,19 @@ def _can_ask() -> bool:
 
 def _confirmed(planned: DeletedManifest | DeletedBlob, image: ImageName) -> bool:
     click.echo(f"This deletes {_description(planned, image)}.", err=True)
-    interrupted = False
+    click.echo("Delete? [y/N]: ", nl=False, err=True)
     try:
-        if click.confirm("Delete?", err=True):
-            return True
-    except click.Abort as error:
-        # click raises it for Ctrl-C and for the end of the input (Ctrl-D).
-        interrupted = isinstance(error.__context__, KeyboardInterrupt)
+        # click.confirm cannot tell Ctrl-C from the end of the input.
+        answer = sys.stdin.readline()
+    except KeyboardInterrupt:
+        click.echo(err=True)
+        print_error("nothing was deleted")
+        raise
+    if answer.strip().lower() in ("y", "yes"):
+        return True
+    if not answer.endswith("\n"):
         click.echo(err=True)
     print_error("nothing was deleted")
-    if interrupted:
-        raise KeyboardInterrupt
     return False
 
 
