@@ -155,9 +155,9 @@ def _can_ask() -> bool:
 
 def _confirmed(planned: DeletedManifest | DeletedBlob, image: ImageName) -> bool:
     click.echo(f"This deletes {_description(planned, image)}.", err=True)
-    click.echo("Delete? [y/N]: ", nl=False, err=True)
     try:
-        # click.confirm cannot tell Ctrl-C from the end of the input.
+        # click.confirm does not tell Ctrl-C from the end of the input.
+        click.echo("Delete? [y/N]: ", nl=False, err=True)
         answer = sys.stdin.readline()
     except KeyboardInterrupt:
         click.echo(err=True)
