@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -190,6 +191,25 @@ async def test_right_bytes_are_passed_on_whatever_they_say_and_wrong_ones_never(
     assert (got.raw, got.content) == (raw, None)
     assert got.problem is not None
     assert got.problem.reason == "CONTENT_INVALID"
+
+
+@pytest.mark.parametrize(("size", "elsewhere"), [(1000, False), (100_000, True)])
+async def test_a_large_manifest_is_read_on_another_thread(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch, size: int, elsewhere: bool
+) -> None:
+    threads: list[int] = []
+    verify = Digest.verify
+
+    def observed(digest: Digest, content: bytes) -> None:
+        threads.append(threading.get_ident())
+        verify(digest, content)
+
+    monkeypatch.setattr(Digest, "verify", observed)
+    raw = RAW.ljust(size)
+    upstream.script(manifest(raw, announced=Digest.of(raw)))
+    async with client(upstream.url) as registry:
+        await registry.get_manifest(APP, V1)
+    assert [thread != threading.get_ident() for thread in threads] == [elsewhere]
 
 
 @pytest.mark.parametrize("code", ["MANIFEST_UNKNOWN", "NAME_UNKNOWN"])

@@ -1,5 +1,9 @@
+import json
+import threading
+
 import pytest
 
+from portus.registry.v1 import manifest_pb2
 from portus_gateway.distribution import Digest, Manifest
 from portus_gateway.distribution.manifest import OCI_MANIFEST
 from portus_gateway.distribution.manifest_parsing import parse_manifest
@@ -72,3 +76,21 @@ async def test_a_manifest_that_cannot_be_converted_is_not_kept(monkeypatch: pyte
             await converted.of(known)
     assert len(converted) == 0
     assert (await converted.of(known)).raw == RAW
+
+
+@pytest.mark.parametrize(("entries", "elsewhere"), [(10, False), (1000, True)])
+async def test_a_manifest_of_many_entries_is_converted_on_another_thread(
+    monkeypatch: pytest.MonkeyPatch, entries: int, elsewhere: bool
+) -> None:
+    threads: list[int] = []
+    fill = conversion.fill_manifest
+
+    def observed(message: manifest_pb2.Manifest, value: Manifest) -> None:
+        threads.append(threading.get_ident())
+        fill(message, value)
+
+    monkeypatch.setattr(conversion, "fill_manifest", observed)
+    annotations = json.dumps({"annotations": {str(number): "" for number in range(entries)}}).encode()
+    answer = await ConvertedManifests().of(manifest(annotations))
+    assert len(answer.image.annotations) == entries
+    assert [thread != threading.get_ident() for thread in threads] == [elsewhere]

@@ -8,6 +8,7 @@ from typing import Self
 import aiohttp
 from yarl import URL
 
+from portus_gateway.aio.one_thread import OneThread
 from portus_gateway.distribution.adaptive_limit import AdaptiveLimit
 from portus_gateway.distribution.authorization import Authorization
 from portus_gateway.distribution.blobs import Blobs
@@ -76,7 +77,9 @@ class DistributionClient:
         self._ping = Ping(Transport(origin, exchange(), authorization, names))
         self._catalog = Catalog(transport)
         self._tags = Tags(transport)
-        self._manifests = Manifests(transport, deletion, configuration.manifest_limit)
+        thread = OneThread("large-manifests")
+        self._open.callback(thread.close)
+        self._manifests = Manifests(transport, deletion, configuration.manifest_limit, thread)
         self._blobs = Blobs(transport, deletion, configuration.manifest_limit)
         return self
 

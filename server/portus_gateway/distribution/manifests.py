@@ -1,8 +1,8 @@
 """/v2/<name>/manifests/<reference>: GET, HEAD and DELETE (OCI distribution 1.1, "Pulling" and "Deleting manifests")."""
 
-import asyncio
 import secrets
 
+from portus_gateway.aio.one_thread import OneThread
 from portus_gateway.distribution.concern import Concern
 from portus_gateway.distribution.deletion import Deletion
 from portus_gateway.distribution.digest import Digest
@@ -26,7 +26,10 @@ _SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
 
 
 class Manifests:
-    def __init__(self, transport: Transport, deletion: Deletion, size_limit: int) -> None:
+    """The manifests of one registry, of up to `size_limit` bytes each. Large ones are read on `thread`."""
+
+    def __init__(self, transport: Transport, deletion: Deletion, size_limit: int, thread: OneThread) -> None:
+        self._thread = thread
         self._transport = transport
         self._deletion = deletion
         self._size_limit = size_limit
@@ -52,8 +55,8 @@ class Manifests:
         if len(answer.body) <= _READ_AT_ONCE:
             manifest = _read_manifest(answer.body, due, media_type)
         else:
-            # On a thread: to check and to read some MiB takes longer than other calls should have to wait.
-            manifest = await asyncio.to_thread(_read_manifest, answer.body, due, media_type)
+            # To check and to read some MiB takes longer than other calls should have to wait.
+            manifest = await self._thread.run(lambda body: _read_manifest(body, due, media_type), answer.body)
         if due is None and manifest.kind is None and media_type not in MANIFEST_MEDIA_TYPES:
             shown = answer.concealment.for_callers(media_type) or "no media type"
             raise UntrustedAnswer(

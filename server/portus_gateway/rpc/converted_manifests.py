@@ -1,10 +1,10 @@
 """The responses with manifests that stay in memory: made once, kept for as long as the manifest itself is."""
 
-import asyncio
 from typing import Final
 from weakref import WeakKeyDictionary
 
 from portus.registry.v1 import manifest_pb2, registry_service_pb2
+from portus_gateway.aio.one_thread import OneThread
 from portus_gateway.distribution.manifest import Manifest
 from portus_gateway.rpc import conversion
 
@@ -19,6 +19,7 @@ class ConvertedManifests:
     """
 
     def __init__(self) -> None:
+        self._thread = OneThread("large-responses")
         self._responses: WeakKeyDictionary[Manifest, registry_service_pb2.GetManifestResponse] = WeakKeyDictionary()
 
     async def of(self, manifest: Manifest) -> manifest_pb2.Manifest:
@@ -33,9 +34,13 @@ class ConvertedManifests:
         if manifest.entries <= _MOST_IN_PLACE:
             made = _response(manifest)
         else:
-            made = await asyncio.to_thread(_response, manifest)
+            made = await self._thread.run(_response, manifest)
         self._responses[manifest] = made
         return made
+
+    def close(self) -> None:
+        """Ends the thread for large manifests."""
+        self._thread.close()
 
     def __len__(self) -> int:
         return len(self._responses)

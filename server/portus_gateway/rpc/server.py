@@ -143,6 +143,7 @@ class GatewayServer:
             for ending in endings:
                 ending.cancel()
             self._boundary.close()
+            self._servicer.close()
 
 
 def _listen(server: grpc.aio.Server, listener: Listener) -> int:

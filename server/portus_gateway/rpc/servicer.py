@@ -44,6 +44,10 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         self._converted = ConvertedManifests()
         self._batch = ManifestBatch(registry, self._converted, limits.max_upstream_requests)
 
+    def close(self) -> None:
+        """Ends what the servicer has beside its calls. No call may be running."""
+        self._converted.close()
+
     async def GetRegistryInfo(  # noqa: N802
         self, request: registry_service_pb2.GetRegistryInfoRequest, context: object
     ) -> registry_service_pb2.GetRegistryInfoResponse:

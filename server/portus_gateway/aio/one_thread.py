@@ -1,0 +1,34 @@
+"""Work that would hold up the event loop, on a thread of its own."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from portus_gateway.aio.single_flight import WorkEnded
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+
+
+class OneThread:
+    """Runs functions off the event loop, one at a time.
+
+    Python runs one thread at a time, in turns of 5 ms: with several busy threads the event loop would wait for each of
+    them. A function that has begun goes on when its caller has gone, so it must end soon by itself.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._executor = ThreadPoolExecutor(1, name)
+        self._closed = False
+
+    async def run(self, function: Callable[[Argument], Result], argument: Argument) -> Result:
+        """What `function` answers with. Raises `WorkEnded` after `close`."""
+        if self._closed:
+            raise WorkEnded
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function, argument)
+
+    def close(self) -> None:
+        """Ends the thread, after what runs on it now. What waits for it is cancelled."""
+        self._closed = True
+        self._executor.shutdown(wait=False, cancel_futures=True)
