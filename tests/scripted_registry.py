@@ -37,6 +37,10 @@ class ScriptedRegistry:
     """While it is not set, no manifests are answered."""
     catalog_gate: asyncio.Event | None = None
     """While it is not set, no page of the catalog but the first is answered."""
+    deletes_tags: bool = False
+    """Whether the tags of a manifest go with it when it is deleted."""
+    deletes_by_name: bool = False
+    """Whether a tag is gone when it was deleted."""
     deleted: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     running: int = 0
@@ -91,6 +95,16 @@ class ScriptedRegistry:
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
         self.deleted.append(f"{repository}@{digest}")
+        if self.deletes_tags:
+            tags = self.repositories[repository.name]
+            for tag in [tag for tag, content in tags.items() if _is(manifest_of(content), digest)]:
+                del tags[tag]
+
+    async def delete_tag(self, repository: Repository, tag: Tag) -> None:
+        self._ask(f"delete of {repository}:{tag}", f"delete of {repository}:{tag}")
+        self.deleted.append(f"{repository}:{tag}")
+        if self.deletes_by_name:
+            del self.repositories[repository.name][tag.name]
 
     async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
         return digest in self.blobs
@@ -116,6 +130,10 @@ class ScriptedRegistry:
         self.asked.append(question)
         if subject in self.failures:
             raise self.failures[subject]
+
+
+def _is(manifest: Manifest, digest: Digest) -> bool:
+    return Digest.of(manifest.raw, digest.algorithm) == digest
 
 
 def _named(name: str) -> Repository | UnusableName:

@@ -12,7 +12,7 @@ import pytest
 from portus_gateway.access.errors import AccessError, Hidden
 from portus_gateway.distribution import errors
 from portus_gateway.errors import GatewayError
-from portus_gateway.operations.guarded_deletion import DeletionRefused
+from portus_gateway.operations.deletion_errors import DeletionRefused
 from portus_gateway.rpc.call_errors import CallError
 from portus_gateway.rpc.status import CODES
 from portus_gateway.settings import Settings, variable_of

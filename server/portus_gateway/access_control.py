@@ -15,8 +15,8 @@ from portus_gateway.access.errors import InvalidAccessFile
 from portus_gateway.access.policy_file import PolicyFile
 from portus_gateway.access.token_file import TokenFile
 from portus_gateway.operations.audited_deletion import AuditedDeletion
+from portus_gateway.operations.deletion import Deletion
 from portus_gateway.operations.deletion_audit import DeletionAudit
-from portus_gateway.operations.guarded_deletion import Deletion
 from portus_gateway.registry.authorized import AuthorizedRegistry
 from portus_gateway.registry.protocol import Registry
 from portus_gateway.reloading import ReloadedFile, ReloadedFiles

@@ -11,7 +11,8 @@ from portus_gateway.access_control import access_control
 from portus_gateway.distribution import Configuration, Credentials, DistributionClient, PasswordFile, StaticPassword
 from portus_gateway.distribution.configuration import RetryPolicy, Timeouts
 from portus_gateway.listen_address import ListenAddress
-from portus_gateway.operations.guarded_deletion import Deletion, GuardedDeletion
+from portus_gateway.operations.deletion import Deletion
+from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.operations.readiness import Readiness
 from portus_gateway.registry.cached import CachedRegistry
 from portus_gateway.registry.coalesced import SHARED_WITHIN, CoalescedRegistry

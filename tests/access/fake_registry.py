@@ -44,6 +44,9 @@ class FakeRegistry:
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
         raise self._nothing("delete_manifest", repository, "MANIFEST_UNKNOWN")
 
+    async def delete_tag(self, repository: Repository, tag: Tag) -> None:
+        raise self._nothing("delete_tag", repository, "MANIFEST_UNKNOWN")
+
     async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
         raise self._nothing("blob_exists", repository, "NAME_UNKNOWN")
 

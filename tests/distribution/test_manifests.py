@@ -405,6 +405,24 @@ async def test_the_end_of_the_process_breaks_off_even_a_delete(upstream: Upstrea
             await task
 
 
+async def test_a_tag_is_deleted_by_its_name(upstream: Upstream) -> None:
+    upstream.script(answer(202), refusal(404, "MANIFEST_UNKNOWN"))
+    async with client(upstream.url) as registry:
+        await registry.delete_tag(APP, V1)
+        with pytest.raises(NotFound):
+            await registry.delete_tag(APP, V1)
+    assert [(seen.method, seen.target) for seen in upstream.requests] == [("DELETE", "/v2/team/app/manifests/v1")] * 2
+
+
+@pytest.mark.parametrize("refused", [refusal(400, "DIGEST_INVALID"), refusal(405, "UNSUPPORTED")])
+async def test_a_registry_that_deletes_by_digest_only(upstream: Upstream, refused: web.Response) -> None:
+    upstream.script(refused)
+    async with client(upstream.url) as registry:
+        with pytest.raises(Unsupported) as caught:
+            await registry.delete_tag(APP, V1)
+    assert caught.value.reason == "UNSUPPORTED"
+
+
 async def test_a_registry_with_deletion_disabled(upstream: Upstream) -> None:
     upstream.script(refusal(405, "UNSUPPORTED", "The operation is unsupported."))
     async with client(upstream.url) as registry:

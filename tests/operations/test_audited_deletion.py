@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Collection, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from structlog.testing import capture_logs
@@ -27,8 +28,10 @@ from portus_gateway.distribution.errors import DeleteOutcomeUnknown, NotFound, U
 from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.errors import GatewayError
 from portus_gateway.operations.audited_deletion import AuditedDeletion
+from portus_gateway.operations.deletion import BlobDeletion, Deleted, ManifestDeletion
 from portus_gateway.operations.deletion_audit import DeletionAudit
-from portus_gateway.operations.guarded_deletion import DeletionDisabled, GuardedDeletion, ManifestInUse
+from portus_gateway.operations.deletion_errors import DeletionDisabled, ManifestInUse
+from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.registry.authorized import AuthorizedRegistry
 from tests.access.calls import calling
 from tests.access.policies import STRANGER, TEAM_A, A, Fixed, parsed
@@ -84,15 +87,21 @@ async def delete(
     expected_tags: Collection[str] = ("1.0",),
     force: bool = False,
     validate_only: bool = False,
-) -> tuple[Tag, ...]:
+) -> Deleted:
+    wanted = ManifestDeletion(
+        repository=repository,
+        digest=digest,
+        expected_tags=frozenset(map(Tag, expected_tags)),
+        force=force,
+        validate_only=validate_only,
+    )
     with calling(A, "DeleteManifest"):
-        return await deletion.delete_manifest(
-            repository,
-            digest,
-            expected_tags=frozenset(map(Tag, expected_tags)),
-            force=force,
-            validate_only=validate_only,
-        )
+        return await deletion.delete(wanted)
+
+
+async def delete_blob(deletion: AuditedDeletion, digest: Digest) -> None:
+    with calling(A, "DeleteBlob"):
+        await deletion.delete(BlobDeletion(repository=NAME, digest=digest))
 
 
 async def test_a_delete_is_recorded_before_and_after(
@@ -121,11 +130,20 @@ async def test_a_delete_is_recorded_before_and_after(
     }
 
 
+async def test_tags_that_remain_are_recorded_as_that(file: AuditFile) -> None:
+    class Leaving:
+        async def delete(self, wanted: ManifestDeletion | BlobDeletion) -> Deleted:
+            return Deleted(tags=(Tag("1.0"),), remaining_tags=(Tag("latest"),))
+
+    await delete(AuditedDeletion(Leaving(), file.audit), ABSENT)
+    assert (file.records[1]["tags"], file.records[1]["remaining_tags"]) == (["1.0"], ["latest"])
+
+
 async def test_a_blob_too(file: AuditFile, guarded: GuardedDeletion, registry: DevRegistry) -> None:
     manifest = registry.push(NAME.name, "1.0")
     assert registry.delete(NAME.name, manifest)
-    with calling(A, "DeleteBlob"), pytest.raises(NotFound):
-        await AuditedDeletion(guarded, file.audit).delete_blob(NAME, ABSENT, validate_only=False)
+    with pytest.raises(NotFound):
+        await delete_blob(AuditedDeletion(guarded, file.audit), ABSENT)
     attempt, outcome = file.records
     assert (attempt["event"], attempt["rpc"], attempt["digest"]) == ("attempt", "DeleteBlob", ABSENT.text)
     assert (outcome["outcome"], outcome["reason"]) == ("refused", "BLOB_UNKNOWN")
@@ -231,7 +249,42 @@ async def test_who_goes_away_during_the_look_has_nothing_deleted(
         with pytest.raises(asyncio.CancelledError):
             await task
     assert registry.requests.count(method="DELETE") == 0
-    assert file.records[1]["reason"] == "CANCELLED"
+    assert (file.records[1]["outcome"], file.records[1]["reason"]) == ("cancelled", "CANCELLED")
+
+
+@pytest.mark.parametrize("route", ["tags", "manifests"])
+async def test_a_trial_is_never_said_to_have_an_unknown_outcome(
+    file: AuditFile, guarded: GuardedDeletion, registry: DevRegistry, route: Literal["tags", "manifests"]
+) -> None:
+    digest = Digest(registry.push(NAME.name, "1.0"))
+    method = "DELETE" if route == "manifests" else "GET"
+    with registry.inject(Fault(route=route, method=method, hang=True)):
+        for end in ((), (BREAK_OFF,)):
+            waiting = registry.requests.count(route=route, method=method)
+            task = asyncio.create_task(delete(AuditedDeletion(guarded, file.audit), digest, validate_only=True))
+            await registry.requests.wait_for(waiting + 1, route=route, method=method)
+            task.cancel(*end)
+            await asyncio.gather(task, return_exceptions=True)
+    outcomes = [record for record in file.records if record["event"] == "outcome"]
+    assert all(record["validate_only"] for record in outcomes)
+    assert {record["outcome"] for record in outcomes} <= {"cancelled", "failed"}
+    assert registry.holds(NAME.name, digest.text)
+
+
+async def test_an_attempt_that_is_cancelled_at_once_has_an_outcome(
+    guarded: GuardedDeletion, registry: DevRegistry, tmp_path: Path
+) -> None:
+    digest = Digest(registry.push(NAME.name, "1.0"))
+    file = AuditFile(tmp_path / "audit.jsonl")
+    with file.log:
+        for turns in range(20):
+            task = asyncio.create_task(delete(AuditedDeletion(guarded, file.audit), digest, validate_only=True))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+    events = [record["event"] for record in file.records]
+    assert events.count("attempt") == events.count("outcome") > 10
 
 
 async def test_a_registry_that_fails_is_a_failure(
@@ -248,11 +301,11 @@ async def test_without_a_record_nothing_is_deleted(guarded: GuardedDeletion, reg
     with AuditLog("/dev/full") as log, capture_logs() as logs:
         deletion = AuditedDeletion(guarded, DeletionAudit(log, lambda: "the-id"))
         for validate_only in (False, True):
-            with pytest.raises(AuditUnavailable, match="nothing was deleted: its operator has to look") as caught:
+            with pytest.raises(AuditUnavailable, match="nothing was deleted") as caught:
                 await delete(deletion, digest, validate_only=validate_only)
             assert caught.value.reason == "AUDIT_FAILED"
-        with calling(A, "DeleteBlob"), pytest.raises(AuditUnavailable):
-            await deletion.delete_blob(NAME, digest, validate_only=False)
+        with pytest.raises(AuditUnavailable):
+            await delete_blob(deletion, digest)
     assert registry.holds(NAME.name, digest.text)
     assert len(registry.requests) == 0
     assert [entry["log_level"] for entry in logs] == ["error"] * 3
@@ -265,28 +318,20 @@ class Replacing:
         self._path = path
         self._error = error
 
-    async def delete_manifest(
-        self,
-        repository: Repository,
-        digest: Digest,
-        *,
-        expected_tags: Collection[Tag],
-        force: bool,
-        validate_only: bool,
-    ) -> tuple[Tag, ...]:
-        await self.delete_blob(repository, digest, validate_only=validate_only)
-        return ()
-
-    async def delete_blob(self, repository: Repository, digest: Digest, *, validate_only: bool) -> None:
+    async def delete(self, wanted: ManifestDeletion | BlobDeletion) -> Deleted:
         self._path.unlink()
         self._path.symlink_to("/dev/full")
         if self._error is not None:
             raise self._error
+        return Deleted()
 
 
 async def test_a_delete_whose_outcome_cannot_be_recorded_is_told_as_done(file: AuditFile) -> None:
     deletion = AuditedDeletion(Replacing(file.path), file.audit)
-    with capture_logs() as logs, pytest.raises(OutcomeNotRecorded, match="was deleted, but the audit log") as caught:
+    with (
+        capture_logs() as logs,
+        pytest.raises(OutcomeNotRecorded, match="was deleted, but the outcome") as caught,
+    ):
         await delete(deletion, ABSENT)
     assert caught.value.reason == "AUDIT_OUTCOME_NOT_RECORDED"
     # The record is not lost: it is in the other log.

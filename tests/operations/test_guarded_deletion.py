@@ -7,7 +7,9 @@ from portus_gateway.distribution.errors import NotFound, Unsupported, UpstreamTi
 from portus_gateway.distribution.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
 from portus_gateway.distribution.manifest_parsing import parse_manifest
 from portus_gateway.distribution.names import Repository, Tag
-from portus_gateway.operations.guarded_deletion import DeletionDisabled, GuardedDeletion, IsManifest, ManifestInUse
+from portus_gateway.operations.deletion import BlobDeletion, Deleted, ManifestDeletion
+from portus_gateway.operations.deletion_errors import DeletionDisabled, IsManifest, ManifestInUse
+from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.registry.protocol import Reference
 from tests.scripted_registry import ScriptedRegistry, manifest_of
 
@@ -17,7 +19,9 @@ BLOB = Digest.of(b"a layer")
 
 @pytest.fixture
 def registry() -> ScriptedRegistry:
-    return ScriptedRegistry({"team/app": {"1.0": "one", "latest": "two", "2.0": "two"}}, blobs={BLOB})
+    return ScriptedRegistry(
+        {"team/app": {"1.0": "one", "latest": "two", "2.0": "two"}}, blobs={BLOB}, deletes_tags=True
+    )
 
 
 def digest_of(content: str) -> Digest:
@@ -33,10 +37,23 @@ async def delete(
     validate_only: bool = False,
     enabled: bool = True,
 ) -> list[str]:
-    tags = await GuardedDeletion(registry, enabled, 4).delete_manifest(
-        APP, digest, expected_tags={Tag(tag) for tag in expected}, force=force, validate_only=validate_only
+    deletion = ManifestDeletion(
+        repository=APP,
+        digest=digest,
+        expected_tags=frozenset(map(Tag, expected)),
+        force=force,
+        validate_only=validate_only,
     )
-    return [tag.name for tag in tags]
+    deleted = await GuardedDeletion(registry, enabled, 4).delete(deletion)
+    assert deleted.remaining_tags == ()
+    return [tag.name for tag in deleted.tags]
+
+
+async def delete_blob(
+    registry: ScriptedRegistry, digest: Digest = BLOB, *, validate_only: bool = False, enabled: bool = True
+) -> None:
+    deletion = BlobDeletion(repository=APP, digest=digest, validate_only=validate_only)
+    assert await GuardedDeletion(registry, enabled, 4).delete(deletion) == Deleted()
 
 
 async def test_tags_that_nobody_named_stop_the_delete_and_are_named(registry: ScriptedRegistry) -> None:
@@ -113,7 +130,9 @@ class WithIndexes(ScriptedRegistry):
     """Has an index over `two` under `index` and `all`, and under `broken` one that cannot be read."""
 
     def __init__(self) -> None:
-        super().__init__({"team/app": {"1.0": "one", "2.0": "two", "all": "", "index": "", "broken": "not JSON"}})
+        super().__init__(
+            {"team/app": {"1.0": "one", "2.0": "two", "all": "", "index": "", "broken": "not JSON"}}, deletes_tags=True
+        )
 
     async def get_manifest(
         self,
@@ -174,39 +193,38 @@ async def test_nothing_is_asked_of_the_registry_where_deletes_are_off(registry: 
     with pytest.raises(DeletionDisabled, match="PORTUS_ALLOW_DELETE"):
         await delete(registry, digest_of("one"), ["1.0"], enabled=False)
     with pytest.raises(DeletionDisabled, match="PORTUS_ALLOW_DELETE"):
-        await GuardedDeletion(registry, False, 4).delete_blob(APP, BLOB, validate_only=False)
+        await delete_blob(registry, enabled=False)
     assert registry.asked == []
 
 
 async def test_a_blob_is_deleted(registry: ScriptedRegistry) -> None:
-    await GuardedDeletion(registry, True, 4).delete_blob(APP, BLOB, validate_only=False)
+    await delete_blob(registry)
     assert registry.deleted == [f"team/app@{BLOB}"]
 
 
 async def test_a_blob_that_is_a_manifest_is_refused(registry: ScriptedRegistry) -> None:
     registry.blobs.add(digest_of("one"))
     with pytest.raises(IsManifest, match="DeleteManifest"):
-        await GuardedDeletion(registry, True, 4).delete_blob(APP, digest_of("one"), validate_only=False)
+        await delete_blob(registry, digest_of("one"))
     assert registry.deleted == []
 
 
 async def test_a_blob_that_is_not_there_is_not_found(registry: ScriptedRegistry) -> None:
     with pytest.raises(NotFound) as missing:
-        await GuardedDeletion(registry, True, 4).delete_blob(APP, Digest.of(b"other"), validate_only=False)
+        await delete_blob(registry, Digest.of(b"other"))
     assert missing.value.reason == "BLOB_UNKNOWN"
 
 
 async def test_validate_only_deletes_no_blob(registry: ScriptedRegistry) -> None:
-    deletion = GuardedDeletion(registry, True, 4)
-    await deletion.delete_blob(APP, BLOB, validate_only=True)
+    await delete_blob(registry, validate_only=True)
     registry.failures["deletion"] = Unsupported("switched off")
     with pytest.raises(Unsupported):
-        await deletion.delete_blob(APP, BLOB, validate_only=True)
+        await delete_blob(registry, validate_only=True)
     assert registry.deleted == []
 
 
 async def test_a_repository_that_is_not_there_is_said_to_be_unknown(registry: ScriptedRegistry) -> None:
     registry.failures[f"team/app@{BLOB}"] = NotFound("no such repository", reason="NAME_UNKNOWN")
     with pytest.raises(NotFound) as missing:
-        await GuardedDeletion(registry, True, 4).delete_blob(APP, BLOB, validate_only=False)
+        await delete_blob(registry)
     assert missing.value.reason == "NAME_UNKNOWN"

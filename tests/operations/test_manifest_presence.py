@@ -5,6 +5,7 @@ import pytest
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import AnswerTooLarge, NotFound, RegistryFault
 from portus_gateway.distribution.names import Repository
+from portus_gateway.operations.deletion import BlobDeletion, ManifestDeletion
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.operations.manifest_presence import require_manifest
 from tests.scripted_registry import ScriptedRegistry, manifest_of
@@ -29,7 +30,7 @@ async def is_blob(registry: ScriptedRegistry, digest: Digest) -> None:
     with pytest.raises(NotFound, match="is a blob") as caught:
         await require_manifest(registry, APP, digest)
     assert caught.value.reason == "MANIFEST_UNKNOWN"
-    await GuardedDeletion(registry, True, 4).delete_blob(APP, digest, validate_only=False)
+    await GuardedDeletion(registry, True, 4).delete(BlobDeletion(repository=APP, digest=digest))
     assert registry.deleted == [f"team/app@{digest}"]
 
 
@@ -37,10 +38,10 @@ async def cannot_be_told(registry: ScriptedRegistry, digest: Digest) -> None:
     """Neither delete takes the digest for anything: the error is passed on."""
     deletion = GuardedDeletion(registry, True, 4)
     with pytest.raises(RegistryFault) as caught:
-        await deletion.delete_manifest(APP, digest, expected_tags=(), force=True, validate_only=False)
+        await deletion.delete(ManifestDeletion(repository=APP, digest=digest, force=True))
     assert caught.value is FAULT
     with pytest.raises(RegistryFault) as caught:
-        await deletion.delete_blob(APP, digest, validate_only=False)
+        await deletion.delete(BlobDeletion(repository=APP, digest=digest))
     assert caught.value is FAULT
     assert registry.deleted == []
 

@@ -106,7 +106,6 @@ async def test_an_unknown_repository_is_not_an_empty_one(gateway: "RegistryServi
     assert failure.resource == "repository team/nowhere"
 
 
-@pytest.mark.fails_over(GO_CONTAINERREGISTRY, reason="a tag still answers after the manifest was deleted by digest")
 async def test_an_emptied_repository_has_no_tags_and_says_so(
     gateway: "RegistryServiceAsyncStub", images: ImageTools, repository: str
 ) -> None:

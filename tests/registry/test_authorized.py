@@ -18,6 +18,7 @@ from portus_gateway.distribution.errors import NotFound, RegistryFault, Unavaila
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.distribution.paging import valid_cursor
 from portus_gateway.operations.catalog_listing import CatalogListing
+from portus_gateway.operations.deletion import BlobDeletion, Deleted, ManifestDeletion
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.registry.authorized import AuthorizedRegistry
 from portus_gateway.registry.protocol import Cursor, Page
@@ -150,6 +151,7 @@ METHODS: dict[str, tuple[str, Method]] = {
         lambda registry, name: registry.get_manifest(name, Tag("v1")),
     ),
     "delete_manifest": ("DeleteManifest", lambda registry, name: registry.delete_manifest(name, ABSENT)),
+    "delete_tag": ("DeleteManifest", lambda registry, name: registry.delete_tag(name, Tag("v1"))),
     "delete_blob": ("DeleteBlob", lambda registry, name: registry.delete_blob(name, ABSENT)),
 }
 SCRATCH = TEAM_A.replace('rpcs = ["read"]', 'rpcs = ["read", "delete"]')
@@ -188,7 +190,7 @@ async def test_who_sees_everything_is_told_what_the_registry_said() -> None:
         await registry.blob_exists(Repository("x"), ABSENT)
 
 
-@pytest.mark.parametrize("method", ["delete_manifest", "delete_blob"])
+@pytest.mark.parametrize("method", ["delete_manifest", "delete_tag", "delete_blob"])
 async def test_who_may_look_but_not_delete_is_told_so(method: str) -> None:
     rpc, call = METHODS[method]
     registry = FakeRegistry([])
@@ -337,11 +339,9 @@ async def test_a_guarded_delete_of_what_is_hidden_is_one_of_what_is_absent(
             repository = Repository(name)
             with calling(A, rpc), pytest.raises(NotFound) as caught:
                 if rpc == "DeleteManifest":
-                    await deletion.delete_manifest(
-                        repository, digest, expected_tags=(), force=True, validate_only=False
-                    )
+                    await deletion.delete(ManifestDeletion(repository=repository, digest=digest, force=True))
                 else:
-                    await deletion.delete_blob(repository, digest, validate_only=False)
+                    await deletion.delete(BlobDeletion(repository=repository, digest=digest))
             answers.add((rpc, caught.value.reason, str(caught.value).replace(name, "NAME")))
     assert len(answers) == 2, answers
     assert registry.holds("team-b/app", digest.text)
@@ -352,8 +352,8 @@ async def test_a_delete_that_is_allowed_is_done(registry: DevRegistry, client: D
     digest = Digest(registry.push("team-a/scratch/app", "1.0"))
     deletion = GuardedDeletion(AuthorizedRegistry(client, Fixed(parsed(TEAM_A))), enabled=True, concurrency=2)
     with calling(A, "DeleteManifest"):
-        tags = await deletion.delete_manifest(
-            Repository("team-a/scratch/app"), digest, expected_tags=[Tag("1.0")], force=False, validate_only=False
+        wanted = ManifestDeletion(
+            repository=Repository("team-a/scratch/app"), digest=digest, expected_tags=frozenset({Tag("1.0")})
         )
-    assert tags == (Tag("1.0"),)
+        assert await deletion.delete(wanted) == Deleted(tags=(Tag("1.0"),))
     assert not registry.holds("team-a/scratch/app", digest.text)

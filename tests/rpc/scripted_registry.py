@@ -100,7 +100,7 @@ class ScriptedRegistry:
 
     async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
         await self._ask("resolve_manifest")
-        if reference == BLOB:
+        if reference == BLOB or (isinstance(reference, Tag) and self.deleted):
             raise NotFound(f"{repository} has no manifest {reference}", reason="MANIFEST_UNKNOWN")
         return self._manifest.descriptor
 
@@ -117,7 +117,12 @@ class ScriptedRegistry:
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
         await self._ask("delete_manifest")
+        self._tags = ()
         self.deleted.append(f"{repository}@{digest}")
+
+    async def delete_tag(self, repository: Repository, tag: Tag) -> None:
+        await self._ask("delete_tag")
+        self.deleted.append(f"{repository}:{tag}")
 
     async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
         await self._ask("blob_exists")

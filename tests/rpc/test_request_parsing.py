@@ -18,6 +18,7 @@ from portus.registry.v1.registry_service_pb2 import (
 from portus_gateway.devregistry import DevRegistry
 from portus_gateway.distribution import Digest, Repository, Tag
 from portus_gateway.distribution import Platform as PlatformValue
+from portus_gateway.operations.deletion import BlobDeletion, ManifestDeletion
 from portus_gateway.rpc import request_parsing
 from portus_gateway.rpc.call_errors import InvalidFields
 from tests.rpc.failures import failure_of
@@ -199,7 +200,7 @@ def test_deletions() -> None:
             repository="a", digest=DIGEST, expected_tags=["v1", "v2", "v1"], force=True, validate_only=True
         )
     )
-    assert parsed == request_parsing.ManifestDeletion(
+    assert parsed == ManifestDeletion(
         repository=Repository("a"),
         digest=Digest(DIGEST),
         expected_tags=frozenset({Tag("v1"), Tag("v2")}),
@@ -207,7 +208,7 @@ def test_deletions() -> None:
         validate_only=True,
     )
     blob = request_parsing.blob_deletion(DeleteBlobRequest(repository="a", digest=DIGEST))
-    assert blob == request_parsing.BlobDeletion(Repository("a"), Digest(DIGEST), validate_only=False)
+    assert blob == BlobDeletion(repository=Repository("a"), digest=Digest(DIGEST))
 
 
 def test_a_thousand_expected_tags_are_not_too_many() -> None:

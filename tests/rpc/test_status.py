@@ -12,7 +12,7 @@ from portus_gateway.distribution import errors
 from portus_gateway.distribution.errors import DistributionError
 from portus_gateway.errors import FieldViolation, GatewayError
 from portus_gateway.operations.catalog_listing import TooManyTags, UnusableRepositoryName
-from portus_gateway.operations.guarded_deletion import DeletionDisabled, DeletionRefused, IsManifest, ManifestInUse
+from portus_gateway.operations.deletion_errors import DeletionDisabled, DeletionRefused, IsManifest, ManifestInUse
 from portus_gateway.operations.platform_selection import PlatformUndecided, PlatformUnknown
 from portus_gateway.rpc import call_errors
 from portus_gateway.rpc.call_errors import CallError, InvalidFields

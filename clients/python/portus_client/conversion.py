@@ -77,7 +77,11 @@ def batch_outcome(message: registry_service_pb2.BatchGetManifestsResult) -> Mani
 
 
 def deleted_manifest(message: registry_service_pb2.DeleteManifestResponse) -> DeletedManifest:
-    return DeletedManifest(digest=message.digest, deleted_tags=tuple(message.deleted_tags))
+    return DeletedManifest(
+        digest=message.digest,
+        deleted_tags=tuple(message.deleted_tags),
+        remaining_tags=tuple(message.remaining_tags),
+    )
 
 
 def deleted_blob(message: registry_service_pb2.DeleteBlobResponse) -> DeletedBlob:

@@ -11,6 +11,8 @@ class DeletedManifest:
     """The deleted digest."""
     deleted_tags: tuple[str, ...]
     """The tags that were deleted with it, in lexical order."""
+    remaining_tags: tuple[str, ...] = ()
+    """The tags that pointed to it and still exist, in lexical order."""
 
 
 @dataclass(frozen=True, slots=True)

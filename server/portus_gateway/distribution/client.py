@@ -126,6 +126,10 @@ class DistributionClient:
         """Deletes the manifest and all tags on it, without asking about them."""
         await self._manifests.delete(repository, digest)
 
+    async def delete_tag(self, repository: Repository, tag: Tag) -> None:
+        """Deletes the tag alone, not what it points to."""
+        await self._manifests.delete_tag(repository, tag)
+
     async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
         """Whether the repository has the blob."""
         return await self._blobs.exists(repository, digest)

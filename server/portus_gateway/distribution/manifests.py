@@ -8,6 +8,7 @@ from portus_gateway.distribution.deletion import Deletion
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import (
     InvalidName,
+    InvalidRequest,
     NotFound,
     Unsupported,
     UntrustedAnswer,
@@ -16,7 +17,7 @@ from portus_gateway.distribution.exchange import Answer
 from portus_gateway.distribution.failures import failure
 from portus_gateway.distribution.manifest import GENERIC_MEDIA_TYPES, MANIFEST_MEDIA_TYPES, Descriptor, Manifest
 from portus_gateway.distribution.manifest_parsing import parse_manifest
-from portus_gateway.distribution.names import Repository
+from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.distribution.reference import Reference
 from portus_gateway.distribution.transport import RegistryRequest, Transport
 
@@ -92,14 +93,25 @@ class Manifests:
         return Descriptor(media_type=_media_type(answer), digest=digest, size=_content_length(answer))
 
     async def delete(self, repository: Repository, digest: Digest) -> None:
+        await self._delete(repository, digest)
+
+    async def delete_tag(self, repository: Repository, tag: Tag) -> None:
+        """Deletes the tag alone. Raises `Unsupported` where the registry deletes by digest only."""
+        try:
+            await self._delete(repository, tag)
+        except InvalidRequest as error:
+            # Distribution 2.8 answers 400 DIGEST_INVALID: it takes the tag for a digest.
+            raise Unsupported(f"{error}: it deletes manifests by their digests only") from error
+
+    async def _delete(self, repository: Repository, reference: Reference) -> None:
         async def still_there() -> bool:
             try:
-                await self.resolve(repository, digest)
+                await self.resolve(repository, reference)
             except NotFound:
                 return False
             return True
 
-        await self._deletion.delete(repository, _target(repository, digest), "manifests", still_there)
+        await self._deletion.delete(repository, _target(repository, reference), "manifests", still_there)
 
     async def check_deletion(self, repository: Repository) -> None:
         """Asks to delete a digest that cannot exist: 404 says that a delete would be carried out."""

@@ -1,7 +1,7 @@
 """What the audit log says of deletes, and of those that were refused at the door."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
@@ -20,8 +20,8 @@ from portus_gateway.access.errors import (
     PermissionDenied,
     Unauthenticated,
 )
+from portus_gateway.aio.carried_through import BREAK_OFF
 from portus_gateway.aio.deadline import DeadlineExceeded
-from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import (
     DeleteOutcomeUnknown,
     Denied,
@@ -29,9 +29,10 @@ from portus_gateway.distribution.errors import (
     TooManyRequests,
     Unsupported,
 )
-from portus_gateway.distribution.names import Repository, Tag
+from portus_gateway.distribution.names import Tag
 from portus_gateway.errors import GatewayError
-from portus_gateway.operations.guarded_deletion import DeletionRefused, ManifestInUse
+from portus_gateway.operations.deletion import BlobDeletion, Deleted, ManifestDeletion
+from portus_gateway.operations.deletion_errors import DeletionRefused, ManifestInUse
 
 # Whoever has no credential, or calls too often, could fill the disk with refusals, and so stop all deletes.
 _REFUSALS_A_SECOND: Final = 10.0
@@ -43,16 +44,17 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """A delete that a caller wants: which call it is, and what it is about."""
+    """A delete that a caller wants, and the call that it comes with."""
 
     caller: Caller
     peer: str
     rpc: str
-    repository: Repository
-    digest: Digest
-    expected_tags: tuple[Tag, ...] = ()
-    force: bool = False
-    validate_only: bool = False
+    wanted: ManifestDeletion | BlobDeletion
+
+    @property
+    def what(self) -> str:
+        """What is to be deleted, for messages."""
+        return f"{self.wanted.repository}@{self.wanted.digest}"
 
 
 @runtime_checkable
@@ -79,24 +81,31 @@ class DeletionAudit:
         except OSError as error:
             _log.error("the audit log cannot be written: nothing is deleted", problem=str(error))
             raise AuditUnavailable(
-                "the audit log of this gateway cannot be written, and so nothing was deleted: its operator has to look"
+                "the audit log of this gateway cannot be written, so nothing was deleted. Tell the gateway's operator"
             ) from error
 
-    async def succeeded(self, attempt: Attempt, tags: tuple[Tag, ...]) -> None:
+    async def succeeded(self, attempt: Attempt, deleted: Deleted) -> None:
         """Records what was deleted, or would have been. Raises `OutcomeNotRecorded`, `AuditUnavailable`."""
-        outcome = "validated" if attempt.validate_only else "deleted"
-        record = self._of(attempt, "outcome", outcome=outcome, tags=[tag.name for tag in tags])
+        validate_only = attempt.wanted.validate_only
+        record = self._of(
+            attempt,
+            "outcome",
+            outcome="validated" if validate_only else "deleted",
+            tags=_names(deleted.tags),
+            **({"remaining_tags": _names(deleted.remaining_tags)} if deleted.remaining_tags else {}),
+        )
         try:
             await self._log.write(record)
         except OSError as error:
             _log.error("the audit log cannot be written", problem=str(error), record=record)
-            if attempt.validate_only:
+            if validate_only:
                 raise AuditUnavailable(
-                    "the audit log of this gateway cannot be written: it would not delete"
+                    "the audit log of this gateway cannot be written, so it would not delete."
+                    " Tell the gateway's operator"
                 ) from error
             raise OutcomeNotRecorded(
-                f"{attempt.repository}@{attempt.digest} was deleted, but the audit log of this gateway, which has the"
-                " attempt, could not be told so: its operator has to look"
+                f"{attempt.what} was deleted, but the outcome could not be written to the gateway's audit log, which"
+                " has the attempt. Tell the gateway's operator"
             ) from error
 
     async def failed(self, attempt: Attempt, error: BaseException) -> None:
@@ -104,7 +113,7 @@ class DeletionAudit:
         record = self._of(
             attempt,
             "outcome",
-            outcome=_outcome(error),
+            outcome=_outcome(attempt, error),
             **_description(error),
             **_tags(error),
         )
@@ -141,17 +150,19 @@ class DeletionAudit:
         await self._write_if_possible(record)
 
     def _of(self, attempt: Attempt, event: str, **more: Value) -> Record:
+        wanted = attempt.wanted
+        expected_tags = wanted.expected_tags if isinstance(wanted, ManifestDeletion) else ()
         return {
             "event": event,
             "request_id": self._request_id(),
             "caller": attempt.caller.name,
             "peer": attempt.peer,
             "rpc": attempt.rpc,
-            "repository": attempt.repository.name,
-            "digest": attempt.digest.text,
-            "expected_tags": [tag.name for tag in attempt.expected_tags],
-            "force": attempt.force,
-            "validate_only": attempt.validate_only,
+            "repository": wanted.repository.name,
+            "digest": wanted.digest.text,
+            "expected_tags": _names(sorted(expected_tags)),
+            "force": isinstance(wanted, ManifestDeletion) and wanted.force,
+            "validate_only": wanted.validate_only,
             **more,
         }
 
@@ -162,13 +173,19 @@ class DeletionAudit:
             _log.error("the audit log cannot be written", problem=str(error), record=record)
 
 
-def _outcome(error: BaseException) -> str:
+def _names(tags: Iterable[Tag]) -> list[str]:
+    return [tag.name for tag in tags]
+
+
+def _outcome(attempt: Attempt, error: BaseException) -> str:
     if isinstance(error, AccessError | DeletionRefused | Denied | NotFound | Unsupported | TooManyRequests):
         return "refused"
-    if isinstance(error, GatewayError) and not isinstance(error, DeleteOutcomeUnknown | DeadlineExceeded):
-        return "failed"
-    # The delete may have been on its way.
-    return "unknown"
+    if isinstance(error, asyncio.CancelledError) and BREAK_OFF not in error.args:
+        # A delete on its way is carried through: this one was not sent, or came to nothing.
+        return "cancelled"
+    known = isinstance(error, GatewayError) and not isinstance(error, DeleteOutcomeUnknown | DeadlineExceeded)
+    # The delete may have been on its way, unless this was a trial.
+    return "failed" if known or attempt.wanted.validate_only else "unknown"
 
 
 def _tags(error: BaseException) -> dict[str, Value]:
@@ -191,8 +208,9 @@ def _description(error: BaseException) -> dict[str, Value]:
     if isinstance(error, GatewayError):
         return {"reason": error.reason, "message": str(error)}
     if isinstance(error, asyncio.CancelledError):
-        return {
-            "reason": "CANCELLED",
-            "message": "the caller went away or ran out of time before the delete was sent, or the gateway stopped",
-        }
+        if BREAK_OFF in error.args:
+            message = "the gateway stopped before the registry had answered"
+        else:
+            message = "the caller went away or ran out of time before the delete was sent"
+        return {"reason": "CANCELLED", "message": message}
     return {"reason": "BUG", "message": type(error).__name__}

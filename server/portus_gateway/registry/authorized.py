@@ -70,6 +70,10 @@ class AuthorizedRegistry:
         with self._admission(repository, digest):
             await self._registry.delete_manifest(repository, digest)
 
+    async def delete_tag(self, repository: Repository, tag: Tag) -> None:
+        with self._admission(repository, tag):
+            await self._registry.delete_tag(repository, tag)
+
     async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
         if self._source.policy.rights(*current_rpc()).everywhere:
             return await self._registry.blob_exists(repository, digest)

@@ -2,13 +2,14 @@
 
 import time
 from collections import OrderedDict
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import NotFound
 from portus_gateway.distribution.manifest import Manifest
-from portus_gateway.distribution.names import Repository
+from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.registry.forwarding import ForwardingRegistry
 from portus_gateway.registry.protocol import Reference, Registry
 
@@ -93,9 +94,15 @@ class CachedRegistry(ForwardingRegistry):
         return _known_or(manifest, known)
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
+        await self._forgetting(repository, self._registry.delete_manifest(repository, digest))
+
+    async def delete_tag(self, repository: Repository, tag: Tag) -> None:
+        await self._forgetting(repository, self._registry.delete_tag(repository, tag))
+
+    async def _forgetting(self, repository: Repository, delete: Awaitable[None]) -> None:
         self._deletes += 1
         try:
-            await self._registry.delete_manifest(repository, digest)
+            await delete
         finally:
             # Whatever became of it: what is not known any more is asked anew.
             self._deletes += 1

@@ -86,6 +86,13 @@ class CoalescedRegistry(ForwardingRegistry):
         finally:
             self._deletes += 1
 
+    async def delete_tag(self, repository: Repository, tag: Tag) -> None:
+        self._deletes += 1
+        try:
+            await self._registry.delete_tag(repository, tag)
+        finally:
+            self._deletes += 1
+
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
         self._deletes += 1
         try:

@@ -36,6 +36,9 @@ class ForwardingRegistry:
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
         await self._registry.delete_manifest(repository, digest)
 
+    async def delete_tag(self, repository: Repository, tag: Tag) -> None:
+        await self._registry.delete_tag(repository, tag)
+
     async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
         return await self._registry.blob_exists(repository, digest)
 

@@ -2,7 +2,7 @@
 
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.manifest import Manifest
-from portus_gateway.distribution.names import Repository
+from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.registry.forwarding import ForwardingRegistry
 from portus_gateway.registry.protocol import Reference, Registry
 
@@ -29,6 +29,9 @@ class FreshRegistry(ForwardingRegistry):
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
         await self._decorated.delete_manifest(repository, digest)
+
+    async def delete_tag(self, repository: Repository, tag: Tag) -> None:
+        await self._decorated.delete_tag(repository, tag)
 
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
         await self._decorated.delete_blob(repository, digest)

@@ -58,6 +58,13 @@ class Registry(Protocol):
         """Deletes the manifest and all tags that point to it, without a check. Raises `NotFound`, `Unsupported`."""
         ...
 
+    async def delete_tag(self, repository: Repository, tag: Tag) -> None:
+        """Deletes the tag alone, not what it points to. Raises `NotFound`.
+
+        Raises `Unsupported` where the registry deletes by digest only, as distribution 2.8 does.
+        """
+        ...
+
     async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
         """Whether the repository has the blob. Raises `NotFound` where there is no such repository."""
         ...

@@ -16,6 +16,7 @@ from portus_gateway.distribution.errors import InvalidName
 from portus_gateway.distribution.manifest import Platform
 from portus_gateway.distribution.names import REPOSITORY_MAX_LENGTH, Repository, Tag, known_tag
 from portus_gateway.errors import FieldViolation
+from portus_gateway.operations.deletion import BlobDeletion, ManifestDeletion
 from portus_gateway.registry.protocol import Cursor, Reference
 from portus_gateway.rpc import page_tokens
 from portus_gateway.rpc.call_errors import InvalidFields
@@ -68,22 +69,6 @@ class ManifestRead:
     reference: Reference
     platform: Platform | None
     max_staleness: float
-
-
-@dataclass(frozen=True, slots=True)
-class ManifestDeletion:
-    repository: Repository
-    digest: Digest
-    expected_tags: frozenset[Tag]
-    force: bool
-    validate_only: bool
-
-
-@dataclass(frozen=True, slots=True)
-class BlobDeletion:
-    repository: Repository
-    digest: Digest
-    validate_only: bool
 
 
 def catalog_page(request: registry_service_pb2.CatalogRequest) -> CatalogPage:
@@ -180,7 +165,7 @@ def blob_deletion(request: registry_service_pb2.DeleteBlobRequest) -> BlobDeleti
     digest = fields.name("digest", _digest, request.digest)
     if repository is None or digest is None:
         raise fields.error()
-    return BlobDeletion(repository, digest, request.validate_only)
+    return BlobDeletion(repository=repository, digest=digest, validate_only=request.validate_only)
 
 
 class _Fields:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import grpc
 
 from portus_gateway.operations.catalog_listing import CatalogListing
-from portus_gateway.operations.guarded_deletion import Deletion
+from portus_gateway.operations.deletion import Deletion
 from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc.boundary import Boundary
 from portus_gateway.rpc.call_limit import CallLimit

@@ -11,7 +11,7 @@ import grpc
 
 from portus.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
 from portus_gateway.operations.catalog_listing import CatalogListing
-from portus_gateway.operations.guarded_deletion import Deletion
+from portus_gateway.operations.deletion import Deletion
 from portus_gateway.operations.platform_selection import manifest_for
 from portus_gateway.operations.registry_condition import condition_of
 from portus_gateway.registry.protocol import Registry
@@ -118,22 +118,18 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         self, request: registry_service_pb2.DeleteManifestRequest, context: object
     ) -> registry_service_pb2.DeleteManifestResponse:
         wanted = request_parsing.manifest_deletion(request)
-        tags = await self._deletion.delete_manifest(
-            wanted.repository,
-            wanted.digest,
-            expected_tags=wanted.expected_tags,
-            force=wanted.force,
-            validate_only=wanted.validate_only,
-        )
+        deleted = await self._deletion.delete(wanted)
         return registry_service_pb2.DeleteManifestResponse(
-            digest=wanted.digest.text, deleted_tags=[tag.name for tag in tags]
+            digest=wanted.digest.text,
+            deleted_tags=[tag.name for tag in deleted.tags],
+            remaining_tags=[tag.name for tag in deleted.remaining_tags],
         )
 
     async def DeleteBlob(  # noqa: N802
         self, request: registry_service_pb2.DeleteBlobRequest, context: object
     ) -> registry_service_pb2.DeleteBlobResponse:
         wanted = request_parsing.blob_deletion(request)
-        await self._deletion.delete_blob(wanted.repository, wanted.digest, validate_only=wanted.validate_only)
+        await self._deletion.delete(wanted)
         return registry_service_pb2.DeleteBlobResponse(digest=wanted.digest.text)
 
 

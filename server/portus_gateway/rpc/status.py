@@ -19,7 +19,7 @@ from portus_gateway.aio.single_flight import WorkEnded
 from portus_gateway.distribution import errors
 from portus_gateway.errors import GatewayError
 from portus_gateway.operations.catalog_listing import TooManyTags, UnusableRepositoryName
-from portus_gateway.operations.guarded_deletion import DeletionDisabled, DeletionRefused, IsManifest, ManifestInUse
+from portus_gateway.operations.deletion_errors import DeletionDisabled, DeletionRefused, IsManifest, ManifestInUse
 from portus_gateway.operations.platform_selection import PlatformUndecided, PlatformUnknown
 from portus_gateway.operations.setting_advice import concerns_settings, operator_text
 from portus_gateway.rpc import call_errors

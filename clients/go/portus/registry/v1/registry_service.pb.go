@@ -1237,8 +1237,11 @@ type DeleteManifestResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The deleted digest. With `validate_only`, the digest that would be deleted.
 	Digest string `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
-	// The tags deleted with it, in lexical order. With `validate_only`, the tags that would be deleted.
-	DeletedTags   []string `protobuf:"bytes,2,rep,name=deleted_tags,json=deletedTags,proto3" json:"deleted_tags,omitempty"`
+	// The tags that pointed to it and are gone, in lexical order. With `validate_only`, the tags that would be deleted.
+	DeletedTags []string `protobuf:"bytes,2,rep,name=deleted_tags,json=deletedTags,proto3" json:"deleted_tags,omitempty"`
+	// The tags that pointed to it and still exist, in lexical order: the registry keeps tags of deleted manifests and
+	// does not delete them by name, or they were moved to another manifest meanwhile.
+	RemainingTags []string `protobuf:"bytes,3,rep,name=remaining_tags,json=remainingTags,proto3" json:"remaining_tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1283,6 +1286,13 @@ func (x *DeleteManifestResponse) GetDigest() string {
 func (x *DeleteManifestResponse) GetDeletedTags() []string {
 	if x != nil {
 		return x.DeletedTags
+	}
+	return nil
+}
+
+func (x *DeleteManifestResponse) GetRemainingTags() []string {
+	if x != nil {
+		return x.RemainingTags
 	}
 	return nil
 }
@@ -1488,10 +1498,11 @@ const file_portus_registry_v1_registry_service_proto_rawDesc = "" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12#\n" +
 	"\rexpected_tags\x18\x03 \x03(\tR\fexpectedTags\x12\x14\n" +
 	"\x05force\x18\x04 \x01(\bR\x05force\x12#\n" +
-	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"S\n" +
+	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\"z\n" +
 	"\x16DeleteManifestResponse\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12!\n" +
-	"\fdeleted_tags\x18\x02 \x03(\tR\vdeletedTags\"p\n" +
+	"\fdeleted_tags\x18\x02 \x03(\tR\vdeletedTags\x12%\n" +
+	"\x0eremaining_tags\x18\x03 \x03(\tR\rremainingTags\"p\n" +
 	"\x11DeleteBlobRequest\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\tR\n" +

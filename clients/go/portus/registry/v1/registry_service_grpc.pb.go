@@ -124,6 +124,7 @@ type RegistryServiceClient interface {
 	// while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
 	// or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
 	// sends the delete once. If the registry's answer is lost, the gateway checks whether the manifest still exists.
+	// Afterwards it looks at the tags again. A tag that the registry kept is deleted by its name if the registry can.
 	//
 	// Errors:
 	//
@@ -134,7 +135,8 @@ type RegistryServiceClient interface {
 	//	                     each; `subject` is the index's tag. Only `force` overrides it. If both TAGGED and REFERENCED apply, the reason is TAGGED and there are violations of both types.
 	//	                     There are at most 50 violations. The metadata of ErrorInfo has the numbers: `tags`, `index_tags`, `unreadable_index_tags`.
 	//	FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
-	//	UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards. Look again before you retry.
+	//	UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
+	//	             afterwards. Look again before you retry.
 	DeleteManifest(ctx context.Context, in *DeleteManifestRequest, opts ...grpc.CallOption) (*DeleteManifestResponse, error)
 	// Deletes a blob (a layer or a configuration) from a repository. Afterwards, images that use the blob can no
 	// longer be pulled from this repository. Use it only for blobs that no manifest refers to.
@@ -359,6 +361,7 @@ type RegistryServiceServer interface {
 	// while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
 	// or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
 	// sends the delete once. If the registry's answer is lost, the gateway checks whether the manifest still exists.
+	// Afterwards it looks at the tags again. A tag that the registry kept is deleted by its name if the registry can.
 	//
 	// Errors:
 	//
@@ -369,7 +372,8 @@ type RegistryServiceServer interface {
 	//	                     each; `subject` is the index's tag. Only `force` overrides it. If both TAGGED and REFERENCED apply, the reason is TAGGED and there are violations of both types.
 	//	                     There are at most 50 violations. The metadata of ErrorInfo has the numbers: `tags`, `index_tags`, `unreadable_index_tags`.
 	//	FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
-	//	UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards. Look again before you retry.
+	//	UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
+	//	             afterwards. Look again before you retry.
 	DeleteManifest(context.Context, *DeleteManifestRequest) (*DeleteManifestResponse, error)
 	// Deletes a blob (a layer or a configuration) from a repository. Afterwards, images that use the blob can no
 	// longer be pulled from this repository. Use it only for blobs that no manifest refers to.

@@ -564,21 +564,29 @@ class DeleteManifestResponse(message.Message):
 
     DIGEST_FIELD_NUMBER: builtins.int
     DELETED_TAGS_FIELD_NUMBER: builtins.int
+    REMAINING_TAGS_FIELD_NUMBER: builtins.int
     digest: builtins.str
     """The deleted digest. With `validate_only`, the digest that would be deleted."""
     @builtins.property
     def deleted_tags(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The tags deleted with it, in lexical order. With `validate_only`, the tags that would be deleted."""
+        """The tags that pointed to it and are gone, in lexical order. With `validate_only`, the tags that would be deleted."""
+
+    @builtins.property
+    def remaining_tags(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The tags that pointed to it and still exist, in lexical order: the registry keeps tags of deleted manifests and
+        does not delete them by name, or they were moved to another manifest meanwhile.
+        """
 
     def __init__(
         self,
         *,
         digest: builtins.str = ...,
         deleted_tags: abc.Iterable[builtins.str] | None = ...,
+        remaining_tags: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["deleted_tags", b"deleted_tags", "digest", b"digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["deleted_tags", b"deleted_tags", "digest", b"digest", "remaining_tags", b"remaining_tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

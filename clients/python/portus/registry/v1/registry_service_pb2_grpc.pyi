@@ -123,6 +123,7 @@ class RegistryServiceStub:
     while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
     or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
     sends the delete once. If the registry's answer is lost, the gateway checks whether the manifest still exists.
+    Afterwards it looks at the tags again. A tag that the registry kept is deleted by its name if the registry can.
 
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository`, `digest` or one of `expected_tags` is invalid.
@@ -132,7 +133,8 @@ class RegistryServiceStub:
                            each; `subject` is the index's tag. Only `force` overrides it. If both TAGGED and REFERENCED apply, the reason is TAGGED and there are violations of both types.
                            There are at most 50 violations. The metadata of ErrorInfo has the numbers: `tags`, `index_tags`, `unreadable_index_tags`.
       FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
-      UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards. Look again before you retry.
+      UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
+                   afterwards. Look again before you retry.
     """
     DeleteBlob: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteBlobRequest, _registry_service_pb2.DeleteBlobResponse]
     """Deletes a blob (a layer or a configuration) from a repository. Afterwards, images that use the blob can no
@@ -241,6 +243,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
     or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
     sends the delete once. If the registry's answer is lost, the gateway checks whether the manifest still exists.
+    Afterwards it looks at the tags again. A tag that the registry kept is deleted by its name if the registry can.
 
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository`, `digest` or one of `expected_tags` is invalid.
@@ -250,7 +253,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
                            each; `subject` is the index's tag. Only `force` overrides it. If both TAGGED and REFERENCED apply, the reason is TAGGED and there are violations of both types.
                            There are at most 50 violations. The metadata of ErrorInfo has the numbers: `tags`, `index_tags`, `unreadable_index_tags`.
       FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
-      UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards. Look again before you retry.
+      UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
+                   afterwards. Look again before you retry.
     """
     DeleteBlob: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteBlobRequest, _registry_service_pb2.DeleteBlobResponse]  # type: ignore[assignment]
     """Deletes a blob (a layer or a configuration) from a repository. Afterwards, images that use the blob can no
@@ -404,6 +408,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
         or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
         sends the delete once. If the registry's answer is lost, the gateway checks whether the manifest still exists.
+        Afterwards it looks at the tags again. A tag that the registry kept is deleted by its name if the registry can.
 
         Errors:
           INVALID_ARGUMENT  INVALID_FIELD: `repository`, `digest` or one of `expected_tags` is invalid.
@@ -413,7 +418,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
                                each; `subject` is the index's tag. Only `force` overrides it. If both TAGGED and REFERENCED apply, the reason is TAGGED and there are violations of both types.
                                There are at most 50 violations. The metadata of ErrorInfo has the numbers: `tags`, `index_tags`, `unreadable_index_tags`.
           FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
-          UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards. Look again before you retry.
+          UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
+                       afterwards. Look again before you retry.
         """
 
     @_abc_1.abstractmethod

@@ -241,8 +241,13 @@ export interface DeleteManifestRequest {
 export interface DeleteManifestResponse {
   /** The deleted digest. With `validate_only`, the digest that would be deleted. */
   digest: string;
-  /** The tags deleted with it, in lexical order. With `validate_only`, the tags that would be deleted. */
+  /** The tags that pointed to it and are gone, in lexical order. With `validate_only`, the tags that would be deleted. */
   deletedTags: string[];
+  /**
+   * The tags that pointed to it and still exist, in lexical order: the registry keeps tags of deleted manifests and
+   * does not delete them by name, or they were moved to another manifest meanwhile.
+   */
+  remainingTags: string[];
 }
 
 /** The request of DeleteBlob. */
@@ -1703,7 +1708,7 @@ export const DeleteManifestRequest: MessageFns<DeleteManifestRequest> = {
 };
 
 function createBaseDeleteManifestResponse(): DeleteManifestResponse {
-  return { digest: "", deletedTags: [] };
+  return { digest: "", deletedTags: [], remainingTags: [] };
 }
 
 export const DeleteManifestResponse: MessageFns<DeleteManifestResponse> = {
@@ -1713,6 +1718,9 @@ export const DeleteManifestResponse: MessageFns<DeleteManifestResponse> = {
     }
     for (const v of message.deletedTags) {
       writer.uint32(18).string(v!);
+    }
+    for (const v of message.remainingTags) {
+      writer.uint32(26).string(v!);
     }
     return writer;
   },
@@ -1746,6 +1754,14 @@ export const DeleteManifestResponse: MessageFns<DeleteManifestResponse> = {
             message.deletedTags.push(reader.string());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.remainingTags.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1765,6 +1781,7 @@ export const DeleteManifestResponse: MessageFns<DeleteManifestResponse> = {
     const message = createBaseDeleteManifestResponse();
     message.digest = object.digest ?? "";
     message.deletedTags = object.deletedTags?.map((e) => e) || [];
+    message.remainingTags = object.remainingTags?.map((e) => e) || [];
     return message;
   },
 };
@@ -2067,6 +2084,7 @@ export const RegistryServiceService = {
    * while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
    * or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
    * sends the delete once. If the registry's answer is lost, the gateway checks whether the manifest still exists.
+   * Afterwards it looks at the tags again. A tag that the registry kept is deleted by its name if the registry can.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `digest` or one of `expected_tags` is invalid.
@@ -2076,7 +2094,8 @@ export const RegistryServiceService = {
    *                        each; `subject` is the index's tag. Only `force` overrides it. If both TAGGED and REFERENCED apply, the reason is TAGGED and there are violations of both types.
    *                        There are at most 50 violations. The metadata of ErrorInfo has the numbers: `tags`, `index_tags`, `unreadable_index_tags`.
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
-   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards. Look again before you retry.
+   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
+   *                afterwards. Look again before you retry.
    */
   deleteManifest: {
     path: "/portus.registry.v1.RegistryService/DeleteManifest" as const,
@@ -2180,6 +2199,7 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    * while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
    * or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
    * sends the delete once. If the registry's answer is lost, the gateway checks whether the manifest still exists.
+   * Afterwards it looks at the tags again. A tag that the registry kept is deleted by its name if the registry can.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `digest` or one of `expected_tags` is invalid.
@@ -2189,7 +2209,8 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    *                        each; `subject` is the index's tag. Only `force` overrides it. If both TAGGED and REFERENCED apply, the reason is TAGGED and there are violations of both types.
    *                        There are at most 50 violations. The metadata of ErrorInfo has the numbers: `tags`, `index_tags`, `unreadable_index_tags`.
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
-   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards. Look again before you retry.
+   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
+   *                afterwards. Look again before you retry.
    */
   deleteManifest: handleUnaryCall<DeleteManifestRequest, DeleteManifestResponse>;
   /**
@@ -2361,6 +2382,7 @@ export interface RegistryServiceClient extends Client {
    * while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
    * or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
    * sends the delete once. If the registry's answer is lost, the gateway checks whether the manifest still exists.
+   * Afterwards it looks at the tags again. A tag that the registry kept is deleted by its name if the registry can.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `digest` or one of `expected_tags` is invalid.
@@ -2370,7 +2392,8 @@ export interface RegistryServiceClient extends Client {
    *                        each; `subject` is the index's tag. Only `force` overrides it. If both TAGGED and REFERENCED apply, the reason is TAGGED and there are violations of both types.
    *                        There are at most 50 violations. The metadata of ErrorInfo has the numbers: `tags`, `index_tags`, `unreadable_index_tags`.
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
-   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards. Look again before you retry.
+   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
+   *                afterwards. Look again before you retry.
    */
   deleteManifest(
     request: DeleteManifestRequest,

@@ -1,0 +1,110 @@
+"""Why a delete is refused before anything is deleted."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
+from typing import Final
+
+from portus_gateway.distribution.names import Tag
+from portus_gateway.errors import GatewayError, PreconditionViolation
+from portus_gateway.operations.manifest_dependents import Dependents
+
+_MOST_NAMED: Final = 10
+
+
+class DeletionRefused(GatewayError):
+    """A delete that the guard refused. Nothing was deleted."""
+
+    reason = "DELETION_REFUSED"
+
+
+class ManifestInUse(DeletionRefused):
+    """Tags or tagged indexes still need the manifest.
+
+    `TAGGED`: tags that the caller did not expect point to it, and would be deleted with it (Portus #974). `REFERENCED`:
+    only tagged indexes contain it, or may contain it, and could not be pulled without it. The violations name all of
+    both kinds.
+    """
+
+    reason = "TAGGED"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        tags: Iterable[str] = (),
+        index_tags: Iterable[str] = (),
+        unreadable_index_tags: Iterable[str] = (),
+    ) -> None:
+        self.tags = tuple(tags)
+        self.index_tags = tuple(index_tags)
+        self.unreadable_index_tags = tuple(unreadable_index_tags)
+        super().__init__(message, reason="TAGGED" if self.tags else "REFERENCED")
+        counts = {
+            "tags": len(self.tags),
+            "index_tags": len(self.index_tags),
+            "unreadable_index_tags": len(self.unreadable_index_tags),
+        }
+        self.facts = {name: str(count) for name, count in counts.items() if count}
+        self.precondition_violations = tuple(
+            _in_turn(
+                [PreconditionViolation("TAGGED", tag) for tag in self.tags],
+                [
+                    PreconditionViolation("REFERENCED", tag, "its index contains the manifest")
+                    for tag in self.index_tags
+                ],
+                [
+                    PreconditionViolation("REFERENCED", tag, "its index cannot be read and may contain the manifest")
+                    for tag in self.unreadable_index_tags
+                ],
+            )
+        )
+
+
+class IsManifest(DeletionRefused):
+    """DeleteBlob was given the digest of a manifest."""
+
+    reason = "IS_MANIFEST"
+
+
+class DeletionDisabled(DeletionRefused):
+    """This gateway does not delete."""
+
+    reason = "DELETION_DISABLED"
+
+
+def manifest_in_use(manifest: str, dependents: Dependents) -> ManifestInUse:
+    """The error for a manifest, `team/app@sha256:...`, that `dependents` need."""
+    # Each sentence says first what to do: a long message is cut at its end.
+    tags = _names(dependents.tags)
+    index_tags = _names(dependents.index_tags)
+    unreadable = _names(dependents.unreadable_index_tags)
+    sentences = [f"{manifest} is still needed, so nothing was deleted."]
+    if tags:
+        sentences.append(
+            "To delete it with its tags, name them in expected_tags, or set force to delete whatever tags it has:"
+            f" {_shown(tags)}."
+        )
+    if index_tags:
+        sentences.append(
+            "Delete the indexes that contain it first, or set force to leave them incomplete. Their tags:"
+            f" {_shown(index_tags)}."
+        )
+    if unreadable:
+        sentences.append(
+            f"If none of the indexes that cannot be read contains it, set force. Their tags: {_shown(unreadable)}."
+        )
+    return ManifestInUse(" ".join(sentences), tags=tags, index_tags=index_tags, unreadable_index_tags=unreadable)
+
+
+def _shown(tags: Sequence[str]) -> str:
+    more = f" and {len(tags) - _MOST_NAMED} more" if len(tags) > _MOST_NAMED else ""
+    return ", ".join(tags[:_MOST_NAMED]) + more
+
+
+def _names(tags: Iterable[Tag]) -> tuple[str, ...]:
+    return tuple(tag.name for tag in tags)
+
+
+def _in_turn(*kinds: Sequence[PreconditionViolation]) -> Iterator[PreconditionViolation]:
+    """One of each kind in turn: a status has room for some of them alone, and no kind may get lost."""
+    return (violation for turn in zip_longest(*kinds) for violation in turn if violation is not None)
