@@ -39,7 +39,7 @@ class Answer:
 
 
 class HttpClient:
-    """Sends requests as they are; answers a challenge once, with the credentials that it was given."""
+    """Sends requests unchanged. Answers a challenge once, with the registry's user."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
@@ -76,7 +76,7 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         data: bytes | None = None,
     ) -> Answer:
-        """As the registry's own user, through the token flow where the registry asks for it."""
+        """As the registry's own user, with a token if the registry asks for one."""
         url = path if path.startswith("http") else registry.url + path
         sent = dict(headers or {})
         answer = await self.send(method, url, headers=sent, data=data)
@@ -95,7 +95,7 @@ class HttpClient:
         return await self.send(method, url, headers=sent, data=data)
 
     async def pull(self, registry: DevRegistry, repository: str, reference: str, method: str = "GET") -> Answer:
-        """A manifest, in whatever type it has."""
+        """A manifest of any type."""
         return await self.call(
             registry, method, f"/v2/{repository}/manifests/{reference}", headers={"Accept": ALL_MANIFESTS}
         )

@@ -138,7 +138,7 @@ async def test_a_token_that_does_not_verify_is_an_invalid_token(
     assert answer.headers["WWW-Authenticate"].endswith(',error="invalid_token"')
 
 
-async def test_a_token_that_was_good_is_refused_after_its_end_and_leeway(client: HttpClient) -> None:
+async def test_a_token_is_refused_after_its_end_and_the_leeway(client: HttpClient) -> None:
     now = START
     async with DevRegistry(token_lifetime=10, token_leeway=60, clock=lambda: now) as registry:
         headers = token(registry, lifetime=10)
@@ -147,7 +147,7 @@ async def test_a_token_that_was_good_is_refused_after_its_end_and_leeway(client:
             assert (await client.send("GET", registry.url + "/v2/", headers=headers)).status == status
 
 
-async def test_basic_admits_whoever_is_known(client: HttpClient) -> None:
+async def test_basic_admits_every_user_with_the_right_password(client: HttpClient) -> None:
     async with DevRegistry([User("portus", "secret")], auth="basic") as registry:
         for authorization in (None, basic("portus", "wrong"), "Bearer x"):
             headers = {} if authorization is None else {"Authorization": authorization}
@@ -158,11 +158,11 @@ async def test_basic_admits_whoever_is_known(client: HttpClient) -> None:
         assert (await client.send("GET", registry.url + "/v2/_catalog", headers=headers)).status == 200
 
 
-async def test_anonymous_asks_nobody(client: HttpClient, registry: DevRegistry) -> None:
+async def test_anonymous_admits_requests_without_credentials(client: HttpClient, registry: DevRegistry) -> None:
     assert (await client.send("GET", registry.url + "/v2/_catalog")).status == 200
 
 
-async def test_what_is_no_route_is_not_found_without_a_challenge(client: HttpClient, guarded: DevRegistry) -> None:
+async def test_an_unknown_route_is_not_found_without_a_challenge(client: HttpClient, guarded: DevRegistry) -> None:
     for path in ("/v2/UPPER/tags/list", "/v2/a/manifests/" + "t" * 129, f"/v2/a/referrers/{DIGEST}", "/nope"):
         answer = await client.send("GET", guarded.url + path)
         assert (answer.status, answer.body) == (404, b"404 page not found\n")

@@ -66,7 +66,7 @@ async def test_a_range_out_of_bounds_is_refused_in_plain_text(client: HttpClient
         assert "Content-Range" not in answer.headers
 
 
-async def test_an_etag_that_holds_is_a_304(client: HttpClient, seeded: DevRegistry) -> None:
+async def test_a_matching_etag_is_a_304(client: HttpClient, seeded: DevRegistry) -> None:
     for etag, status in (
         (f'"{DIGEST}"', 304),
         (f'W/"{DIGEST}"', 304),
@@ -84,13 +84,13 @@ async def test_a_blob_belongs_to_the_repositories_that_link_to_it(client: HttpCl
 
 
 @pytest.mark.parametrize("digest", ["sha256:xyz", "md5:" + "0" * 32, "sha256:" + "A" * 64])
-async def test_what_only_looks_like_a_digest_is_invalid(client: HttpClient, seeded: DevRegistry, digest: str) -> None:
+async def test_a_malformed_digest_is_invalid(client: HttpClient, seeded: DevRegistry, digest: str) -> None:
     for method in ("GET", "DELETE"):
         answer = await get(client, seeded, digest, method)
         assert (answer.status, answer.code) == (400, "DIGEST_INVALID")
 
 
-async def test_a_delete_unlinks_here_and_nowhere_else(client: HttpClient, seeded: DevRegistry) -> None:
+async def test_a_delete_removes_the_blob_from_one_repository(client: HttpClient, seeded: DevRegistry) -> None:
     seeded.push("b", "1", content=CONTENT)
     answer = await get(client, seeded, method="DELETE")
     assert (answer.status, answer.body) == (202, b"")
@@ -101,7 +101,7 @@ async def test_a_delete_unlinks_here_and_nowhere_else(client: HttpClient, seeded
     assert (await client.call(seeded, "GET", f"/v2/b/blobs/{DIGEST}")).body == BLOB
 
 
-async def test_a_manifests_digest_is_no_blob_to_delete(client: HttpClient, seeded: DevRegistry) -> None:
+async def test_a_manifest_is_not_deleted_as_a_blob(client: HttpClient, seeded: DevRegistry) -> None:
     answer = await get(client, seeded, CONTENT.digest, "DELETE")
     assert (answer.status, answer.code) == (404, "BLOB_UNKNOWN")
     assert seeded.holds("a", CONTENT.digest)

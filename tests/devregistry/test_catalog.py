@@ -23,7 +23,7 @@ async def walk(client: HttpClient, registry: DevRegistry, path: str) -> list[lis
     return pages
 
 
-async def test_repositories_come_component_by_component(client: HttpClient, registry: DevRegistry) -> None:
+async def test_repositories_are_sorted_by_component(client: HttpClient, registry: DevRegistry) -> None:
     for name in ("a-b", "b", "a.c", "a/z", "a", "a0", "a/b/c"):
         registry.push(name, "1")
     expected = ["a", "a/b/c", "a/z", "a-b", "a.c", "a0", "b"]
@@ -63,7 +63,7 @@ async def test_a_page_size_out_of_range_is_refused(client: HttpClient, registry:
     assert (answer.status, answer.code) == (400, "PAGINATION_NUMBER_INVALID")
 
 
-async def test_2_8_takes_a_bad_page_size_for_none_but_refuses_a_large_one(
+async def test_2_8_ignores_a_malformed_page_size_and_refuses_a_large_one(
     client: HttpClient, registry_2_8: DevRegistry
 ) -> None:
     assert (await client.call(registry_2_8, "GET", "/v2/_catalog?n=-1")).status == 200

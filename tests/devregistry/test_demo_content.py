@@ -4,7 +4,7 @@ from portus_gateway.devregistry import DevRegistry, seed_demo
 from tests.devregistry.http_client import HttpClient
 
 
-async def test_the_demo_has_every_kind_of_content_a_user_may_meet(client: HttpClient, registry: DevRegistry) -> None:
+async def test_the_demo_has_every_kind_of_content(client: HttpClient, registry: DevRegistry) -> None:
     seed_demo(registry)
     assert registry.repositories() == ["charts/shop", "library/alpine", "library/nginx", "team/app", "team/worker"]
     assert set(registry.tags("team/app")) == {"1.0.0", "1.0.1", "1.1.0", "1.1.0-sbom", "latest"}

@@ -42,7 +42,7 @@ async def statuses(client: HttpClient, registry: DevRegistry, count: int, path: 
         (503, "UNAVAILABLE"),
     ],
 )
-async def test_a_status_comes_with_an_error_of_the_registrys_form(
+async def test_a_status_comes_with_an_error_in_the_registrys_form(
     client: HttpClient, seeded: DevRegistry, status: int, code: str
 ) -> None:
     with seeded.inject(Fault(route="tags", status=status)):
@@ -52,7 +52,7 @@ async def test_a_status_comes_with_an_error_of_the_registrys_form(
     assert [record.status for record in seeded.requests] == [status, 200]
 
 
-async def test_a_status_does_nothing_to_what_is_stored(client: HttpClient, seeded: DevRegistry) -> None:
+async def test_a_status_changes_no_content(client: HttpClient, seeded: DevRegistry) -> None:
     digest = seeded.tags("a")["1"]
     with seeded.inject(Fault(route="manifests", status=503)):
         assert (await client.send("DELETE", f"{seeded.url}/v2/a/manifests/{digest}")).status == 503
@@ -75,14 +75,14 @@ async def test_body_and_headers_replace_those_of_the_answer(client: HttpClient, 
     assert answer.headers.getall("Content-Length") == ["25"]
 
 
-async def test_a_body_alone_keeps_the_real_status(client: HttpClient, seeded: DevRegistry) -> None:
+async def test_a_body_without_a_status_keeps_the_real_status(client: HttpClient, seeded: DevRegistry) -> None:
     with seeded.inject(Fault(route="tags", body=b"\xff\x00")):
         answer = await tags(client, seeded)
     assert (answer.status, answer.body) == (200, b"\xff\x00")
     assert answer.headers["Docker-Distribution-Api-Version"] == "registry/2.0"
 
 
-async def test_a_header_is_taken_off(client: HttpClient, seeded: DevRegistry) -> None:
+async def test_a_header_is_removed(client: HttpClient, seeded: DevRegistry) -> None:
     with seeded.inject(Fault(route="manifests", without_headers=("Docker-Content-Digest", "Etag"))):
         answer = await client.pull(seeded, "a", "1")
     assert answer.status == 200
@@ -99,9 +99,7 @@ async def test_the_length_is_left_out(client: HttpClient, seeded: DevRegistry, m
     assert answer.body == (image("a:1").manifest if method == "GET" else b"")
 
 
-async def test_a_corrupt_body_has_the_same_length_and_the_digest_of_the_sound_one(
-    client: HttpClient, seeded: DevRegistry
-) -> None:
+async def test_a_corrupt_body_keeps_the_length_and_the_digest_header(client: HttpClient, seeded: DevRegistry) -> None:
     sound = await client.pull(seeded, "a", "1")
     with seeded.inject(Fault(route="manifests", corrupt=True)):
         answer = await client.pull(seeded, "a", "1")
@@ -111,7 +109,7 @@ async def test_a_corrupt_body_has_the_same_length_and_the_digest_of_the_sound_on
     assert answer.headers["Docker-Content-Digest"] == sound.headers["Docker-Content-Digest"]
 
 
-async def test_a_truncated_body_breaks_off_half_way(seeded: DevRegistry) -> None:
+async def test_a_truncated_body_ends_half_way(seeded: DevRegistry) -> None:
     with seeded.inject(Fault(route="tags", truncate=True)):
         async with aiohttp.ClientSession() as session, session.get(seeded.url + TAGS) as response:
             assert (response.status, response.content_length) == (200, len(WHOLE))
@@ -128,7 +126,7 @@ async def test_a_truncated_head_is_whole(client: HttpClient, seeded: DevRegistry
 
 
 @pytest.mark.parametrize(("reset", "still_there"), [("before", True), ("after", False)])
-async def test_a_reset_comes_before_or_after_the_work(
+async def test_a_reset_comes_before_or_after_processing(
     client: HttpClient, seeded: DevRegistry, reset: str, still_there: bool
 ) -> None:
     digest = seeded.tags("a")["1"]
@@ -142,7 +140,7 @@ async def test_a_reset_comes_before_or_after_the_work(
     assert {(record.method, record.status) for record in seeded.requests} == {("DELETE", None)}
 
 
-async def test_a_reset_is_one_on_the_wire(seeded: DevRegistry) -> None:
+async def test_a_reset_is_a_tcp_reset(seeded: DevRegistry) -> None:
     host, port = seeded.url.removeprefix("http://").split(":")
     with seeded.inject(Fault(route="tags", reset="before")):
         reader, writer = await asyncio.open_connection(host, int(port))
@@ -154,14 +152,14 @@ async def test_a_reset_is_one_on_the_wire(seeded: DevRegistry) -> None:
             await writer.wait_closed()
 
 
-async def test_a_delay_holds_the_request_back(client: HttpClient, seeded: DevRegistry) -> None:
+async def test_a_delay_comes_before_processing(client: HttpClient, seeded: DevRegistry) -> None:
     with seeded.inject(Fault(route="tags", delay=0.05)):
         begun = time.monotonic()
         assert (await tags(client, seeded)).body == WHOLE
         assert time.monotonic() - begun >= 0.045
 
 
-async def test_an_answer_delay_does_the_work_first(client: HttpClient, seeded: DevRegistry) -> None:
+async def test_an_answer_delay_comes_after_processing(client: HttpClient, seeded: DevRegistry) -> None:
     digest = seeded.tags("a")["1"]
     with seeded.inject(Fault(route="manifests", answer_delay=30)) as injection:
         task = asyncio.create_task(client.send("DELETE", f"{seeded.url}/v2/a/manifests/{digest}"))
@@ -169,7 +167,7 @@ async def test_an_answer_delay_does_the_work_first(client: HttpClient, seeded: D
         while seeded.holds("a", digest):
             await asyncio.sleep(0)
         assert not task.done()
-        assert injection.struck == 1
+        assert injection.applied == 1
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
@@ -185,7 +183,9 @@ async def test_a_hung_request_gets_no_answer_until_the_server_closes(client: Htt
 
 
 @pytest.mark.parametrize("setting", ["delay=600", "answer-delay=600", "hang"])
-async def test_closing_waits_for_no_fault(client: HttpClient, monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
+async def test_closing_does_not_wait_for_faults(
+    client: HttpClient, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
     # That long the server would wait for the requests that it has.
     monkeypatch.setattr(listener, "_SHUTDOWN_SECONDS", 600.0)
     async with asyncio.timeout(10):
@@ -195,7 +195,7 @@ async def test_closing_waits_for_no_fault(client: HttpClient, monkeypatch: pytes
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_an_endless_body_goes_on_while_somebody_reads(seeded: DevRegistry) -> None:
+async def test_an_endless_body_continues_while_the_client_reads(seeded: DevRegistry) -> None:
     with seeded.inject(Fault(route="tags", endless=True)):
         async with aiohttp.ClientSession() as session, session.get(seeded.url + TAGS) as response:
             assert response.content_length is None
@@ -213,7 +213,7 @@ async def test_a_gzip_bomb_is_small_on_the_wire_and_large_unpacked(client: HttpC
 
 
 @pytest.mark.parametrize("setting", ["endless", "gzip-bomb"])
-async def test_a_head_of_what_never_ends_has_no_body(client: HttpClient, seeded: DevRegistry, setting: str) -> None:
+async def test_head_has_no_body_with_an_endless_fault(client: HttpClient, seeded: DevRegistry, setting: str) -> None:
     with seeded.inject(Fault.parse(f"manifests:{setting}")):
         answer = await client.send("HEAD", f"{seeded.url}/v2/a/manifests/1", headers={"Accept": ALL_MANIFESTS})
     assert (answer.status, answer.body) == (200, b"")
@@ -227,7 +227,7 @@ async def test_invalid_json_is_a_200_that_cannot_be_parsed(client: HttpClient, s
         answer.json()
 
 
-async def test_a_redirect_names_where_to(client: HttpClient, seeded: DevRegistry) -> None:
+async def test_a_redirect_has_a_location(client: HttpClient, seeded: DevRegistry) -> None:
     with seeded.inject(Fault(route="blobs", redirect="https://storage.test/blob?sig=1")):
         answer = await client.send("GET", f"{seeded.url}/v2/a/blobs/sha256:{'0' * 64}")
     assert (answer.status, answer.headers["Location"]) == (307, "https://storage.test/blob?sig=1")
@@ -241,7 +241,7 @@ async def test_a_redirect_names_where_to(client: HttpClient, seeded: DevRegistry
         ("https://evil.test/v2/_catalog", '<https://evil.test/v2/_catalog>; rel="next"'),
     ],
 )
-async def test_a_link_repeats_is_missing_or_leads_elsewhere(
+async def test_a_link_is_repeated_missing_or_replaced(
     client: HttpClient, registry: DevRegistry, link: str, expected: str | None
 ) -> None:
     registry.push_many(["a/b", "c", "d"])
@@ -251,16 +251,18 @@ async def test_a_link_repeats_is_missing_or_leads_elsewhere(
     assert answer.headers.get("Link") == expected
 
 
-async def test_times_after_and_order_decide_which_requests_are_struck(client: HttpClient, seeded: DevRegistry) -> None:
+async def test_times_after_and_order_decide_to_which_requests_a_fault_applies(
+    client: HttpClient, seeded: DevRegistry
+) -> None:
     injection = seeded.inject(Fault.parse("tags:status=503,after=1,times=2"))
     seeded.inject(Fault.parse("tags:status=500,after=4"))
     assert await statuses(client, seeded, 6) == [200, 503, 503, 200, 200, 200]
-    assert (injection.seen, injection.struck) == (6, 2)
+    assert (injection.matched, injection.applied) == (6, 2)
     # The first passes over the requests that it does not strike, so that the second counts them.
     assert await statuses(client, seeded, 1) == [500]
 
 
-async def test_a_fault_strikes_only_what_it_fits(client: HttpClient, seeded: DevRegistry) -> None:
+async def test_a_fault_applies_only_to_matching_requests(client: HttpClient, seeded: DevRegistry) -> None:
     seeded.push("team/app", "1")
     seeded.inject(Fault.parse("tags:repository=team/*,status=503"))
     seeded.inject(Fault.parse("manifests:method=DELETE,status=500"))
@@ -282,11 +284,11 @@ async def test_a_fault_ends_with_its_block_or_when_all_are_cleared(client: HttpC
     assert await statuses(client, seeded, 1, "/v2/_catalog") == [200]
 
 
-async def test_the_challenge_is_not_struck_unless_asked_for(client: HttpClient, guarded: DevRegistry) -> None:
+async def test_a_fault_applies_to_the_challenge_only_if_asked(client: HttpClient, guarded: DevRegistry) -> None:
     guarded.push("a", "1")
     with guarded.inject(Fault(route="tags", status=503)) as after_token:
         assert (await tags(client, guarded)).status == 401
-        assert after_token.seen == 0
+        assert after_token.matched == 0
         assert (await client.call(guarded, "GET", TAGS)).status == 503
     with guarded.inject(Fault(route="tags", status=503, before_authorization=True)):
         assert (await tags(client, guarded)).status == 503
@@ -294,14 +296,14 @@ async def test_the_challenge_is_not_struck_unless_asked_for(client: HttpClient, 
         assert (await client.send("GET", guarded.url + "/v2/")).status == 503
 
 
-async def test_any_spares_the_token_service(client: HttpClient, guarded: DevRegistry) -> None:
+async def test_any_does_not_include_the_token_service(client: HttpClient, guarded: DevRegistry) -> None:
     guarded.push("a", "1")
     with guarded.inject(Fault(route="any", status=503)):
         assert (await client.call(guarded, "GET", TAGS)).status == 503
     assert [record.status for record in guarded.tokens.requests] == [200]
 
 
-async def test_a_realm_stands_in_the_challenge_alone(client: HttpClient, guarded: DevRegistry) -> None:
+async def test_a_realm_changes_only_the_challenge(client: HttpClient, guarded: DevRegistry) -> None:
     guarded.push("a", "1")
     with guarded.inject(Fault(route="tags", realm="https://evil.test/token", times=1)):
         challenge = (await tags(client, guarded)).headers["WWW-Authenticate"]
@@ -310,7 +312,7 @@ async def test_a_realm_stands_in_the_challenge_alone(client: HttpClient, guarded
 
 
 @pytest.mark.parametrize("inject", [lambda registry: registry.inject, lambda registry: registry.tokens.inject])
-async def test_the_token_service_fails_in_its_own_form(
+async def test_the_token_service_has_its_own_form_of_errors(
     client: HttpClient, guarded: DevRegistry, inject: Callable[[DevRegistry], Callable[[Fault], object]]
 ) -> None:
     inject(guarded)(Fault.parse("token:status=503,times=1,retry-after=3"))
@@ -321,7 +323,7 @@ async def test_the_token_service_fails_in_its_own_form(
     assert answer.status == 200
 
 
-async def test_faults_from_the_start_strike_a_token_service_of_ones_own(client: HttpClient) -> None:
+async def test_faults_from_the_start_apply_to_a_token_service_of_the_caller(client: HttpClient) -> None:
     faults = [Fault.parse("token:status=503"), Fault.parse("ping:status=500")]
     async with TokenService() as tokens, DevRegistry(token_service=tokens, faults=faults) as registry:
         assert (await client.token(tokens.realm, tokens.service, [], tokens.username, tokens.password)).status == 503
@@ -350,7 +352,7 @@ async def test_a_token_without_rights_is_refused_for_its_scope(client: HttpClien
     assert answer.headers["WWW-Authenticate"].endswith('error="insufficient_scope"')
 
 
-async def test_an_upload_is_struck_and_can_be_tried_again(client: HttpClient, seeded: DevRegistry) -> None:
+async def test_an_upload_with_a_fault_can_be_repeated(client: HttpClient, seeded: DevRegistry) -> None:
     with seeded.inject(Fault.parse("uploads:status=503,times=1")):
         path = f"{seeded.url}/v2/a/blobs/uploads/"
         assert [(await client.send("POST", path, data=b"x" * 100_000)).status for _ in range(2)] == [503, 202]

@@ -1,4 +1,4 @@
-"""Faults as they are written and checked; `test_fault_effects` has what they do."""
+"""The text form of faults, and their checks. `test_fault_effects` has their effects."""
 
 import re
 from typing import Any
@@ -69,34 +69,34 @@ def test_the_text_form_says_the_same(text: str, fault: Fault) -> None:
         ("tags:status=many", "status needs a whole number, as in status=3, not 'many'"),
         ("tags:status=99", "status 99 is not between 200 and 599"),
         ("tags:status=503,status=500", "status is given twice"),
-        ("tags:hang,times=0", "times must be at least 1; leave it out for ever"),
+        ("tags:hang,times=0", "times must be at least 1; leave it out to apply the fault every time"),
         ("tags:hang,after=-1", "after must not be negative"),
         ("tags:delay=soon", "delay needs a number of seconds, as in delay=1.5, not 'soon'"),
         ("tags:delay=-1", "delay must be a number of seconds, 0 or more"),
         ("tags:delay=nan", "delay must be a number of seconds, 0 or more"),
         ("tags:answer-delay=inf", "answer_delay must be a number of seconds, 0 or more"),
-        ("tags:hang=maybe", "hang takes no value: write it alone"),
+        ("tags:hang=maybe", "hang takes no value"),
         ("tags:reset=during", "reset is 'before' or 'after', not 'during'"),
         ("tags:method=LIST,hang", "unknown method 'LIST': it is one of GET, HEAD"),
         ("tags:method,hang", "method needs a value: method=…"),
         ("tags:header=Retry-After", "write a header as header=<name>: <value>"),
-        ("tags:header=Retry After: 2", "'Retry After' is no name of a header"),
+        ("tags:header=Retry After: 2", "'Retry After' is not the name of a header"),
         ("tags:header=A: b\r\nC: d", "has a control character"),
-        ("tags:status=503,body", "body needs a text: body=…, as the last setting"),
+        ("tags:status=503,body", "body needs a value: body=…, as the last setting"),
         ("tags:times=2", "a fault needs an effect, for example status=503, delay=2 or hang"),
         ("tags:delay=0", "a fault needs an effect"),
         ("tags:hang=false", "a fault needs an effect"),
-        ("tags:status=503,hang", "status and hang exclude one another: inject a fault for each"),
-        ("tags:reset,redirect=http://x/", "reset=before and redirect exclude one another"),
-        ("tags:reset=after,status=500", "reset=after leaves no answer that status could change"),
-        ("tags:endless,header=A: b", "endless leaves no answer that headers could change"),
-        ("tags:gzip-bomb,answer-delay=1", "gzip_bomb leaves no answer that answer_delay could change"),
+        ("tags:status=503,hang", "status and hang contradict each other: inject a fault for each"),
+        ("tags:reset,redirect=http://x/", "reset=before and redirect contradict each other"),
+        ("tags:reset=after,status=500", "reset=after leaves nothing that status could change"),
+        ("tags:endless,header=A: b", "endless leaves nothing that headers could change"),
+        ("tags:gzip-bomb,answer-delay=1", "gzip_bomb leaves nothing that answer_delay could change"),
         ("manifests:link=repeat", "link is for the routes catalog, tags, referrers and any; manifests has no pages"),
         ("tags:token-lifetime=2", "token_lifetime and without_rights are for the route token, not tags"),
         ("token:status=500,without-rights", "status leaves no token to change"),
         ("token:realm=http://x/", "realm is for the registry's routes"),
-        ("tags:realm=http://x/,delay=1", "realm changes the challenge alone"),
-        ("catalog:repository=a,hang", "the route catalog is of no repository"),
+        ("tags:realm=http://x/,delay=1", "realm has to be the only effect"),
+        ("catalog:repository=a,hang", "the route catalog has no repository"),
     ],
 )
 def test_an_error_quotes_the_fault_and_says_what_would_be_right(text: str, advice: str) -> None:
@@ -106,7 +106,7 @@ def test_an_error_quotes_the_fault_and_says_what_would_be_right(text: str, advic
 
 
 @given(st.sampled_from([*ROUTE_NAMES, "", "x"]), st.text() | st.lists(st.sampled_from(SETTINGS)).map(",".join))
-def test_whatever_is_written_is_a_fault_or_a_value_error(route: str, settings_text: str) -> None:
+def test_any_text_is_a_fault_or_a_value_error(route: str, settings_text: str) -> None:
     try:
         fault = Fault.parse(f"{route}:{settings_text}")
     except ValueError:
@@ -183,12 +183,12 @@ def test_the_grammar_explains_every_route_and_setting_and_nothing_else() -> None
     assert max(map(len, Fault.GRAMMAR.splitlines())) <= 79
 
 
-def test_a_token_service_takes_only_faults_that_strike_it() -> None:
-    with pytest.raises(ValueError, match="struck by faults of the route token, not manifests"):
+def test_a_token_service_refuses_faults_of_other_routes() -> None:
+    with pytest.raises(ValueError, match="faults of the route manifests do not apply to a token service"):
         TokenService().inject(Fault(route="manifests", hang=True))
 
 
-def test_faults_of_a_registry_find_its_own_token_service_or_that_of_its_user() -> None:
+def test_faults_for_tokens_reach_the_token_service_of_the_registry_or_of_the_caller() -> None:
     fault = Fault(route="token", hang=True)
     with pytest.raises(ValueError, match="unknown route"):
         Fault(route="tokens", hang=True)  # type: ignore[arg-type]

@@ -58,7 +58,7 @@ def test_objects_are_merged_and_lists_replaced() -> None:
     assert record.texts("urls") == ("z", "")
 
 
-def test_null_takes_a_field_away_only_where_any_type_will_do() -> None:
+def test_null_removes_a_field_only_where_its_type_does_not_matter() -> None:
     record = Record.of(b'{"manifests": [], "layers": null, "config": {}, "CONFIG": null}')
     assert record.has("manifests")
     assert not record.has("layers")

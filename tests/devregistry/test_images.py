@@ -1,4 +1,4 @@
-"""The builders: every digest and size in what they build is checked against the bytes."""
+"""Built content: every digest and size in it is compared with the bytes."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""Manifests: by tag and digest, negotiated and rewritten as 2.8.2 and 3.1.1 were measured to do it."""
+"""Manifests by tag and digest, negotiated and rewritten as by distribution 2.8.2 and 3.1.1."""
 
 import base64
 import hashlib
@@ -114,7 +114,7 @@ NEGOTIATED: list[tuple[str, str | None, str, str]] = [
 
 @pytest.mark.parametrize("flavour", ["2.8", "3.1"])
 @pytest.mark.parametrize(("form", "accept", "in_2_8", "in_3_1"), NEGOTIATED)
-async def test_a_tag_is_answered_in_an_accepted_type_or_as_the_version_has_it(
+async def test_the_type_for_a_tag_depends_on_accept_and_version(
     client: HttpClient, flavour: Flavour, form: str, accept: str | None, in_2_8: str, in_3_1: str
 ) -> None:
     expected = in_2_8 if flavour == "2.8" else in_3_1
@@ -203,7 +203,7 @@ async def test_2_8_cannot_rewrite_an_image_without_its_config(client: HttpClient
 
 
 @pytest.mark.parametrize("reference", ["none", ABSENT])
-async def test_what_is_not_there_is_unknown(client: HttpClient, either: DevRegistry, reference: str) -> None:
+async def test_a_missing_manifest_is_unknown(client: HttpClient, either: DevRegistry, reference: str) -> None:
     either.push("team/app", "1.0")
     answer = await get(client, either, reference)
     assert (answer.status, answer.code) == (404, "MANIFEST_UNKNOWN")
@@ -229,7 +229,7 @@ async def test_details_differ_between_the_versions(
 
 
 @pytest.mark.parametrize("reference", ["sha256:xyz", "sha256:" + "A" * 64, "md5:" + "0" * 32, "sha512:" + "0" * 64])
-async def test_what_only_looks_like_a_digest_is_an_error_of_the_registry(
+async def test_a_malformed_digest_is_an_error_500(
     client: HttpClient, registry: DevRegistry, registry_2_8: DevRegistry, reference: str
 ) -> None:
     content = FORMS["image"]
@@ -243,9 +243,7 @@ async def test_what_only_looks_like_a_digest_is_an_error_of_the_registry(
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_an_etag_that_still_holds_is_a_304_without_a_body(
-    client: HttpClient, either: DevRegistry, method: str
-) -> None:
+async def test_a_matching_etag_is_a_304_without_a_body(client: HttpClient, either: DevRegistry, method: str) -> None:
     digest = either.push("team/app", "1.0")
     for reference in ("1.0", digest):
         for etag, status in (
@@ -267,7 +265,7 @@ async def test_an_etag_that_still_holds_is_a_304_without_a_body(
                 assert answer.headers["Docker-Distribution-Api-Version"] == "registry/2.0"
 
 
-async def test_a_digest_that_is_its_own_etag_is_a_304_even_where_it_is_not(
+async def test_a_digest_as_its_own_etag_is_a_304_even_for_a_missing_manifest(
     client: HttpClient, either: DevRegistry
 ) -> None:
     # Both versions compare before they look: only a request by tag, or one without an ETag, finds a delete out.
@@ -284,7 +282,7 @@ async def test_a_digest_that_is_its_own_etag_is_a_304_even_where_it_is_not(
     assert (await get(client, either, digest)).status == 404
 
 
-async def test_the_etag_of_a_moved_tag_no_longer_holds(client: HttpClient, registry: DevRegistry) -> None:
+async def test_the_etag_of_a_moved_tag_does_not_match(client: HttpClient, registry: DevRegistry) -> None:
     old = registry.push("team/app", "1.0")
     new = registry.push("team/app", "1.0", content=image("newer"))
     headers = {"Accept": ALL_MANIFESTS, "If-None-Match": f'"{old}"'}
@@ -337,7 +335,7 @@ async def test_an_index_is_taken_when_its_children_are_there(client: HttpClient,
     assert (await put(client, either, "1.0", content)).status == 201
 
 
-async def test_every_missing_blob_is_an_error_of_its_own(client: HttpClient, either: DevRegistry) -> None:
+async def test_each_missing_blob_has_its_own_error(client: HttpClient, either: DevRegistry) -> None:
     content = image("pushed", layers=3)
     answer = await put(client, either, "1.0", content)
     errors = json.loads(answer.body)["errors"]
@@ -369,7 +367,7 @@ def changed(content: Content, **fields: object) -> Content:
     ],
     ids=lambda value: value.digest[7:15] if isinstance(value, Content) else str(value),
 )
-async def test_a_manifest_that_makes_no_sense_is_refused(
+async def test_an_invalid_manifest_is_refused(
     client: HttpClient, either: DevRegistry, content: Content, status: int, code: str
 ) -> None:
     either.push("team/app", "1.0", content=FORMS["image"])
@@ -407,7 +405,7 @@ async def test_content_can_be_seeded_under_its_sha512(client: HttpClient, regist
         assert (answer.body, answer.headers["Docker-Content-Digest"]) == (content.manifest, expected)
 
 
-async def test_deleting_a_digest_takes_every_tag_on_it(client: HttpClient, either: DevRegistry) -> None:
+async def test_a_delete_by_digest_removes_all_tags_of_the_manifest(client: HttpClient, either: DevRegistry) -> None:
     digest = either.push("team/app", "1.0", "1", "latest")
     other = either.push("team/app", "2.0", content=image("other"))
     answer = await get(client, either, digest, method="DELETE")
@@ -419,7 +417,7 @@ async def test_deleting_a_digest_takes_every_tag_on_it(client: HttpClient, eithe
     assert (again.status, again.code) == (404, "MANIFEST_UNKNOWN")
 
 
-async def test_what_was_deleted_can_be_pushed_anew(client: HttpClient, either: DevRegistry) -> None:
+async def test_a_deleted_manifest_can_be_pushed_again(client: HttpClient, either: DevRegistry) -> None:
     content = FORMS["image"]
     either.push("team/app", "1.0", content=content)
     await get(client, either, content.digest, method="DELETE")
@@ -427,7 +425,7 @@ async def test_what_was_deleted_can_be_pushed_anew(client: HttpClient, either: D
     assert (await get(client, either, "again")).body == content.manifest
 
 
-async def test_an_index_outlives_its_children(client: HttpClient, either: DevRegistry) -> None:
+async def test_an_index_stays_when_its_children_are_deleted(client: HttpClient, either: DevRegistry) -> None:
     content = FORMS["index"]
     either.push("team/app", "1.0", content=content)
     assert (await get(client, either, content.children[0].digest, method="DELETE")).status == 202
@@ -464,7 +462,7 @@ async def test_a_blobs_digest_on_the_manifests_route_unlinks_the_blob_in_2_8_onl
     assert not registry_2_8.holds("team/app", blob)
 
 
-async def test_2_8_stumbles_over_a_blob_that_is_asked_for_as_a_manifest(
+async def test_2_8_answers_500_for_a_blob_on_the_manifests_route(
     client: HttpClient, registry: DevRegistry, registry_2_8: DevRegistry
 ) -> None:
     blob = next(iter(FORMS["image"].blobs))
@@ -490,9 +488,7 @@ async def test_other_methods_are_not_allowed(client: HttpClient, registry: DevRe
     assert (answer.status, answer.headers["Allow"]) == (405, "DELETE, GET, HEAD, PUT")
 
 
-async def test_a_name_beyond_255_characters_is_an_error_of_the_registry(
-    client: HttpClient, registry: DevRegistry
-) -> None:
+async def test_a_name_of_more_than_255_characters_is_an_error_500(client: HttpClient, registry: DevRegistry) -> None:
     registry.push("a" * 255, "1.0")
     assert (await client.pull(registry, "a" * 255, "1.0")).status == 200
     answer = await client.pull(registry, "a" * 256, "1.0")

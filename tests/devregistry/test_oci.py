@@ -99,7 +99,7 @@ async def test_the_type_of_a_chunk_does_not_matter(client: HttpClient, oci: DevR
         assert answer.status == status
 
 
-async def test_a_blob_is_mounted_from_wherever_it_is(client: HttpClient, oci: DevRegistry) -> None:
+async def test_a_blob_is_mounted_without_naming_its_source(client: HttpClient, oci: DevRegistry) -> None:
     content = image("mounted")
     oci.push("source", content=content)
     digest = next(iter(content.blobs))
@@ -154,7 +154,7 @@ async def test_a_tag_is_deleted_and_the_manifest_stays(client: HttpClient, oci: 
     assert oci.holds("a", digest)
 
 
-async def test_what_is_no_digest_is_a_bad_request(client: HttpClient, oci: DevRegistry) -> None:
+async def test_a_malformed_digest_is_a_bad_request(client: HttpClient, oci: DevRegistry) -> None:
     for method in ("GET", "DELETE"):
         answer = await client.call(oci, method, "/v2/a/manifests/sha256:12")
         assert (answer.status, answer.code) == (400, "DIGEST_INVALID")

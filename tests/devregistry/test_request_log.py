@@ -37,7 +37,7 @@ async def test_every_request_is_recorded_as_it_was_on_the_wire(client: HttpClien
         ("/", "unknown", None),
     ],
 )
-async def test_a_request_is_filed_under_its_route(
+async def test_a_request_is_recorded_with_its_route(
     client: HttpClient, registry: DevRegistry, path: str, route: str, repository: str | None
 ) -> None:
     await client.send("GET", registry.url + path)
@@ -54,7 +54,7 @@ async def test_credentials_are_never_kept(client: HttpClient, guarded: DevRegist
         assert secret not in kept
 
 
-async def test_select_and_count_go_by_all_that_is_given(client: HttpClient, registry: DevRegistry) -> None:
+async def test_select_and_count_match_every_argument(client: HttpClient, registry: DevRegistry) -> None:
     registry.push("a", "1")
     for method, path in (("GET", "/v2/a/tags/list"), ("GET", "/v2/b/tags/list"), ("HEAD", "/v2/a/manifests/1")):
         await client.send(method, registry.url + path)
@@ -78,7 +78,7 @@ async def test_only_the_latest_are_kept_but_all_are_counted(client: HttpClient, 
     assert registry.requests.total == 3
 
 
-async def test_a_request_at_work_is_in_flight_and_has_no_status(client: HttpClient, registry: DevRegistry) -> None:
+async def test_an_unanswered_request_is_in_flight_and_has_no_status(client: HttpClient, registry: DevRegistry) -> None:
     await client.send("GET", f"{registry.url}/v2/")
     with registry.inject(Fault(route="tags", hang=True)):
         waiting = [asyncio.create_task(client.send("GET", f"{registry.url}/v2/a/tags/list")) for _ in range(3)]
@@ -99,7 +99,7 @@ async def test_wait_for_says_what_did_not_arrive(client: HttpClient, registry: D
         await registry.requests.wait_for(2, route="tags", timeout=0.01)
 
 
-async def test_wait_for_wakes_with_the_arrival(client: HttpClient, registry: DevRegistry) -> None:
+async def test_wait_for_ends_when_the_request_arrives(client: HttpClient, registry: DevRegistry) -> None:
     waiting = asyncio.create_task(registry.requests.wait_for(2, route="ping"))
     await client.send("GET", f"{registry.url}/v2/")
     assert not waiting.done()

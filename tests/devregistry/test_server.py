@@ -1,4 +1,4 @@
-"""The servers themselves: ports, restarts, TLS, what is seeded without HTTP."""
+"""The servers: ports, restarts, TLS, and content that is stored without HTTP."""
 
 import asyncio
 import ssl
@@ -45,7 +45,7 @@ async def test_a_restart_keeps_addresses_content_and_password(client: HttpClient
         assert (answer.status, answer.headers["Docker-Content-Digest"]) == (200, digest)
 
 
-async def test_tokens_outlive_a_restart(client: HttpClient) -> None:
+async def test_tokens_are_valid_after_a_restart(client: HttpClient) -> None:
     registry = DevRegistry()
     async with registry:
         headers = {"Authorization": f"Bearer {registry.tokens.sign([])}"}
@@ -53,7 +53,7 @@ async def test_tokens_outlive_a_restart(client: HttpClient) -> None:
         assert (await client.send("GET", registry.url + "/v2/", headers=headers)).status == 200
 
 
-async def test_a_restart_cuts_connections_and_the_next_request_gets_through(client: HttpClient) -> None:
+async def test_a_restart_closes_connections_and_the_next_request_succeeds(client: HttpClient) -> None:
     registry = DevRegistry(auth="anonymous")
     for _ in range(3):
         async with registry:
@@ -98,7 +98,7 @@ async def test_both_servers_speak_tls(tmp_path: Path, client: HttpClient) -> Non
             await client.send("GET", registry.url + "/v2/", trust=ssl.create_default_context())
 
 
-async def test_over_tls_locations_are_https_and_resets_are_resets(tmp_path: Path, client: HttpClient) -> None:
+async def test_over_tls_locations_are_https_and_resets_work(tmp_path: Path, client: HttpClient) -> None:
     serving, trusting = contexts(tmp_path)
     async with DevRegistry(auth="anonymous", ssl_context=serving) as registry:
         answer = await client.send("POST", registry.url + "/v2/a/blobs/uploads/", trust=trusting)
@@ -108,7 +108,7 @@ async def test_over_tls_locations_are_https_and_resets_are_resets(tmp_path: Path
             await client.send("GET", registry.url + "/v2/a/tags/list", trust=trusting)
 
 
-async def test_a_token_service_of_ones_own_is_not_started_or_stopped(client: HttpClient) -> None:
+async def test_a_token_service_of_the_caller_is_not_started_or_stopped(client: HttpClient) -> None:
     async with TokenService([User("ci", "secret")], service="other", issuer="issuer") as tokens:
         async with DevRegistry(token_service=tokens) as registry:
             assert (registry.realm, registry.service, registry.username) == (tokens.realm, "other", "ci")
@@ -117,7 +117,7 @@ async def test_a_token_service_of_ones_own_is_not_started_or_stopped(client: Htt
         assert (await client.send("GET", tokens.realm)).status == 401
 
 
-async def test_without_users_there_is_portus_with_a_password_of_its_own() -> None:
+async def test_by_default_there_is_portus_with_a_random_password() -> None:
     first, second = DevRegistry(), DevRegistry()
     assert first.username == second.username == "portus"
     assert len(first.password) > 16
@@ -132,7 +132,7 @@ async def test_many_requests_at_once_are_served(client: HttpClient, registry: De
     assert {answer.status for answer in answers} == {200}
 
 
-async def test_what_is_pushed_without_http_is_there_at_once(registry: DevRegistry) -> None:
+async def test_content_pushed_without_http_is_there_at_once(registry: DevRegistry) -> None:
     content = multi_platform("a")
     digest = registry.push("a", "1", "2", content=content)
     assert registry.tags("a") == {"1": digest, "2": digest}
@@ -152,7 +152,7 @@ async def test_what_is_pushed_without_http_is_there_at_once(registry: DevRegistr
     assert not registry.holds("none", digest)
 
 
-async def test_only_what_is_there_can_be_tagged(registry: DevRegistry) -> None:
+async def test_only_an_existing_manifest_can_be_tagged(registry: DevRegistry) -> None:
     digest = registry.push("a", "1")
     registry.tag("a", "2", digest)
     assert registry.tags("a")["2"] == digest
@@ -166,7 +166,7 @@ async def test_images_pushed_without_content_differ_by_repository_and_tag(regist
     assert len(digests) == 4
 
 
-async def test_push_many_leaves_repositories_alone_that_are_there(registry: DevRegistry) -> None:
+async def test_push_many_leaves_existing_repositories_alone(registry: DevRegistry) -> None:
     own = registry.push("b", "1", content=image("own"))
     many = registry.push_many(["a", "b", "c"], ("1", "2"), multi_platform("many"))
     assert registry.repositories() == ["a", "b", "c"]

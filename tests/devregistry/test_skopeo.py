@@ -1,4 +1,4 @@
-"""The registry as a client sees it that nobody here wrote: pushed to, read and deleted from by skopeo."""
+"""The registry with skopeo as its client: push, read and delete."""
 
 import asyncio
 import base64
@@ -82,7 +82,7 @@ def lay_out(content: Content, folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("flavour", "form"), [("2.8", "docker"), ("2.8", "index"), *(("3.1", form) for form in CONTENTS)]
 )
-async def test_what_skopeo_pushes_is_what_it_pulls(tmp_path: Path, flavour: Flavour, form: str) -> None:
+async def test_skopeo_pulls_what_it_pushed(tmp_path: Path, flavour: Flavour, form: str) -> None:
     content = CONTENTS[form]
     async with DevRegistry(flavour=flavour) as registry:
         skopeo = Skopeo(registry, tmp_path)

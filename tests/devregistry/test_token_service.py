@@ -1,4 +1,4 @@
-"""The token service, as Portus answers; every token is verified with PyJWT and the published key alone."""
+"""The token service. Every token is verified with PyJWT and the published key."""
 
 import base64
 import hashlib
@@ -148,7 +148,7 @@ async def test_a_malformed_scope_is_refused_with_an_empty_body(client: HttpClien
         assert "WWW-Authenticate" not in answer.headers
 
 
-async def test_it_can_answer_like_other_token_services(client: HttpClient) -> None:
+async def test_its_answers_can_be_like_those_of_other_token_services(client: HttpClient) -> None:
     async with TokenService(answer_field="access_token", announce_lifetime=False) as tokens:
         assert set((await portus(client, tokens)).json()) == {"access_token"}
 
@@ -170,7 +170,7 @@ async def test_the_lifetime_follows_the_clock_and_the_setting(client: HttpClient
         assert answer.json()["expires_in"] == 2
 
 
-async def test_faults_make_tokens_short_lived_or_worthless(client: HttpClient) -> None:
+async def test_faults_make_tokens_short_lived_or_without_rights(client: HttpClient) -> None:
     async with TokenService() as tokens:
         with tokens.inject(Fault(route="token", without_rights=True)):
             assert claims(await portus(client, tokens, "repository:a:pull"), tokens)["access"] == []

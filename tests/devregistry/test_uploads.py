@@ -1,4 +1,4 @@
-"""Uploads, as 2.8.2 and 3.1.1 were measured to take them."""
+"""Uploads, which behave as those of distribution 2.8.2 and 3.1.1."""
 
 import hashlib
 
@@ -70,7 +70,7 @@ async def test_a_location_that_was_used_is_refused(
         assert (answer.status, answer.code) == refusal
 
 
-async def test_3_1_refuses_a_chunk_out_of_place(client: HttpClient, registry: DevRegistry) -> None:
+async def test_3_1_refuses_a_chunk_out_of_order(client: HttpClient, registry: DevRegistry) -> None:
     started = await start(client, registry)
     for asked, status, code in (
         ("7-9", 416, "RANGE_INVALID"),
@@ -81,13 +81,13 @@ async def test_3_1_refuses_a_chunk_out_of_place(client: HttpClient, registry: De
         assert (answer.status, answer.code) == (status, code)
 
 
-async def test_2_8_does_not_look_where_a_chunk_belongs(client: HttpClient, registry_2_8: DevRegistry) -> None:
+async def test_2_8_ignores_the_content_range_of_a_chunk(client: HttpClient, registry_2_8: DevRegistry) -> None:
     started = await start(client, registry_2_8)
     answer = await client.call(registry_2_8, "PATCH", location(started), headers={"Content-Range": "7-9"}, data=b"abc")
     assert (answer.status, answer.headers["Range"]) == (202, "0-2")
 
 
-async def test_content_of_another_digest_is_refused_and_stored_nowhere(client: HttpClient, either: DevRegistry) -> None:
+async def test_content_of_another_digest_is_refused_and_not_stored(client: HttpClient, either: DevRegistry) -> None:
     started = await start(client, either)
     answer = await client.call(either, "PUT", f"{location(started)}&digest={OTHER}", data=DATA)
     assert (answer.status, answer.code) == (400, "DIGEST_INVALID")
@@ -130,7 +130,7 @@ async def test_an_upload_belongs_to_its_repository(client: HttpClient, registry:
     assert (answer.status, answer.code) == (404, "BLOB_UPLOAD_UNKNOWN")
 
 
-async def test_no_upload_is_done_in_one_request(client: HttpClient, either: DevRegistry) -> None:
+async def test_distribution_takes_no_upload_in_one_request(client: HttpClient, either: DevRegistry) -> None:
     answer = await start(client, either, f"?digest={DIGEST}", DATA)
     assert answer.status == 202
     assert not either.holds("a", DIGEST)
@@ -148,7 +148,7 @@ async def test_a_blob_of_another_repository_is_mounted(client: HttpClient, eithe
 
 
 @pytest.mark.parametrize("query", [f"?mount={OTHER}&from=source", "?mount=x&from=source", f"?mount={OTHER}"])
-async def test_what_cannot_be_mounted_is_to_be_uploaded(client: HttpClient, either: DevRegistry, query: str) -> None:
+async def test_a_mount_that_fails_starts_an_upload(client: HttpClient, either: DevRegistry, query: str) -> None:
     either.push("source", "1")
     answer = await start(client, either, query)
     assert answer.status == 202

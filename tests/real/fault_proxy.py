@@ -10,7 +10,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from portus_gateway.devregistry import Fault, Injection, RequestLog
-from portus_gateway.devregistry.fault_effects import NoAnswer, suffer
+from portus_gateway.devregistry.fault_effects import NoAnswer, apply_fault
 from portus_gateway.devregistry.fault_set import FaultSet, Stage
 from portus_gateway.devregistry.listener import Listener
 from portus_gateway.devregistry.targets import target_of
@@ -70,7 +70,7 @@ class FaultProxy:
                 ),
                 None,
             )
-            answer = await (suffer(fault, request, forward, self._listener.closing) if fault else forward())
+            answer = await (apply_fault(fault, request, forward, self._listener.closing) if fault else forward())
             status = None if isinstance(answer, NoAnswer) else answer.status
             return answer
         finally:

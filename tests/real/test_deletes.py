@@ -93,7 +93,7 @@ async def test_validate_only_deletes_nothing(
     await images.pull(repository, "v1")
 
 
-async def test_a_manifest_without_tags_needs_no_leave(
+async def test_a_manifest_without_tags_is_deleted(
     gateway: "RegistryServiceAsyncStub", images: ImageTools, repository: str
 ) -> None:
     digest = await images.push(repository, "v1", content=image("first"))
@@ -138,7 +138,7 @@ async def test_a_child_of_a_tagged_index_is_kept_unless_forced(
     assert await images.holds(repository, other)
 
 
-async def test_what_is_gone_is_not_found(
+async def test_a_deleted_manifest_is_not_found(
     gateway: "RegistryServiceAsyncStub", images: ImageTools, repository: str
 ) -> None:
     digest = await images.push(repository, "v1", content=image(repository))
@@ -151,7 +151,7 @@ async def test_what_is_gone_is_not_found(
         assert failure.resource == f"manifest {repository}@{digest}"
 
 
-async def test_the_digest_of_a_blob_is_no_manifest(
+async def test_a_blob_is_not_deleted_as_a_manifest(
     gateway: "RegistryServiceAsyncStub", images: ImageTools, repository: str
 ) -> None:
     content = image(repository)

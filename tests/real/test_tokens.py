@@ -47,7 +47,7 @@ def tokens_for(backend: Backend, repository: str) -> int:
     )
 
 
-async def test_the_work_goes_on_when_its_tokens_end(
+async def test_calls_continue_when_tokens_expire(
     backend: Backend, library: Library, images: ImageTools, repository: str
 ) -> None:
     digests = [await images.push(repository, tag, content=image(tag)) for tag in ("v1", "v2")]

@@ -1,7 +1,7 @@
-"""An in-memory registry and a Portus-like token service over real HTTP.
+"""A registry in memory and a token service like Portus', over real HTTP.
 
-For `portus-gateway dev`, for this project's tests, and for the tests of whoever uses a registry. It shares no
-code with the rest of the package: it is what the client is tested against.
+For `portus-gateway dev`, for this project's tests, and for tests of other projects that use a registry. It shares no
+code with the gateway, which is tested against it.
 
     async with DevRegistry() as registry:
         digest = registry.push("team/app", "1.0", "latest")

@@ -56,7 +56,7 @@ class AnonymousAuthorization:
         return None
 
     def challenge(self, refusal: Refusal, realm: str | None) -> web.Response:
-        raise AssertionError(f"a registry that is open to everybody refused a request: {refusal} {realm}")
+        raise AssertionError(f"an open registry refused a request: {refusal} {realm}")
 
 
 class BasicAuthorization:

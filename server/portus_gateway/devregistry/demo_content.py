@@ -1,4 +1,4 @@
-"""What `portus-gateway dev` shows: a handful of repositories as a real registry has them."""
+"""The content of `portus-gateway dev`: five repositories like those of a real registry."""
 
 from portus_gateway.devregistry.images import artifact, image, index, multi_platform
 from portus_gateway.devregistry.server import DevRegistry
@@ -8,11 +8,11 @@ _SBOM = b'{"spdxVersion": "SPDX-2.3", "name": "team/app:1.1.0", "packages": []}\
 
 
 def seed_demo(registry: DevRegistry) -> None:
-    """Seeds five repositories.
+    """Stores five repositories.
 
-    Among them are indexes for linux/amd64 and linux/arm64 (`library/alpine`), a Docker manifest list
-    (`library/nginx`), two tags on one digest (`team/app:1.1.0` and `team/app:latest`), an SBOM that refers to
-    an image, and a Helm chart (`charts/shop`).
+    They have indexes for linux/amd64 and linux/arm64 (`library/alpine`), a Docker manifest list (`library/nginx`), two
+    tags on one digest (`team/app:1.1.0` and `team/app:latest`), an SBOM that refers to an image, and a Helm chart
+    (`charts/shop`).
     """
     for version in ("3.19", "3.20"):
         platforms = ("linux/amd64", "linux/arm64")

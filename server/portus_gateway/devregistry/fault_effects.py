@@ -1,4 +1,4 @@
-"""Carries a fault out on an HTTP exchange."""
+"""Applies a fault to an HTTP exchange."""
 
 import asyncio
 import json
@@ -25,18 +25,18 @@ _CODES = {401: "UNAUTHORIZED", 403: "DENIED", 405: "UNSUPPORTED", 429: "TOOMANYR
 
 
 class NoAnswer(web.Response):
-    """Stands for the answer that a reset connection never carried."""
+    """Stands for the answer to a request whose connection was reset."""
 
 
 Operation = Callable[[], Awaitable[web.StreamResponse]]
 
 
-async def suffer(
+async def apply_fault(
     fault: Fault, request: web.BaseRequest, operation: Operation, closing: asyncio.Event
 ) -> web.StreamResponse:
-    """Answers `request` as the fault has it; `operation` is what would have answered it.
+    """Answers `request` with the effects of the fault. `operation` makes the answer without them.
 
-    Waits end at once when `closing` is set.
+    A wait ends when `closing` is set.
     """
     if fault.delay:
         await _wait(closing, fault.delay)
@@ -90,7 +90,7 @@ def _change_headers(fault: Fault, request: web.BaseRequest, answer: web.StreamRe
     for name in fault.without_headers:
         answer.headers.popall(name, None)
         if name.lower() == "content-length":
-            # Else it is worked out from the body.
+            # Otherwise aiohttp computes it from the body.
             answer.enable_chunked_encoding()
     for name, value in fault.headers:
         answer.headers[name] = value
@@ -98,7 +98,7 @@ def _change_headers(fault: Fault, request: web.BaseRequest, answer: web.StreamRe
 
 def _change_body(fault: Fault, answer: web.Response) -> None:
     if fault.body is not None:
-        # The announced length goes with the body that it belonged to.
+        # The length is that of the replaced body.
         answer.headers.popall("Content-Length", None)
         answer.body = fault.body.encode() if isinstance(fault.body, str) else fault.body
     if fault.corrupt and isinstance(answer.body, bytes):
@@ -115,8 +115,8 @@ def _reset(request: web.BaseRequest) -> web.StreamResponse:
     if transport is not None:
         connection = transport.get_extra_info("socket")
         if connection is not None:
-            # Without lingering, closing sends RST in place of FIN. The duplicate is there because
-            # uvloop's sockets take no options.
+            # A close without linger sends RST instead of FIN. The duplicate is needed because uvloop's sockets have
+            # no setsockopt.
             with socket.socket(fileno=socket.dup(connection.fileno())) as duplicate:
                 duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
@@ -151,7 +151,7 @@ async def _begin_stream(
 
 @cache
 def _gzip_bomb() -> bytes:
-    # Flushed in full, every block comes out the same: packing one of them is enough.
+    # After a full flush, each block is compressed to the same bytes, so that one is enough.
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     block = packer.compress(_BOMB_BLOCK) + packer.flush(zlib.Z_FULL_FLUSH)
     checksum = 0

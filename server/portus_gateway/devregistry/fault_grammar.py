@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Literal, TypedDict, get_args
 
 Route = Literal["ping", "catalog", "tags", "manifests", "blobs", "uploads", "referrers", "token", "any"]
-"""What a fault strikes. `any` is every route of the registry; the token service is struck by `token` alone."""
+"""The route to which a fault applies. `any` is every route of the registry. `token` is the token service."""
 
 Reset = Literal["before", "after"]
 
@@ -18,37 +18,37 @@ GRAMMAR = f"""\
 
 Routes:
 {", ".join(ROUTES)}
-any is every route of the registry; only token strikes the token service.
+any is every route of the registry. token is the token service.
 
 Which requests:
-  method=GET              only those of this method
-  repository=team/*       only those of these repositories
-  times=2                 only so many of them; without it, all
-  after=3                 let so many pass first
-  before-authorization    strike before the registry asks for a token
+  method=GET              only requests of this method
+  repository=team/*       only requests for these repositories
+  times=2                 only this number of requests; default: all
+  after=3                 only after this number of requests
+  before-authorization    also requests without a token, before the challenge
 
 What happens:
-  delay=1.5               wait so many seconds before doing the work
-  answer-delay=1.5        do the work, wait, then answer
-  status=503              answer with this status, and do nothing
-  retry-after=2           with this Retry-After
-  header=<name>: <value>  with this header; repeatable
-  without-header=<name>   without this header; repeatable
-  truncate                break the body off half-way
+  delay=1.5               wait this number of seconds, then process the request
+  answer-delay=1.5        process the request, wait, then answer
+  status=503              answer with this status; do not process the request
+  retry-after=2           send this Retry-After
+  header=<name>: <value>  send this header; repeatable
+  without-header=<name>   send no such header; repeatable
+  truncate                send half of the body
   corrupt                 send other bytes of the same length
-  reset[=before|after]    reset the connection, before doing the work or after
-  hang                    never answer
+  reset[=before|after]    reset the connection, before or after processing
+  hang                    do not answer
   endless                 send a body without an end
   gzip-bomb               send 0.5 MiB that unpack to 512 MiB
   invalid-json            answer 200 with a body that is not JSON
-  redirect=<url>          answer 307 to there
-  link=<url>              link to this page next; or link=repeat, link=missing
-  realm=<url>             name this realm in the challenge
-  token-lifetime=2        sign tokens that are good for so many seconds
+  redirect=<url>          answer 307 with this Location
+  link=<url>              link to this page; or link=repeat, link=missing
+  realm=<url>             put this realm into the challenge
+  token-lifetime=2        sign tokens that are valid for this number of seconds
   without-rights          sign tokens that grant nothing
-  body=<text>             answer with this body; comes last, commas and all
+  body=<text>             answer with this body; has to be the last setting
 
-A comma within another value is written as \\,\
+Write a comma in any other value as \\,\
 """
 
 _SEPARATOR = re.compile(r"(?<!\\),")
@@ -56,7 +56,7 @@ _REPEATABLE = ("header", "without_header")
 
 
 class Settings(TypedDict, total=False):
-    """What `Fault` takes besides the route."""
+    """The settings of a `Fault` besides its route."""
 
     method: str
     repository: str
@@ -93,7 +93,7 @@ SETTINGS = (
 
 
 def read_fault(text: str) -> tuple[Route, Settings]:
-    """The route and the settings; raises `ValueError` that says what is wrong."""
+    """The route and the settings. Raises `ValueError`, whose message says what is wrong."""
     name, separator, settings = text.partition(":")
     if not separator or not settings.strip():
         raise ValueError(
@@ -179,7 +179,7 @@ def _read_setting(settings: Settings, name: str, value: str | None) -> None:
         case "without_rights":
             settings["without_rights"] = _yes(name, value)
         case "body":
-            raise ValueError("body needs a text: body=…, as the last setting")
+            raise ValueError("body needs a value: body=…, as the last setting")
         case _:
             written = name.replace("_", "-")
             raise ValueError(
@@ -221,5 +221,5 @@ def _seconds(name: str, value: str | None) -> float:
 
 def _yes(name: str, value: str | None) -> bool:
     if value not in (None, "true", "false"):
-        raise ValueError(f"{name} takes no value: write it alone")
+        raise ValueError(f"{name} takes no value")
     return value != "false"

@@ -1,4 +1,4 @@
-"""The faults in force, and which of them strikes a request."""
+"""The injected faults, and which of them applies to a request."""
 
 from enum import Enum, auto
 from fnmatch import fnmatchcase
@@ -8,7 +8,7 @@ from portus_gateway.devregistry.faults import Fault
 
 
 class Stage(Enum):
-    """Where in its course a request meets its fault."""
+    """The stage of a request at which its fault applies."""
 
     ARRIVAL = auto()
     CHALLENGE = auto()
@@ -17,22 +17,22 @@ class Stage(Enum):
     """The request has been admitted."""
 
 
-_STRUCK_ON_ARRIVAL = ("ping", "token")
+_APPLIED_ON_ARRIVAL = ("ping", "token")
 
 
 class Injection:
-    """A fault that is in force until `remove`, or until the `with` block ends."""
+    """A fault that applies until `remove`, or until the `with` block ends."""
 
     def __init__(self, fault: Fault, faults: "FaultSet") -> None:
         self.fault = fault
-        self.seen = 0
-        """How many requests fitted the fault."""
-        self.struck = 0
-        """How many of them it struck."""
+        self.matched = 0
+        """The number of requests that matched the fault."""
+        self.applied = 0
+        """The number of requests to which the fault was applied."""
         self._faults = faults
 
     def remove(self) -> None:
-        """Ends the fault for requests to come; removing it twice is no error."""
+        """Ends the fault for later requests. A second call does nothing."""
         self._faults.remove(self)
 
     def __enter__(self) -> "Injection":
@@ -66,17 +66,17 @@ class FaultSet:
         self._injections.clear()
 
     def take(self, stage: Stage, route: str, method: str, repository: str | None) -> Fault | None:
-        """The fault that strikes this request at this stage; it is counted as having struck."""
+        """The fault that applies to this request at this stage. It is counted as applied."""
         for injection in self._injections:
             fault = injection.fault
-            if _stage(fault, route) is not stage or not _fits(fault, route, method, repository):
+            if _stage(fault, route) is not stage or not _matches(fault, route, method, repository):
                 continue
-            injection.seen += 1
-            if injection.seen <= fault.after:
+            injection.matched += 1
+            if injection.matched <= fault.after:
                 continue
-            if fault.times is not None and injection.struck >= fault.times:
+            if fault.times is not None and injection.applied >= fault.times:
                 continue
-            injection.struck += 1
+            injection.applied += 1
             return fault
         return None
 
@@ -84,12 +84,12 @@ class FaultSet:
 def _stage(fault: Fault, route: str) -> Stage:
     if fault.realm is not None:
         return Stage.CHALLENGE
-    if fault.before_authorization or route in _STRUCK_ON_ARRIVAL:
+    if fault.before_authorization or route in _APPLIED_ON_ARRIVAL:
         return Stage.ARRIVAL
     return Stage.OPERATION
 
 
-def _fits(fault: Fault, route: str, method: str, repository: str | None) -> bool:
+def _matches(fault: Fault, route: str, method: str, repository: str | None) -> bool:
     if fault.route != route and (fault.route != "any" or route == "token"):
         return False
     if fault.method is not None and fault.method != method:

@@ -1,4 +1,4 @@
-"""Failures on demand: what a registry or a token service shall do wrong, to which requests, how often."""
+"""Failures on demand: what goes wrong at a registry or a token service, for which requests, and how often."""
 
 import math
 import re
@@ -11,7 +11,7 @@ _METHODS = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE")
 _OF_NO_REPOSITORY = ("ping", "catalog", "token")
 _REPLACING = ("status", "redirect", "endless", "gzip_bomb", "invalid_json", "hang")
 _OF_A_TOKEN = ("token_lifetime", "without_rights")
-# What each of these leaves to be changed.
+# The settings that have an effect besides each of these.
 _LEFT_BY = {
     "hang": ("delay",),
     "endless": ("delay",),
@@ -25,63 +25,63 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """A failure: which requests it strikes, and its effects.
+    """A failure: the requests to which it applies, and its effects.
 
-    It strikes a request only once the registry has admitted it, so that the challenge which precedes
-    a token is neither struck nor counted; `before_authorization` lifts that. `ping` and `token` requests are
-    always struck on arrival. Of several faults that fit a request, the one injected first strikes.
-    Raises `ValueError` for contradictory settings.
+    A fault applies to requests that the registry has admitted. A request that is answered with a challenge is not
+    counted. With `before_authorization` the fault applies when a request arrives, as it always does for the routes
+    `ping` and `token`. If several faults match a request, the first one that was injected applies. Raises `ValueError`
+    for settings that contradict each other.
     """
 
     GRAMMAR: ClassVar[str] = GRAMMAR
-    """The text form that `parse` reads, explained to a user."""
+    """A description of the text form that `parse` reads."""
 
     route: Route
     method: str | None = None
     repository: str | None = None
-    """Only this repository; `*` stands for any characters, as in `team/*`."""
+    """Only this repository. `*` stands for any characters, as in `team/*`."""
     times: int | None = None
-    """How many requests it strikes; None is for ever."""
+    """The number of requests to which it applies. None: all."""
     after: int = 0
-    """How many requests that fit it lets pass first."""
+    """The number of matching requests that are left alone first."""
     before_authorization: bool = False
 
     delay: float = 0.0
-    """Seconds to wait before the request is carried out."""
+    """Seconds to wait before the request is processed."""
     answer_delay: float = 0.0
-    """Seconds to wait between carrying it out and answering: a delete that outlives its caller's deadline."""
+    """Seconds to wait between processing and answer, such as a delete that ends after its caller's deadline."""
     status: int | None = None
-    """Answers with this status and does nothing. Without `body`, the body is the registry's usual error form."""
+    """The status of the answer; the request is not processed. Without `body`, the body is a usual error."""
     body: str | bytes | None = None
-    """The body in place of the real one, with the real status where `status` is not given."""
+    """The body of the answer. Without `status`, the answer keeps its status."""
     headers: tuple[tuple[str, str], ...] = ()
-    """Set on the answer, replacing what was there; for example `(("Retry-After", "2"),)`."""
+    """Headers to set on the answer, for example `(("Retry-After", "2"),)`."""
     without_headers: tuple[str, ...] = ()
-    """Taken off the answer; for example `("Docker-Content-Digest",)`."""
+    """Headers to remove from the answer, for example `("Docker-Content-Digest",)`."""
     truncate: bool = False
-    """Announces the whole body, sends half of it and closes the connection."""
+    """Announce the whole body, send half of it, and close the connection."""
     corrupt: bool = False
-    """Sends a body of the same length with other bytes."""
+    """Send a body of the same length with other bytes."""
     reset: Reset | None = None
-    """Resets the connection `before` the request is carried out, or `after` it was, its answer lost."""
+    """Reset the connection `before` the request is processed, or `after` that and before the answer."""
     hang: bool = False
-    """Never answers, until the caller leaves or the server closes."""
+    """Do not answer until the caller disconnects or the server closes."""
     endless: bool = False
-    """A body that goes on until the caller leaves, or 2 GiB have been sent."""
+    """Send a body that ends when the caller disconnects, or after 2 GiB."""
     gzip_bomb: bool = False
-    """A gzip-encoded body of 0.5 MiB that unpacks to 512 MiB."""
+    """Send a gzip-encoded body of 0.5 MiB that unpacks to 512 MiB."""
     link: str | None = None
-    """The `Link` of a listing: `repeat` (to this very page), `missing`, or a URL to which it points."""
+    """The `Link` of a listing: `repeat` (the same page again), `missing`, or a URL."""
     realm: str | None = None
-    """The realm that the challenge names."""
+    """The realm in the challenge."""
     redirect: str | None = None
-    """Answers 307 with this `Location`."""
+    """Answer 307 with this `Location`."""
     invalid_json: bool = False
-    """Answers 200 with a body that is not JSON."""
+    """Answer 200 with a body that is not JSON."""
     token_lifetime: int | None = None
-    """Seconds that the token is good for (also `expires_in`); 0 or less: expired from the beginning."""
+    """How long the token is valid, in seconds, also in `expires_in`. With 0 or less it has expired already."""
     without_rights: bool = False
-    """A token that grants nothing, with status 200."""
+    """Answer 200 with a token that grants nothing."""
 
     def __post_init__(self) -> None:
         if self.route not in ROUTES:
@@ -89,7 +89,7 @@ class Fault:
         if self.method is not None and self.method not in _METHODS:
             raise ValueError(f"unknown method {self.method!r}: it is one of {', '.join(_METHODS)}")
         if self.times is not None and self.times < 1:
-            raise ValueError("times must be at least 1; leave it out for ever")
+            raise ValueError("times must be at least 1; leave it out to apply the fault every time")
         if self.after < 0:
             raise ValueError("after must not be negative")
         for name, seconds in (("delay", self.delay), ("answer_delay", self.answer_delay)):
@@ -105,7 +105,7 @@ class Fault:
     def _check_headers(self) -> None:
         for name in (*(name for name, _ in self.headers), *self.without_headers):
             if not _HEADER_NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no name of a header")
+                raise ValueError(f"{name!r} is not the name of a header")
         for value in (*(value for _, value in self.headers), self.link, self.realm, self.redirect):
             if value is not None and _CONTROL.search(value):
                 raise ValueError(f"{value!r} has a control character, which no header can hold")
@@ -116,15 +116,15 @@ class Fault:
         set_effects = [f"reset={self.reset}" if name == "reset" else name for name in self.effects]
         replacing = [name for name in set_effects if name in (*_REPLACING, "reset=before")]
         if len(replacing) > 1:
-            raise ValueError(f"{' and '.join(replacing)} exclude one another: inject a fault for each")
+            raise ValueError(f"{' and '.join(replacing)} contradict each other: inject a fault for each")
         for name in set_effects:
             useless = [other for other in set_effects if other not in (name, *_LEFT_BY.get(name, set_effects))]
             if useless:
-                raise ValueError(f"{name} leaves no answer that {' or '.join(useless)} could change")
+                raise ValueError(f"{name} leaves nothing that {' or '.join(useless)} could change")
         if replacing and any(name in set_effects for name in _OF_A_TOKEN):
             raise ValueError(f"{replacing[0]} leaves no token to change")
         if self.repository is not None and self.route in _OF_NO_REPOSITORY:
-            raise ValueError(f"the route {self.route} is of no repository")
+            raise ValueError(f"the route {self.route} has no repository")
         if self.link is not None and self.route not in ("catalog", "tags", "referrers", "any"):
             raise ValueError(f"link is for the routes catalog, tags, referrers and any; {self.route} has no pages")
         if (self.token_lifetime is not None or self.without_rights) and self.route != "token":
@@ -133,12 +133,12 @@ class Fault:
             if self.route == "token":
                 raise ValueError("realm is for the registry's routes: the token service sends no Bearer challenge")
             if self.effects != ("realm",):
-                raise ValueError("realm changes the challenge alone: inject another fault for the other effects")
+                raise ValueError("realm has to be the only effect: inject another fault for the others")
 
     @property
     def effects(self) -> tuple[str, ...]:
         """The names of the effects that are set."""
-        # A token_lifetime of 0 is an effect, a delay of 0 is none.
+        # A token_lifetime of 0 has an effect. A delay of 0 has none.
         return tuple(
             name
             for name in EFFECTS
@@ -147,9 +147,9 @@ class Fault:
 
     @classmethod
     def parse(cls, text: str) -> "Fault":
-        """Reads the text form, which `GRAMMAR` explains: `manifests:status=503,times=2`.
+        """Reads the text form that `GRAMMAR` describes, such as `manifests:status=503,times=2`.
 
-        Raises `ValueError` that says what is wrong and what would be right.
+        Raises `ValueError`, whose message says what is wrong and how to write it.
         """
         try:
             route, settings = read_fault(text)

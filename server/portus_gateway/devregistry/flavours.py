@@ -1,7 +1,7 @@
 """The registries whose behaviour the development registry follows, and how they differ."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Flavour = Literal["2.8", "3.1", "oci-1.1"]
@@ -85,41 +85,6 @@ class Traits:
     """Whether there is the referrers API."""
 
 
-_TRAITS_2_8 = Traits(
-    json_type="application/json; charset=utf-8",
-    details_are_objects=True,
-    bad_content_code="UNKNOWN",
-    # It looks for a tag of that name, and its storage has no path for one.
-    bad_reference_code="UNKNOWN",
-    long_name_code="UNKNOWN",
-    pages_tags=False,
-    links_full_last_page=False,
-    no_tags_are_null=True,
-    lists_untagged_repository=False,
-    ignores_bad_page_size=True,
-    blob_makes_repository=True,
-    negotiates=True,
-    index_needs_accept=True,
-    accepts_in_any_case=False,
-    rewrites_to_schema_1=True,
-    deletes_tags=False,
-    manifest_route_finds_blobs=True,
-    digests_are_sha256=True,
-    checks_digests_first=False,
-    tells_type_by_fields=True,
-    may_be_missing="with URLs",
-    descriptors_of_1_1=False,
-    upload_status_needs_state=True,
-    stale_state_code="BLOB_UPLOAD_INVALID",
-    reads_content_range=False,
-    reads_content_range_of_put=False,
-    bad_content_range_code="UNKNOWN",
-    checks_chunk_type=True,
-    uploads_in_one_request=False,
-    mounts_without_source=False,
-    breaks_off_bad_ranges=True,
-    lists_referrers=False,
-)
 _TRAITS_3_1 = Traits(
     json_type="application/json",
     details_are_objects=False,
@@ -156,38 +121,44 @@ _TRAITS_3_1 = Traits(
     breaks_off_bad_ranges=False,
     lists_referrers=False,
 )
-_TRAITS_OCI_1_1 = Traits(
-    json_type="application/json",
-    details_are_objects=False,
+_TRAITS_2_8 = replace(
+    _TRAITS_3_1,
+    json_type="application/json; charset=utf-8",
+    details_are_objects=True,
+    pages_tags=False,
+    links_full_last_page=False,
+    ignores_bad_page_size=True,
+    blob_makes_repository=True,
+    index_needs_accept=True,
+    accepts_in_any_case=False,
+    rewrites_to_schema_1=True,
+    deletes_tags=False,
+    manifest_route_finds_blobs=True,
+    checks_digests_first=False,
+    may_be_missing="with URLs",
+    descriptors_of_1_1=False,
+    upload_status_needs_state=True,
+    stale_state_code="BLOB_UPLOAD_INVALID",
+    reads_content_range=False,
+    breaks_off_bad_ranges=True,
+)
+_TRAITS_OCI_1_1 = replace(
+    _TRAITS_3_1,
     bad_content_code="MANIFEST_INVALID",
     bad_reference_code="DIGEST_INVALID",
     long_name_code="NAME_INVALID",
-    pages_tags=True,
     links_full_last_page=False,
     no_tags_are_null=False,
     lists_untagged_repository=True,
-    ignores_bad_page_size=False,
-    blob_makes_repository=False,
     negotiates=False,
-    index_needs_accept=False,
-    accepts_in_any_case=True,
-    rewrites_to_schema_1=False,
-    deletes_tags=True,
-    manifest_route_finds_blobs=False,
     digests_are_sha256=False,
-    checks_digests_first=True,
     tells_type_by_fields=False,
     may_be_missing="non-distributable",
-    descriptors_of_1_1=True,
-    upload_status_needs_state=False,
-    stale_state_code="RANGE_INVALID",
-    reads_content_range=True,
     reads_content_range_of_put=True,
     bad_content_range_code="RANGE_INVALID",
     checks_chunk_type=False,
     uploads_in_one_request=True,
     mounts_without_source=True,
-    breaks_off_bad_ranges=False,
     lists_referrers=True,
 )
 

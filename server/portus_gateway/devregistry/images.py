@@ -1,4 +1,4 @@
-"""Builds content to push: images, indexes, artifacts. Equal arguments give equal bytes and digests."""
+"""Builds content to push: images, indexes and artifacts. Equal arguments give equal bytes and digests."""
 
 import gzip
 import io
@@ -31,12 +31,12 @@ _LAYER_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A manifest's exact bytes with everything that it refers to."""
+    """The exact bytes of a manifest, with everything that it refers to."""
 
     manifest: bytes
     media_type: str
     algorithm: Algorithm = "sha256"
-    """Of the digest that it is stored under."""
+    """The algorithm of the digest under which the manifest is stored."""
     blobs: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}))
     """By digest."""
     children: "tuple[Content, ...]" = ()
@@ -53,14 +53,14 @@ def image(
     platform: str = "linux/amd64",
     layers: int = 1,
     layer_size: int = 256,
-    format: Format = "oci",  # noqa: A002 - the field's own word
+    format: Format = "oci",  # noqa: A002 - the usual word
     annotations: Mapping[str, str] | None = None,
     algorithm: Algorithm = "sha256",
 ) -> Content:
-    """An image that can be pulled and unpacked: a config, and gzip'd tar layers with one file each.
+    """An image that can be pulled and unpacked: a config, and gzipped tar layers with one file each.
 
-    `seed` tells images apart; `layer_size` is the size of each layer's file in bytes; `platform` is
-    `<os>/<architecture>[/<variant>]`.
+    Images with different seeds have different digests. `layer_size` is the size of each layer's file in bytes.
+    `platform` is `<os>/<architecture>[/<variant>]`.
     """
     packed: list[bytes] = []
     unpacked_digests: list[Json] = []
@@ -95,7 +95,7 @@ def image(
 def index(
     children: Sequence[Content],
     *,
-    format: Format = "oci",  # noqa: A002 - the field's own word
+    format: Format = "oci",  # noqa: A002 - the usual word
     annotations: Mapping[str, str] | None = None,
     algorithm: Algorithm = "sha256",
 ) -> Content:
@@ -121,9 +121,9 @@ def multi_platform(
     seed: str = "",
     platforms: Sequence[str] = ("linux/amd64", "linux/arm64"),
     *,
-    format: Format = "oci",  # noqa: A002 - the field's own word
+    format: Format = "oci",  # noqa: A002 - the usual word
 ) -> Content:
-    """An index over one image a platform."""
+    """An index with one image for each platform."""
     return index([image(seed, platform=platform, format=format) for platform in platforms], format=format)
 
 
@@ -136,10 +136,10 @@ def artifact(
     config: bool = True,
     annotations: Mapping[str, str] | None = None,
 ) -> Content:
-    """An OCI artifact: a Helm chart, an SBOM, a signature; `media_type` is that of its files.
+    """An OCI artifact, such as a Helm chart, an SBOM or a signature. `media_type` is the type of its files.
 
-    Without `config` the manifest has neither `config` nor, where there are no files, `layers`: registries
-    refuse to take such a one by push, yet some hold them.
+    Without `config` the manifest has no `config`, and without files no `layers` either. Registries refuse a push of
+    such a manifest, but some have them.
     """
     document: dict[str, Json] = {
         "schemaVersion": 2,
@@ -167,7 +167,7 @@ def artifact(
 
 
 def raw_manifest(document: bytes, media_type: str, *, algorithm: Algorithm = "sha256") -> Content:
-    """These bytes as a manifest, sense or nonsense."""
+    """These bytes as a manifest, whatever they are."""
     return Content(document, media_type, algorithm)
 
 

@@ -1,4 +1,4 @@
-"""One HTTP server on one port: started, and closed without waiting for anybody."""
+"""One HTTP server on one port. It closes without waiting for its clients."""
 
 import asyncio
 import ssl
@@ -13,7 +13,7 @@ _BACKLOG = 1024
 
 
 class Listener:
-    """Serves `handler` on a port of `host`; port 0 takes a free one, and keeps it over a restart."""
+    """Serves `handler` on a port of `host`. Port 0 takes a free one, and keeps it when the server starts again."""
 
     def __init__(self, handler: Handler, host: str, port: int, ssl_context: ssl.SSLContext | None) -> None:
         self._handler = handler
@@ -26,7 +26,7 @@ class Listener:
     @property
     def authority(self) -> str:
         if not self._port:
-            raise RuntimeError("the port is known once the server has been started: use `async with`")
+            raise RuntimeError("the port is known when the server runs: use `async with`")
         return f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
 
     @property
@@ -35,7 +35,7 @@ class Listener:
 
     @property
     def closing(self) -> asyncio.Event:
-        """Set when the server begins to close: whoever holds a request up must let go."""
+        """Set when the server begins to close. A handler that waits has to end then."""
         if self._closing is None:
             raise RuntimeError("the server is not running")
         return self._closing

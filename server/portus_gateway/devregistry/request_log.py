@@ -1,4 +1,4 @@
-"""A record of the requests that a server saw, for assertions."""
+"""A record of the requests to a server, for assertions."""
 
 import asyncio
 import time
@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TypedDict, Unpack
 
 from aiohttp import web
 
@@ -26,7 +27,7 @@ _KEPT_HEADERS = (
 
 @dataclass(slots=True)
 class RequestRecord:
-    """One request. The credentials themselves are never kept."""
+    """One request. Its credentials are not kept."""
 
     method: str
     target: str
@@ -35,26 +36,36 @@ class RequestRecord:
     """`ping`, `catalog`, `tags`, `manifests`, `blobs`, `uploads`, `referrers`, `token` or `unknown`."""
     repository: str | None
     authorization: str | None
-    """The scheme of the Authorization header in lower case, `basic` or `bearer`; None without the header."""
+    """The scheme of the Authorization header, `basic` or `bearer`. None without the header."""
     headers: Mapping[str, str]
-    """The headers that matter to assertions, by their name in lower case; Accept's several lines joined."""
+    """Some headers, by their names in lower case. Several lines of one name are joined with commas."""
     arrived_at: float
-    """In seconds of `time.monotonic()`."""
+    """Seconds, as `time.monotonic()` counts them."""
     status: int | None = field(default=None)
-    """Of the answer; None while there is none (still at work, hung or reset)."""
+    """The status of the answer. None as long as there is none, or if the connection was reset."""
+
+
+class Wanted(TypedDict, total=False):
+    """Which requests to select: those whose fields have these values. None matches every value."""
+
+    route: str | None
+    method: str | None
+    repository: str | None
+    status: int | None
+    authorization: str | None
 
 
 class RequestLog:
-    """The latest requests, oldest first, at most `capacity` of them."""
+    """The last requests, at most `capacity` of them, oldest first."""
 
     def __init__(self, capacity: int = 10_000) -> None:
         self._records: deque[RequestRecord] = deque(maxlen=capacity)
         self._waiters: set[asyncio.Future[None]] = set()
         self.total = 0
-        """Of all requests since the start or the last `clear`, kept or not."""
+        """The number of requests since the start or the last `clear`, also of those that are not kept any more."""
         self.in_flight = 0
         self.max_concurrent = 0
-        """The most requests that were at work at the same time since the start or the last `clear`."""
+        """The largest number of simultaneous requests since the start or the last `clear`."""
 
     def __len__(self) -> int:
         return len(self._records)
@@ -70,45 +81,13 @@ class RequestLog:
         self.total = 0
         self.max_concurrent = self.in_flight
 
-    def select(
-        self,
-        *,
-        route: str | None = None,
-        method: str | None = None,
-        repository: str | None = None,
-        status: int | None = None,
-        authorization: str | None = None,
-    ) -> list[RequestRecord]:
-        """The kept requests for which all that is given holds, oldest first."""
-        return [
-            record
-            for record in self._records
-            if (route is None or record.route == route)
-            and (method is None or record.method == method)
-            and (repository is None or record.repository == repository)
-            and (status is None or record.status == status)
-            and (authorization is None or record.authorization == authorization)
-        ]
+    def select(self, **wanted: Unpack[Wanted]) -> list[RequestRecord]:
+        """The kept requests that match every argument, oldest first."""
+        return [record for record in self._records if _matches(record, wanted)]
 
-    def count(
-        self,
-        *,
-        route: str | None = None,
-        method: str | None = None,
-        repository: str | None = None,
-        status: int | None = None,
-        authorization: str | None = None,
-    ) -> int:
-        """How many `select` would find."""
-        return len(
-            self.select(
-                route=route,
-                method=method,
-                repository=repository,
-                status=status,
-                authorization=authorization,
-            )
-        )
+    def count(self, **wanted: Unpack[Wanted]) -> int:
+        """The number of requests that `select` would find."""
+        return len(self.select(**wanted))
 
     async def wait_for(
         self,
@@ -117,9 +96,9 @@ class RequestLog:
         route: str | None = None,
         method: str | None = None,
         repository: str | None = None,
-        timeout: float = 10.0,  # noqa: ASYNC109 - a bound on every wait, with a message of its own
+        timeout: float = 10.0,  # noqa: ASYNC109 - it has a message of its own
     ) -> None:
-        """Waits until `count` such requests have arrived; raises `TimeoutError` after `timeout` seconds."""
+        """Waits until `count` matching requests have arrived. Raises `TimeoutError` after `timeout` seconds."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         while (seen := self.count(route=route, method=method, repository=repository)) < count:
@@ -135,7 +114,7 @@ class RequestLog:
                 self._waiters.discard(arrival)
 
     def begin(self, request: web.BaseRequest, route: str, repository: str | None) -> RequestRecord:
-        """Records the arrival of a request; `end` follows when it is done with."""
+        """Records the arrival of a request. `end` records its end."""
         headers = request.headers
         authorization = headers.get("Authorization")
         record = RequestRecord(
@@ -161,3 +140,7 @@ class RequestLog:
     def end(self, record: RequestRecord, status: int | None) -> None:
         record.status = status
         self.in_flight -= 1
+
+
+def _matches(record: RequestRecord, wanted: Wanted) -> bool:
+    return all(value is None or getattr(record, name) == value for name, value in wanted.items())

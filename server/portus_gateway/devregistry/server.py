@@ -1,4 +1,4 @@
-"""The registry itself: its routes on a port, its token service on another."""
+"""The registry: its routes on one port, its token service on another."""
 
 import secrets
 import ssl
@@ -24,7 +24,7 @@ from portus_gateway.devregistry.blobs import delete_blob, get_blob
 from portus_gateway.devregistry.catalog import list_catalog
 from portus_gateway.devregistry.cut_answers import CutAnswer
 from portus_gateway.devregistry.errors import RegistryError, error_response
-from portus_gateway.devregistry.fault_effects import NoAnswer, suffer
+from portus_gateway.devregistry.fault_effects import NoAnswer, apply_fault
 from portus_gateway.devregistry.fault_set import FaultSet, Injection, Stage
 from portus_gateway.devregistry.faults import Fault
 from portus_gateway.devregistry.flavours import TRAITS, Flavour
@@ -52,22 +52,23 @@ _METHODS = {
 
 
 class DevRegistry:
-    """A registry in memory, over real HTTP, with a Portus-like token service on a second port.
+    """A registry in memory, over real HTTP, with a token service like Portus' on a second port.
 
         async with DevRegistry() as registry:
             digest = registry.push("team/app", "1.0")
 
-    Both ports are free ones of `host` unless given, known once it runs, and kept when the same object is
-    entered again, as is the content: that is a restart.
+    Both ports are free ones of `host` unless they are given, and they are known when the registry runs. The same
+    object can be entered again, which is a restart: it keeps its ports and its content.
 
-    `users`: without any there is one, `portus`, with every right and a generated password.
-    `flavour`: the version whose behaviour it follows, `2.8` (measured on 2.8.2) or `3.1` (on 3.1.1).
-    `auth`: `token`, `basic` (as with htpasswd: whoever is known may do everything) or `anonymous`.
-    `token_lifetime`: whole seconds. `token_leeway`: seconds for which a token still counts after its end;
-    real registries give 60.
-    `token_service`: one of your own, which you run yourself; `users`, `service`, `issuer` and the settings
-    of tokens are then its own.
-    `ssl_context`, `token_ssl_context`: serve https. `faults`: in force from the start.
+    `users`: by default there is one, `portus`, with every right and a random password.
+    `flavour`: `2.8` behaves like distribution 2.8.2, `3.1` like 3.1.1, and `oci-1.1` follows the OCI distribution
+    specification 1.1.1. docs/registries.md has the differences.
+    `auth`: `token`, `basic` (like htpasswd: every user has every right) or `anonymous`.
+    `token_lifetime`: whole seconds. `token_leeway`: seconds for which a token is accepted after its end. Real
+    registries accept it for 60.
+    `token_service`: another token service, which the caller runs. It has its own `users`, `service`, `issuer` and
+    settings of tokens.
+    `ssl_context`, `token_ssl_context`: serve HTTPS. `faults`: apply from the start.
     `clock`: seconds since the epoch, for tokens.
     """
 
@@ -108,7 +109,7 @@ class DevRegistry:
         for fault in faults:
             self.inject(fault)
         self.requests = RequestLog()
-        """The requests that the registry saw; those of the token service are in `tokens.requests`."""
+        """The requests to the registry. Those to the token service are in `tokens.requests`."""
         self._auth = auth
         self._authorization = _authorization(auth, self.tokens, token_leeway, clock)
         self._behaviour = Behaviour(TRAITS[flavour], deletion_enabled)
@@ -139,7 +140,7 @@ class DevRegistry:
 
     @property
     def realm(self) -> str:
-        """The token service's address for tokens."""
+        """The address of the token service."""
         return self.tokens.realm
 
     @property
@@ -148,7 +149,7 @@ class DevRegistry:
 
     @property
     def username(self) -> str:
-        """Of the `portus` user, or of the first one where there is none of that name."""
+        """The name of the user `portus`, or of the first user if there is none of that name."""
         return self.tokens.username
 
     @property
@@ -157,7 +158,7 @@ class DevRegistry:
 
     @property
     def deletion_enabled(self) -> bool:
-        """Whether anything can be deleted; a change counts from the next request on."""
+        """Whether anything can be deleted. A change counts from the next request on."""
         return self._behaviour.deletion_enabled
 
     @deletion_enabled.setter
@@ -166,7 +167,7 @@ class DevRegistry:
 
     @property
     def maximum_page(self) -> int:
-        """The largest `n` that the catalog admits (`catalog.maxentries`); tags are clamped to it."""
+        """The largest `n` of the catalog (`catalog.maxentries`). Pages of tags and referrers are not larger either."""
         return self._behaviour.maximum_page
 
     @maximum_page.setter
@@ -174,8 +175,10 @@ class DevRegistry:
         self._behaviour.maximum_page = size
 
     def inject(self, fault: Fault) -> Injection:
-        """Puts a fault in force; a `with` block removes it again. Those of the route `token` strike the
-        token service."""
+        """Applies a fault until it is removed. A `with` block removes it at its end.
+
+        A fault of the route `token` applies to the token service.
+        """
         return (self.tokens if fault.route == "token" else self._faults).inject(fault)
 
     def clear_faults(self) -> None:
@@ -183,10 +186,10 @@ class DevRegistry:
         self.tokens.clear_faults()
 
     def push(self, repository: str, *tags: str, content: Content | None = None) -> str:
-        """Stores content, with its blobs and children, and tags it; returns the manifest's digest.
+        """Stores content with its blobs and children, and tags it. Answers with the manifest's digest.
 
-        Without `content` it is an image of its own for this repository and first tag. Nothing is checked, so
-        that broken content can be seeded too.
+        By default the content is an image that is different for each repository and first tag. Nothing is checked, so
+        broken content can be stored too.
         """
         content = content or image(f"{repository}:{tags[0] if tags else ''}")
         for child in content.children:
@@ -201,9 +204,9 @@ class DevRegistry:
     def push_many(
         self, repositories: Iterable[str], tags: Sequence[str] = ("latest",), content: Content | None = None
     ) -> str:
-        """Gives many new repositories one and the same content; returns the manifest's digest.
+        """Gives the same content to many new repositories. Answers with the manifest's digest.
 
-        Those that are there already are left alone. A hundred thousand take about a second.
+        Repositories that exist already are left as they are. A hundred thousand take about a second.
         """
         content = content or image("many")
         manifests: dict[str, Manifest] = {}
@@ -218,33 +221,33 @@ class DevRegistry:
         return content.digest
 
     def tag(self, repository: str, tag: str, digest: str) -> None:
-        """Points a tag at a manifest of the repository; raises `KeyError` if it is not there."""
+        """Points a tag at a manifest of the repository. Raises `KeyError` if there is no such manifest."""
         found = self._storage.repository(repository)
         if found is None or digest not in found.manifests:
             raise KeyError(f"{repository} has no manifest {digest}")
         found.tag(tag, digest)
 
     def untag(self, repository: str, tag: str) -> bool:
-        """Takes a tag away; says whether there was one."""
+        """Removes a tag. Answers whether there was one."""
         found = self._storage.repository(repository)
         return found is not None and found.untag(tag)
 
     def delete(self, repository: str, digest: str) -> bool:
-        """Deletes a manifest with every tag on it; says whether there was one."""
+        """Deletes a manifest with all of its tags. Answers whether there was one."""
         found = self._storage.repository(repository)
         return found is not None and found.delete_manifest(digest)
 
     def delete_blob(self, repository: str, digest: str) -> bool:
-        """Unlinks a blob from a repository; says whether there was one."""
+        """Removes a blob from a repository. Answers whether there was one."""
         found = self._storage.repository(repository)
         return found is not None and found.unlink_blob(digest)
 
     def repositories(self) -> list[str]:
-        """The catalog, in its order."""
+        """The names of all repositories, in the catalog's order."""
         return self._storage.catalog()
 
     def tags(self, repository: str) -> dict[str, str]:
-        """A repository's tags and their digests; empty for an unknown one."""
+        """The tags of a repository and their digests. Empty for an unknown repository."""
         found = self._storage.repository(repository)
         return {} if found is None else dict(found.tags)
 
@@ -271,21 +274,21 @@ class DevRegistry:
         if fault is None:
             return await self._admit(request, target, path, query)
         admit = partial(self._admit, request, target, path, query)
-        return await suffer(fault, request, admit, self._listener.closing)
+        return await apply_fault(fault, request, admit, self._listener.closing)
 
     async def _admit(self, request: web.BaseRequest, target: Target, path: str, query: str) -> web.StreamResponse:
         if self._serves(target):
             refusal = self._authorization.refuse(request, needed_rights(request, target))
             if refusal is not None:
-                struck = self._take(Stage.CHALLENGE, request, target)
-                answer = self._authorization.challenge(refusal, struck.realm if struck else None)
+                fault = self._take(Stage.CHALLENGE, request, target)
+                answer = self._authorization.challenge(refusal, fault.realm if fault else None)
                 answer.headers["Content-Type"] = self._behaviour.traits.json_type
                 return _stamp(answer)
         fault = self._take(Stage.OPERATION, request, target)
         if fault is None:
             return await self._operate(request, target, path, query)
         operate = partial(self._operate, request, target, path, query)
-        return await suffer(fault, request, operate, self._listener.closing)
+        return await apply_fault(fault, request, operate, self._listener.closing)
 
     def _take(self, stage: Stage, request: web.BaseRequest, target: Target) -> Fault | None:
         if not self._faults:

@@ -1,4 +1,4 @@
-"""The RSA key that a token service signs with, and the forms in which registries take its public half."""
+"""The RSA key of a token service, and the forms in which registries read its public key."""
 
 import base64
 import hashlib
@@ -19,11 +19,11 @@ _CERTIFICATE_LIFE = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """An RSA key with the key id that Portus gives it. Its private half never shows in a `repr`."""
+    """An RSA key with the key id that Portus gives it. A `repr` does not show the private key."""
 
     private_key: rsa.RSAPrivateKey = field(repr=False)
     key_id: str = field(init=False)
-    """libtrust's form, as in the `kid` of every token: `ABCD:EFGH:…`, twelve groups of four."""
+    """The `kid` of every token, in libtrust's form: twelve groups of four letters, `ABCD:EFGH:…`."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key_id", _libtrust_key_id(self.private_key.public_key()))
@@ -56,7 +56,7 @@ class SigningKey:
     def jwks(self) -> str:
         """The public key as a JSON Web Key Set, for a registry's `auth.token.jwks` (3.x).
 
-        It is listed under Portus' libtrust key id: without it registry 3.x expects an RFC 7638 thumbprint.
+        Its `kid` is Portus' key id. Without a `kid`, registry 3.x would expect tokens to name the RFC 7638 thumbprint.
         """
         numbers = self.public_key.public_numbers()
         key = {
@@ -80,7 +80,7 @@ class SigningKey:
 
 @cache
 def process_signing_key() -> SigningKey:
-    """One key for the whole process: making a new one costs about a tenth of a second."""
+    """One key for the whole process, since making one takes about a tenth of a second."""
     return SigningKey.generate()
 
 

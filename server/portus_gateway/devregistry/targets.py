@@ -1,4 +1,4 @@
-"""What a request path names: distribution's routes."""
+"""Distribution's routes, and the referrers API of the OCI specification."""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from urllib.parse import unquote
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _NAME = rf"{_COMPONENT}(?:/{_COMPONENT})*"
 _TAG = r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}"
-# Looser than a digest is: what only looks like one is a route, and an error of its own.
+# Wider than the form of digests: a malformed digest is an error of its route, and not an unknown path.
 _DIGEST = r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[a-zA-Z0-9=_-]+"
 _PATH = re.compile(
     rf"/v2/(?P<name>{_NAME})/(?:(?P<tags>tags/list)|manifests/(?P<manifest>{_TAG}|{_DIGEST})"
@@ -18,7 +18,7 @@ _PATH = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A route, the repository where the route has one, and the reference, digest or upload in it."""
+    """A route, its repository if it has one, and its tag, digest or upload."""
 
     route: str
     repository: str | None = None
@@ -32,7 +32,7 @@ _CATALOG = Target("catalog")
 
 @lru_cache(maxsize=8192)
 def target_of(path: str) -> Target:
-    """What the path (still percent-encoded, without its query) names; `UNKNOWN` where nothing answers."""
+    """The target of a path, which is still percent-encoded and has no query. `UNKNOWN` if there is no such route."""
     path = unquote(path)
     if path == "/v2/":
         return _PING

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 import jwt
 from aiohttp import web
 
-from portus_gateway.devregistry.fault_effects import NoAnswer, suffer
+from portus_gateway.devregistry.fault_effects import NoAnswer, apply_fault
 from portus_gateway.devregistry.fault_set import FaultSet, Injection, Stage
 from portus_gateway.devregistry.faults import Fault
 from portus_gateway.devregistry.listener import Listener
@@ -30,17 +30,17 @@ LIFETIME_SECONDS = 900
 
 
 class TokenService:
-    """Signs tokens for the users that it knows, over real HTTP, on a port of its own.
+    """Signs tokens for its users, over real HTTP, on a port of its own.
 
-    It stands in front of the `DevRegistry`, or alone in front of real registries: these need `realm`,
-    `service`, `issuer`, and the public key (`write_certificate` for `rootcertbundle`, `write_jwks` for the
-    `jwks` of registry 3.x). `realm` is known from the start when `port` is given, else once it runs.
+    It works with the `DevRegistry` or with real registries. Those need `realm`, `service`, `issuer` and the public key
+    in their configuration: `write_certificate` writes `rootcertbundle`, and `write_jwks` the `jwks` of registry 3.x.
+    `realm` is known from the start if `port` is given, and otherwise when the service runs.
 
-    `users`: without any there is one, `portus`, with every right and a password made for the occasion.
-    `lifetime`: whole seconds that a token is good for; 0 or less makes tokens that have expired. Real
-    registries forgive 60 seconds after `exp`: take `-58` for tokens that they refuse after two.
-    `announce_lifetime`: whether the answer has `expires_in` and `issued_at`; docker_auth sends neither.
-    `answer_field`: where the answer has the token; `access_token` is how some others call it.
+    `users`: by default there is one, `portus`, with every right and a random password.
+    `lifetime`: how long tokens are valid, in whole seconds. With 0 or less they have expired when they are signed. Real
+    registries accept tokens for 60 seconds after `exp`, so they refuse tokens of `-58` after two seconds.
+    `announce_lifetime`: whether the answer has `expires_in` and `issued_at`. docker_auth sends neither.
+    `answer_field`: the field of the answer that has the token. Some token services name it `access_token`.
     `clock`: seconds since the epoch.
     """
 
@@ -68,7 +68,7 @@ class TokenService:
         self.announce_lifetime = announce_lifetime
         self.answer_field = answer_field
         self.requests = RequestLog()
-        """The requests that it saw."""
+        """The requests to this service."""
         self._faults = FaultSet() if faults is None else faults
         self._clock = clock
         self._listener = Listener(self._handle, host, port, ssl_context)
@@ -88,12 +88,12 @@ class TokenService:
 
     @property
     def realm(self) -> str:
-        """What a registry's `auth.token.realm` is set to: this service's address for tokens."""
+        """The address for tokens: a registry's `auth.token.realm`."""
         return f"{self.url}{PATH}"
 
     @property
     def username(self) -> str:
-        """Of the `portus` user, or of the first one where there is none of that name."""
+        """The name of the user `portus`, or of the first user if there is none of that name."""
         return self.users.principal.name
 
     @property
@@ -101,9 +101,11 @@ class TokenService:
         return self.users.principal.password
 
     def inject(self, fault: Fault) -> Injection:
-        """Puts a fault of the route `token` in force; a `with` block removes it again."""
+        """Applies a fault of the route `token`, until it is removed. A `with` block removes it at its end."""
         if fault.route != "token":
-            raise ValueError(f"a token service is struck by faults of the route token, not {fault.route}")
+            raise ValueError(
+                f"faults of the route {fault.route} do not apply to a token service, only those of the route token"
+            )
         return self._faults.inject(fault)
 
     def clear_faults(self) -> None:
@@ -118,7 +120,7 @@ class TokenService:
         return self.signing_key.write_jwks(path)
 
     def sign(self, access: list[dict[str, object]] | None, *, subject: str = "", lifetime: int | None = None) -> str:
-        """A token with just this `access` claim (None: without one), as the service would sign it."""
+        """A token with this `access` claim, signed like all others. None leaves the claim out."""
         issued_at = int(self._clock())
         claims: dict[str, object] = {
             "iss": self.issuer,
@@ -163,7 +165,7 @@ class TokenService:
         async def issue() -> web.StreamResponse:
             return self._issue(request, query, lifetime, without_rights=without_rights)
 
-        return await suffer(fault, request, issue, self._listener.closing)
+        return await apply_fault(fault, request, issue, self._listener.closing)
 
     def _issue(
         self, request: web.BaseRequest, query: str, lifetime: int | None, *, without_rights: bool

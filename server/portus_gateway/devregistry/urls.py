@@ -1,8 +1,8 @@
-"""The URLs that the registry puts into its answers."""
+"""The URLs in the registry's answers."""
 
 from aiohttp import web
 
 
 def absolute_url(request: web.BaseRequest, path: str) -> str:
-    """On the host that the request named: distribution makes `Location` absolute."""
+    """The URL of a path on the host of the request. Distribution sends an absolute `Location`."""
     return f"{request.scheme}://{request.host}{path}"

@@ -1,4 +1,4 @@
-"""Who may do what: users, their rights, and the scopes that a client asks for."""
+"""Users, their rights, and the scopes that a client asks for."""
 
 import hmac
 from collections.abc import Iterable
@@ -12,8 +12,8 @@ PORTUS = "portus"
 class Scope:
     """A resource and actions on it: `repository:team/app:pull,push` or `registry:catalog:*`.
 
-    `parse` raises `ValueError` for what Portus refuses: fewer than three parts, or a type other than
-    `repository` and `registry`.
+    `parse` raises `ValueError` for what Portus refuses: fewer than three parts, or a type other than `repository` and
+    `registry`.
     """
 
     type: str
@@ -22,26 +22,26 @@ class Scope:
 
     @classmethod
     def parse(cls, text: str) -> "Scope":
-        # As Portus splits it: a second scope after a blank ends up in the actions, where nothing grants it.
+        # Like Portus: a second scope after a blank becomes a part of the actions, and no right grants it.
         parts = text.split(":", 2)
         if len(parts) != 3 or not parts[1] or parts[0] not in ("repository", "registry"):
             raise ValueError(
-                f"{text!r} is no scope: write it as repository:<name>:<action>[,<action>…] or registry:catalog:*"
+                f"{text!r} is not a scope. Write it as repository:<name>:<action>[,<action>…] or registry:catalog:*"
             )
         return cls(parts[0], parts[1], tuple(dict.fromkeys(action for action in parts[2].split(",") if action)))
 
 
 EVERYTHING = ("repository:*:pull,push,delete,*", "registry:catalog:*")
-"""The rights of the `portus` user where Portus has deletion enabled."""
+"""The rights of the user `portus` in a Portus that has deletion enabled."""
 
 
 @dataclass(frozen=True, slots=True)
 class User:
     """An account of the token service.
 
-    `rights` are scopes whose name may hold `*` (any characters, `/` too), for example
-    `("repository:team/*:pull,push", "registry:catalog:*")`. What is granted is the intersection of the
-    scope asked for and the rights, action by action; a `*` among the actions is granted as itself.
+    `rights` are scopes, for example `("repository:team/*:pull,push", "registry:catalog:*")`. In their name, `*` stands
+    for any characters, also for `/`. A token grants the actions that were asked for and that a right has. The action
+    `*` is an action like any other.
     """
 
     name: str
@@ -53,7 +53,7 @@ class User:
         object.__setattr__(self, "_scopes", tuple(Scope.parse(right) for right in self.rights))
 
     def grant(self, asked: Scope) -> tuple[str, ...]:
-        """Those of the actions asked for that this user may do, in the order in which they were asked for."""
+        """The actions that were asked for and that the user has a right to, in the order of the request."""
         allowed = {
             action
             for scope in self._scopes
@@ -73,11 +73,11 @@ class Users:
 
     @property
     def principal(self) -> User:
-        """The `portus` user, or the first one where there is none of that name."""
+        """The user `portus`, or the first user if there is none of that name."""
         return self._by_name.get(PORTUS) or next(iter(self._by_name.values()))
 
     def add(self, user: User) -> None:
-        """Adds the user, or replaces the one of that name: a new password counts at once."""
+        """Adds the user, or replaces the one of that name. A new password counts from the next request on."""
         self._by_name[user.name] = user
 
     def authenticate(self, name: str, password: str) -> User | None:
