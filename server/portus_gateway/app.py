@@ -15,7 +15,7 @@ from portus_gateway.operations.deletion import Deletion
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.operations.readiness import Readiness
 from portus_gateway.registry.cached import CachedRegistry
-from portus_gateway.registry.coalesced import SHARED_WITHIN, CoalescedRegistry
+from portus_gateway.registry.coalesced import CoalescedRegistry
 from portus_gateway.registry.fresh import FreshRegistry
 from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc.server import GatewayServer, Listener, ServerLimits
@@ -56,7 +56,7 @@ async def running(settings: Settings, *, as_worker: bool = False) -> AsyncGenera
         # Each decorator below can be removed by deleting its line; tests/test_app.py does.
         registry: Registry = client
         registry = await stack.enter_async_context(CoalescedRegistry(registry))
-        registry = CachedRegistry(registry, settings.cache_bytes, metrics, shared_within=SHARED_WITHIN)
+        registry = CachedRegistry(registry, settings.cache_bytes, metrics)
         fresh: Registry = registry
         fresh = FreshRegistry(client, fresh)
         fresh = access.authorized(fresh)

@@ -1,4 +1,6 @@
 import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -6,55 +8,232 @@ from portus_gateway.aio.deadline import DeadlineExceeded, remaining, within
 from portus_gateway.aio.single_flight import SingleFlight, WorkEnded
 from portus_gateway.distribution.errors import Unavailable
 
+PATIENCE = 10.0
 
-async def test_those_who_ask_while_it_runs_share_one_run_and_later_ones_another() -> None:
+
+@dataclass
+class Work:
+    """Work whose runs a test ends, each by its number from 1."""
+
+    runs: "list[asyncio.Future[int]]" = field(default_factory=list)
+    running: int = 0
+    most_running: int = 0
+    _begun: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def __call__(self) -> int:
+        run: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        async with self._begun:
+            self.runs.append(run)
+            self._begun.notify_all()
+        try:
+            return await run
+        finally:
+            self.running -= 1
+
+    async def begun(self, count: int) -> None:
+        async with asyncio.timeout(PATIENCE), self._begun:
+            await self._begun.wait_for(lambda: len(self.runs) >= count)
+
+    def end(self, number: int) -> None:
+        """Lets that run answer with its number."""
+        self.runs[number - 1].set_result(number)
+
+    def fail(self, number: int) -> None:
+        self.runs[number - 1].set_exception(Unavailable(f"run {number}"))
+
+
+@pytest.fixture
+def work() -> Work:
+    return Work()
+
+
+@pytest.fixture
+async def flights() -> AsyncIterator[SingleFlight[str, int]]:
     flights: SingleFlight[str, int] = SingleFlight()
-    runs = 0
+    yield flights
+    await flights.close()
 
-    async def work() -> int:
-        nonlocal runs
-        runs += 1
+
+async def turns() -> None:
+    for _ in range(5):
         await asyncio.sleep(0)
-        return runs
-
-    assert await asyncio.gather(*(flights.run("a", work) for _ in range(5))) == [1] * 5
-    assert await flights.run("a", work) == 2
 
 
-async def test_an_error_reaches_all_and_is_not_remembered() -> None:
-    flights: SingleFlight[str, int] = SingleFlight()
-
-    async def fail() -> int:
-        await asyncio.sleep(0)
-        raise Unavailable("no")
-
-    async def work() -> int:
-        return 1
-
-    outcomes = await asyncio.gather(*(flights.run("a", fail) for _ in range(3)), return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [Unavailable] * 3
-    assert await flights.run("a", work) == 1
+def asking(flights: SingleFlight[str, int], work: Work, callers: int = 1) -> "list[asyncio.Task[int]]":
+    return [asyncio.create_task(flights.run("a", work)) for _ in range(callers)]
 
 
-async def test_the_cancellation_of_one_leaves_the_others_alone() -> None:
-    flights: SingleFlight[str, int] = SingleFlight()
-    release = asyncio.Event()
+async def test_those_who_come_at_once_share_one_run(flights: SingleFlight[str, int], work: Work) -> None:
+    callers = asking(flights, work, 5)
+    await work.begun(1)
+    work.end(1)
+    assert await asyncio.gather(*callers) == [1] * 5
+    (later,) = asking(flights, work)
+    await work.begun(2)
+    work.end(2)
+    assert await later == 2
 
-    async def work() -> int:
-        await release.wait()
-        return 7
 
-    first, second = (asyncio.create_task(flights.run("a", work)) for _ in range(2))
-    await asyncio.sleep(0)
+async def test_those_who_come_while_one_runs_share_the_next_which_begins_at_its_end(
+    flights: SingleFlight[str, int], work: Work
+) -> None:
+    first = asking(flights, work)
+    await work.begun(1)
+    second = asking(flights, work, 31)
+    await turns()
+    assert len(work.runs) == 1
+    work.end(1)
+    assert await asyncio.gather(*first) == [1]
+    await work.begun(2)
+    third = asking(flights, work)
+    work.end(2)
+    assert await asyncio.gather(*second) == [2] * 31
+    await work.begun(3)
+    work.end(3)
+    assert await asyncio.gather(*third) == [3]
+    assert work.most_running == 1
+
+
+async def test_those_who_come_while_one_runs_may_share_it(work: Work) -> None:
+    flights: SingleFlight[str, int] = SingleFlight(joins_running=True)
+    first = asking(flights, work)
+    await work.begun(1)
+    second = asking(flights, work, 3)
+    await turns()
+    work.end(1)
+    assert await asyncio.gather(*first, *second) == [1] * 4
+    assert len(work.runs) == 1
+
+
+async def test_different_keys_do_not_wait_for_one_another(flights: SingleFlight[str, int], work: Work) -> None:
+    first = asyncio.create_task(flights.run("a", work))
+    other = asyncio.create_task(flights.run("b", work))
+    await work.begun(2)
+    work.end(1)
+    work.end(2)
+    assert (await first, await other) == (1, 2)
+
+
+@pytest.mark.parametrize("joins_running", [False, True])
+async def test_an_error_reaches_all_who_wait_and_is_not_remembered(work: Work, joins_running: bool) -> None:
+    flights: SingleFlight[str, int] = SingleFlight(joins_running=joins_running)
+    callers = asking(flights, work, 3)
+    await work.begun(1)
+    work.fail(1)
+    outcomes = await asyncio.gather(*callers, return_exceptions=True)
+    assert [str(outcome) for outcome in outcomes] == ["run 1"] * 3
+    (later,) = asking(flights, work)
+    await work.begun(2)
+    work.end(2)
+    assert await later == 2
+
+
+async def test_an_error_is_not_the_next_ones(flights: SingleFlight[str, int], work: Work) -> None:
+    (first,) = asking(flights, work)
+    await work.begun(1)
+    (second,) = asking(flights, work)
+    await turns()
+    work.fail(1)
+    with pytest.raises(Unavailable):
+        await first
+    await work.begun(2)
+    work.end(2)
+    assert await second == 2
+
+
+async def test_the_cancellation_of_one_leaves_the_others_alone(flights: SingleFlight[str, int], work: Work) -> None:
+    first, second = asking(flights, work, 2)
+    await work.begun(1)
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    release.set()
-    assert await second == 7
+    work.end(1)
+    assert await second == 1
+
+
+@pytest.mark.parametrize("joins_running", [False, True])
+async def test_work_ends_when_nobody_waits_for_it_and_the_next_begins_at_once(work: Work, joins_running: bool) -> None:
+    flights: SingleFlight[str, int] = SingleFlight(joins_running=joins_running)
+    first = asking(flights, work, 2)
+    await work.begun(1)
+    for caller in first:
+        caller.cancel()
+    await asyncio.gather(*first, return_exceptions=True)
+    (second,) = asking(flights, work)
+    await work.begun(2)
+    assert work.runs[0].cancelled()
+    work.end(2)
+    assert await second == 2
+
+
+async def test_when_all_leave_a_run_those_behind_it_need_not_wait(flights: SingleFlight[str, int], work: Work) -> None:
+    (first,) = asking(flights, work)
+    await work.begun(1)
+    (second,) = asking(flights, work)
+    await turns()
+    first.cancel()
+    await work.begun(2)
+    assert work.runs[0].cancelled()
+    work.end(2)
+    assert await second == 2
+
+
+async def test_a_run_that_all_left_before_it_began_never_begins(flights: SingleFlight[str, int], work: Work) -> None:
+    (first,) = asking(flights, work)
+    await work.begun(1)
+    (second,) = asking(flights, work)
+    await turns()
+    second.cancel()
+    await turns()
+    work.end(1)
+    assert await first == 1
+    await turns()
+    assert len(work.runs) == 1
+
+
+@pytest.mark.parametrize("joins_running", [False, True])
+async def test_a_run_that_hangs_keeps_nobody_for_longer_than_the_bound(work: Work, joins_running: bool) -> None:
+    flights: SingleFlight[str, int] = SingleFlight(joins_running=joins_running, patience=0.01)
+    (first,) = asking(flights, work)
+    await work.begun(1)
+    if joins_running:
+        # Whoever comes when it has run for that long does not join it.
+        while len(work.runs) == 1:
+            (second,) = asking(flights, work)
+            await asyncio.sleep(0.001)
+    else:
+        (second,) = asking(flights, work)
+    await work.begun(2)
+    assert not work.runs[0].done()
+    work.end(2)
+    # The one that hangs is needed by nobody any more: this result is from after its callers came, too.
+    assert (await first, await second) == (2, 2)
+    await turns()
+    assert work.runs[0].cancelled()
+    assert work.running == 0
+
+
+async def test_an_error_of_the_second_run_leaves_the_first_alone(work: Work) -> None:
+    flights: SingleFlight[str, int] = SingleFlight(patience=0.01)
+    (first,) = asking(flights, work)
+    await work.begun(1)
+    (second,) = asking(flights, work)
+    await work.begun(2)
+    work.fail(2)
+    with pytest.raises(Unavailable):
+        await second
+    (third,) = asking(flights, work)
+    await work.begun(3)
+    work.end(1)
+    assert await first == 1
+    work.end(3)
+    assert await third == 3
 
 
 async def test_the_work_knows_how_long_the_most_patient_one_waits() -> None:
-    flights: SingleFlight[str, list[float | None]] = SingleFlight()
+    flights: SingleFlight[str, list[float | None]] = SingleFlight(joins_running=True)
     steps = asyncio.Semaphore(0)
 
     async def work() -> list[float | None]:
@@ -84,56 +263,73 @@ async def test_the_work_knows_how_long_the_most_patient_one_waits() -> None:
     assert third is None
 
 
-async def test_whoever_comes_later_than_it_may_be_joined_begins_anew() -> None:
-    flights: SingleFlight[str, int] = SingleFlight(joined_within=0.0)
-    runs = 0
+async def test_the_next_run_has_the_deadline_of_those_who_wait_for_it() -> None:
+    flights: SingleFlight[str, float | None] = SingleFlight()
     release = asyncio.Event()
 
-    async def work() -> int:
-        nonlocal runs
-        runs += 1
-        mine = runs
-        await release.wait()
-        return mine
+    async def wait(seconds: float) -> float | None:
+        async def left() -> float | None:
+            await release.wait()
+            return remaining()
 
-    first = asyncio.ensure_future(flights.run("a", work))
-    await asyncio.sleep(0.001)
-    second = asyncio.ensure_future(flights.run("a", work))
-    await asyncio.sleep(0)
+        async with within(seconds):
+            return await flights.run("a", left)
+
+    first = asyncio.create_task(wait(100))
+    await turns()
+    second = asyncio.create_task(wait(20))
+    await turns()
     release.set()
-    assert (await first, await second) == (1, 2)
+    assert (await first or 0) > 90
+    assert 15 < (await second or 0) <= 20
 
 
-async def test_each_waits_as_long_as_its_own_deadline_allows() -> None:
-    flights: SingleFlight[str, int] = SingleFlight()
-    release = asyncio.Event()
-
-    async def work() -> int:
-        await release.wait()
-        return 7
-
+async def test_each_waits_as_long_as_its_own_deadline_allows(flights: SingleFlight[str, int], work: Work) -> None:
     async def hurried() -> int:
         async with within(0.01):
             return await flights.run("a", work)
 
-    patient = asyncio.create_task(flights.run("a", work))
+    (patient,) = asking(flights, work)
     with pytest.raises(DeadlineExceeded):
         await hurried()
-    release.set()
-    assert await patient == 7
+    work.end(1)
+    assert await patient == 1
 
 
-async def test_closing_answers_those_who_wait() -> None:
-    flights: SingleFlight[str, int] = SingleFlight()
-
-    async def never() -> int:
-        await asyncio.Event().wait()
-        return 0
-
-    waiter = asyncio.create_task(flights.run("a", never))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+async def test_closing_answers_those_who_wait(flights: SingleFlight[str, int], work: Work) -> None:
+    callers = asking(flights, work)
+    await work.begun(1)
+    callers += asking(flights, work)
+    await turns()
     await flights.close()
-    with pytest.raises(WorkEnded) as caught:
-        await waiter
-    assert caught.value.reason == "SHUTTING_DOWN"
+    for caller in callers:
+        with pytest.raises(WorkEnded) as caught:
+            await caller
+        assert caught.value.reason == "SHUTTING_DOWN"
+    await turns()
+    assert len(work.runs) == 1
+
+
+async def test_work_that_is_cancelled_by_something_else_answers_those_who_wait(
+    flights: SingleFlight[str, int], work: Work
+) -> None:
+    """A bare CancelledError would leave the caller's RPC without any answer (grpc#29248)."""
+    (caller,) = asking(flights, work)
+    await work.begun(1)
+    work.runs[0].cancel()
+    with pytest.raises(WorkEnded):
+        await caller
+
+
+async def test_nothing_is_kept_of_what_is_over(flights: SingleFlight[str, int], work: Work) -> None:
+    callers = asking(flights, work)
+    await work.begun(1)
+    callers += asking(flights, work)
+    await turns()
+    work.end(1)
+    await work.begun(2)
+    work.end(2)
+    await asyncio.gather(*callers)
+    await turns()
+    assert len(asyncio.all_tasks()) == 1
+    assert flights.busy == 0

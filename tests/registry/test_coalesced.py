@@ -42,6 +42,19 @@ async def test_many_who_ask_for_the_same_cost_one_request(registry: ScriptedRegi
         assert len(registry.asked) == 3
 
 
+async def test_those_who_come_while_a_request_runs_share_the_next_one(registry: ScriptedRegistry) -> None:
+    async with CoalescedRegistry(registry) as coalesced:
+        first = asyncio.ensure_future(coalesced.get_manifest(APP, V1))
+        await turns()
+        registry.repositories["team/app"]["1.0"] = "pushed"
+        late = [asyncio.ensure_future(coalesced.get_manifest(APP, V1)) for _ in range(31)]
+        await turns()
+        open_gate(registry)
+        await first
+        assert {(await one).descriptor.digest for one in late} == {manifest_of("pushed").descriptor.digest}
+        assert registry.asked == ["team/app:1.0"] * 2
+
+
 async def test_each_has_a_deadline_of_its_own(registry: ScriptedRegistry) -> None:
     async with CoalescedRegistry(registry) as coalesced:
 

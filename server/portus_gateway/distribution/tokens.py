@@ -74,7 +74,7 @@ class TokenSource:
         self._credentials = credentials
         self._observer = observer
         self._tokens: OrderedDict[TokenRequest, Token] = OrderedDict()
-        self._flights: SingleFlight[TokenRequest, Token] = SingleFlight()
+        self._flights: SingleFlight[TokenRequest, Token] = SingleFlight(joins_running=True)
 
     async def token(self, request: TokenRequest, *, refused: Token | None = None) -> Token:
         """A token for `request`. With `refused`, one that is not that one: the registry did not take it.

@@ -49,13 +49,10 @@ class CachedRegistry(ForwardingRegistry):
     An answer is never older than the `max_staleness` that it was asked with. At 0 the registry is asked each time, but
     sends no bytes for what is the same (`If-None-Match`). A digest's content cannot change, so that for it, too, only
     whether it still exists is asked. What belongs to one repository is never the answer for another.
-
-    `shared_within` is by how many seconds an answer of `registry` may be older than the question.
     """
 
-    def __init__(self, registry: Registry, limit: int, observer: CacheObserver, *, shared_within: float = 0.0) -> None:
+    def __init__(self, registry: Registry, limit: int, observer: CacheObserver) -> None:
         super().__init__(registry)
-        self._shared_within = shared_within
         self._limit = limit
         self._observer = observer
         self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
@@ -87,9 +84,9 @@ class CachedRegistry(ForwardingRegistry):
         self._observer.manifest_answered("revalidated" if same else "miss")
         # An answer from before a delete must not outlive it.
         if deletes == self._deletes:
-            asked_at = now - self._shared_within
-            self._keep(key, manifest, asked_at)
-            self._keep(_key(repository, manifest.descriptor.digest), manifest, asked_at)
+            # The request to the registry began after this call came.
+            self._keep(key, manifest, now)
+            self._keep(_key(repository, manifest.descriptor.digest), manifest, now)
             self._make_room()
         return _known_or(manifest, known)
 

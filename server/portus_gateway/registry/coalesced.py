@@ -1,4 +1,4 @@
-"""One request where many ask for the same at the same time."""
+"""One request to the registry where many callers ask for the same."""
 
 from collections.abc import Awaitable, Callable, Hashable
 from types import TracebackType
@@ -13,25 +13,18 @@ from portus_gateway.registry.protocol import Cursor, Page, Reference, Registry, 
 
 Result = TypeVar("Result")
 
-SHARED_WITHIN = 0.1
-"""How long a read may have been under way for others to join it, in seconds."""
-
 
 class CoalescedRegistry(ForwardingRegistry):
     """Shares each read of `registry` among those who ask for the same at the same time; an async context manager.
 
-    The same time is `SHARED_WITHIN`: whoever comes later than that after a read began gets one of its own, so that no
-    answer is older than the call by more. Each caller keeps its own deadline, and its leaving disturbs nobody: a read
-    ends early when the last of them has left. Whoever asks after a delete began never shares a read from before it.
-    Deletes are not shared.
+    No answer is from before the question: whoever asks while a read runs shares the next one, which begins when the
+    running one ends (`aio.single_flight`). So many callers at once cost two requests at most. Each caller keeps its own
+    deadline, and its leaving disturbs nobody: a read ends early when the last of them has left. Deletes are not shared.
     """
 
     def __init__(self, registry: Registry) -> None:
         super().__init__(registry)
-        self._flights: SingleFlight[Hashable, object] = SingleFlight(
-            ends_when_abandoned=True, joined_within=SHARED_WITHIN
-        )
-        self._deletes = 0
+        self._flights: SingleFlight[Hashable, object] = SingleFlight()
 
     async def __aenter__(self) -> Self:
         return self
@@ -79,27 +72,6 @@ class CoalescedRegistry(ForwardingRegistry):
     async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
         return await self._shared(("get_blob", repository, digest), lambda: self._registry.get_blob(repository, digest))
 
-    async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
-        self._deletes += 1
-        try:
-            await self._registry.delete_manifest(repository, digest)
-        finally:
-            self._deletes += 1
-
-    async def delete_tag(self, repository: Repository, tag: Tag) -> None:
-        self._deletes += 1
-        try:
-            await self._registry.delete_tag(repository, tag)
-        finally:
-            self._deletes += 1
-
-    async def delete_blob(self, repository: Repository, digest: Digest) -> None:
-        self._deletes += 1
-        try:
-            await self._registry.delete_blob(repository, digest)
-        finally:
-            self._deletes += 1
-
     async def _shared(self, request: tuple[Hashable, ...], work: Callable[[], Awaitable[Result]]) -> Result:
-        # What a request answers with is in its first word, which a type cannot say.
-        return cast("Result", await self._flights.run((self._deletes, request), work))
+        # The first word of the request decides the type of the answer; the type checker cannot know that.
+        return cast("Result", await self._flights.run(request, work))

@@ -815,7 +815,7 @@ type GetManifestRequest struct {
 	// indexes in the index. If this is unset, the answer is the index itself. An image is returned in any case.
 	Platform *Platform `protobuf:"bytes,4,opt,name=platform,proto3" json:"platform,omitempty"`
 	// Maximum age of the gateway's knowledge of what the tag points to. Unset means 0: the gateway asks the registry in this
-	// call. Calls for the same manifest within a tenth of a second share one request to the registry.
+	// call. Calls for the same manifest that wait at the same time share one request, which begins after all of them came.
 	MaxStaleness  *durationpb.Duration `protobuf:"bytes,5,opt,name=max_staleness,json=maxStaleness,proto3" json:"max_staleness,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

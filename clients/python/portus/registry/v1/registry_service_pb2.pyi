@@ -396,7 +396,7 @@ class GetManifestRequest(message.Message):
     @builtins.property
     def max_staleness(self) -> duration_pb2.Duration:
         """Maximum age of the gateway's knowledge of what the tag points to. Unset means 0: the gateway asks the registry in this
-        call. Calls for the same manifest within a tenth of a second share one request to the registry.
+        call. Calls for the same manifest that wait at the same time share one request, which begins after all of them came.
         """
 
     def __init__(

@@ -182,7 +182,7 @@ export interface GetManifestRequest {
     | undefined;
   /**
    * Maximum age of the gateway's knowledge of what the tag points to. Unset means 0: the gateway asks the registry in this
-   * call. Calls for the same manifest within a tenth of a second share one request to the registry.
+   * call. Calls for the same manifest that wait at the same time share one request, which begins after all of them came.
    */
   maxStaleness: Duration | undefined;
 }
