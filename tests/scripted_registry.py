@@ -2,17 +2,21 @@
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import NotFound
 from portus_gateway.distribution.manifest import OCI_MANIFEST, Descriptor, Manifest
 from portus_gateway.distribution.manifest_parsing import parse_manifest
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
+from portus_gateway.distribution.page import LARGEST_PAGE
 from portus_gateway.distribution.ping import RegistryVersion
 from portus_gateway.errors import GatewayError
 from portus_gateway.registry.protocol import Cursor, Page, Reference
+
+Item = TypeVar("Item")
 
 
 def manifest_of(content: str) -> Manifest:
@@ -23,7 +27,10 @@ def manifest_of(content: str) -> Manifest:
 
 @dataclass
 class ScriptedRegistry:
-    """`repositories` maps names to tags, and those to the content of their manifests."""
+    """`repositories` maps names to tags, and those to the content of their manifests.
+
+    A tag that begins with a dash is an unusable name. A registry without a page size sends 1000 names.
+    """
 
     repositories: Mapping[str, dict[str, str]]
     blobs: set[Digest] = field(default_factory=set)
@@ -49,17 +56,16 @@ class ScriptedRegistry:
     async def ping(self) -> RegistryVersion:
         return RegistryVersion("registry/2.0")
 
-    async def list_repositories(self, size: int, after: Cursor | None = None) -> Page[Repository | UnusableName]:
+    async def list_repositories(self, size: int | None, after: Cursor | None = None) -> Page[Repository | UnusableName]:
         if self.catalog_gate is not None and after is not None:
             await self.catalog_gate.wait()
-        self._ask(f"catalog after {after.text if after else ''}", "catalog")
+        self._ask(f"catalog after {after.name if after else ''}", "catalog")
         names = sorted(self.repositories)
-        start = bisect_right(names, after.text) if after else 0
-        chosen = names[start : start + size]
-        following = Cursor(chosen[-1]) if start + size < len(names) else None
-        return Page(tuple(_named(name) for name in chosen), following)
+        return _page(names, [_named(name) for name in names], size, after)
 
-    async def list_tags(self, repository: Repository, size: int, after: Cursor | None = None) -> Page[Tag]:
+    async def list_tags(
+        self, repository: Repository, size: int | None, after: Cursor | None = None
+    ) -> Page[Tag | UnusableName]:
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         try:
@@ -67,12 +73,10 @@ class ScriptedRegistry:
                 await self.gate.wait()
             await asyncio.sleep(0)
             self._ask(f"tags of {repository}", repository.name)
-            tags = sorted(Tag(name) for name in self.repositories[repository.name])
+            names = sorted(self.repositories[repository.name])
         finally:
             self.running -= 1
-        start = bisect_right(tags, Tag(after.text)) if after else 0
-        chosen = tags[start : start + size]
-        return Page(tuple(chosen), Cursor(chosen[-1].name) if start + size < len(tags) else None)
+        return _page(names, [_tag(name) for name in names], size, after)
 
     async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
         return (await self.get_manifest(repository, reference)).descriptor
@@ -134,6 +138,16 @@ class ScriptedRegistry:
 
 def _is(manifest: Manifest, digest: Digest) -> bool:
     return Digest.of(manifest.raw, digest.algorithm) == digest
+
+
+def _page(names: Sequence[str], items: Sequence[Item], size: int | None, after: Cursor | None) -> Page[Item]:
+    start = bisect_right(names, after.name) if after else 0
+    end = start + (size or LARGEST_PAGE)
+    return Page(tuple(items[start:end]), Cursor("after", names[end - 1]) if end < len(names) else None)
+
+
+def _tag(name: str) -> Tag | UnusableName:
+    return UnusableName(name, "no tag") if name.startswith("-") else Tag(name)
 
 
 def _named(name: str) -> Repository | UnusableName:

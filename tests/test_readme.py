@@ -82,7 +82,7 @@ def test_the_errors_table_names_no_reason_that_is_none() -> None:
         "SCHEMA_1",
         "UNUSABLE_NAME",
         "CREDENTIAL_MISSING",
-        "CATALOG_CHANGED",
+        "LISTING_CHANGED",
         "REFERENCED",
         "CONTENT_AMBIGUOUS",
         "CONTENT_TOO_LARGE",

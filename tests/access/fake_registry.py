@@ -8,25 +8,27 @@ from portus_gateway.registry.protocol import Cursor, Page, Reference, RegistryVe
 
 
 class FakeRegistry:
-    """Has `names` for its catalog, in this order, and nothing in any of them."""
+    """Has `names` for its catalog, in this order, and nothing in any of them. Its pages have `page_size` names."""
 
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, names: list[str], page_size: int = 1000) -> None:
         self.names = names
+        self.page_size = page_size
         self.asked: list[str] = []
 
     async def ping(self) -> RegistryVersion:
         self.asked.append("ping")
         return RegistryVersion("registry/2.0")
 
-    async def list_repositories(self, size: int, after: Cursor | None = None) -> Page[Repository | UnusableName]:
-        self.asked.append(f"list_repositories {size} {after.text if after else ''}")
-        assert 1 <= size <= 1000
-        start = 0 if after is None else self.names.index(after.text.removeprefix("behind:")) + 1
-        items = self.names[start : start + size]
-        more = start + size < len(self.names)
-        return Page(tuple(Repository(name) for name in items), Cursor(f"behind:{items[-1]}") if more else None)
+    async def list_repositories(self, size: int | None, after: Cursor | None = None) -> Page[Repository | UnusableName]:
+        self.asked.append(f"list_repositories {size} {after.name if after else ''}")
+        start = 0 if after is None else self.names.index(after.name) + 1
+        end = start + (size or self.page_size)
+        following = Cursor("after", self.names[end - 1]) if end < len(self.names) else None
+        return Page(tuple(Repository(name) for name in self.names[start:end]), following)
 
-    async def list_tags(self, repository: Repository, size: int, after: Cursor | None = None) -> Page[Tag]:
+    async def list_tags(
+        self, repository: Repository, size: int | None, after: Cursor | None = None
+    ) -> Page[Tag | UnusableName]:
         raise self._nothing("list_tags", repository, "NAME_UNKNOWN")
 
     async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:

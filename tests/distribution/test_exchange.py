@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from portus_gateway.aio.deadline import DeadlineExceeded, within
-from portus_gateway.distribution import Repository, Timeouts
+from portus_gateway.distribution import Repository, Tag, Timeouts
 from portus_gateway.distribution.errors import (
     AnswerTooLarge,
     RegistryFault,
@@ -118,7 +118,7 @@ async def test_other_errors_are_not_asked_for_again(upstream: Upstream, status: 
     upstream.script(refusal(status, "UNKNOWN"))
     async with client(upstream.url) as registry:
         with pytest.raises(Exception, match=str(status)):
-            await registry.list_tags(APP, 10)
+            await registry.get_manifest(APP, Tag("v1"))
     assert len(upstream.requests) == 1
 
 

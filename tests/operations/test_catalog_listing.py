@@ -10,6 +10,7 @@ from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.errors import GatewayError
 from portus_gateway.operations import catalog_listing
 from portus_gateway.operations.catalog_listing import CatalogEntry, CatalogListing, TooManyTags
+from portus_gateway.registry.protocol import Cursor
 from tests.scripted_registry import ScriptedRegistry
 
 
@@ -62,19 +63,33 @@ async def test_a_prefix_selects() -> None:
     assert names(page.items) == ["base/a"]
 
 
-async def test_a_page_goes_on_over_pages_without_a_match() -> None:
-    registry = ScriptedRegistry({**registry_of(30).repositories, "z/last": {}})
+async def test_a_page_continues_over_pages_without_a_match() -> None:
+    registry = ScriptedRegistry({**registry_of(2500).repositories, "z/last": {}})
     page = await CatalogListing(registry, 8).page(2, None, include_tags=False, prefix="z/")
     assert names(page.items) == ["z/last"]
     assert page.next is None
 
 
-async def test_a_page_gives_up_on_matches_in_time_and_says_where_to_go_on() -> None:
-    registry = registry_of(100)
+async def test_a_page_ends_after_many_names_without_a_match(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog_listing, "_MOST_NAMES_LOOKED_AT", 1100)
+    registry = registry_of(2500)
     page = await CatalogListing(registry, 8).page(2, None, include_tags=False, prefix="z/")
-    assert page.items == ()
-    assert page.next is not None
-    assert len(registry.asked) == 32
+    assert (page.items, page.next) == ((), Cursor("after", "team/app-1099"))
+    assert len(registry.asked) == 2
+
+
+async def test_small_pages_are_cut_from_large_ones() -> None:
+    registry = registry_of(1000)
+    page = await CatalogListing(registry, 8).page(3, None, include_tags=False, prefix="team/app-05")
+    assert names(page.items) == ["team/app-0500", "team/app-0501", "team/app-0502"]
+    assert page.next == Cursor("after", "team/app-0502")
+    assert registry.asked == ["catalog after "]
+
+
+async def test_names_that_are_no_tags_are_listed_with_the_tags() -> None:
+    (entry,) = await all_of(CatalogListing(ScriptedRegistry({"a": {"2": "x", "-1": "x", "1": "x"}}), 8))
+    assert isinstance(entry.tags, tuple)
+    assert [str(tag) for tag in entry.tags] == ["-1", "1", "2"]
 
 
 async def test_one_bad_repository_is_unknown_not_empty_and_does_not_end_the_catalog() -> None:

@@ -3,12 +3,12 @@ from collections.abc import Collection
 import pytest
 
 from portus_gateway.distribution.digest import Digest
-from portus_gateway.distribution.errors import NotFound, Unsupported, UpstreamTimeout
+from portus_gateway.distribution.errors import IncompleteListing, NotFound, Unsupported, UpstreamTimeout
 from portus_gateway.distribution.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
 from portus_gateway.distribution.manifest_parsing import parse_manifest
 from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.operations.deletion import BlobDeletion, Deleted, ManifestDeletion
-from portus_gateway.operations.deletion_errors import DeletionDisabled, IsManifest, ManifestInUse
+from portus_gateway.operations.deletion_errors import DeletionDisabled, IsManifest, ManifestInUse, UnusableTags
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.registry.protocol import Reference
 from tests.scripted_registry import ScriptedRegistry, manifest_of
@@ -124,6 +124,23 @@ async def test_thousands_of_tags_are_all_looked_at() -> None:
     with pytest.raises(ManifestInUse, match="and 2490 more") as refused:
         await delete(registry, digest_of("one"))
     assert len(refused.value.tags) == 2500
+
+
+async def test_a_name_that_is_no_tag_stops_the_delete_unless_forced() -> None:
+    registry = ScriptedRegistry({"team/app": {"1.0": "one", "-latest": "one"}}, deletes_tags=True)
+    with pytest.raises(UnusableTags, match=r"Set force to delete it all the same.*'-latest'"):
+        await delete(registry, digest_of("one"), ["1.0"])
+    assert registry.deleted == []
+    await delete(registry, digest_of("one"), force=True)
+    assert f"team/app@{digest_of('one')}" in registry.deleted
+
+
+@pytest.mark.parametrize("force", [True, False])
+async def test_a_list_of_tags_that_may_be_incomplete_stops_the_delete(registry: ScriptedRegistry, force: bool) -> None:
+    registry.failures["team/app"] = IncompleteListing("maybe more")
+    with pytest.raises(IncompleteListing):
+        await delete(registry, digest_of("one"), ["1.0"], force=force)
+    assert registry.deleted == []
 
 
 class WithIndexes(ScriptedRegistry):

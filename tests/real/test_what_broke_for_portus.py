@@ -660,4 +660,5 @@ async def test_663_tags_are_listed_for_many_repositories_at_a_time(
     # As many as the gateway makes of one registry at a time, and no more.
     assert proxy.requests.max_concurrent == 8
     listings = proxy.requests.select(route="tags", status=200)
-    assert len(listings) == len(names)
+    # A few more say how the registry marks the end of a list. That is learned once.
+    assert len(names) <= len(listings) <= len(names) + 4

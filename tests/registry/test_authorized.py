@@ -1,8 +1,8 @@
 """What a caller gets of a registry that it may see only some of."""
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -14,10 +14,10 @@ from portus_gateway.access.policy import Policy
 from portus_gateway.devregistry import DevRegistry
 from portus_gateway.distribution import Configuration, Credentials, DistributionClient, StaticPassword
 from portus_gateway.distribution.digest import Digest
-from portus_gateway.distribution.errors import NotFound, RegistryFault, Unavailable
+from portus_gateway.distribution.errors import NotFound, RegistryFault
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
-from portus_gateway.distribution.paging import valid_cursor
-from portus_gateway.operations.catalog_listing import CatalogListing
+from portus_gateway.operations import catalog_listing
+from portus_gateway.operations.catalog_listing import CatalogEntry, CatalogListing
 from portus_gateway.operations.deletion import BlobDeletion, Deleted, ManifestDeletion
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.registry.authorized import AuthorizedRegistry
@@ -35,22 +35,23 @@ def authorized(registry: FakeRegistry, policy: str = TEAM_A) -> AuthorizedRegist
 
 
 async def pages_of(
-    registry: AuthorizedRegistry, size: int, rpc: str = "Catalog", caller: Caller = A
-) -> list[Page[Repository | UnusableName]]:
-    """All pages that a caller gets, each cursor having been a page token in between."""
+    registry: AuthorizedRegistry, size: int, prefix: str = "", caller: Caller = A
+) -> list[Page[CatalogEntry]]:
+    """The pages that a caller of Catalog gets, with a page token between each two."""
+    listing = CatalogListing(registry, 4)
     pages = []
     after: Cursor | None = None
-    with calling(caller, rpc):
+    with calling(caller, "Catalog"):
         while True:
-            page = await registry.list_repositories(size, after)
+            page = await listing.page(size, after, include_tags=False, prefix=prefix)
             pages.append(page)
             if page.next is None:
                 return pages
-            after = page_tokens.decode(page_tokens.encode(page.next, rpc), rpc)
+            after = page_tokens.decode(page_tokens.encode(page.next, "Catalog"), "Catalog")
 
 
-def names_of(pages: list[Page[Repository | UnusableName]]) -> list[str]:
-    return [str(name) for page in pages for name in page.items]
+def names_of(pages: list[Page[CatalogEntry]]) -> list[str]:
+    return [str(entry.name) for page in pages for entry in page.items]
 
 
 CATALOGS = st.lists(st.booleans(), max_size=40).map(
@@ -59,26 +60,42 @@ CATALOGS = st.lists(st.booleans(), max_size=40).map(
 
 
 @settings(deadline=None)
-@given(CATALOGS, st.integers(1, 12))
-def test_pages_hold_what_is_visible_and_depend_on_nothing_else(catalog: list[str], size: int) -> None:
+@given(CATALOGS, st.integers(1, 12), st.integers(1, 12), st.sampled_from(["", "team-a/", "team-a/r0", "hidden/"]))
+def test_pages_hold_what_is_visible_and_depend_on_nothing_else(
+    catalog: list[str], size: int, upstream_size: int, prefix: str
+) -> None:
     visible = [name for name in catalog if name.startswith("team-a/")]
-    pages = asyncio.run(pages_of(authorized(FakeRegistry(catalog)), size))
-    assert names_of(pages) == visible
-    # Exactly the pages of a registry that has nothing else: how many, how full, and where they go on.
-    assert pages == asyncio.run(pages_of(authorized(FakeRegistry(visible)), size))
+    pages = asyncio.run(pages_of(authorized(FakeRegistry(catalog, upstream_size)), size, prefix))
+    assert names_of(pages) == [name for name in visible if name.startswith(prefix)]
+    # They are the pages of a registry that has nothing else: as many, as full, with the same positions between them.
+    assert pages == asyncio.run(pages_of(authorized(FakeRegistry(visible, upstream_size)), size, prefix))
+
+
+@settings(deadline=None)
+@given(CATALOGS, st.integers(1, 12))
+def test_a_search_for_a_prefix_gives_up_after_names_that_are_visible(catalog: list[str], size: int) -> None:
+    visible = [name for name in catalog if name.startswith("team-a/")]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(catalog_listing, "_MOST_NAMES_LOOKED_AT", 5)
+        pages = asyncio.run(pages_of(authorized(FakeRegistry(catalog, size)), 2, "team-a/r3"))
+        assert pages == asyncio.run(pages_of(authorized(FakeRegistry(visible, size)), 2, "team-a/r3"))
 
 
 @settings(deadline=None)
 @given(CATALOGS, st.integers(1, 12))
 def test_a_stream_gets_what_is_visible(catalog: list[str], size: int) -> None:
-    pages = asyncio.run(pages_of(authorized(FakeRegistry(catalog)), size, "StreamCatalog"))
-    assert names_of(pages) == [name for name in catalog if name.startswith("team-a/")]
+    async def streamed() -> list[str]:
+        listing = CatalogListing(authorized(FakeRegistry(catalog, size)), 4)
+        with calling(A, "StreamCatalog"):
+            return [str(entry.name) async for entry in listing.stream(include_tags=False, prefix="")]
+
+    assert asyncio.run(streamed()) == [name for name in catalog if name.startswith("team-a/")]
 
 
 async def test_a_stream_answers_with_the_first_that_is_visible() -> None:
     registry = FakeRegistry([f"hidden/{n:04}" for n in range(1500)] + ["team-a/x"] + [f"z/{n:04}" for n in range(5000)])
     with calling(A, "StreamCatalog"):
-        page = await authorized(registry).list_repositories(1000)
+        page = await authorized(registry).list_repositories(None)
     assert [str(name) for name in page.items] == ["team-a/x"]
     assert len(registry.asked) == 2
 
@@ -87,49 +104,31 @@ async def test_who_sees_everything_costs_nothing() -> None:
     registry = FakeRegistry(["a", "b", "c"])
     with calling(ROOT, "Catalog"):
         page = await authorized(registry).list_repositories(2)
-    assert page.next == Cursor("behind:b")
+    assert page.next == Cursor("after", "b")
     assert registry.asked == ["list_repositories 2 "]
 
 
-async def test_a_registry_whose_paging_goes_in_circles_ends_in_an_error() -> None:
+async def test_a_registry_whose_pages_repeat_is_an_error() -> None:
     class Circling(FakeRegistry):
-        async def list_repositories(self, size: int, after: Cursor | None = None) -> Page[Repository | UnusableName]:
-            return Page((Repository("hidden/x"),), Cursor("behind:b" if after == Cursor("behind:a") else "behind:a"))
+        async def list_repositories(
+            self, size: int | None, after: Cursor | None = None
+        ) -> Page[Repository | UnusableName]:
+            following = Cursor("after", "b" if after == Cursor("after", "a") else "a")
+            return Page((Repository("hidden/x"),), following)
 
-    with calling(A, "Catalog"), pytest.raises(RegistryFault, match="circles"):
+    with calling(A, "Catalog"), pytest.raises(RegistryFault, match="pages repeat"):
         await authorized(Circling([])).list_repositories(10)
 
 
-@pytest.mark.parametrize("pushed", [["hidden/0", "team-a/1", "team-a/2"], ["team-a/1", "hidden/0", "team-a/2"]])
-async def test_a_catalog_that_changes_while_a_page_is_cut_never_shows_a_hidden_name(pushed: list[str]) -> None:
-    rest = ["hidden/1", "team-a/3"]
-
-    class Changing(FakeRegistry):
-        async def list_repositories(self, size: int, after: Cursor | None = None) -> Page[Repository | UnusableName]:
-            page = await super().list_repositories(size, after)
-            # Between the page and the one that ends where its visible part does.
-            self.names = pushed + rest
-            return page
-
-    registry = authorized(Changing(["team-a/1", "team-a/2", *rest]))
+async def test_a_catalog_that_changes_between_pages_never_shows_a_hidden_name() -> None:
+    registry = FakeRegistry(["team-a/1", "team-a/2", "hidden/1", "team-a/3"], page_size=2)
+    listing = CatalogListing(authorized(registry), 4)
     with calling(A, "Catalog"):
-        page = await registry.list_repositories(2)
-    # Shorter than asked for, which a page may be, and whole at the end.
-    assert names_of([page]) == ["team-a/1"]
-    assert page.next == Cursor("behind:team-a/1")
-    with calling(A, "Catalog"):
-        assert names_of([await registry.list_repositories(10, page.next)]) == ["team-a/2", "team-a/3"]
-
-
-async def test_a_catalog_that_changes_beyond_recognition_is_an_error_that_says_so() -> None:
-    class Changing(FakeRegistry):
-        async def list_repositories(self, size: int, after: Cursor | None = None) -> Page[Repository | UnusableName]:
-            page = await super().list_repositories(size, after)
-            self.names = [f"hidden/{n}" for n in range(10)]
-            return page
-
-    with calling(A, "Catalog"), pytest.raises(Unavailable, match="try again"):
-        await authorized(Changing(["team-a/1", "hidden/2", "team-a/3"])).list_repositories(1)
+        first = await listing.page(2, None, include_tags=False, prefix="")
+        registry.names = ["team-a/1", "hidden/0", "team-a/2", "hidden/1", "hidden/2", "team-a/3"]
+        second = await listing.page(2, first.next, include_tags=False, prefix="")
+    assert names_of([first, second]) == ["team-a/1", "team-a/2", "team-a/3"]
+    assert first.next == Cursor("after", "team-a/2")
 
 
 async def test_outside_of_a_call_nobody_is_let_in() -> None:
@@ -238,10 +237,9 @@ async def test_a_failure_in_a_catalog_is_told_as_it_is() -> None:
 async def test_a_changed_policy_counts_from_the_next_call_on() -> None:
     source = Fixed(parsed(TEAM_A))
     registry = AuthorizedRegistry(FakeRegistry(["team-a/x", "team-b/x"]), source)
-    with calling(A, "Catalog"):
-        assert names_of([await registry.list_repositories(10)]) == ["team-a/x"]
-        source.policy = parsed(TEAM_A.replace("team-a/", "team-b/"))
-        assert names_of([await registry.list_repositories(10)]) == ["team-b/x"]
+    assert names_of(await pages_of(registry, 10)) == ["team-a/x"]
+    source.policy = parsed(TEAM_A.replace("team-a/", "team-b/"))
+    assert names_of(await pages_of(registry, 10)) == ["team-b/x"]
 
 
 async def test_a_changed_policy_counts_for_a_repository_that_was_allowed() -> None:
@@ -307,25 +305,25 @@ async def test_page_tokens_name_nothing_that_is_hidden(
     pages = await pages_of(AuthorizedRegistry(client, Fixed(policy)), size)
     assert names_of(pages) == visible
     assert [len(page.items) for page in pages[:-1]] == [size] * (len(pages) - 1)
+    # No name that is hidden, and no number that counts hidden names.
     for page in pages[:-1]:
-        assert page.next is not None
-        assert valid_cursor(page.next)
-        token = page_tokens.encode(page.next, "Catalog", False, "")
-        assert b"secret" not in base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        assert page.next == Cursor("after", str(page.items[-1].name))
 
 
 async def test_a_registry_that_does_not_page_leaks_nothing_either(policy: Policy) -> None:
     class Sliced(FakeRegistry):
-        """Has cursors as `distribution.paging` makes them where the whole list comes at once."""
+        """Its cursors are those of a registry that has no pages."""
 
-        async def list_repositories(self, size: int, after: Cursor | None = None) -> Page[Repository | UnusableName]:
-            page = await super().list_repositories(size, after and Cursor(after.text.replace("sliced:", "behind:")))
-            return Page(page.items, page.next and Cursor(page.next.text.replace("behind:", "sliced:")))
+        async def list_repositories(
+            self, size: int | None, after: Cursor | None = None
+        ) -> Page[Repository | UnusableName]:
+            page = await super().list_repositories(size, after)
+            return replace(page, place=Cursor("sliced", ""))
 
     everything = [f"hidden/{n}" for n in range(5)] + [f"team-a/{n}" for n in range(5)] + ["z/secret"]
     pages = await pages_of(AuthorizedRegistry(Sliced(everything), Fixed(policy)), 2)
     assert names_of(pages) == [f"team-a/{n}" for n in range(5)]
-    assert [page.next and page.next.text for page in pages] == ["sliced:team-a/1", "sliced:team-a/3", None]
+    assert [page.next for page in pages] == [Cursor("sliced", "team-a/1"), Cursor("sliced", "team-a/3"), None]
 
 
 async def test_a_guarded_delete_of_what_is_hidden_is_one_of_what_is_absent(

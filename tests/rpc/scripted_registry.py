@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from portus_gateway.aio import deadline
 from portus_gateway.distribution import (
@@ -19,6 +20,9 @@ from portus_gateway.distribution import (
 from portus_gateway.distribution.errors import NotFound
 from portus_gateway.distribution.manifest import OCI_MANIFEST
 from portus_gateway.distribution.manifest_parsing import parse_manifest
+from portus_gateway.distribution.page import LARGEST_PAGE
+
+Item = TypeVar("Item")
 
 Hook = Callable[[str], Awaitable[None]]
 """Is awaited before each answer, with the name of the method that is asked."""
@@ -79,24 +83,22 @@ class ScriptedRegistry:
         self.staleness: list[float] = []
         self._hook = hook
         self._repositories = tuple(repositories)
-        self._tags = tuple(Tag(tag) for tag in tags)
+        self._tags: tuple[Tag | UnusableName, ...] = tuple(Tag(tag) for tag in tags)
         self._manifest = manifest
 
     async def ping(self) -> RegistryVersion:
         await self._ask("ping")
         return RegistryVersion("registry/2.0")
 
-    async def list_repositories(self, size: int, after: Cursor | None = None) -> Page[Repository | UnusableName]:
+    async def list_repositories(self, size: int | None, after: Cursor | None = None) -> Page[Repository | UnusableName]:
         await self._ask("list_repositories")
-        start = _position(after)
-        end = start + size
-        return Page(self._repositories[start:end], _cursor(end) if end < len(self._repositories) else None)
+        return _page(self._repositories, size, after)
 
-    async def list_tags(self, repository: Repository, size: int, after: Cursor | None = None) -> Page[Tag]:
+    async def list_tags(
+        self, repository: Repository, size: int | None, after: Cursor | None = None
+    ) -> Page[Tag | UnusableName]:
         await self._ask("list_tags")
-        start = _position(after)
-        end = start + size
-        return Page(self._tags[start:end], _cursor(end) if end < len(self._tags) else None)
+        return _page(self._tags, size, after)
 
     async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
         await self._ask("resolve_manifest")
@@ -144,9 +146,7 @@ class ScriptedRegistry:
         await self._hook(method)
 
 
-def _cursor(position: int) -> Cursor:
-    return Cursor(f"behind:{position}")
-
-
-def _position(cursor: Cursor | None) -> int:
-    return int(cursor.text.removeprefix("behind:")) if cursor else 0
+def _page(items: Sequence[Item], size: int | None, after: Cursor | None) -> Page[Item]:
+    start = [str(item) for item in items].index(after.name) + 1 if after else 0
+    end = start + (size or LARGEST_PAGE)
+    return Page(tuple(items[start:end]), Cursor("after", str(items[end - 1])) if end < len(items) else None)

@@ -1,9 +1,16 @@
 """ListTags."""
 
+import json
+
 import grpc
 import pytest
 
-from portus.registry.v1.registry_service_pb2 import CatalogRequest, ListTagsRequest, ListTagsResponse
+from portus.registry.v1.registry_service_pb2 import (
+    CatalogRequest,
+    DeleteManifestRequest,
+    ListTagsRequest,
+    ListTagsResponse,
+)
 from portus_gateway.devregistry import DevRegistry, Fault
 from tests.rpc.failures import failure_of
 from tests.rpc.gateways import Gateway, serve_over
@@ -86,3 +93,17 @@ async def test_too_many_requests_say_when_to_try_again(registry: DevRegistry, ga
         failed = await failure_of(ask(gateway))
     assert failed.outcome == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOOMANYREQUESTS")
     assert failed.retry_delay == 7
+
+
+async def test_names_that_are_no_tags_are_listed_beside_the_tags(registry: DevRegistry, gateway: Gateway) -> None:
+    digest = registry.push("team/app", "1.0")
+    body = json.dumps({"name": "team/app", "tags": ["1.0", None, "not a tag", "-x", digest]})
+    with registry.inject(Fault(route="tags", status=200, body=body)):
+        page = await ask(gateway)
+        (listed,) = (await gateway.stub.Catalog(CatalogRequest(include_tags=True))).repositories
+        deletion = DeleteManifestRequest(repository="team/app", digest=digest, expected_tags=["1.0"])
+        refused = await failure_of(gateway.stub.DeleteManifest(deletion))
+    assert (list(page.tags), list(page.unusable_tags)) == (["1.0"], ["-x", "not a tag"])
+    assert (list(listed.tags), list(listed.unusable_tags)) == (["1.0"], ["-x", "not a tag"])
+    assert not listed.HasField("tags_status")
+    assert refused.outcome == (grpc.StatusCode.FAILED_PRECONDITION, "UNUSABLE_TAGS")

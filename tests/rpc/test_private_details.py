@@ -249,7 +249,7 @@ CASES = (
     Case("unknown scheme", challenging(lambda _: answer(401, WWW_Authenticate=f"X{ACCOUNT}")), "ChallengeUnusable"),
 )
 # Of a caller's own words, of content, of a delete: tested below.
-_ELSEWHERE = {"InvalidName", "DigestMismatch", "ContentUnclear", "DeleteOutcomeUnknown"}
+_ELSEWHERE = {"InvalidName", "IncompleteListing", "DigestMismatch", "ContentUnclear", "DeleteOutcomeUnknown"}
 
 
 class Recorded:

@@ -12,7 +12,13 @@ from portus_gateway.distribution import errors
 from portus_gateway.distribution.errors import DistributionError
 from portus_gateway.errors import FieldViolation, GatewayError
 from portus_gateway.operations.catalog_listing import TooManyTags, UnusableRepositoryName
-from portus_gateway.operations.deletion_errors import DeletionDisabled, DeletionRefused, IsManifest, ManifestInUse
+from portus_gateway.operations.deletion_errors import (
+    DeletionDisabled,
+    DeletionRefused,
+    IsManifest,
+    ManifestInUse,
+    UnusableTags,
+)
 from portus_gateway.operations.platform_selection import PlatformUndecided, PlatformUnknown
 from portus_gateway.rpc import call_errors
 from portus_gateway.rpc.call_errors import CallError, InvalidFields
@@ -46,6 +52,7 @@ TABLE: list[tuple[GatewayError, Code, str]] = [
     (DeletionRefused("no"), Code.FAILED_PRECONDITION, "DELETION_REFUSED"),
     (ManifestInUse("no", tags=["1.0"]), Code.FAILED_PRECONDITION, "TAGGED"),
     (ManifestInUse("no", index_tags=["1.0"]), Code.FAILED_PRECONDITION, "REFERENCED"),
+    (UnusableTags("no"), Code.FAILED_PRECONDITION, "UNUSABLE_TAGS"),
     (IsManifest("no"), Code.FAILED_PRECONDITION, "IS_MANIFEST"),
     (DeletionDisabled("no"), Code.FAILED_PRECONDITION, "DELETION_DISABLED"),
     (errors.Denied("no"), Code.PERMISSION_DENIED, "DENIED"),
@@ -62,6 +69,7 @@ TABLE: list[tuple[GatewayError, Code, str]] = [
     (errors.RegistryFault("no"), Code.INTERNAL, "UPSTREAM_ERROR"),
     (errors.UntrustedAnswer("no"), Code.DATA_LOSS, "UPSTREAM_ANSWER_INVALID"),
     (errors.DigestMismatch(expected="sha256:a", actual="sha256:b"), Code.DATA_LOSS, "DIGEST_MISMATCH"),
+    (errors.IncompleteListing("no"), Code.FAILED_PRECONDITION, "LISTING_INCOMPLETE"),
     (errors.AnswerTooLarge("no"), Code.DATA_LOSS, "UPSTREAM_ANSWER_TOO_LARGE"),
     (errors.ContentUnclear("no"), Code.FAILED_PRECONDITION, "CONTENT_INVALID"),
     (errors.ContentUnclear("no", reason="CONTENT_AMBIGUOUS"), Code.FAILED_PRECONDITION, "CONTENT_AMBIGUOUS"),

@@ -1,24 +1,38 @@
-"""GET /v2/_catalog: the repositories (Docker's API; OCI has none)."""
+"""GET /v2/_catalog: the repositories. This is Docker's API; OCI distribution has none."""
 
-from portus_gateway.distribution.errors import InvalidName
+from portus_gateway.distribution.concern import Concern
+from portus_gateway.distribution.errors import DistributionError, InvalidName, Unsupported
+from portus_gateway.distribution.exchange import Answer
+from portus_gateway.distribution.failures import RegistryError, failure
+from portus_gateway.distribution.listing_requests import Subject
 from portus_gateway.distribution.names import Repository, UnusableName
 from portus_gateway.distribution.page import Cursor, Page
 from portus_gateway.distribution.paging import Listing
 from portus_gateway.distribution.transport import Transport
 
+_CATALOG = Subject("/v2/_catalog", "registry:catalog:*", "list the catalog")
+
 
 class Catalog:
     def __init__(self, transport: Transport) -> None:
-        self._listing = Listing(transport, route="catalog", field="repositories")
+        self._listing = Listing(transport, route="catalog", field="repositories", failure_of=_failure)
 
-    async def page(self, size: int, after: Cursor | None) -> Page[Repository | UnusableName]:
-        page = await self._listing.page("/v2/_catalog", "registry:catalog:*", "list the catalog", size, after)
-        return Page(tuple(_repository(name) for name in page.items), page.next)
+    async def page(self, size: int | None, after: Cursor | None) -> Page[Repository | UnusableName]:
+        page = await self._listing.page(_CATALOG, size, after)
+        return Page(tuple(map(_repository, page.items)), page.next, page.place)
 
 
 def _repository(name: str) -> Repository | UnusableName:
     try:
         return Repository(name)
     except InvalidName as error:
-        # Shown as it is, not dropped: one bad name must neither hide itself nor end the catalog.
+        # Shown as it is: one bad name must neither be hidden nor end the catalog.
         return UnusableName.of(error)
+
+
+def _failure(answer: Answer, action: str) -> DistributionError:
+    if answer.status == 404 and not RegistryError.of(answer).code:
+        return Unsupported(
+            f"{action}: the registry answered 404, as registries without a catalog do", concern=Concern.REGISTRY_URL
+        )
+    return failure(answer, action)

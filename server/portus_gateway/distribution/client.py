@@ -95,12 +95,14 @@ class DistributionClient:
         """Makes sure that the registry answers and takes our credentials."""
         return await self._ping.send()
 
-    async def list_repositories(self, size: int, after: Cursor | None = None) -> Page[Repository | UnusableName]:
-        """A page of about `size` (1 to 1000) repositories, in the registry's order."""
+    async def list_repositories(self, size: int | None, after: Cursor | None = None) -> Page[Repository | UnusableName]:
+        """A page of at most `size` repositories. None: as many as the registry sends at a time."""
         return await self._catalog.page(size, after)
 
-    async def list_tags(self, repository: Repository, size: int, after: Cursor | None = None) -> Page[Tag]:
-        """A page of at most `size` (1 to 1000) tags, in lexical order."""
+    async def list_tags(
+        self, repository: Repository, size: int | None, after: Cursor | None = None
+    ) -> Page[Tag | UnusableName]:
+        """A page of at most `size` tags. None: as many as the registry sends at a time."""
         return await self._tags.page(repository, size, after)
 
     async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:

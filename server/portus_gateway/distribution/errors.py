@@ -155,6 +155,12 @@ class RegistryFault(DistributionError):
     reason = "UPSTREAM_ERROR"
 
 
+class IncompleteListing(DistributionError):
+    """The registry may have more names than it lists, and nothing that it can be asked tells."""
+
+    reason = "LISTING_INCOMPLETE"
+
+
 class UntrustedAnswer(DistributionError):
     """An answer is not what it should be. It is never passed on as content."""
 

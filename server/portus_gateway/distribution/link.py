@@ -1,7 +1,15 @@
-"""The `Link` field: where a listing goes on (RFC 8288)."""
+"""The `Link` field, which says how a listing continues (RFC 8288; OCI distribution 1.1, "Listing Tags")."""
 
 import re
 from collections.abc import Iterable
+from urllib.parse import unquote
+
+from yarl import URL
+
+from portus_gateway.distribution.errors import RegistryFault
+
+# Longer than any query that was seen, and short enough for every server.
+_LONGEST_QUERY = 4096
 
 _SEPARATORS = re.compile(r"[ \t,]*")
 _TARGET = re.compile(r"<([^<>]*)>")
@@ -13,10 +21,39 @@ _PARAMETER = re.compile(
 )
 
 
-def next_target(fields: Iterable[str]) -> str | None:
-    """The target of the first link whose relation types include `next`, as it was written; None without one.
+def next_query(fields: Iterable[str], path: str) -> str | None:
+    """The query of the next page of the listing at `path`, as the registry wrote it. None: there is no `next` link.
 
-    What cannot be read as a link ends the reading of its field, as RFC 8288 (appendix B) has it.
+    Only the query of a link is used. Its scheme, host and path may be other ones than ours: behind a reverse proxy the
+    registry does not know under which address it is reached. The path has to end like `path` all the same. Raises
+    `RegistryFault` for a link to something else, or without a query that can be used.
+    """
+    target = next_target(fields)
+    if target is None:
+        return None
+    try:
+        url = URL(f"http://registry{path}", encoded=True).join(URL(target, encoded=True))
+    except ValueError as error:
+        raise RegistryFault("the registry's Link for the next page is no address") from error
+    if _last_segment(url.raw_path) != _last_segment(path):
+        raise RegistryFault(f"the registry's Link for the next page of {path} leads to something else")
+    query = url.raw_query_string
+    plain = query.isascii() and query.isprintable() and not any(character in query for character in ' #<>"\\')
+    if not query or len(query) > _LONGEST_QUERY or not plain:
+        raise RegistryFault("the registry's Link for the next page has no query that can be used")
+    return query
+
+
+def continues_after(query: str, name: str) -> bool:
+    """Whether a next page's query says no more than that the page begins after `name`."""
+    parameters = dict(pair.partition("=")[::2] for pair in query.split("&"))
+    return parameters.keys() <= {"last", "n"} and unquote(parameters.get("last", "")) == name
+
+
+def next_target(fields: Iterable[str]) -> str | None:
+    """The target of the first link whose relation types include `next`, as it was written. None without one.
+
+    Text that is no link ends the reading of its field (RFC 8288, appendix B).
     """
     for field in fields:
         at = 0
@@ -34,6 +71,10 @@ def next_target(fields: Iterable[str]) -> str | None:
             if relation is not None and "next" in relation.lower().split():
                 return target.group(1).strip()
     return None
+
+
+def _last_segment(path: str) -> str:
+    return unquote(path).rpartition("/")[2]
 
 
 def _end(pattern: re.Pattern[str], text: str, at: int) -> int:

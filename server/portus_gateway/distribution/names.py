@@ -68,7 +68,7 @@ known_tag = lru_cache(4096)(Tag)
 
 @dataclass(frozen=True, slots=True)
 class UnusableName:
-    """What a registry listed as a name and is none: shown to whoever lists, never put into a URL."""
+    """A name in a registry's list that is not valid for its kind: it is shown, but nothing is asked about it."""
 
     text: str
     reason: str
@@ -76,3 +76,6 @@ class UnusableName:
     @classmethod
     def of(cls, error: InvalidName) -> Self:
         return cls(text=error.text, reason=str(error))
+
+    def __str__(self) -> str:
+        return self.text

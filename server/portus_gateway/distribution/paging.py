@@ -1,201 +1,269 @@
 """Listings in pages, as registries really serve them.
 
-A page names the next one in a `Link` field (OCI distribution 1.1, "Listing tags"). Beyond that, registries refuse a
-page size that they find too large, ignore the page size altogether (distribution 2.8, for tags), leave the link out in
-the middle of a listing (some object stores), or repeat it.
+A registry that follows OCI distribution 1.1 ("Listing Tags") takes the page size `n` and the name `last` after which
+the page begins, and sends a `Link` if more follows. Real registries ignore `n` or `last` or both, refuse an `n` that
+is too large for them, send fewer names than asked for without a word, or leave out the `Link`. So a page without a
+`Link` is the end of a listing only if that is proven.
 """
 
-import json
+import asyncio
 from bisect import bisect_right
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from enum import Enum, auto
+from operator import le
 from typing import TypeVar
-from urllib.parse import quote, unquote
 
-from yarl import URL
-
-from portus_gateway.distribution.errors import InvalidRequest, RegistryFault, UntrustedAnswer
+from portus_gateway.distribution.errors import DistributionError, IncompleteListing, RegistryFault, Unavailable
 from portus_gateway.distribution.exchange import Answer
 from portus_gateway.distribution.failures import failure
-from portus_gateway.distribution.link import next_target
-from portus_gateway.distribution.origin import Origin
-from portus_gateway.distribution.page import Cursor, Page
-from portus_gateway.distribution.transport import RegistryRequest, Transport
+from portus_gateway.distribution.link import continues_after
+from portus_gateway.distribution.listing_requests import ListingRequests, NamesAnswer, QueryRefused, Subject
+from portus_gateway.distribution.page import BY_NAME, Cursor, Page
+from portus_gateway.distribution.paging_behaviour import PagingBehaviour, could_be_a_limit
+from portus_gateway.distribution.transport import Transport
 
 Item = TypeVar("Item")
 
-LISTING_LIMIT = 16 * 1024 * 1024
-LARGEST_PAGE = 1000
 
-# How a cursor goes on: by what the registry's own link said; after a name, where the registry gave no link; or after
-# a name in the whole list, where the registry answers with all of it whatever it is asked.
-_LINKED = "linked:"
-_AFTER = "behind:"
-_SLICED = "sliced:"
-_LONGEST_CURSOR = 4096
-_TOO_LARGE = "PAGINATION_NUMBER_INVALID"
+class _Rest(Enum):
+    """What is known of what comes after a page without a `Link`."""
+
+    NONE = auto()
+    SOME = auto()
+    UNKNOWN = auto()
 
 
 class Listing:
-    """One kind of listing (`catalog` or `tags`) of one registry. Remembers the page size that the registry bears."""
+    """One kind of listing (`catalog` or `tags`) of one registry. It learns how the registry serves that kind."""
 
-    def __init__(self, transport: Transport, route: str, field: str) -> None:
-        self._transport = transport
-        self._route = route
-        self._field = field
-        self._largest = LARGEST_PAGE
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        route: str,
+        field: str,
+        failure_of: Callable[[Answer, str], DistributionError] = failure,
+    ) -> None:
+        self._known = PagingBehaviour()
+        self._requests = ListingRequests(transport, self._known, route=route, field=field, failure_of=failure_of)
+        self._learning = asyncio.Lock()
 
-    async def page(self, path: str, scope: str, action: str, size: int, after: Cursor | None) -> Page[str]:
-        """A page of at most `size` names, unless a registry without paging is asked for its first."""
-        asked = min(size, self._largest)
-        while True:
-            try:
-                page = await self._page(path, scope, action, asked, after)
-            except InvalidRequest as error:
-                if error.reason != _TOO_LARGE or asked == 1:
-                    raise
-                asked //= 2
-                continue
-            if asked < size:
-                # The registry's limit (`catalog.maxentries`) can be any; it is looked for once.
-                self._largest = min(asked, self._largest)
+    async def page(self, subject: Subject, size: int | None, after: Cursor | None) -> Page[str]:
+        """A page of at most `size` names, or of as many as the registry sends at a time if `size` is None.
+
+        The registry is always asked for pages as large as it takes. Raises `IncompleteListing` if there may be more
+        names than the registry can be asked for, and `Unavailable` if the listing changed so that it has to be read
+        from its beginning again.
+        """
+        try:
+            page = await self._page(subject, after)
+        except QueryRefused as refused:
+            raise refused.error from None
+        return page if size is None else page.first(size)
+
+    async def _page(self, subject: Subject, after: Cursor | None) -> Page[str]:
+        if after is None:
+            whole = await self._whole(subject) if self._known.has_no_pages else None
+            return await self._after(subject, "") if whole is None else _sliced(whole, "")
+        match after.kind:
+            case "after":
+                return await self._after(subject, after.name)
+            case "linked":
+                return await self._linked(subject, after)
+            case "sliced":
+                whole = await self._whole(subject)
+                if whole is None:
+                    raise _changed(subject)
+                return _sliced(whole, after.name)
+
+    async def _after(self, subject: Subject, last: str) -> Page[str]:
+        answer = await self._requests.after(subject, last)
+        if last and await self._starts_over(subject, last, answer):
+            self._known.honours_last = False
+            return await self._rest_of_whole(subject, last, answer)
+        return await self._continued(subject, last, answer)
+
+    async def _linked(self, subject: Subject, cursor: Cursor) -> Page[str]:
+        page = await self._continued(subject, "", await self._requests.of_query(subject, cursor.query))
+        if not cursor.name:
             return page
+        if cursor.name in page.items:
+            start = page.items.index(cursor.name) + 1
+        elif _is_sorted(page.items):
+            start = bisect_right(page.items, cursor.name)
+        else:
+            raise _changed(subject)
+        return Page(page.items[start:], page.next, page.place)
 
-    async def _page(self, path: str, scope: str, action: str, size: int, after: Cursor | None) -> Page[str]:
-        mode, position = _read(after)
-        answer = await self._transport.send(
-            RegistryRequest(
-                method="GET",
-                target=f"{path}?{_query(mode, position, size)}",
-                route=self._route,
-                scope=scope,
-                body_limit=LISTING_LIMIT,
-            )
-        )
-        if answer.status != 200:
-            raise failure(answer, action)
-        names = self._names(answer)
-        if mode == _SLICED:
-            return _slice(names, position, size)
-        following = self._following(answer, path, names, size)
-        if mode == _AFTER and position in names:
-            # The registry ignores `last`: this is the page that we have had.
-            return Page((), None)
-        if len(names) > size:
-            return self._cut(names, size, following, mode)
-        if following is not None and following == after:
-            raise RegistryFault(f"{action}: the registry's Link leads back to the same page")
-        return Page(tuple(names), following)
+    async def _rest_of_whole(self, subject: Subject, last: str, answer: NamesAnswer) -> Page[str]:
+        """The names after `last`, up to which the listing was read in the registry's order."""
+        # If the registry ignores the size too, every answer is the whole listing.
+        whole = answer.names if self._known.ignores_size else await self._whole(subject)
+        if whole is None or (last and not _is_sorted(whole)):
+            # Which names came before `last` was a matter of that order, and it is lost.
+            raise _changed(subject)
+        return _sliced(whole, last)
 
-    def _cut(self, names: list[str], size: int, following: Cursor | None, mode: str) -> Page[str]:
-        """A page of a registry that sends more than it was asked for. No name of it may get lost."""
-        linked = following is not None and following.text.startswith(_LINKED)
-        if mode == _AFTER or (following is not None and linked and _last_of(following) == names[-1]):
-            # It goes on behind a name: behind another one, too, then.
-            return Page(tuple(names[:size]), Cursor(_AFTER + names[size - 1]))
-        if linked or mode == _LINKED:
-            # It goes on in words of its own, which are for whole pages.
-            return Page(tuple(names), following if linked else None)
-        return _slice(names, "", size)
+    async def _continued(self, subject: Subject, last: str, answer: NamesAnswer) -> Page[str]:
+        """The page that an answer is, and how the listing continues after it."""
+        names, known = answer.names, self._known
+        known.saw_page(answer.count)
+        if answer.next_query is not None:
+            self._learn_from_link(answer)
+            if known.honours_last and names and continues_after(answer.next_query, names[-1]):
+                return Page(names, Cursor("after", names[-1]))
+            if answer.next_query == answer.query:
+                raise RegistryFault(f"{subject.action}: the registry's Link leads back to the same page")
+            return Page(names, Cursor("linked", "", answer.next_query), Cursor("linked", "", answer.query))
+        rest = await self._rest(subject, last, answer)
+        if rest is _Rest.UNKNOWN:
+            return await self._rest_of_whole(subject, last, answer)
+        place = BY_NAME if known.honours_last else Cursor("linked", "", answer.query)
+        return Page(names, Cursor("after", names[-1]) if rest is _Rest.SOME else None, place)
 
-    def _names(self, answer: Answer) -> list[str]:
+    async def _rest(self, subject: Subject, last: str, answer: NamesAnswer) -> _Rest:
+        """What comes after a page that has no `Link`. `last` is the name that the page begins after."""
+        known = self._known
+        if known.is_end(answer.count, answer.size):
+            return _Rest.NONE
+        if known.sends_links is not None:
+            return await self._asked_for_rest(subject, answer)
+        # Of the listings that are read at the same time, one learns for all.
+        async with self._learning:
+            if known.sends_links is None:
+                await self._learn(subject, last)
+            if known.is_end(answer.count, answer.size):
+                return _Rest.NONE
+            return await self._asked_for_rest(subject, answer)
+
+    async def _learn(self, subject: Subject, last: str) -> None:
+        """Asks for a page of one name: does the registry take the size, and does it send a `Link`?"""
+        known = self._known
         try:
-            document = json.loads(answer.body)
-        except (ValueError, RecursionError) as error:
-            raise UntrustedAnswer(f"the registry's {self._route} answer is not JSON") from error
-        # `"tags": null` is how distribution writes 'none'; no such field at all is another document.
-        if not isinstance(document, dict) or self._field not in document:
-            raise UntrustedAnswer(f"the registry's {self._route} answer has no field {self._field!r}")
-        names = document[self._field]
-        if names is None:
-            return []
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise UntrustedAnswer(f"the registry's {self._route} answer: {self._field!r} is no list of strings")
-        return names
-
-    def _following(self, answer: Answer, path: str, names: list[str], size: int) -> Cursor | None:
-        target = next_target(answer.headers.getall("Link", []))
-        if target is not None:
-            return Cursor(_LINKED + self._linked_query(target, path))
-        if names and len(names) == size:
-            return Cursor(_AFTER + names[-1])
-        return None
-
-    def _linked_query(self, target: str, path: str) -> str:
-        """The query of a link's target, which has to be this very listing: nothing else is followed."""
-        base = URL(f"{self._transport.origin}{path}", encoded=True)
-        try:
-            url = base.join(URL(target, encoded=True))
-            same = Origin.of(url) == self._transport.origin
-        except ValueError as error:
-            raise RegistryFault("the registry's Link is no http address") from error
-        if not same or unquote(url.raw_path) != unquote(path):
-            raise RegistryFault(
-                f"the registry's Link for the next page leads elsewhere than to {path}: it was not followed."
-                " Behind a proxy, `http.host` and `http.relativeurls` of the registry decide what it writes there"
-            )
-        query = url.raw_query_string
-        if not query or len(_LINKED + query) > _LONGEST_CURSOR or not _is_plain(query):
-            raise RegistryFault("the registry's Link for the next page has no usable query")
-        return query
-
-
-async def walk(page: Callable[[Cursor | None], Awaitable[Page[Item]]]) -> AsyncGenerator[Page[Item], None]:
-    """All pages, one after the other. Raises `RegistryFault` where they go round in circles."""
-    seen: set[Cursor] = set()
-    cursor: Cursor | None = None
-    while True:
-        current = await page(cursor)
-        yield current
-        cursor = current.next
-        if cursor is None:
+            answer = await self._requests.of_size(subject, last, 1)
+        except QueryRefused:
+            known.sends_links = False
             return
-        if cursor in seen:
-            raise RegistryFault("the registry's paging goes round in circles: a page names one before it as the next")
-        seen.add(cursor)
+        known.ignores_size = answer.count > 1
+        known.sends_links = answer.next_query is not None
+        self._learn_from_link(answer)
+
+    def _learn_from_link(self, answer: NamesAnswer) -> None:
+        if answer.next_query is None or not answer.names:
+            return
+        known = self._known
+        known.sends_links = True
+        known.links_its_limits |= answer.size is None or answer.count < answer.size
+        if not continues_after(answer.next_query, answer.names[-1]):
+            known.links_have_cursors = True
+        elif known.honours_last is None:
+            known.honours_last = True
+
+    async def _asked_for_rest(self, subject: Subject, answer: NamesAnswer) -> _Rest:
+        """Asks for the names after the last but one. If the last one is among them, `last` is honoured."""
+        known, names = self._known, answer.names
+        # A registry whose links say in its own way how to continue has no other sign of the end than a missing link.
+        unproven = _Rest.NONE if known.link_is_missing(answer.count, answer.size) else _Rest.UNKNOWN
+        if known.honours_last is False:
+            return unproven
+        before = names[:-1] or names
+        expected = names[len(before) :]
+        try:
+            following = await self._requests.after(subject, before[-1])
+        except QueryRefused:
+            return unproven
+        if not set(before).isdisjoint(following.names):
+            known.honours_last = False
+            return unproven
+        if not set(expected).issubset(following.names):
+            return unproven
+        if following.next_query is not None or set(following.names) != set(expected):
+            return _Rest.SOME
+        if expected:
+            known.honours_last = True
+        known.proved_whole(answer.count)
+        return _Rest.NONE
+
+    async def _starts_over(self, subject: Subject, last: str, answer: NamesAnswer) -> bool:
+        """Whether the registry, asked for the names after `last`, answered with the first ones."""
+        if last in answer.names:
+            return True
+        if not answer.names or answer.names[0] > last:
+            return False
+        # The registry may only have another order than that of the characters.
+        beginning = await self._requests.after(subject, "")
+        return beginning.names[:1] == answer.names[:1]
+
+    async def _whole(self, subject: Subject) -> tuple[str, ...] | None:
+        """All names, in the registry's order, from a registry that ignores `last` and sends no `Link`.
+
+        None: it sent a `Link` after all.
+        """
+        whole = await self._requests.of_size(subject, "", None)
+        if whole.next_query is not None:
+            self._known.sends_links = True
+            return None
+        if await self._ignores_size(subject, whole.count):
+            return whole.names
+        # The registry may have a default page size, or a largest one.
+        while (larger := await self._of_size_if_taken(subject, 2 * whole.count + 1)) and larger.count > whole.count:
+            whole = larger
+        if larger is not None and larger.count < whole.count:
+            return whole.names
+        if larger is not None and larger.names != whole.names and set(larger.names) == set(whole.names):
+            # The order differs from answer to answer. With a limit, the names would differ too.
+            return whole.names
+        if could_be_a_limit(whole.count):
+            raise IncompleteListing(
+                f"{subject.action}: the registry answers {whole.count} names, however many it is asked for. That may"
+                " be its limit, and the rest cannot be asked for: it ignores `last` and sends no Link"
+            )
+        return whole.names
+
+    async def _ignores_size(self, subject: Subject, count: int) -> bool:
+        known = self._known
+        if known.ignores_size is None and count > 1:
+            answer = await self._of_size_if_taken(subject, 1)
+            known.ignores_size = answer is not None and answer.count > 1
+        return bool(known.ignores_size) or count == 0
+
+    async def _of_size_if_taken(self, subject: Subject, size: int) -> NamesAnswer | None:
+        try:
+            return await self._requests.of_size(subject, "", size)
+        except QueryRefused:
+            return None
 
 
-def _read(cursor: Cursor | None) -> tuple[str, str]:
-    if cursor is None:
-        return "", ""
-    mode, position = cursor.text[: len(_LINKED)], cursor.text[len(_LINKED) :]
-    return mode, position
+async def walk(
+    page: Callable[[Cursor | None], Awaitable[Page[Item]]], after: Cursor | None = None
+) -> AsyncGenerator[Page[Item], None]:
+    """The pages of a listing from `after` on. `page` answers with the page at a cursor.
+
+    Raises `RegistryFault` if the pages repeat.
+    """
+    seen = {after}
+    while True:
+        current = await page(after)
+        yield current
+        after = current.next
+        if after is None:
+            return
+        if after in seen:
+            raise RegistryFault("the registry's pages repeat: a page names an earlier one as the next")
+        seen.add(after)
 
 
-def valid_cursor(cursor: Cursor) -> bool:
-    """Whether a cursor that came back from outside is of a form that `Listing.page` gives out."""
-    text = cursor.text
-    mode, position = _read(cursor)
-    if len(text) > _LONGEST_CURSOR or not position:
-        return False
-    return mode in (_AFTER, _SLICED) or (mode == _LINKED and _is_plain(position))
+def _sliced(names: Iterable[str], last: str) -> Page[str]:
+    ordered = sorted(names)
+    return Page(tuple(ordered[bisect_right(ordered, last) :]), None, Cursor("sliced", ""))
 
 
-def _query(mode: str, position: str, size: int) -> str:
-    if mode == _LINKED:
-        # As the registry wrote it, to the byte, but for the page size: a caller may change that between pages.
-        others = [pair for pair in position.split("&") if pair.partition("=")[0] != "n"]
-        return "&".join([*others, f"n={size}"])
-    if mode == _AFTER:
-        return f"last={quote(position, safe='')}&n={size}"
-    return f"n={size}"
+def _is_sorted(names: Sequence[str]) -> bool:
+    return all(map(le, names, names[1:]))
 
 
-def _last_of(cursor: Cursor) -> str | None:
-    """The name behind which the registry's own link goes on; None where it says that in another way."""
-    for pair in cursor.text.removeprefix(_LINKED).split("&"):
-        name, _, value = pair.partition("=")
-        if name == "last":
-            return unquote(value)
-    return None
-
-
-def _slice(names: list[str], after: str, size: int) -> Page[str]:
-    ordered = sorted(set(names))
-    start = bisect_right(ordered, after) if after else 0
-    items = tuple(ordered[start : start + size])
-    more = start + size < len(ordered)
-    return Page(items, Cursor(_SLICED + items[-1]) if more else None)
-
-
-def _is_plain(query: str) -> bool:
-    return query.isascii() and query.isprintable() and not any(c in query for c in ' #<>"\\')
+def _changed(subject: Subject) -> Unavailable:
+    return Unavailable(
+        f"{subject.action}: the list changed while it was read: start again with the first page",
+        reason="LISTING_CHANGED",
+    )

@@ -1,7 +1,9 @@
-"""GET /v2/<name>/tags/list: the tags of a repository (OCI distribution 1.1, "Listing tags")."""
+"""GET /v2/<name>/tags/list: the tags of a repository (OCI distribution 1.1, "Listing Tags")."""
 
-from portus_gateway.distribution.errors import InvalidName, UntrustedAnswer
-from portus_gateway.distribution.names import Repository, Tag, known_tag
+from portus_gateway.distribution.digest import Digest
+from portus_gateway.distribution.errors import InvalidName
+from portus_gateway.distribution.listing_requests import Subject
+from portus_gateway.distribution.names import Repository, Tag, UnusableName, known_tag
 from portus_gateway.distribution.page import Cursor, Page
 from portus_gateway.distribution.paging import Listing
 from portus_gateway.distribution.transport import Transport
@@ -11,16 +13,29 @@ class Tags:
     def __init__(self, transport: Transport) -> None:
         self._listing = Listing(transport, route="tags", field="tags")
 
-    async def page(self, repository: Repository, size: int, after: Cursor | None) -> Page[Tag]:
-        page = await self._listing.page(
-            f"/v2/{repository}/tags/list",
-            f"repository:{repository}:pull",
-            f"list the tags of {repository}",
-            size,
-            after,
+    async def page(self, repository: Repository, size: int | None, after: Cursor | None) -> Page[Tag | UnusableName]:
+        subject = Subject(
+            f"/v2/{repository}/tags/list", f"repository:{repository}:pull", f"list the tags of {repository}"
         )
-        try:
-            # Sorted here too: distribution 2.8 answers in the order of its storage.
-            return Page(tuple(map(known_tag, sorted(page.items))), page.next)
-        except InvalidName as error:
-            raise UntrustedAnswer(f"list the tags of {repository}: {error}") from error
+        page = await self._listing.page(subject, size, after)
+        # Some registries list the digests of untagged manifests among the tags.
+        tags = tuple(_tag(name) for name in page.items if not _is_digest(name))
+        return Page(tags, page.next, page.place)
+
+
+def _tag(name: str) -> Tag | UnusableName:
+    try:
+        return known_tag(name)
+    except InvalidName as error:
+        # Shown as it is: one bad name must neither be hidden nor end the listing.
+        return UnusableName.of(error)
+
+
+def _is_digest(name: str) -> bool:
+    if ":" not in name:
+        return False
+    try:
+        Digest(name)
+    except InvalidName:
+        return False
+    return True

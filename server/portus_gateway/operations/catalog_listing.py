@@ -1,6 +1,6 @@
-"""The catalog with tags: the tags of many repositories at a time, in order, with bounded memory.
+"""The catalog with tags: the tags of many repositories at the same time, in order, with bounded memory.
 
-Portus listed one repository after the other, which took minutes (#663), and read a failure as 'no tags' (#1232).
+Portus listed one repository after the other, which took minutes (#663), and took a failure for "no tags" (#1232).
 """
 
 import asyncio
@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import TypeAlias, TypeVar
 
 from portus_gateway.aio.deadline import DeadlineExceeded
@@ -20,17 +19,16 @@ from portus_gateway.registry.protocol import Cursor, Page, Registry
 Result = TypeVar("Result")
 Names: TypeAlias = "tuple[Repository | UnusableName, ...]"
 
-LARGEST_PAGE = 1000
-# A repository goes to the caller in one message, and so does a whole page. gRPC's clients take 4 MiB unless told.
+# A repository, and a whole page, is one message. gRPC clients take 4 MiB by default.
 MOST_BYTES = 3 * 1024 * 1024
-# What a tag takes in a message besides its name.
+# The bytes that a tag takes in a message in addition to its name.
 _FRAME = 3
-# How many pages without any match one call looks through.
-_MOST_EMPTY_PAGES = 32
+# How many names a call looks at. It counts the names that the caller may see, so that it says nothing about others.
+_MOST_NAMES_LOOKED_AT = 32_000
 
 
 class TooManyTags(GatewayError):
-    """More tags than one answer can carry. They are there: ListTags has them, a page at a time."""
+    """The tags do not fit into one answer. ListTags lists them in pages."""
 
     reason = "TOO_MANY_TAGS"
 
@@ -45,60 +43,79 @@ class UnusableRepositoryName(GatewayError):
 class CatalogEntry:
     """A repository of the catalog.
 
-    `tags`: in lexical order; an error where they are unknown; None where they were not asked for, or where the
-    registry's name for the repository is unusable, so that nothing can be asked about it.
+    `tags` are in lexical order. They are an error if they are unknown, and None if they were not asked for.
     """
 
     name: Repository | UnusableName
-    tags: tuple[Tag, ...] | GatewayError | None
+    tags: tuple[Tag | UnusableName, ...] | GatewayError | None
 
 
 class CatalogListing:
-    """Lists the catalog of `registry`, with the tags of up to `concurrency` repositories in flight."""
+    """Lists the catalog of `registry`, with the tags of up to `concurrency` repositories at the same time."""
 
     def __init__(self, registry: Registry, concurrency: int) -> None:
         self._registry = registry
         self._concurrency = concurrency
 
     async def page(self, size: int, after: Cursor | None, *, include_tags: bool, prefix: str) -> Page[CatalogEntry]:
-        """A page of at most `size` (1 to 1000) repositories whose names begin with `prefix`.
+        """A page of at most `size` repositories whose names begin with `prefix`.
 
-        It may be short, or even empty, and not be the last.
+        It is shorter than that only at the end of the catalog, or if the prefix was not found for many names.
         """
-        for _ in range(_MOST_EMPTY_PAGES):
-            page = await self._registry.list_repositories(size, after)
-            names = _beginning_with(prefix, page.items)
-            after = page.next
-            if names or after is None:
-                break
+        names, following = await self._page_of_names(size, after, prefix)
         entries: list[CatalogEntry] = []
         room = MOST_BYTES
         async with aclosing(self._entries(_only(names), include_tags)) as described:
             async for entry in described:
-                size = _size(entry.tags) if isinstance(entry.tags, tuple) else 0
-                if size > room:
+                taken = _size(entry.tags) if isinstance(entry.tags, tuple) else 0
+                if taken > room:
                     entries.append(CatalogEntry(entry.name, _too_many("this page of the catalog")))
                 else:
                     entries.append(entry)
-                    room -= size
-        return Page(tuple(entries), after)
+                    room -= taken
+        return Page(tuple(entries), following)
 
     async def stream(self, *, include_tags: bool, prefix: str) -> AsyncGenerator[CatalogEntry, None]:
         """All repositories whose names begin with `prefix`, each as soon as it is known.
 
-        The next page is fetched while the tags of this one are listed. No more than two pages of names and a few
-        repositories' tags are held at a time, however slowly the caller reads.
+        The next page of names is fetched while the tags of this one are listed. At most two pages of names and the
+        tags of a few repositories are in memory, however slowly the caller reads.
         """
-        pages = walk(lambda cursor: self._registry.list_repositories(LARGEST_PAGE, cursor))
+        pages = walk(self._names)
         async with aclosing(pages), aclosing(self._entries(_matching(prefix, pages), include_tags)) as entries:
             async for entry in entries:
                 yield entry
+
+    async def _names(self, after: Cursor | None) -> Page[Repository | UnusableName]:
+        return await self._registry.list_repositories(None, after)
+
+    async def _page_of_names(self, size: int, after: Cursor | None, prefix: str) -> tuple[Names, Cursor | None]:
+        """`size` names that begin with `prefix`, and where the catalog continues after them."""
+        found: Names = ()
+        end: Cursor | None = None
+        budget = _MOST_NAMES_LOOKED_AT
+        async with aclosing(walk(self._names, after)) as pages:
+            async for page in pages:
+                names = page.items[:budget]
+                budget -= len(names)
+                matching = _beginning_with(prefix, names)
+                room = size - len(found)
+                if len(matching) > room:
+                    return found + matching[:room], page.after(matching[room - 1]) if room else end
+                found += matching
+                if len(found) < size and names:
+                    end = page.after(names[-1])
+                elif matching:
+                    end = page.after(matching[-1])
+                if len(names) < len(page.items) or (len(found) == size and page.next and not page.hides_names):
+                    return found, end
+        return found, None
 
     async def _entries(
         self, pages: AsyncGenerator[Names, None], include_tags: bool
     ) -> AsyncGenerator[CatalogEntry, None]:
         waiting: deque[Repository | UnusableName] = deque()
-        # In order: the first of these is the next one out. While the caller takes it the others go on.
+        # In order: the first one is sent next. The others continue meanwhile.
         running: deque[asyncio.Future[CatalogEntry]] = deque()
         following: asyncio.Future[Names | None] | None = _ahead(anext(pages, None))
         try:
@@ -110,7 +127,8 @@ class CatalogListing:
                 while waiting and len(running) < 2 * self._concurrency:
                     running.append(_ahead(self._described(waiting.popleft())))
                 if running and (following is None or waiting or running[0].done() or _failed(following)):
-                    # Nothing but this can go on; or it is known, and goes out before an error does.
+                    # Send the first entry when nothing else can progress or when it is done; finished entries precede
+                    # an error.
                     entry = await running[0]
                     running.popleft()
                     yield entry
@@ -134,34 +152,32 @@ class CatalogListing:
         except DeadlineExceeded:
             raise
         except GatewayError as error:
-            # Unknown is not empty, and one repository's failure is not the catalog's (Portus #1232, #1599).
+            # Unknown is not empty, and the failure of one repository does not end the catalog (Portus #1232, #1599).
             return CatalogEntry(name, error)
 
-    async def _tags(self, repository: Repository) -> tuple[Tag, ...]:
-        tags: list[Tag] = []
+    async def _tags(self, repository: Repository) -> tuple[Tag | UnusableName, ...]:
+        tags: list[Tag | UnusableName] = []
         size = 0
-        async with aclosing(walk(lambda cursor: self._registry.list_tags(repository, LARGEST_PAGE, cursor))) as pages:
+        async with aclosing(walk(lambda cursor: self._registry.list_tags(repository, None, cursor))) as pages:
             async for page in pages:
                 tags.extend(page.items)
                 size += _size(page.items)
                 if size > MOST_BYTES:
                     raise _too_many(str(repository))
-        return tuple(sorted(tags, key=attrgetter("name")))
+        return tuple(sorted(tags, key=str))
 
 
-def _beginning_with(prefix: str, names: Iterable[Repository | UnusableName]) -> tuple[Repository | UnusableName, ...]:
-    return tuple(
-        name for name in names if (name.name if isinstance(name, Repository) else name.text).startswith(prefix)
-    )
+def _beginning_with(prefix: str, names: Names) -> Names:
+    return tuple(name for name in names if str(name).startswith(prefix)) if prefix else names
 
 
-def _size(tags: Sequence[Tag]) -> int:
-    """How many bytes tags take in a message, about."""
-    return sum(len(tag.name) for tag in tags) + _FRAME * len(tags)
+def _size(tags: Sequence[Tag | UnusableName]) -> int:
+    """About how many bytes tags take in a message."""
+    return sum(len(str(tag)) for tag in tags) + _FRAME * len(tags)
 
 
 def _too_many(subject: str) -> TooManyTags:
-    return TooManyTags(f"{subject} has more tags than one answer carries: ListTags lists them a page at a time")
+    return TooManyTags(f"{subject} has more tags than fit into one answer: ListTags lists them in pages")
 
 
 def _ahead(work: Awaitable[Result]) -> "asyncio.Future[Result]":
@@ -176,7 +192,7 @@ async def _end(tasks: "Iterable[asyncio.Future[Result]]") -> None:
     ended = tuple(tasks)
     for task in ended:
         task.cancel()
-    # Their failures, too, end here: whoever would have been told is gone.
+    # Nobody is left who could be told of their failures.
     await asyncio.gather(*ended, return_exceptions=True)
 
 

@@ -60,6 +60,12 @@ class ManifestInUse(DeletionRefused):
         )
 
 
+class UnusableTags(DeletionRefused):
+    """The registry lists names that are not valid tags. What they point to cannot be asked."""
+
+    reason = "UNUSABLE_TAGS"
+
+
 class IsManifest(DeletionRefused):
     """DeleteBlob was given the digest of a manifest."""
 
@@ -94,6 +100,15 @@ def manifest_in_use(manifest: str, dependents: Dependents) -> ManifestInUse:
             f"If none of the indexes that cannot be read contains it, set force. Their tags: {_shown(unreadable)}."
         )
     return ManifestInUse(" ".join(sentences), tags=tags, index_tags=index_tags, unreadable_index_tags=unreadable)
+
+
+def unusable_tags(manifest: str, dependents: Dependents) -> UnusableTags:
+    """The error for a manifest, `team/app@sha256:...`, to which names that are not valid tags may point."""
+    names = _shown([repr(str(name)[:80]) for name in dependents.unusable_tags])
+    return UnusableTags(
+        f"Names that are not valid tags may point to {manifest}, so nothing was deleted. Set force to delete it all the"
+        f" same. The names: {names}"
+    )
 
 
 def _shown(tags: Sequence[str]) -> str:

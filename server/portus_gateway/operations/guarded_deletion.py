@@ -13,7 +13,7 @@ from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import DeleteOutcomeUnknown, NotFound
 from portus_gateway.distribution.names import Repository
 from portus_gateway.operations.deletion import BlobDeletion, Deleted, ManifestDeletion
-from portus_gateway.operations.deletion_errors import DeletionDisabled, IsManifest, manifest_in_use
+from portus_gateway.operations.deletion_errors import DeletionDisabled, IsManifest, manifest_in_use, unusable_tags
 from portus_gateway.operations.manifest_dependents import Dependents, ManifestDependents
 from portus_gateway.operations.manifest_presence import require_manifest
 from portus_gateway.operations.remaining_tags import RemainingTags
@@ -33,10 +33,10 @@ class GuardedDeletion:
         """Deletes what is wanted, once all checks have passed. With `validate_only` nothing is deleted after them.
 
         Raises `DeletionDisabled`; `NotFound`; `Unsupported` where the registry does not delete. For a manifest, unless
-        `force`, `ManifestInUse` where a tag outside `expected_tags` points to it or a tagged index contains it. A tag
-        or an index that cannot be looked at is an error, never 'does not need it'. For a blob, `IsManifest` where the
-        digest is a manifest, since some registries keep manifests among their blobs; where that cannot be told, the
-        error of the look.
+        `force`, `ManifestInUse` where a tag outside `expected_tags` points to it or a tagged index contains it, and
+        `UnusableTags`. A tag or an index that cannot be looked at is an error, never 'does not need it'. For a blob,
+        `IsManifest` where the digest is a manifest, since some registries keep manifests among their blobs; where that
+        cannot be told, the error of the look.
         """
         if not self._enabled:
             raise DeletionDisabled(
@@ -51,9 +51,13 @@ class GuardedDeletion:
         await require_manifest(self._registry, repository, digest)
         dependents = await self._dependents.of(repository, digest, with_indexes=not wanted.force)
         tags = dependents.tags
-        unexpected = replace(dependents, tags=tuple(tag for tag in tags if tag not in wanted.expected_tags))
+        unexpected = replace(
+            dependents, tags=tuple(tag for tag in tags if tag not in wanted.expected_tags), unusable_tags=()
+        )
         if not wanted.force and unexpected != Dependents(()):
             raise manifest_in_use(f"{repository}@{digest}", unexpected)
+        if not wanted.force and dependents.unusable_tags:
+            raise unusable_tags(f"{repository}@{digest}", dependents)
         if wanted.validate_only:
             await self._registry.check_deletion(repository)
             return Deleted(tags=tags)

@@ -24,11 +24,10 @@ from portus_gateway.distribution.manifest import (
     Index,
     Manifest,
 )
-from portus_gateway.distribution.names import Repository, Tag
+from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.distribution.paging import walk
 from portus_gateway.registry.protocol import Registry
 
-_PAGE = 1000
 _INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_MANIFEST_LIST})
 _IMAGE_TYPES = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 _SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
@@ -48,6 +47,8 @@ class Dependents:
     """Tags of indexes that contain the manifest, directly or through an index in them."""
     unreadable_index_tags: tuple[Tag, ...] = ()
     """Tags of indexes whose content cannot be told: they may contain the manifest."""
+    unusable_tags: tuple[UnusableName, ...] = ()
+    """Names among the tags that are no valid tags: they may point to the manifest, and nobody can ask."""
 
 
 class ManifestDependents:
@@ -81,6 +82,7 @@ class _Search:
     names: dict[str, Digest] = field(default_factory=dict)
     """The manifest's digest in each algorithm that was met."""
     targets: dict[Tag, Digest] = field(default_factory=dict)
+    unusable: list[UnusableName] = field(default_factory=list)
     candidates: set[Digest] = field(default_factory=set)
     """Tagged manifests that may be indexes."""
     read: set[Digest] = field(default_factory=set)
@@ -92,10 +94,12 @@ class _Search:
     unreadable: set[Digest] = field(default_factory=set)
 
     async def look_at_tags(self) -> None:
-        pages = walk(lambda cursor: self.registry.list_tags(self.repository, _PAGE, cursor))
+        pages = walk(lambda cursor: self.registry.list_tags(self.repository, None, cursor))
         async with aclosing(pages):
             async for page in pages:
-                await for_each(page.items, self._look_at_tag, at_once=self.concurrency)
+                self.unusable.extend(name for name in page.items if isinstance(name, UnusableName))
+                tags = [tag for tag in page.items if isinstance(tag, Tag)]
+                await for_each(tags, self._look_at_tag, at_once=self.concurrency)
         for target in {target.algorithm: target for target in self.targets.values()}.values():
             # So that `names` has the digest in the algorithm of each tag.
             await self._is_the_manifest(target)
@@ -173,6 +177,7 @@ class _Search:
             tags=self._tags_on(names),
             index_tags=self._tags_on(containing - names),
             unreadable_index_tags=self._tags_on(unreadable - names),
+            unusable_tags=tuple(self.unusable),
         )
 
     def _with_ancestors(self, indexes: set[Digest]) -> set[Digest]:

@@ -5,7 +5,7 @@ from typing import Final
 
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import AnswerTooLarge, NotFound, RegistryFault
-from portus_gateway.distribution.names import Repository
+from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.registry.protocol import Registry
 
 # A manifest has one of these keys: OCI's and Docker's manifests and indexes, and the artifact manifests of OCI 1.1's
@@ -48,6 +48,8 @@ async def _keeps_manifests_apart(registry: Registry, repository: Repository) -> 
     except NotFound:
         return None
     for tag in page.items:
+        if not isinstance(tag, Tag):
+            continue
         try:
             manifest = await registry.resolve_manifest(repository, tag)
         except NotFound:

@@ -22,7 +22,6 @@ from portus_gateway.registry.protocol import Registry
 
 _log = structlog.get_logger(__name__)
 
-_PAGE: Final = 1000
 # From this number of tags on, they are listed first: most registries have none of them any more.
 _MANY: Final = 50
 _LONGEST_SECONDS: Final = 60.0
@@ -60,9 +59,9 @@ class RemainingTags:
             return tags
         listed: set[Tag] = set()
         try:
-            async with aclosing(walk(lambda cursor: self._registry.list_tags(repository, _PAGE, cursor))) as pages:
+            async with aclosing(walk(lambda cursor: self._registry.list_tags(repository, None, cursor))) as pages:
                 async for page in pages:
-                    listed.update(page.items)
+                    listed.update(name for name in page.items if isinstance(name, Tag))
         except Hidden:
             raise
         except NotFound:

@@ -13,9 +13,9 @@ from portus_gateway.access.rpcs import Rpc
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import NotFound
 from portus_gateway.distribution.manifest import Descriptor, Manifest
-from portus_gateway.distribution.names import Repository, Tag
+from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.registry.protocol import Cursor, Page, Reference, Registry, RegistryVersion
-from portus_gateway.registry.visible_catalog import Name, visible_page, visible_stretch
+from portus_gateway.registry.visible_catalog import Name, visible_page
 
 _log = structlog.get_logger(__name__)
 
@@ -38,17 +38,16 @@ class AuthorizedRegistry:
     async def ping(self) -> RegistryVersion:
         return await self._registry.ping()
 
-    async def list_repositories(self, size: int, after: Cursor | None = None) -> Page[Name]:
+    async def list_repositories(self, size: int | None, after: Cursor | None = None) -> Page[Name]:
         caller, rpc = current_rpc()
         rights = self._source.policy.rights(caller, rpc)
         if rights.everywhere:
             return await self._registry.list_repositories(size, after)
-        sees = partial(_allows, rights)
-        # A stream has no page tokens, and its caller wants the first answer soon.
-        list_visible = visible_stretch if rpc.streams else visible_page
-        return await list_visible(self._registry, sees, size, after)
+        return await visible_page(self._registry, partial(_allows, rights), size, after)
 
-    async def list_tags(self, repository: Repository, size: int, after: Cursor | None = None) -> Page[Tag]:
+    async def list_tags(
+        self, repository: Repository, size: int | None, after: Cursor | None = None
+    ) -> Page[Tag | UnusableName]:
         with self._admission(repository, None):
             return await self._registry.list_tags(repository, size, after)
 

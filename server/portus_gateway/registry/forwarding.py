@@ -15,10 +15,12 @@ class ForwardingRegistry:
     async def ping(self) -> RegistryVersion:
         return await self._registry.ping()
 
-    async def list_repositories(self, size: int, after: Cursor | None = None) -> Page[Repository | UnusableName]:
+    async def list_repositories(self, size: int | None, after: Cursor | None = None) -> Page[Repository | UnusableName]:
         return await self._registry.list_repositories(size, after)
 
-    async def list_tags(self, repository: Repository, size: int, after: Cursor | None = None) -> Page[Tag]:
+    async def list_tags(
+        self, repository: Repository, size: int | None, after: Cursor | None = None
+    ) -> Page[Tag | UnusableName]:
         return await self._registry.list_tags(repository, size, after)
 
     async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:

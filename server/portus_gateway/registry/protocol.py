@@ -27,12 +27,20 @@ class Registry(Protocol):
         """Checks that the registry answers and accepts our credentials (GET /v2/)."""
         ...
 
-    async def list_repositories(self, size: int, after: Cursor | None = None) -> Page[Repository | UnusableName]:
-        """A page of about `size` (1 to 1000) repositories, in the registry's order."""
+    async def list_repositories(self, size: int | None, after: Cursor | None = None) -> Page[Repository | UnusableName]:
+        """A page of at most `size` repositories in the registry's order. None: as many as the registry sends at a time.
+
+        Raises `IncompleteListing` if there may be more than the registry can be asked for.
+        """
         ...
 
-    async def list_tags(self, repository: Repository, size: int, after: Cursor | None = None) -> Page[Tag]:
-        """A page of at most `size` (1 to 1000) tags, in lexical order. Raises `NotFound`."""
+    async def list_tags(
+        self, repository: Repository, size: int | None, after: Cursor | None = None
+    ) -> Page[Tag | UnusableName]:
+        """A page of at most `size` tags, in the registry's order. None: as many as the registry sends at a time.
+
+        A name in the list that is no tag is an `UnusableName`. Raises `NotFound`, `IncompleteListing`.
+        """
         ...
 
     async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:

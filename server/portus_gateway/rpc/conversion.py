@@ -1,11 +1,13 @@
 """From values to proto. What a registry does not say stays unset."""
 
+from collections.abc import Iterable
+
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import ResourceInfo
 
 from portus.registry.v1 import manifest_pb2, registry_service_pb2
 from portus_gateway.distribution.manifest import ContentProblem, Descriptor, Image, Index, Manifest, Platform
-from portus_gateway.distribution.names import Repository
+from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.errors import GatewayError
 from portus_gateway.operations.catalog_listing import CatalogEntry
 from portus_gateway.rpc.limits import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, ServerLimits
@@ -26,7 +28,7 @@ _FITS_WITHOUT_CONTENT = _LARGEST_ANSWER - 2048
 
 
 def repository(entry: CatalogEntry) -> registry_service_pb2.Repository:
-    name = entry.name.name if isinstance(entry.name, Repository) else text(entry.name.text[:_LONGEST_NAME])
+    name = entry.name.name if isinstance(entry.name, Repository) else _unusable(entry.name)
     match entry.tags:
         case None:
             return registry_service_pb2.Repository(name=name)
@@ -35,8 +37,22 @@ def repository(entry: CatalogEntry) -> registry_service_pb2.Repository:
             return registry_service_pb2.Repository(
                 name=name, tags_status=part_status(error, resource, limit=_TAGS_STATUS_LIMIT)
             )
-        case tags:
-            return registry_service_pb2.Repository(name=name, tags=[tag.name for tag in tags])
+        case listed:
+            return registry_service_pb2.Repository(name=name, tags=tags(listed), unusable_tags=unusable_tags(listed))
+
+
+def tags(listed: Iterable[Tag | UnusableName]) -> list[str]:
+    """The valid tags among what a registry lists, in lexical order."""
+    return sorted(tag.name for tag in listed if isinstance(tag, Tag))
+
+
+def unusable_tags(listed: Iterable[Tag | UnusableName]) -> list[str]:
+    """The other names, in lexical order."""
+    return sorted(_unusable(name) for name in listed if isinstance(name, UnusableName))
+
+
+def _unusable(name: UnusableName) -> str:
+    return text(name.text[:_LONGEST_NAME])
 
 
 def descriptor(value: Descriptor) -> manifest_pb2.Descriptor:

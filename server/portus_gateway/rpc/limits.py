@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from portus_gateway.distribution.page import LARGEST_PAGE
+
 DEFAULT_PAGE_SIZE = 100
-MAX_PAGE_SIZE = 1000
+MAX_PAGE_SIZE = LARGEST_PAGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

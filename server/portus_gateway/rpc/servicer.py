@@ -87,7 +87,8 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         wanted = request_parsing.tag_page(request)
         page = await self._registry.list_tags(wanted.repository, wanted.size, wanted.after)
         return registry_service_pb2.ListTagsResponse(
-            tags=[tag.name for tag in page.items],
+            tags=conversion.tags(page.items),
+            unusable_tags=conversion.unusable_tags(page.items),
             next_page_token=request_parsing.tag_token(page.next, wanted),
         )
 

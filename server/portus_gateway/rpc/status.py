@@ -19,7 +19,13 @@ from portus_gateway.aio.single_flight import WorkEnded
 from portus_gateway.distribution import errors
 from portus_gateway.errors import GatewayError
 from portus_gateway.operations.catalog_listing import TooManyTags, UnusableRepositoryName
-from portus_gateway.operations.deletion_errors import DeletionDisabled, DeletionRefused, IsManifest, ManifestInUse
+from portus_gateway.operations.deletion_errors import (
+    DeletionDisabled,
+    DeletionRefused,
+    IsManifest,
+    ManifestInUse,
+    UnusableTags,
+)
 from portus_gateway.operations.platform_selection import PlatformUndecided, PlatformUnknown
 from portus_gateway.operations.setting_advice import concerns_settings, operator_text
 from portus_gateway.rpc import call_errors
@@ -60,6 +66,7 @@ CODES: Mapping[type[GatewayError], grpc.StatusCode] = MappingProxyType(
         errors.RealmRefused: grpc.StatusCode.INTERNAL,
         errors.ChallengeUnusable: grpc.StatusCode.INTERNAL,
         errors.RegistryFault: grpc.StatusCode.INTERNAL,
+        errors.IncompleteListing: grpc.StatusCode.FAILED_PRECONDITION,
         errors.UntrustedAnswer: grpc.StatusCode.DATA_LOSS,
         errors.DigestMismatch: grpc.StatusCode.DATA_LOSS,
         errors.AnswerTooLarge: grpc.StatusCode.DATA_LOSS,
@@ -79,6 +86,7 @@ CODES: Mapping[type[GatewayError], grpc.StatusCode] = MappingProxyType(
         PlatformUndecided: grpc.StatusCode.FAILED_PRECONDITION,
         DeletionRefused: grpc.StatusCode.FAILED_PRECONDITION,
         ManifestInUse: grpc.StatusCode.FAILED_PRECONDITION,
+        UnusableTags: grpc.StatusCode.FAILED_PRECONDITION,
         IsManifest: grpc.StatusCode.FAILED_PRECONDITION,
         DeletionDisabled: grpc.StatusCode.FAILED_PRECONDITION,
         call_errors.CallError: grpc.StatusCode.INTERNAL,

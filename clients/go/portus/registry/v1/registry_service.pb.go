@@ -252,7 +252,10 @@ type Repository struct {
 	// Tags in lexical order. Empty if the repository has none, if the request has no `include_tags`, or if `tags_status` is set.
 	Tags []string `protobuf:"bytes,2,rep,name=tags,proto3" json:"tags,omitempty"`
 	// Set if the tags were requested but could not be listed. They are then unknown, which does not mean that there are none.
-	TagsStatus    *status.Status `protobuf:"bytes,3,opt,name=tags_status,json=tagsStatus,proto3" json:"tags_status,omitempty"`
+	TagsStatus *status.Status `protobuf:"bytes,3,opt,name=tags_status,json=tagsStatus,proto3" json:"tags_status,omitempty"`
+	// Names that the registry lists as tags but that are not valid tags, in lexical order. No request can be made for
+	// them. Each is cut to 1024 characters.
+	UnusableTags  []string `protobuf:"bytes,4,rep,name=unusable_tags,json=unusableTags,proto3" json:"unusable_tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -304,6 +307,13 @@ func (x *Repository) GetTags() []string {
 func (x *Repository) GetTagsStatus() *status.Status {
 	if x != nil {
 		return x.TagsStatus
+	}
+	return nil
+}
+
+func (x *Repository) GetUnusableTags() []string {
+	if x != nil {
+		return x.UnusableTags
 	}
 	return nil
 }
@@ -609,6 +619,9 @@ type ListTagsResponse struct {
 	Tags []string `protobuf:"bytes,1,rep,name=tags,proto3" json:"tags,omitempty"`
 	// Token for the next page. Empty if this is the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// Names on this page that the registry lists as tags but that are not valid tags, in lexical order. No request can be
+	// made for them, and DeleteManifest refuses because of them, unless forced. Each is cut to 1024 characters.
+	UnusableTags  []string `protobuf:"bytes,3,rep,name=unusable_tags,json=unusableTags,proto3" json:"unusable_tags,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -655,6 +668,13 @@ func (x *ListTagsResponse) GetNextPageToken() string {
 		return x.NextPageToken
 	}
 	return ""
+}
+
+func (x *ListTagsResponse) GetUnusableTags() []string {
+	if x != nil {
+		return x.UnusableTags
+	}
+	return nil
 }
 
 // The request of ResolveManifest.
@@ -1427,13 +1447,14 @@ const file_portus_registry_v1_registry_service_proto_rawDesc = "" +
 	"\x12max_manifest_bytes\x18\x03 \x01(\x03R\x10maxManifestBytes\x120\n" +
 	"\x14max_concurrent_calls\x18\x04 \x01(\x05R\x12maxConcurrentCalls\x12E\n" +
 	"\x11max_call_duration\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x0fmaxCallDuration\x122\n" +
-	"\x15max_upstream_requests\x18\x06 \x01(\x05R\x13maxUpstreamRequests\"i\n" +
+	"\x15max_upstream_requests\x18\x06 \x01(\x05R\x13maxUpstreamRequests\"\x8e\x01\n" +
 	"\n" +
 	"Repository\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04tags\x18\x02 \x03(\tR\x04tags\x123\n" +
 	"\vtags_status\x18\x03 \x01(\v2\x12.google.rpc.StatusR\n" +
-	"tagsStatus\"\x87\x01\n" +
+	"tagsStatus\x12#\n" +
+	"\runusable_tags\x18\x04 \x03(\tR\funusableTags\"\x87\x01\n" +
 	"\x0eCatalogRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -1456,10 +1477,11 @@ const file_portus_registry_v1_registry_service_proto_rawDesc = "" +
 	"repository\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\"N\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"s\n" +
 	"\x10ListTagsResponse\x12\x12\n" +
 	"\x04tags\x18\x01 \x03(\tR\x04tags\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"s\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12#\n" +
+	"\runusable_tags\x18\x03 \x03(\tR\funusableTags\"s\n" +
 	"\x16ResolveManifestRequest\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\tR\n" +

@@ -75,7 +75,8 @@ type RegistryServiceClient interface {
 	//
 	//	INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments; `prefix` is too long.
 	//	FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
-	//	UNAVAILABLE  CATALOG_CHANGED: the catalog changed while a page was read for a caller that may see a part of it. Try again.
+	//	FAILED_PRECONDITION  LISTING_INCOMPLETE: the registry may have more names than it lists, and it has no way to ask for the rest.
+	//	UNAVAILABLE  LISTING_CHANGED: the list changed while it was read. Start again with the first page.
 	//
 	// In the `tags_status` of a repository, the errors of ListTags and these:
 	//
@@ -93,6 +94,8 @@ type RegistryServiceClient interface {
 	//
 	//	INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments.
 	//	NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+	//	FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
+	//	UNAVAILABLE  LISTING_CHANGED: as for Catalog.
 	ListTags(ctx context.Context, in *ListTagsRequest, opts ...grpc.CallOption) (*ListTagsResponse, error)
 	// Returns the descriptor of a tag or a digest without fetching the manifest (HEAD).
 	//
@@ -133,6 +136,8 @@ type RegistryServiceClient interface {
 	//	FAILED_PRECONDITION  TAGGED: tags outside of `expected_tags` point to the digest. PreconditionFailure has a violation of the type TAGGED for each; `subject` is the tag.
 	//	FAILED_PRECONDITION  REFERENCED: tagged indexes contain the manifest, or their content cannot be read. PreconditionFailure has a violation of the type REFERENCED for
 	//	                     each; `subject` is the index's tag. Only `force` overrides it. If both TAGGED and REFERENCED apply, the reason is TAGGED and there are violations of both types.
+	//	FAILED_PRECONDITION  UNUSABLE_TAGS: the registry lists names that are not valid tags and may point to the digest. `force` overrides it.
+	//	FAILED_PRECONDITION  LISTING_INCOMPLETE: the repository may have more tags than the registry lists. `force` does not override it.
 	//	                     There are at most 50 violations. The metadata of ErrorInfo has the numbers: `tags`, `index_tags`, `unreadable_index_tags`.
 	//	FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
 	//	UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
@@ -312,7 +317,8 @@ type RegistryServiceServer interface {
 	//
 	//	INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments; `prefix` is too long.
 	//	FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
-	//	UNAVAILABLE  CATALOG_CHANGED: the catalog changed while a page was read for a caller that may see a part of it. Try again.
+	//	FAILED_PRECONDITION  LISTING_INCOMPLETE: the registry may have more names than it lists, and it has no way to ask for the rest.
+	//	UNAVAILABLE  LISTING_CHANGED: the list changed while it was read. Start again with the first page.
 	//
 	// In the `tags_status` of a repository, the errors of ListTags and these:
 	//
@@ -330,6 +336,8 @@ type RegistryServiceServer interface {
 	//
 	//	INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments.
 	//	NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+	//	FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
+	//	UNAVAILABLE  LISTING_CHANGED: as for Catalog.
 	ListTags(context.Context, *ListTagsRequest) (*ListTagsResponse, error)
 	// Returns the descriptor of a tag or a digest without fetching the manifest (HEAD).
 	//
@@ -370,6 +378,8 @@ type RegistryServiceServer interface {
 	//	FAILED_PRECONDITION  TAGGED: tags outside of `expected_tags` point to the digest. PreconditionFailure has a violation of the type TAGGED for each; `subject` is the tag.
 	//	FAILED_PRECONDITION  REFERENCED: tagged indexes contain the manifest, or their content cannot be read. PreconditionFailure has a violation of the type REFERENCED for
 	//	                     each; `subject` is the index's tag. Only `force` overrides it. If both TAGGED and REFERENCED apply, the reason is TAGGED and there are violations of both types.
+	//	FAILED_PRECONDITION  UNUSABLE_TAGS: the registry lists names that are not valid tags and may point to the digest. `force` overrides it.
+	//	FAILED_PRECONDITION  LISTING_INCOMPLETE: the repository may have more tags than the registry lists. `force` does not override it.
 	//	                     There are at most 50 violations. The metadata of ErrorInfo has the numbers: `tags`, `index_tags`, `unreadable_index_tags`.
 	//	FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
 	//	UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at

@@ -135,6 +135,7 @@ class Repository(message.Message):
     NAME_FIELD_NUMBER: builtins.int
     TAGS_FIELD_NUMBER: builtins.int
     TAGS_STATUS_FIELD_NUMBER: builtins.int
+    UNUSABLE_TAGS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Name of the repository: `team/app`."""
     @builtins.property
@@ -145,16 +146,23 @@ class Repository(message.Message):
     def tags_status(self) -> status_pb2.Status:
         """Set if the tags were requested but could not be listed. They are then unknown, which does not mean that there are none."""
 
+    @builtins.property
+    def unusable_tags(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Names that the registry lists as tags but that are not valid tags, in lexical order. No request can be made for
+        them. Each is cut to 1024 characters.
+        """
+
     def __init__(
         self,
         *,
         name: builtins.str = ...,
         tags: abc.Iterable[builtins.str] | None = ...,
         tags_status: status_pb2.Status | None = ...,
+        unusable_tags: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["tags_status", b"tags_status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "tags", b"tags", "tags_status", b"tags_status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "tags", b"tags", "tags_status", b"tags_status", "unusable_tags", b"unusable_tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -300,21 +308,29 @@ class ListTagsResponse(message.Message):
 
     TAGS_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    UNUSABLE_TAGS_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
     """Token for the next page. Empty if this is the last page."""
     @builtins.property
     def tags(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Tags in lexical order."""
 
+    @builtins.property
+    def unusable_tags(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Names on this page that the registry lists as tags but that are not valid tags, in lexical order. No request can be
+        made for them, and DeleteManifest refuses because of them, unless forced. Each is cut to 1024 characters.
+        """
+
     def __init__(
         self,
         *,
         tags: abc.Iterable[builtins.str] | None = ...,
         next_page_token: builtins.str = ...,
+        unusable_tags: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["next_page_token", b"next_page_token", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["next_page_token", b"next_page_token", "tags", b"tags", "unusable_tags", b"unusable_tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -74,7 +74,8 @@ class RegistryServiceStub:
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments; `prefix` is too long.
       FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
-      UNAVAILABLE  CATALOG_CHANGED: the catalog changed while a page was read for a caller that may see a part of it. Try again.
+      FAILED_PRECONDITION  LISTING_INCOMPLETE: the registry may have more names than it lists, and it has no way to ask for the rest.
+      UNAVAILABLE  LISTING_CHANGED: the list changed while it was read. Start again with the first page.
     In the `tags_status` of a repository, the errors of ListTags and these:
       FAILED_PRECONDITION  TOO_MANY_TAGS: the repository has more tags than fit into one answer. Use ListTags, which has pages.
       INTERNAL  UNUSABLE_NAME: the registry lists a name that is not a valid repository name.
@@ -91,6 +92,8 @@ class RegistryServiceStub:
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments.
       NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+      FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
+      UNAVAILABLE  LISTING_CHANGED: as for Catalog.
     """
     ResolveManifest: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ResolveManifestRequest, _registry_service_pb2.ResolveManifestResponse]
     """Returns the descriptor of a tag or a digest without fetching the manifest (HEAD).
@@ -131,6 +134,8 @@ class RegistryServiceStub:
       FAILED_PRECONDITION  TAGGED: tags outside of `expected_tags` point to the digest. PreconditionFailure has a violation of the type TAGGED for each; `subject` is the tag.
       FAILED_PRECONDITION  REFERENCED: tagged indexes contain the manifest, or their content cannot be read. PreconditionFailure has a violation of the type REFERENCED for
                            each; `subject` is the index's tag. Only `force` overrides it. If both TAGGED and REFERENCED apply, the reason is TAGGED and there are violations of both types.
+      FAILED_PRECONDITION  UNUSABLE_TAGS: the registry lists names that are not valid tags and may point to the digest. `force` overrides it.
+      FAILED_PRECONDITION  LISTING_INCOMPLETE: the repository may have more tags than the registry lists. `force` does not override it.
                            There are at most 50 violations. The metadata of ErrorInfo has the numbers: `tags`, `index_tags`, `unreadable_index_tags`.
       FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
       UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
@@ -194,7 +199,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments; `prefix` is too long.
       FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
-      UNAVAILABLE  CATALOG_CHANGED: the catalog changed while a page was read for a caller that may see a part of it. Try again.
+      FAILED_PRECONDITION  LISTING_INCOMPLETE: the registry may have more names than it lists, and it has no way to ask for the rest.
+      UNAVAILABLE  LISTING_CHANGED: the list changed while it was read. Start again with the first page.
     In the `tags_status` of a repository, the errors of ListTags and these:
       FAILED_PRECONDITION  TOO_MANY_TAGS: the repository has more tags than fit into one answer. Use ListTags, which has pages.
       INTERNAL  UNUSABLE_NAME: the registry lists a name that is not a valid repository name.
@@ -211,6 +217,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments.
       NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+      FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
+      UNAVAILABLE  LISTING_CHANGED: as for Catalog.
     """
     ResolveManifest: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ResolveManifestRequest, _registry_service_pb2.ResolveManifestResponse]  # type: ignore[assignment]
     """Returns the descriptor of a tag or a digest without fetching the manifest (HEAD).
@@ -251,6 +259,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
       FAILED_PRECONDITION  TAGGED: tags outside of `expected_tags` point to the digest. PreconditionFailure has a violation of the type TAGGED for each; `subject` is the tag.
       FAILED_PRECONDITION  REFERENCED: tagged indexes contain the manifest, or their content cannot be read. PreconditionFailure has a violation of the type REFERENCED for
                            each; `subject` is the index's tag. Only `force` overrides it. If both TAGGED and REFERENCED apply, the reason is TAGGED and there are violations of both types.
+      FAILED_PRECONDITION  UNUSABLE_TAGS: the registry lists names that are not valid tags and may point to the digest. `force` overrides it.
+      FAILED_PRECONDITION  LISTING_INCOMPLETE: the repository may have more tags than the registry lists. `force` does not override it.
                            There are at most 50 violations. The metadata of ErrorInfo has the numbers: `tags`, `index_tags`, `unreadable_index_tags`.
       FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
       UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
@@ -323,7 +333,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
           INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments; `prefix` is too long.
           FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
-          UNAVAILABLE  CATALOG_CHANGED: the catalog changed while a page was read for a caller that may see a part of it. Try again.
+          FAILED_PRECONDITION  LISTING_INCOMPLETE: the registry may have more names than it lists, and it has no way to ask for the rest.
+          UNAVAILABLE  LISTING_CHANGED: the list changed while it was read. Start again with the first page.
         In the `tags_status` of a repository, the errors of ListTags and these:
           FAILED_PRECONDITION  TOO_MANY_TAGS: the repository has more tags than fit into one answer. Use ListTags, which has pages.
           INTERNAL  UNUSABLE_NAME: the registry lists a name that is not a valid repository name.
@@ -352,6 +363,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
           INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments.
           NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+          FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
+          UNAVAILABLE  LISTING_CHANGED: as for Catalog.
         """
 
     @_abc_1.abstractmethod
@@ -416,6 +429,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
           FAILED_PRECONDITION  TAGGED: tags outside of `expected_tags` point to the digest. PreconditionFailure has a violation of the type TAGGED for each; `subject` is the tag.
           FAILED_PRECONDITION  REFERENCED: tagged indexes contain the manifest, or their content cannot be read. PreconditionFailure has a violation of the type REFERENCED for
                                each; `subject` is the index's tag. Only `force` overrides it. If both TAGGED and REFERENCED apply, the reason is TAGGED and there are violations of both types.
+          FAILED_PRECONDITION  UNUSABLE_TAGS: the registry lists names that are not valid tags and may point to the digest. `force` overrides it.
+          FAILED_PRECONDITION  LISTING_INCOMPLETE: the repository may have more tags than the registry lists. `force` does not override it.
                                There are at most 50 violations. The metadata of ErrorInfo has the numbers: `tags`, `index_tags`, `unreadable_index_tags`.
           FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
           UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at

@@ -81,7 +81,14 @@ export interface Repository {
   /** Tags in lexical order. Empty if the repository has none, if the request has no `include_tags`, or if `tags_status` is set. */
   tags: string[];
   /** Set if the tags were requested but could not be listed. They are then unknown, which does not mean that there are none. */
-  tagsStatus: Status | undefined;
+  tagsStatus:
+    | Status
+    | undefined;
+  /**
+   * Names that the registry lists as tags but that are not valid tags, in lexical order. No request can be made for
+   * them. Each is cut to 1024 characters.
+   */
+  unusableTags: string[];
 }
 
 /** The request of Catalog. */
@@ -137,6 +144,11 @@ export interface ListTagsResponse {
   tags: string[];
   /** Token for the next page. Empty if this is the last page. */
   nextPageToken: string;
+  /**
+   * Names on this page that the registry lists as tags but that are not valid tags, in lexical order. No request can be
+   * made for them, and DeleteManifest refuses because of them, unless forced. Each is cut to 1024 characters.
+   */
+  unusableTags: string[];
 }
 
 /** The request of ResolveManifest. */
@@ -565,7 +577,7 @@ export const Limits: MessageFns<Limits> = {
 };
 
 function createBaseRepository(): Repository {
-  return { name: "", tags: [], tagsStatus: undefined };
+  return { name: "", tags: [], tagsStatus: undefined, unusableTags: [] };
 }
 
 export const Repository: MessageFns<Repository> = {
@@ -578,6 +590,9 @@ export const Repository: MessageFns<Repository> = {
     }
     if (message.tagsStatus !== undefined) {
       Status.encode(message.tagsStatus, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.unusableTags) {
+      writer.uint32(34).string(v!);
     }
     return writer;
   },
@@ -619,6 +634,14 @@ export const Repository: MessageFns<Repository> = {
             message.tagsStatus = Status.decode(reader, reader.uint32());
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.unusableTags.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -641,6 +664,7 @@ export const Repository: MessageFns<Repository> = {
     message.tagsStatus = (object.tagsStatus !== undefined && object.tagsStatus !== null)
       ? Status.fromPartial(object.tagsStatus)
       : undefined;
+    message.unusableTags = object.unusableTags?.map((e) => e) || [];
     return message;
   },
 };
@@ -1007,7 +1031,7 @@ export const ListTagsRequest: MessageFns<ListTagsRequest> = {
 };
 
 function createBaseListTagsResponse(): ListTagsResponse {
-  return { tags: [], nextPageToken: "" };
+  return { tags: [], nextPageToken: "", unusableTags: [] };
 }
 
 export const ListTagsResponse: MessageFns<ListTagsResponse> = {
@@ -1017,6 +1041,9 @@ export const ListTagsResponse: MessageFns<ListTagsResponse> = {
     }
     if (message.nextPageToken !== "") {
       writer.uint32(18).string(message.nextPageToken);
+    }
+    for (const v of message.unusableTags) {
+      writer.uint32(26).string(v!);
     }
     return writer;
   },
@@ -1050,6 +1077,14 @@ export const ListTagsResponse: MessageFns<ListTagsResponse> = {
             message.nextPageToken = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.unusableTags.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1069,6 +1104,7 @@ export const ListTagsResponse: MessageFns<ListTagsResponse> = {
     const message = createBaseListTagsResponse();
     message.tags = object.tags?.map((e) => e) || [];
     message.nextPageToken = object.nextPageToken ?? "";
+    message.unusableTags = object.unusableTags?.map((e) => e) || [];
     return message;
   },
 };
@@ -1976,7 +2012,8 @@ export const RegistryServiceService = {
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments; `prefix` is too long.
    *   FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
-   *   UNAVAILABLE  CATALOG_CHANGED: the catalog changed while a page was read for a caller that may see a part of it. Try again.
+   *   FAILED_PRECONDITION  LISTING_INCOMPLETE: the registry may have more names than it lists, and it has no way to ask for the rest.
+   *   UNAVAILABLE  LISTING_CHANGED: the list changed while it was read. Start again with the first page.
    * In the `tags_status` of a repository, the errors of ListTags and these:
    *   FAILED_PRECONDITION  TOO_MANY_TAGS: the repository has more tags than fit into one answer. Use ListTags, which has pages.
    *   INTERNAL  UNUSABLE_NAME: the registry lists a name that is not a valid repository name.
@@ -2012,6 +2049,8 @@ export const RegistryServiceService = {
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments.
    *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+   *   FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
+   *   UNAVAILABLE  LISTING_CHANGED: as for Catalog.
    */
   listTags: {
     path: "/portus.registry.v1.RegistryService/ListTags" as const,
@@ -2092,6 +2131,8 @@ export const RegistryServiceService = {
    *   FAILED_PRECONDITION  TAGGED: tags outside of `expected_tags` point to the digest. PreconditionFailure has a violation of the type TAGGED for each; `subject` is the tag.
    *   FAILED_PRECONDITION  REFERENCED: tagged indexes contain the manifest, or their content cannot be read. PreconditionFailure has a violation of the type REFERENCED for
    *                        each; `subject` is the index's tag. Only `force` overrides it. If both TAGGED and REFERENCED apply, the reason is TAGGED and there are violations of both types.
+   *   FAILED_PRECONDITION  UNUSABLE_TAGS: the registry lists names that are not valid tags and may point to the digest. `force` overrides it.
+   *   FAILED_PRECONDITION  LISTING_INCOMPLETE: the repository may have more tags than the registry lists. `force` does not override it.
    *                        There are at most 50 violations. The metadata of ErrorInfo has the numbers: `tags`, `index_tags`, `unreadable_index_tags`.
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
    *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
@@ -2144,7 +2185,8 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments; `prefix` is too long.
    *   FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
-   *   UNAVAILABLE  CATALOG_CHANGED: the catalog changed while a page was read for a caller that may see a part of it. Try again.
+   *   FAILED_PRECONDITION  LISTING_INCOMPLETE: the registry may have more names than it lists, and it has no way to ask for the rest.
+   *   UNAVAILABLE  LISTING_CHANGED: the list changed while it was read. Start again with the first page.
    * In the `tags_status` of a repository, the errors of ListTags and these:
    *   FAILED_PRECONDITION  TOO_MANY_TAGS: the repository has more tags than fit into one answer. Use ListTags, which has pages.
    *   INTERNAL  UNUSABLE_NAME: the registry lists a name that is not a valid repository name.
@@ -2163,6 +2205,8 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments.
    *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+   *   FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
+   *   UNAVAILABLE  LISTING_CHANGED: as for Catalog.
    */
   listTags: handleUnaryCall<ListTagsRequest, ListTagsResponse>;
   /**
@@ -2207,6 +2251,8 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    *   FAILED_PRECONDITION  TAGGED: tags outside of `expected_tags` point to the digest. PreconditionFailure has a violation of the type TAGGED for each; `subject` is the tag.
    *   FAILED_PRECONDITION  REFERENCED: tagged indexes contain the manifest, or their content cannot be read. PreconditionFailure has a violation of the type REFERENCED for
    *                        each; `subject` is the index's tag. Only `force` overrides it. If both TAGGED and REFERENCED apply, the reason is TAGGED and there are violations of both types.
+   *   FAILED_PRECONDITION  UNUSABLE_TAGS: the registry lists names that are not valid tags and may point to the digest. `force` overrides it.
+   *   FAILED_PRECONDITION  LISTING_INCOMPLETE: the repository may have more tags than the registry lists. `force` does not override it.
    *                        There are at most 50 violations. The metadata of ErrorInfo has the numbers: `tags`, `index_tags`, `unreadable_index_tags`.
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
    *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
@@ -2255,7 +2301,8 @@ export interface RegistryServiceClient extends Client {
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments; `prefix` is too long.
    *   FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
-   *   UNAVAILABLE  CATALOG_CHANGED: the catalog changed while a page was read for a caller that may see a part of it. Try again.
+   *   FAILED_PRECONDITION  LISTING_INCOMPLETE: the registry may have more names than it lists, and it has no way to ask for the rest.
+   *   UNAVAILABLE  LISTING_CHANGED: the list changed while it was read. Start again with the first page.
    * In the `tags_status` of a repository, the errors of ListTags and these:
    *   FAILED_PRECONDITION  TOO_MANY_TAGS: the repository has more tags than fit into one answer. Use ListTags, which has pages.
    *   INTERNAL  UNUSABLE_NAME: the registry lists a name that is not a valid repository name.
@@ -2296,6 +2343,8 @@ export interface RegistryServiceClient extends Client {
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments.
    *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+   *   FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
+   *   UNAVAILABLE  LISTING_CHANGED: as for Catalog.
    */
   listTags(
     request: ListTagsRequest,
@@ -2390,6 +2439,8 @@ export interface RegistryServiceClient extends Client {
    *   FAILED_PRECONDITION  TAGGED: tags outside of `expected_tags` point to the digest. PreconditionFailure has a violation of the type TAGGED for each; `subject` is the tag.
    *   FAILED_PRECONDITION  REFERENCED: tagged indexes contain the manifest, or their content cannot be read. PreconditionFailure has a violation of the type REFERENCED for
    *                        each; `subject` is the index's tag. Only `force` overrides it. If both TAGGED and REFERENCED apply, the reason is TAGGED and there are violations of both types.
+   *   FAILED_PRECONDITION  UNUSABLE_TAGS: the registry lists names that are not valid tags and may point to the digest. `force` overrides it.
+   *   FAILED_PRECONDITION  LISTING_INCOMPLETE: the repository may have more tags than the registry lists. `force` does not override it.
    *                        There are at most 50 violations. The metadata of ErrorInfo has the numbers: `tags`, `index_tags`, `unreadable_index_tags`.
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
    *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at

@@ -1,0 +1,153 @@
+"""Whatever a registry does with `n`, `last` and `Link`: the pages are the whole list, in order, or an error says so."""
+
+from typing import get_args
+
+import pytest
+
+from portus_gateway.distribution.errors import DistributionError, IncompleteListing
+from portus_gateway.distribution.listing_requests import Subject
+from portus_gateway.distribution.paging import Listing, walk
+from tests.distribution.imitated_listing import PATH, ImitatedListing, Link, Size
+
+SUBJECT = Subject(PATH, "", "list the catalog")
+LIMIT = 100
+# Around the multiples of the registry's limit, and of the page size that is asked for first.
+COUNTS = (0, 1, 2, 3, 8, 99, 100, 101, 199, 200, 201, 250, 999, 1000, 1001, 1500, 2000, 2001)
+PAGE_SIZES = (None, 3, 100, 1000)
+
+# Nobody can tell these from a registry that sends everything at once, and no question gets the rest.
+UNKNOWABLE = [("fixed", False, "none"), ("fixed", False, "full pages only")]
+BEHAVIOURS = [
+    pytest.param(size, last, link, id=f"{size}-{'last' if last else 'ignores last'}-{link}".replace(" ", "_"))
+    for size in get_args(Size)
+    for last in (True, False)
+    for link in get_args(Link)
+    if (size, last, link) not in UNKNOWABLE
+]
+
+
+def names(count: int) -> list[str]:
+    return [f"team/app-{number:04}" for number in range(count)]
+
+
+def listing_of(registry: ImitatedListing) -> Listing:
+    return Listing(registry, route="catalog", field="repositories")
+
+
+async def listed(listing: Listing, size: int | None) -> list[str]:
+    found: list[str] = []
+    async for page in walk(lambda cursor: listing.page(SUBJECT, size, cursor)):
+        assert size is None or len(page.items) <= size
+        found.extend(page.items)
+    return found
+
+
+def may_be_incomplete(registry: ImitatedListing) -> bool:
+    """Whether no question to the registry tells that the list is whole, or nothing gets the rest."""
+    count = len(registry.names)
+    if registry.last:
+        return False
+    if registry.link == "own cursor":
+        return registry.size == "unknown" and count == LIMIT
+    match registry.size:
+        case "ignored":
+            return False
+        case "honoured":
+            return count in (100, 200, 250, 1000, 2000)
+        case "clamped but with a larger default":
+            return count == LIMIT
+        case _:
+            return count >= LIMIT
+
+
+@pytest.mark.parametrize(("size", "last", "link"), BEHAVIOURS)
+async def test_the_pages_are_the_whole_list_or_there_is_an_error(size: Size, last: bool, link: Link) -> None:
+    for count in COUNTS:
+        for page_size in PAGE_SIZES:
+            if page_size == 3 and count > 250:
+                continue
+            registry = ImitatedListing(names(count), size=size, last=last, link=link, limit=LIMIT)
+            try:
+                found = await listed(listing_of(registry), page_size)
+            except DistributionError:
+                assert may_be_incomplete(registry), (count, page_size)
+            else:
+                assert found == registry.names, (count, page_size)
+
+
+@pytest.mark.parametrize(("size", "last", "link"), BEHAVIOURS)
+async def test_what_was_learned_from_one_list_holds_for_others(size: Size, last: bool, link: Link) -> None:
+    registry = ImitatedListing([], size=size, last=last, link=link, limit=LIMIT)
+    listing = listing_of(registry)
+    for count in (100, 250, 3, 100, 2000, 5, 101, 1, 0, 1000, 201):
+        registry.names = names(count)
+        try:
+            found = await listed(listing, None)
+        except DistributionError:
+            assert may_be_incomplete(registry), count
+        else:
+            assert found == registry.names, count
+
+
+@pytest.mark.parametrize("status", [400, 405, 413, 414, 422])
+@pytest.mark.parametrize("link", get_args(Link))
+async def test_a_page_size_may_be_refused_with_any_status(status: int, link: Link) -> None:
+    registry = ImitatedListing(names(250), size="refused", link=link, refusal=status)
+    listing = listing_of(registry)
+    assert await listed(listing, 1000) == registry.names
+    registry.requests.clear()
+    assert await listed(listing, 1000) == registry.names
+    # Remembered.
+    assert not [query for query in registry.requests if "n=1000" in query]
+
+
+@pytest.mark.parametrize("count", [2, 1000, 1001, 2000])
+async def test_a_registry_that_starts_over_after_the_last_name_is_listed_once(count: int) -> None:
+    registry = ImitatedListing(names(count), link="none", starts_over=True)
+    assert await listed(listing_of(registry), 1000) == registry.names
+
+
+@pytest.mark.parametrize("page_size", [1, 3, 100])
+async def test_a_small_page_is_cut_from_a_large_one(page_size: int) -> None:
+    registry = ImitatedListing(names(12), link="none")
+    page = await listing_of(registry).page(SUBJECT, page_size, None)
+    assert list(page.items) == registry.names[:page_size]
+    assert registry.requests[0] == "n=1000"
+
+
+@pytest.mark.parametrize("size", get_args(Size))
+@pytest.mark.parametrize("link", get_args(Link))
+async def test_another_replica_continues_a_list(size: Size, link: Link) -> None:
+    """It has learned nothing of the registry yet."""
+    registry = ImitatedListing(names(250), size=size, link=link, limit=LIMIT)
+    found: list[str] = []
+    cursor = None
+    while True:
+        page = await listing_of(registry).page(SUBJECT, 60, cursor)
+        found.extend(page.items)
+        cursor = page.next
+        if cursor is None:
+            break
+    assert found == registry.names
+
+
+async def test_a_limit_that_cannot_be_told_from_the_whole_list_is_an_error() -> None:
+    registry = ImitatedListing(names(250), size="clamped", last=False, link="none")
+    with pytest.raises(IncompleteListing, match="answers 100 names, however many it is asked for") as caught:
+        await listing_of(registry).page(SUBJECT, None, None)
+    assert caught.value.reason == "LISTING_INCOMPLETE"
+
+
+async def test_a_registry_without_order_is_listed_whole() -> None:
+    """go-containerregistry's own registry lists its repositories in another order each time."""
+    registry = ImitatedListing(names(1000), last=False, link="none", shuffled=True)
+    assert await listed(listing_of(registry), 30) == registry.names
+
+
+@pytest.mark.parametrize("limit", [2, 7, 10, 64, 999])
+@pytest.mark.parametrize("link", get_args(Link))
+async def test_any_limit_is_found(limit: int, link: Link) -> None:
+    for count in (limit - 1, limit, limit + 1, 2 * limit, 2 * limit + 1):
+        for size in ("clamped", "refused", "fixed"):
+            registry = ImitatedListing(names(count), size=size, link=link, limit=limit)
+            assert await listed(listing_of(registry), None) == registry.names
