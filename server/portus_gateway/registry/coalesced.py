@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from types import TracebackType
 from typing import Self, TypeVar, cast
 
-from portus_gateway.aio.single_flight import SingleFlight
+from portus_gateway.aio.single_flight import PATIENCE, SingleFlight
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
@@ -19,12 +19,13 @@ class CoalescedRegistry(ForwardingRegistry):
 
     No answer is from before the question: whoever asks while a read runs shares the next one, which begins when the
     running one ends (`aio.single_flight`). So many callers at once cost two requests at most. Each caller keeps its own
-    deadline, and its leaving disturbs nobody: a read ends early when the last of them has left. Deletes are not shared.
+    deadline, and its leaving disturbs nobody: a read ends early when the last of them has left. A read that hangs keeps
+    the next one waiting for `patience` seconds at most. Deletes are not shared.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, *, patience: float = PATIENCE) -> None:
         super().__init__(registry)
-        self._flights: SingleFlight[Hashable, object] = SingleFlight()
+        self._flights: SingleFlight[Hashable, object] = SingleFlight(patience=patience)
 
     async def __aenter__(self) -> Self:
         return self
