@@ -1,10 +1,13 @@
 import asyncio
 import time
+from unittest.mock import AsyncMock
 
 import pytest
 
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import NotFound, UpstreamTimeout
+from portus_gateway.distribution.manifest import OCI_MANIFEST
+from portus_gateway.distribution.manifest_parsing import parse_manifest
 from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.registry.cached import CachedRegistry, Outcome
 from tests.scripted_registry import ScriptedRegistry, manifest_of
@@ -173,3 +176,40 @@ async def test_a_manifest_that_the_caller_has_is_the_answer_itself(
     assert await cached.get_manifest(APP, V1, MINUTE, known=another) is another
     assert await cached.get_manifest(APP, V1, MINUTE, known=manifest_of("two")) is known
     assert observed.outcomes == ["revalidated", "revalidated", "hit", "hit"]
+
+
+async def test_a_manifest_with_many_parts_takes_more_than_its_bytes(observed: Observed) -> None:
+    sizes = []
+    for entries in (0, 1000):
+        annotations = ",".join(f'"{number}":""' for number in range(entries))
+        raw = f'{{"annotations":{{{annotations}}}}}'.encode().ljust(10_000)
+        parsed = parse_manifest(raw, digest=Digest.of(raw), media_type=OCI_MANIFEST)
+        registry = ScriptedRegistry({})
+        registry.get_manifest = AsyncMock(return_value=parsed)  # type: ignore[method-assign]
+        await CachedRegistry(registry, 10**7, observed).get_manifest(APP, V1)
+        sizes.append(observed.size)
+    assert sizes[1] - sizes[0] >= 2 * 230 * 1000
+
+
+async def test_a_manifest_larger_than_the_cache_takes_nothings_place(
+    registry: ScriptedRegistry, observed: Observed
+) -> None:
+    cached = CachedRegistry(registry, 6000, observed)
+    await cached.get_manifest(APP, V1)
+    assert observed.entries == 2
+    registry.repositories["team/app"]["2.0"] = "x" * 10_000
+    assert (await cached.get_manifest(APP, Tag("2.0"))).raw
+    assert observed.entries == 2
+    # A tag that moved to it is not answered with what it was.
+    registry.repositories["team/app"]["1.0"] = "x" * 10_000
+    assert (await cached.get_manifest(APP, V1)).descriptor.digest == digest_of("x" * 10_000)
+    assert (await cached.get_manifest(APP, V1, MINUTE)).descriptor.digest == digest_of("x" * 10_000)
+    assert observed.entries == 1
+
+
+async def test_a_cache_of_no_size_keeps_nothing(registry: ScriptedRegistry, observed: Observed) -> None:
+    cached = CachedRegistry(registry, 0, observed)
+    for _ in range(2):
+        await cached.get_manifest(APP, V1, MINUTE)
+    assert registry.asked == ["team/app:1.0"] * 2
+    assert (observed.entries, observed.size) == (0, 0)

@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import get_args
 
 import grpc
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -130,10 +131,10 @@ class ManifestCounts(Collector):
     """Manifests asked of the cache."""
 
     def __init__(self) -> None:
-        self._outcomes: dict[Outcome, int] = {"hit": 0, "revalidated": 0, "miss": 0}
+        self._outcomes: dict[Outcome, int] = dict.fromkeys(get_args(Outcome), 0)
 
     def answered(self, outcome: Outcome) -> None:
-        self._outcomes[outcome] += 1
+        self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
 
     def collect(self) -> Iterable[Metric]:
         answers = CounterMetricFamily(
