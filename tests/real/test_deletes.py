@@ -8,7 +8,7 @@ import pytest
 
 from portus.registry.v1 import registry_service_pb2
 from portus_gateway.devregistry import Content, image, multi_platform
-from tests.real.backends import Backend
+from tests.real.backends import GO_CONTAINERREGISTRY, Backend
 from tests.real.gateways import failure_of, gateway_over
 from tests.real.image_tools import ImageTools, ToolFailed
 
@@ -191,6 +191,7 @@ async def test_deleting_in_an_unknown_repository(gateway: "RegistryServiceAsyncS
         assert (await failure_of(call)).code == grpc.StatusCode.NOT_FOUND
 
 
+@pytest.mark.not_over(GO_CONTAINERREGISTRY, reason="it has no settings")
 async def test_a_registry_that_does_not_delete_says_so(restricted: Backend, tmp_path: "Path", repository: str) -> None:
     images = ImageTools.of(restricted, tmp_path)
     content = image(repository)

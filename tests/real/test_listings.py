@@ -112,6 +112,7 @@ async def test_an_emptied_repository_has_no_tags_and_says_so(
     assert not found.HasField("tags_status")
 
 
+@pytest.mark.not_over(GO_CONTAINERREGISTRY, reason="it has no settings")
 async def test_a_registry_with_small_pages_is_listed_to_its_end(restricted: Backend, tmp_path: Path) -> None:
     names = [f"many/small-{number:02}" for number in range(15)]
     images = ImageTools.of(restricted, tmp_path)

@@ -9,7 +9,7 @@ import pytest
 
 from portus.registry.v1 import registry_service_pb2
 from portus_gateway.devregistry import Fault, image
-from tests.real.backends import Backend
+from tests.real.backends import GO_CONTAINERREGISTRY, Backend
 from tests.real.gateways import gateway_over
 from tests.real.image_tools import ImageTools
 from tests.real.library import NAMESPACE, Library
@@ -47,6 +47,7 @@ def tokens_for(backend: Backend, repository: str) -> int:
     )
 
 
+@pytest.mark.not_over(GO_CONTAINERREGISTRY, reason="it has no authentication")
 async def test_calls_continue_when_tokens_expire(
     backend: Backend, library: Library, images: ImageTools, repository: str
 ) -> None:
