@@ -67,9 +67,6 @@ def repository() -> str:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "fails_over(kind, reason): what the test asserts does not hold over this kind of registry, and why"
-    )
-    config.addinivalue_line(
         "markers", "not_over(kind, reason): the test cannot be run over this kind of registry, and why"
     )
 
@@ -77,9 +74,6 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function):
-            for mark in item.iter_markers("fails_over"):
-                if item.callspec.params.get("kind") is mark.args[0]:
-                    item.add_marker(pytest.mark.xfail(reason=mark.kwargs["reason"], strict=False))
             for mark in item.iter_markers("not_over"):
                 if item.callspec.params.get("kind") is mark.args[0]:
                     item.add_marker(pytest.mark.skip(reason=mark.kwargs["reason"]))

@@ -17,10 +17,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         kind = getattr(item.callspec.params.get("kind"), "name", None)
         if kind is None:
             continue
-        outcome = "yes"
         if item.get_closest_marker("xfail"):
             outcome = "no"
-        if item.get_closest_marker("skip"):
-            outcome = "–"
+        else:
+            outcome = "–" if item.get_closest_marker("skip") else "yes"
         test = f"real/{item.path.name}::{item.originalname}"
         print(PREFIX + json.dumps([test, kind, outcome]))

@@ -9,7 +9,7 @@ import pytest
 
 from portus.registry.v1 import registry_service_pb2
 from portus_gateway.devregistry import image
-from tests.real.backends import Backend
+from tests.real.backends import GO_CONTAINERREGISTRY, Backend
 from tests.real.gateways import failure_of, gateway_over
 from tests.real.image_tools import ImageTools
 from tests.real.library import NAMESPACE, Library
