@@ -17,9 +17,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         kind = getattr(item.callspec.params.get("kind"), "name", None)
         if kind is None:
             continue
-        if item.get_closest_marker("xfail"):
-            outcome = "no"
-        else:
-            outcome = "–" if item.get_closest_marker("skip") else "yes"
+        outcome = "–" if item.get_closest_marker("skip") else "yes"
         test = f"real/{item.path.name}::{item.originalname}"
         print(PREFIX + json.dumps([test, kind, outcome]))
