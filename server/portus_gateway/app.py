@@ -8,12 +8,19 @@ import structlog
 
 from portus_gateway import __version__
 from portus_gateway.access_control import access_control
-from portus_gateway.distribution import Configuration, Credentials, DistributionClient, PasswordFile, StaticPassword
+from portus_gateway.distribution import (
+    Authentication,
+    Configuration,
+    Credentials,
+    DistributionClient,
+    PasswordFile,
+    StaticPassword,
+)
 from portus_gateway.distribution.configuration import RetryPolicy, Timeouts
 from portus_gateway.listen_address import ListenAddress
 from portus_gateway.operations.deletion import Deletion
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
-from portus_gateway.operations.readiness import Readiness
+from portus_gateway.operations.registry_status import Readiness
 from portus_gateway.registry.cached import CachedRegistry
 from portus_gateway.registry.coalesced import CoalescedRegistry
 from portus_gateway.registry.fresh import FreshRegistry
@@ -110,6 +117,7 @@ def _configuration(settings: Settings) -> Configuration:
     return Configuration(
         url=settings.registry_url,
         credentials=_credentials(settings),
+        authentication=Authentication(settings.registry_auth),
         token_realm=settings.token_realm,
         ca_file=settings.ca_file,
         timeouts=Timeouts(

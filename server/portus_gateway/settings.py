@@ -86,6 +86,12 @@ class Settings(BaseSettings):
         " the password.",
     )
     registry_anonymous: bool = Field(False, description="Use the registry without an account.")
+    registry_auth: Literal["auto", "token", "basic"] = Field(
+        "auto",
+        description="How the gateway shows its account to the registry. `auto`: as the registry asks for it. `token`:"
+        " by a token of the token service, from the first request on. `basic`: by the password, from the first request"
+        " on. Set it if the registry answers without asking, and so hides private repositories.",
+    )
     token_realm: str | None = Field(
         None,
         description="Address of the token service: the `realm` in the registry's `auth.token` settings. The password"
@@ -287,6 +293,13 @@ class Settings(BaseSettings):
                 "no password is set. Set PORTUS_PASSWORD_FILE or PORTUS_PASSWORD. For a registry that needs no account,"
                 " set this to true"
             )
+        return value
+
+    @field_validator("registry_auth")
+    @classmethod
+    def _registry_auth(cls, value: str, info: ValidationInfo) -> str:
+        if value != "auto" and info.data.get("registry_anonymous"):
+            raise ValueError("must be auto, because PORTUS_REGISTRY_ANONYMOUS is set: there is no account to show")
         return value
 
     @field_validator("token_realm")

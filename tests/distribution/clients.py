@@ -1,8 +1,10 @@
 """Clients for the tests of this folder: quick to give up, quick to retry."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from portus_gateway.distribution import (
+    Authentication,
     Configuration,
     Credentials,
     DistributionClient,
@@ -15,7 +17,7 @@ from portus_gateway.distribution import (
 PASSWORD = "correct-horse-battery"
 PORTUS = Credentials("portus", StaticPassword(PASSWORD))
 QUICK = Timeouts(connect=2, read=2, total=5, delete=0.5)
-IMPATIENT = RetryPolicy(attempts=3, first_delay=0.001, longest_delay=1)
+IMPATIENT = RetryPolicy(attempts=3, first_delay=0.001, longest_delay=1, clock_delay=0.01)
 
 
 @dataclass
@@ -45,16 +47,21 @@ def client(
     url: str,
     *,
     realm: str | None = None,
-    credentials: Credentials | None = PORTUS,
+    credentials: Credentials | Literal["by realm"] | None = "by realm",
+    authentication: Authentication = Authentication.AUTO,
     observer: UpstreamObserver | None = None,
     timeouts: Timeouts = QUICK,
     retries: RetryPolicy = IMPATIENT,
     concurrency: int = 8,
 ) -> DistributionClient:
+    """A client that has an account where there is a token service, unless `credentials` says otherwise."""
+    if credentials == "by realm":
+        credentials = None if realm is None else PORTUS
     return DistributionClient(
         Configuration(
             url=url,
             credentials=credentials,
+            authentication=authentication,
             token_realm=realm,
             timeouts=timeouts,
             retries=retries,

@@ -11,7 +11,8 @@ from urllib.parse import parse_qs, quote
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from portus_gateway.distribution.exchange import Answer
-from portus_gateway.distribution.transport import RegistryRequest, Transport
+from portus_gateway.distribution.registry_request import RegistryRequest
+from portus_gateway.distribution.transport import Transport
 
 PATH = "/v2/_catalog"
 

@@ -30,7 +30,7 @@ from portus_gateway.distribution.errors import (
 )
 from portus_gateway.distribution.manifest import MANIFEST_MEDIA_TYPES, OCI_INDEX, OCI_MANIFEST
 from portus_gateway.distribution.reference import Reference
-from tests.distribution.clients import PASSWORD, client
+from tests.distribution.clients import PASSWORD, PORTUS, client
 from tests.distribution.test_exchange import hang, reset
 from tests.distribution.upstream import Scripted, Upstream, answer, basic_challenge, bearer_challenge, refusal
 
@@ -572,7 +572,7 @@ async def test_a_blob_in_the_registrys_storage_is_fetched_there_without_any_cred
         upstream.script(redirect)
         # Its challenge is not answered, and what it sends is checked like what the registry sends.
         storage.script(answer(302, Location="/further"), answer(200, RAW), basic_challenge(), answer(200, b"other"))
-        async with client(upstream.url) as registry:
+        async with client(upstream.url, credentials=PORTUS) as registry:
             assert await registry.get_blob(APP, SHA256) == RAW
             with pytest.raises(Denied) as denied:
                 await registry.get_blob(APP, SHA256)
@@ -586,7 +586,7 @@ async def test_a_blob_in_the_registrys_storage_is_fetched_there_without_any_cred
 @pytest.mark.parametrize("location", ["", "ftp://elsewhere.test/", "//", "http://"])
 async def test_a_redirect_to_nowhere_is_not_followed(upstream: Upstream, location: str) -> None:
     upstream.script(answer(307, Location=location))
-    async with client(upstream.url) as registry:
+    async with client(upstream.url, credentials=PORTUS) as registry:
         with pytest.raises(RegistryFault):
             await registry.get_blob(APP, SHA256)
 
@@ -686,7 +686,7 @@ async def test_what_the_registry_repeats_of_a_credential_is_shown_nowhere(upstre
         return answer(200, "{}", Content_Type=f"x/{PASSWORD}")
 
     upstream.script(repeat)
-    async with client(upstream.url) as registry:
+    async with client(upstream.url, credentials=PORTUS) as registry:
         with pytest.raises(DistributionError) as redirected:
             await registry.list_tags(APP, 10)
         with pytest.raises(UntrustedAnswer) as typed:

@@ -299,6 +299,16 @@ async def test_a_password_that_the_token_service_rejects_reads_as_the_gateways_o
     assert "wrong-s3cret" not in "\n".join(gateway.log)
 
 
+async def test_a_registry_that_does_not_ask_for_the_account_is_reported_at_the_start(settings: dict[str, str]) -> None:
+    async with (
+        DevRegistry(auth="anonymous") as registry,
+        gateway_process("serve", **{**settings, "PORTUS_REGISTRY_URL": registry.url}) as gateway,
+    ):
+        ready = await gateway.event("registry ready")
+    assert (ready["level"], ready["reason"]) == ("warning", "ACCOUNT_NOT_ASKED_FOR")
+    assert "PORTUS_REGISTRY_AUTH" in str(ready["problem"])
+
+
 async def test_a_rotated_password_file_is_read_again(
     registry: DevRegistry, settings: dict[str, str], tmp_path: Path
 ) -> None:

@@ -1,6 +1,6 @@
 """A proxy that stands in front of a real registry: it makes the faults that no registry makes on demand, and counts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -78,17 +78,26 @@ class FaultProxy:
 
     async def _forward(self, request: web.BaseRequest) -> web.Response:
         assert self._session is not None
-        async with self._session.request(
-            request.method,
-            URL(f"{self._upstream}{request.raw_path}", encoded=True),
-            headers=_passed_on(request.headers.items()),
-            data=await request.read(),
-            allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=30),
-        ) as answer:
-            return web.Response(
-                status=answer.status, headers=_passed_on(answer.headers.items()), body=await answer.read() or None
-            )
+        return await forward(self._session, self._upstream, request)
+
+
+async def forward(
+    session: aiohttp.ClientSession, upstream: str, request: web.BaseRequest, fields: Mapping[str, str] | None = None
+) -> web.Response:
+    """The answer of `upstream` to the request, with these header fields besides its own."""
+    headers = _passed_on(request.headers.items())
+    headers.update(fields or {})
+    async with session.request(
+        request.method,
+        URL(f"{upstream}{request.raw_path}", encoded=True),
+        headers=headers,
+        data=await request.read(),
+        allow_redirects=False,
+        timeout=aiohttp.ClientTimeout(total=30),
+    ) as answer:
+        return web.Response(
+            status=answer.status, headers=_passed_on(answer.headers.items()), body=await answer.read() or None
+        )
 
 
 def _passed_on(fields: Iterable[tuple[str, str]]) -> CIMultiDict[str]:

@@ -368,6 +368,8 @@ async def test_a_part_that_failed_tells_no_more(site: Site) -> None:
 async def test_a_delete_whose_outcome_is_unknown_tells_no_more(site: Site) -> None:
     def cut_off(site: Site) -> None:
         async def delete_hangs(request: web.Request) -> web.StreamResponse:
+            if request.headers.get("Authorization") is None:
+                return site.challenge()
             if request.method == "DELETE":
                 return await reset(request)
             if "tags/list" in request.path:
@@ -375,6 +377,7 @@ async def test_a_delete_whose_outcome_is_unknown_tells_no_more(site: Site) -> No
             return answer(200, RAW, Docker_Content_Digest=DIGEST.text, Content_Type=OCI_MANIFEST)
 
         site.registry.script(delete_hangs)
+        site.tokens.script(TOKEN)
 
     async with serving(site, cut_off) as (gateway, recorded):
         with pytest.raises(grpc.aio.AioRpcError) as failed:

@@ -22,7 +22,7 @@ from portus_gateway.distribution.errors import (
     UntrustedAnswer,
     UpstreamTimeout,
 )
-from portus_gateway.operations import registry_condition
+from portus_gateway.operations import registry_status
 from portus_gateway.rpc.server import ServerLimits
 from tests.rpc.failures import Failure, read
 from tests.rpc.gateways import VERSION, Gateway, serve, serve_over, soon
@@ -128,7 +128,7 @@ async def test_a_registry_that_says_nothing_is_not_waited_for_to_the_callers_dea
 
 
 async def test_nor_for_as_long_as_a_patient_caller_would(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry_condition, "_PATIENCE", 0.05)
+    monkeypatch.setattr(registry_status, "_PATIENCE", 0.05)
     started = asyncio.get_running_loop().time()
     async with serve(ScriptedRegistry(Gate())) as gateway:
         answer = await soon(gateway.stub.GetRegistryInfo(INFO, timeout=60))

@@ -112,6 +112,12 @@ def remaining() -> float | None:
     return None if when is None else max(0.0, when - asyncio.get_running_loop().time())
 
 
+def allows(seconds: float) -> bool:
+    """Whether the deadline leaves more time than `seconds`."""
+    left = remaining()
+    return left is None or seconds < left
+
+
 def _earliest(seconds: float) -> float:
     """When `seconds` from now are over, or the deadline in force is."""
     outer = _when()

@@ -7,7 +7,7 @@ The errors are in `errors`, deadlines in `deadline`.
 """
 
 from portus_gateway.distribution.client import DistributionClient
-from portus_gateway.distribution.configuration import Configuration, RetryPolicy, Timeouts
+from portus_gateway.distribution.configuration import Authentication, Configuration, RetryPolicy, Timeouts
 from portus_gateway.distribution.credentials import Credentials, Password, PasswordFile, StaticPassword
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.manifest import Descriptor, Image, Index, Manifest, Platform
@@ -18,6 +18,7 @@ from portus_gateway.distribution.ping import RegistryVersion
 from portus_gateway.distribution.reference import Reference
 
 __all__ = [
+    "Authentication",
     "Configuration",
     "Credentials",
     "Cursor",

@@ -6,7 +6,8 @@ from portus_gateway.distribution.errors import AnswerTooLarge, NotFound
 from portus_gateway.distribution.exchange import Answer
 from portus_gateway.distribution.failures import failure
 from portus_gateway.distribution.names import Repository
-from portus_gateway.distribution.transport import REDIRECTS, RegistryRequest, Transport
+from portus_gateway.distribution.registry_request import RegistryRequest
+from portus_gateway.distribution.transport import REDIRECTS, Transport
 
 _BODY_LIMIT = 64 * 1024
 

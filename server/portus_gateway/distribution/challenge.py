@@ -17,6 +17,8 @@ _SEPARATORS = re.compile(r"[ \t,]*")
 _TOKEN68 = re.compile(r"[0-9A-Za-z\-._~+/]+=*(?=[ \t]*(?:,|$))")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+# A comma, behind which a scheme and its first parameter follow.
+_NEXT_CHALLENGE = re.compile(r",[ \t]*(?=[A-Za-z][A-Za-z0-9-]*[ \t]+[A-Za-z][A-Za-z0-9_-]*[ \t]*=)")
 # The grammar has a token here. Servers that leave the quotes off an address are common enough to be read.
 _UNQUOTED = re.compile(r'[^\s,"\\]+')
 
@@ -47,12 +49,23 @@ def normal_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
 
 
 def parse_challenges(fields: Iterable[str]) -> tuple[Challenge, ...]:
-    """All challenges of the given `WWW-Authenticate` fields, in order.
+    """The challenges of the given `WWW-Authenticate` fields, in order.
 
-    Raises `ChallengeUnusable` where one is malformed or gives a parameter twice: which of two realms was meant
-    is nothing to guess at.
+    One that is malformed or has a parameter twice is left out, because it must not be guessed which realm was meant.
+    Raises `ChallengeUnusable` if no other is left.
     """
-    return tuple(challenge for field in fields for challenge in _Field(field).challenges())
+    found: list[Challenge] = []
+    malformed: ChallengeUnusable | None = None
+    for text in fields:
+        try:
+            field = _Field(text)
+            found += field.challenges()
+            malformed = malformed or field.malformed
+        except ChallengeUnusable as error:
+            malformed = malformed or error
+    if malformed is not None and not found:
+        raise malformed
+    return tuple(found)
 
 
 class _Field:
@@ -61,12 +74,21 @@ class _Field:
             raise ChallengeUnusable(f"the WWW-Authenticate field is longer than {_MAX_LENGTH} characters")
         self._text = text
         self._at = 0
+        self.malformed: ChallengeUnusable | None = None
+        """The first problem, once `challenges` was called."""
 
     def challenges(self) -> list[Challenge]:
+        """Those that can be read. After one that cannot, reading goes on at what looks like the next."""
         found = []
         self._take(_SEPARATORS)
         while self._at < len(self._text):
-            found.append(self._challenge())
+            begun = self._at
+            try:
+                found.append(self._challenge())
+            except ChallengeUnusable as error:
+                self.malformed = self.malformed or error
+                following = _NEXT_CHALLENGE.search(self._text, begun)
+                self._at = following.end() if following else len(self._text)
             self._take(_SEPARATORS)
         return found
 

@@ -13,6 +13,7 @@ from portus_gateway.distribution.adaptive_limit import AdaptiveLimit
 from portus_gateway.distribution.authorization import Authorization
 from portus_gateway.distribution.blobs import Blobs
 from portus_gateway.distribution.catalog import Catalog
+from portus_gateway.distribution.challenge_search import ChallengeSearch
 from portus_gateway.distribution.concealment import PrivateNames
 from portus_gateway.distribution.configuration import Configuration
 from portus_gateway.distribution.connections import connector
@@ -66,15 +67,20 @@ class DistributionClient:
         realm = URL(configuration.token_realm) if configuration.token_realm else None
         tokens = TokenSource(exchange(), configuration.credentials, observer)
         self._open.push_async_callback(tokens.close)
-        authorization = Authorization(origin, tokens, configuration.credentials, realm)
+        authorization = Authorization(origin, tokens, configuration.credentials, realm, configuration.authentication)
+        search = ChallengeSearch(authorization)
         account = configuration.credentials.username if configuration.credentials else None
         names = PrivateNames.of([URL(str(origin)), *([realm] if realm else [])], account)
-        transport = Transport(origin, exchange(), authorization, names)
+
+        def transport_with(own: Exchange) -> Transport:
+            return Transport(origin, own, authorization, search, names, configuration.retries.clock_delay)
+
+        transport = transport_with(exchange())
         # Half of the slots at most: a delete can take minutes, and must not keep out the reads.
         deletion_slots = asyncio.Semaphore(max(1, configuration.concurrency // 2))
         deletion = Deletion(transport, configuration.timeouts.delete, deletion_slots)
         # A registry is not down because we keep it busy: the question whether it answers has a slot of its own.
-        self._ping = Ping(Transport(origin, exchange(), authorization, names))
+        self._ping = Ping(transport_with(exchange()), authorization)
         self._catalog = Catalog(transport)
         self._tags = Tags(transport)
         thread = OneThread("large-manifests")

@@ -12,6 +12,8 @@ class Concern(Enum):
     """`credentials`: the user name and the password."""
     PASSWORD_FILE = auto()
     """The file of a `PasswordFile`."""
+    AUTHENTICATION = auto()
+    """`authentication`."""
     TOKEN_REALM = auto()
     """`token_realm`."""
     CA_FILE = auto()

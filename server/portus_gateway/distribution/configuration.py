@@ -1,11 +1,23 @@
 """How to reach a registry: everything that the client has to be told."""
 
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 
 from portus_gateway.distribution.credentials import Credentials
 
 MANIFEST_LIMIT = 4 * 1024 * 1024
+
+
+class Authentication(Enum):
+    """How the client shows its account to the registry."""
+
+    AUTO = "auto"
+    """As the registry asks for it. A registry that answers without asking is asked for something that needs a right."""
+    TOKEN = "token"  # noqa: S105  (a word, no secret)
+    """By a token of the token service, from the first request on. The password goes to the token service alone."""
+    BASIC = "basic"
+    """By the password itself, from the first request on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +44,10 @@ class RetryPolicy:
     """The longest first wait, in seconds. It doubles each time; the actual wait is random below it."""
     longest_delay: float = 5.0
     """The longest wait, in seconds. A server that asks for a longer one gets no retry: its answer is the error."""
+    clock_delay: float = 1.0
+    """How long to wait, in seconds, before a new token that the registry refused is sent once more: it becomes valid
+    when the registry's clock has caught up with that of the token service.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +58,7 @@ class Configuration:
     """Scheme, host and port: `https://registry.example:5000`."""
     credentials: Credentials | None = None
     """None: an anonymous registry."""
+    authentication: Authentication = Authentication.AUTO
     token_realm: str | None = None
     """The only realm, besides the registry's own origin, that may see the password."""
     ca_file: Path | None = None

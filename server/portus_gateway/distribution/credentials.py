@@ -59,3 +59,8 @@ class Credentials:
                 concern=Concern.PASSWORD_FILE,
             ) from error
         return "Basic " + base64.b64encode(f"{self.username}:{password}".encode()).decode("ascii")
+
+
+def account_of(credentials: Credentials | None) -> str:
+    """The account, for `operator_detail`."""
+    return f"account {credentials.username!r}" if credentials else "no account"

@@ -14,7 +14,8 @@ from portus_gateway.distribution.errors import (
 from portus_gateway.distribution.exchange import Answer
 from portus_gateway.distribution.failures import failure
 from portus_gateway.distribution.names import Repository
-from portus_gateway.distribution.transport import RegistryRequest, Transport
+from portus_gateway.distribution.registry_request import RegistryRequest
+from portus_gateway.distribution.transport import Transport
 from portus_gateway.errors import GatewayError
 
 _BODY_LIMIT = 64 * 1024

@@ -129,13 +129,13 @@ class Exchange:
                 answer = await self._attempt(request)
             except Unavailable as error:
                 pause = None if isinstance(error, UpstreamTimeout) and error.sent else backoff.next_pause()
-                if pause is None or not _worth_waiting(pause):
+                if pause is None or not deadline.allows(pause):
                     raise
             else:
                 if answer.status not in _RETRIED_STATUSES:
                     return answer
                 pause = backoff.next_pause(retry_after(answer.headers))
-                if pause is None or not _worth_waiting(pause):
+                if pause is None or not deadline.allows(pause):
                     return answer
             self._observer.retried(route=request.route)
             await asyncio.sleep(pause)
@@ -249,11 +249,6 @@ async def _at_most(response: aiohttp.ClientResponse, limit: int) -> bytes:
     if wanted <= 0:
         response.close()
     return b"".join(chunks)
-
-
-def _worth_waiting(pause: float) -> bool:
-    left = deadline.remaining()
-    return left is None or pause < left
 
 
 def _outcome(error: DistributionError) -> str:

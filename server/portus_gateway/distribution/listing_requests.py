@@ -10,7 +10,8 @@ from portus_gateway.distribution.exchange import Answer
 from portus_gateway.distribution.failures import failure
 from portus_gateway.distribution.link import next_query
 from portus_gateway.distribution.paging_behaviour import PagingBehaviour, smaller_page
-from portus_gateway.distribution.transport import RegistryRequest, Transport
+from portus_gateway.distribution.registry_request import RegistryRequest
+from portus_gateway.distribution.transport import Transport
 
 _LISTING_LIMIT = 16 * 1024 * 1024
 # How registries and proxies answer to a query that they do not take.

@@ -19,7 +19,8 @@ from portus_gateway.distribution.manifest import GENERIC_MEDIA_TYPES, MANIFEST_M
 from portus_gateway.distribution.manifest_parsing import parse_manifest
 from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.distribution.reference import Reference
-from portus_gateway.distribution.transport import RegistryRequest, Transport
+from portus_gateway.distribution.registry_request import RegistryRequest
+from portus_gateway.distribution.transport import Transport
 
 # Bytes of a manifest that are read in place. The largest ones of every day have some 20 KiB.
 _READ_AT_ONCE = 32 * 1024

@@ -6,7 +6,7 @@ Follows Docker's "Token Authentication Specification". The password is sent to t
 import json
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from multidict import CIMultiDict
@@ -14,9 +14,10 @@ from yarl import URL
 
 from portus_gateway.aio.single_flight import SingleFlight
 from portus_gateway.distribution.concern import Concern
-from portus_gateway.distribution.credentials import Credentials
+from portus_gateway.distribution.credentials import Credentials, account_of
 from portus_gateway.distribution.errors import (
     CredentialsRejected,
+    Denied,
     DistributionError,
     RegistryFault,
     TooManyRequests,
@@ -36,6 +37,7 @@ _LONGEST_LIFETIME = 86400.0
 # A token is renewed when this share of its life is left, or this many seconds where that is less.
 _RENEWED_AT_SHARE = 0.2
 _RENEWED_AT_SECONDS = 30.0
+_REFUSALS = frozenset({401, 403})
 # About 2 KiB each: a listing that touches every repository must not keep a token for each.
 _KEPT = 1024
 
@@ -53,13 +55,16 @@ class TokenRequest:
         return f"{words_for(self.scopes)} at {without_secrets(self.realm)}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Token:
-    """A bearer token: until when it is used without asking for a new one, and since when (`time.monotonic`)."""
+    """A bearer token. Times are those of `time.monotonic`."""
 
     secret: str = field(repr=False)
     renewed_at: float
+    """From when on a new one is fetched."""
     fetched_at: float
+    accepted: bool = False
+    """Whether the registry has accepted it."""
 
 
 def words_for(scopes: tuple[str, ...]) -> str:
@@ -73,6 +78,7 @@ class TokenSource:
         self._exchange = exchange
         self._credentials = credentials
         self._observer = observer
+        self._works: str | None = None
         self._tokens: OrderedDict[TokenRequest, Token] = OrderedDict()
         self._flights: SingleFlight[TokenRequest, Token] = SingleFlight(joins_running=True)
 
@@ -117,9 +123,27 @@ class TokenSource:
             # The secret was rotated since we read it.
             asked_at = time.monotonic()
             answer = await self._ask(request, reread)
+        if answer.status in _REFUSALS and await self._is_right_of_one_scope(request, answer):
+            raise Denied(
+                f"the token service gives the gateway's account no token for {words_for(request.scopes)}"
+                f" ({answer.status})",
+                operator_detail=f"{account_of(self._credentials)}, {request}",
+            )
         if answer.status != 200:
             raise self._failure(request, answer)
-        return _token(answer, asked_at)
+        token = _token(answer, asked_at)
+        self._works = self._authorization()
+        return token
+
+    async def _is_right_of_one_scope(self, request: TokenRequest, refusal: Answer) -> bool:
+        """Whether the token service accepts our password, and refuses only the scopes of `request`."""
+        authorization = self._authorization()
+        if authorization is None or not request.scopes:
+            return False
+        without_scope = await self._ask(replace(request, scopes=()), authorization)
+        if without_scope.status == 200:
+            return True
+        return without_scope.status != 401 and refusal.status == 403 and authorization == self._works
 
     def _authorization(self) -> str | None:
         return self._credentials.basic_authorization() if self._credentials else None
@@ -145,11 +169,10 @@ class TokenSource:
 
     def _failure(self, request: TokenRequest, answer: Answer) -> DistributionError:
         status = answer.status
-        if status in (401, 403):
-            account = f"account {self._credentials.username!r}" if self._credentials else "no account"
+        if status in _REFUSALS:
             return CredentialsRejected(
                 f"the token service refused the gateway's own account ({status}) for {words_for(request.scopes)}",
-                operator_detail=f"{account}, {request}",
+                operator_detail=f"{account_of(self._credentials)}, {request}",
                 concern=Concern.ACCOUNT,
             )
         if status == 429:
@@ -185,7 +208,10 @@ def _token(answer: Answer, asked_at: float) -> Token:
     lifetime = body.get("expires_in")
     if isinstance(lifetime, bool) or not isinstance(lifetime, (int, float)) or not lifetime > 0:
         lifetime = _DEFAULT_LIFETIME
-    left = float(min(lifetime, _LONGEST_LIFETIME)) - _age(body.get("issued_at"), answer)
+    lifetime = float(min(lifetime, _LONGEST_LIFETIME))
+    age = _age(body.get("issued_at"), answer)
+    # A token that has ended when it comes was issued now: some services write 0001-01-01 or the time of a cache.
+    left = lifetime - age if age < lifetime else lifetime
     renewed_at = asked_at + left - min(_RENEWED_AT_SECONDS, _RENEWED_AT_SHARE * left)
     return Token(secret, renewed_at, fetched_at=asked_at)
 

@@ -1,55 +1,51 @@
 """Requests to the registry, with whatever credentials it asks for."""
 
+import asyncio
 import base64
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from multidict import CIMultiDict
 from yarl import URL
 
-from portus_gateway.distribution.authorization import Authorization, Authorized
+from portus_gateway.aio import deadline
+from portus_gateway.distribution.authorization import Authorization, Authorized, Refusal
+from portus_gateway.distribution.challenge_search import ChallengeSearch
 from portus_gateway.distribution.concealment import Concealment, PrivateNames
 from portus_gateway.distribution.concern import Concern
-from portus_gateway.distribution.errors import RegistryFault, Unavailable
+from portus_gateway.distribution.errors import DistributionError, RegistryFault, Unavailable
 from portus_gateway.distribution.exchange import Answer, Exchange, Request
+from portus_gateway.distribution.failures import RegistryError
 from portus_gateway.distribution.origin import Origin, without_secrets
 from portus_gateway.distribution.peer import REGISTRY, STORAGE, Peer
+from portus_gateway.distribution.registry_request import PING, RegistryRequest
 from portus_gateway.distribution.tokens import Token
 
 _MOST_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _REPEATABLE = frozenset({"GET", "HEAD"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegistryRequest:
-    """What to ask the registry: relative to it, and without credentials."""
-
-    method: str
-    target: str
-    """Path and query as they go on the wire: `/v2/team/app/tags/list?n=100`."""
-    route: str
-    scope: str
-    """The scope that this is expected to need, in normal form (`challenge.normal_scopes`); empty for none. What the
-    registry's challenge names goes first.
-    """
-    body_limit: int
-    accept: tuple[str, ...] = ()
-    if_none_match: str = ""
-    follow_redirects: bool = True
-    total: float | None = None
-
-    @property
-    def path(self) -> str:
-        return self.target.partition("?")[0]
+# A kept token, one for the scope of the challenge, and one in place of that.
+_MOST_CREDENTIALS = 3
+# What registries answer to a credential that they do not accept.
+_REFUSALS = frozenset({400, 401, 403})
+_REFUSAL_CODES = frozenset({"", "UNAUTHORIZED", "DENIED", "UNKNOWN"})
 
 
 class Transport:
     """Sends requests to one registry."""
 
-    def __init__(self, origin: Origin, exchange: Exchange, authorization: Authorization, names: PrivateNames) -> None:
+    def __init__(
+        self,
+        origin: Origin,
+        exchange: Exchange,
+        authorization: Authorization,
+        search: ChallengeSearch,
+        names: PrivateNames,
+        clock_delay: float,
+    ) -> None:
         self._origin = origin
+        self._search = search
+        self._clock_delay = clock_delay
         self._authority = URL(str(origin)).raw_authority
         self._exchange = exchange
         self._authorization = authorization
@@ -65,11 +61,7 @@ class Transport:
         A 401 is answered with a fresh token, once; it never loops. Raises `Denied` where that does not help, the
         `GatewaySetup` family where there is no token to be had, and what `Exchange.send` raises.
         """
-        path, _, query = request.target.partition("?")
-        # Put together from its parts, which takes half as long as to read it from a text.
-        url = URL.build(
-            scheme=self._origin.scheme, authority=self._authority, path=path, query_string=query, encoded=True
-        )
+        url = self._url_of(request)
         for _ in range(1 + _MOST_REDIRECTS):
             answer = await self._admitted(request, url)
             if answer.status not in REDIRECTS or not request.follow_redirects:
@@ -97,19 +89,92 @@ class Transport:
         raise RegistryFault(f"the registry's storage redirected {request.path} more than {_MOST_REDIRECTS} times")
 
     async def _admitted(self, request: RegistryRequest, url: URL) -> Answer:
-        started = time.monotonic()
         scopes: tuple[str, ...] = (request.scope,) if request.scope else ()
-        authorized = await self._authorized(scopes)
-        answer = await self._exchange_once(request, url, authorized.fields)
-        while answer.status == 401:
-            scopes = self._authorization.learn(answer, authorized) or scopes
-            renewed = await self._authorized(scopes, refused=authorized.token)
-            answer = await self._exchange_once(request, url, renewed.fields)
-            if answer.status == 401 and (renewed.token is None or renewed.token.fetched_at >= started):
-                raise self._authorization.refused(f"{request.method} {request.path}", scopes)
-            # Once more, if that was a token of another scope, which was there already: it may have been revoked too.
-            authorized = renewed
+        if self._authorization.needs_challenge and not await self.finds_challenge():
+            self._authorization.assume_token_service()
+        started = time.monotonic()
+        carried = await self._authorized(scopes)
+        answer = await self._exchange_once(request, url, carried.fields)
+        # Whether a registry answers must not depend on how long a search takes: `Ping` sees to that itself.
+        searches = answer.status != 401 and not carried.fields and request != PING
+        if searches and await self.finds_challenge():
+            # This is what the registry answers to strangers.
+            if request.method in _REPEATABLE or 400 <= answer.status < 500:
+                carried = await self._authorized(scopes)
+                answer = await self._exchange_once(request, url, carried.fields)
+        elif _may_mean_expired(answer, carried, started):
+            carried = await self._authorized(scopes, refused=carried.token)
+            answer = await self._exchange_once(request, url, carried.fields)
+        if answer.status == 401:
+            return await self._with_fresh_credentials(request, url, scopes, carried, answer, started)
+        if answer.status not in _REFUSALS:
+            self._authorization.accepted(carried, challenged=False)
         return answer
+
+    async def _with_fresh_credentials(
+        self,
+        request: RegistryRequest,
+        url: URL,
+        scopes: tuple[str, ...],
+        carried: Authorized,
+        answer: Answer,
+        started: float,
+    ) -> Answer:
+        """The answer to `request` with what the 401 in `answer` asks for."""
+        for attempt in range(_MOST_CREDENTIALS):
+            refusal = self._authorization.learn(answer, carried)
+            scopes = refusal.scopes or scopes
+            if self._authorization.is_current(carried, started) and (attempt or carried.token is None):
+                break
+            # Once more if that was a kept token of another scope: it may have been revoked too.
+            carried = await self._authorized(scopes, refused=carried.token)
+            answer = await self._exchange_once(request, url, carried.fields)
+            if answer.status != 401:
+                break
+        if answer.status == 401 and carried.token is not None and self._authorization.may_become_valid(refusal):
+            answer = await self._exchange_later(request, url, carried) or answer
+        if answer.status == 401:
+            raise await self._refused(request, scopes, carried, refusal)
+        if answer.status not in _REFUSALS:
+            self._authorization.accepted(carried, challenged=True)
+        return answer
+
+    async def _exchange_later(self, request: RegistryRequest, url: URL, carried: Authorized) -> Answer | None:
+        """The answer to the same request a little later; None if the caller does not wait for that long."""
+        if not deadline.allows(self._clock_delay):
+            return None
+        await asyncio.sleep(self._clock_delay)
+        return await self._exchange_once(request, url, carried.fields)
+
+    async def _refused(
+        self, request: RegistryRequest, scopes: tuple[str, ...], carried: Authorized, refusal: Refusal
+    ) -> DistributionError:
+        action = f"{request.method} {request.path}"
+        if carried.token is not None:
+            return self._authorization.token_refused(action, scopes, refusal)
+        return self._authorization.password_refused(action, works_elsewhere=await self._password_works(carried))
+
+    async def _password_works(self, carried: Authorized) -> bool:
+        """Whether the registry takes the password at `/v2/`. Where that is open to all, whether it took it before."""
+        with_password = await self.send_plain(PING, carried.fields)
+        if with_password.status == 401:
+            return False
+        return (await self.send_plain(PING)).status == 401 or self._authorization.is_known_to_work(carried)
+
+    async def finds_challenge(self) -> bool:
+        """Whether the registry asks for credentials, if it is asked for something that needs a right."""
+        return await self._search.finds(self.send_plain)
+
+    async def send_plain(self, request: RegistryRequest, fields: Mapping[str, str] | None = None) -> Answer:
+        """The registry's answer to just these header fields, whatever its status."""
+        return await self._exchange_once(request, self._url_of(request), fields or {})
+
+    def _url_of(self, request: RegistryRequest) -> URL:
+        path, _, query = request.target.partition("?")
+        # Put together from its parts, which takes half as long as parsing a text.
+        return URL.build(
+            scheme=self._origin.scheme, authority=self._authority, path=path, query_string=query, encoded=True
+        )
 
     async def _authorized(self, scopes: tuple[str, ...], refused: Token | None = None) -> Authorized:
         try:
@@ -134,7 +199,7 @@ class Transport:
                 peer=peer,
                 headers=headers,
                 body_limit=request.body_limit,
-                repeatable=request.method in _REPEATABLE,
+                repeatable=request.method in _REPEATABLE or request.is_harmless,
                 total=request.total,
             )
         )
@@ -162,6 +227,14 @@ class Transport:
         if url.scheme == "https" and scheme != "https":
             raise RegistryFault("the registry redirected from https to http: not followed")
         return target.with_user(None).with_fragment(None)
+
+
+def _may_mean_expired(answer: Answer, carried: Authorized, started: float) -> bool:
+    """Whether a refusal may be of a kept token that the registry accepted before. Some answer 400 or 403 then."""
+    token = carried.token
+    if token is None or not token.accepted or token.fetched_at >= started:
+        return False
+    return answer.status == 403 or (answer.status == 400 and RegistryError.of(answer).code in _REFUSAL_CODES)
 
 
 def _secrets(authorization: Mapping[str, str]) -> Iterator[str]:

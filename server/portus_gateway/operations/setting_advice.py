@@ -16,6 +16,7 @@ ADVICE: Mapping[Concern, str] = MappingProxyType(
         Concern.REGISTRY_URL: "Check PORTUS_REGISTRY_URL: it must be the address of a registry, with the right scheme.",
         Concern.ACCOUNT: "Check PORTUS_USERNAME and PORTUS_PASSWORD or PORTUS_PASSWORD_FILE.",
         Concern.PASSWORD_FILE: "Check PORTUS_PASSWORD_FILE.",
+        Concern.AUTHENTICATION: "Check PORTUS_REGISTRY_AUTH, and PORTUS_REGISTRY_ANONYMOUS if no account is needed.",
         Concern.TOKEN_REALM: "Check PORTUS_TOKEN_REALM: it must be the realm in the registry's auth.token settings.",
         Concern.CA_FILE: "PORTUS_CA_FILE can name CA certificates to trust in addition to those of the system.",
         Concern.ENVIRONMENT_PROXY: "Check PORTUS_USE_ENVIRONMENT_PROXY and the variables that name the proxy.",

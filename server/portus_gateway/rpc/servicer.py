@@ -13,7 +13,7 @@ from portus.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
 from portus_gateway.operations.catalog_listing import CatalogListing
 from portus_gateway.operations.deletion import Deletion
 from portus_gateway.operations.platform_selection import manifest_for
-from portus_gateway.operations.registry_condition import condition_of
+from portus_gateway.operations.registry_status import registry_status
 from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc import conversion, request_parsing
 from portus_gateway.rpc.converted_manifests import ConvertedManifests
@@ -51,14 +51,14 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
     async def GetRegistryInfo(  # noqa: N802
         self, request: registry_service_pb2.GetRegistryInfoRequest, context: object
     ) -> registry_service_pb2.GetRegistryInfoResponse:
-        condition = await condition_of(self._registry)
+        status = await registry_status(self._registry)
         return registry_service_pb2.GetRegistryInfoResponse(
-            reachable=condition.reachable,
-            api_version=conversion.text(condition.api_version),
+            reachable=status.reachable,
+            api_version=conversion.text(status.api_version),
             gateway_version=self._gateway_version,
             limits=conversion.limits(self._limits),
             deletion_enabled=self._deletion_enabled,
-            registry_status=None if condition.error is None else part_status(condition.error),
+            registry_status=None if status.problem is None else part_status(status.problem),
         )
 
     async def Catalog(  # noqa: N802

@@ -27,6 +27,7 @@ from portus_gateway.operations.deletion_errors import (
     UnusableTags,
 )
 from portus_gateway.operations.platform_selection import PlatformUndecided, PlatformUnknown
+from portus_gateway.operations.registry_status import AccountNotAskedFor
 from portus_gateway.operations.setting_advice import concerns_settings, operator_text
 from portus_gateway.rpc import call_errors
 
@@ -80,6 +81,7 @@ CODES: Mapping[type[GatewayError], grpc.StatusCode] = MappingProxyType(
         access.OutcomeNotRecorded: grpc.StatusCode.INTERNAL,
         access.CallerRateExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
         access.CallerConcurrencyExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+        AccountNotAskedFor: grpc.StatusCode.FAILED_PRECONDITION,
         TooManyTags: grpc.StatusCode.FAILED_PRECONDITION,
         UnusableRepositoryName: grpc.StatusCode.INTERNAL,
         PlatformUnknown: grpc.StatusCode.NOT_FOUND,

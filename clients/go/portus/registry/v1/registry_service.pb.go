@@ -74,7 +74,8 @@ type GetRegistryInfoResponse struct {
 	// Whether this gateway allows deletes. The registry has a setting of its own, which only a delete can show.
 	DeletionEnabled bool `protobuf:"varint,5,opt,name=deletion_enabled,json=deletionEnabled,proto3" json:"deletion_enabled,omitempty"`
 	// Why the gateway cannot use the registry: for example, the registry does not answer, or the token service
-	// rejects the gateway's account. Unset if the gateway can use it.
+	// rejects the gateway's account. Or, with the reason ACCOUNT_NOT_ASKED_FOR, why answers may be incomplete: the registry
+	// answers, but has not asked for the gateway's account, so it may hide private repositories. Unset if all is well.
 	RegistryStatus *status.Status `protobuf:"bytes,6,opt,name=registry_status,json=registryStatus,proto3" json:"registry_status,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache

@@ -63,7 +63,8 @@ class GetRegistryInfoResponse(message.Message):
     @builtins.property
     def registry_status(self) -> status_pb2.Status:
         """Why the gateway cannot use the registry: for example, the registry does not answer, or the token service
-        rejects the gateway's account. Unset if the gateway can use it.
+        rejects the gateway's account. Or, with the reason ACCOUNT_NOT_ASKED_FOR, why answers may be incomplete: the registry
+        answers, but has not asked for the gateway's account, so it may hide private repositories. Unset if all is well.
         """
 
     def __init__(

@@ -45,7 +45,8 @@ class RegistryServiceStub:
       UNAUTHENTICATED      CREDENTIAL_MISSING, CREDENTIAL_INVALID: the call has no credential, or an invalid one.
       PERMISSION_DENIED    POLICY_DENIED: the gateway's policy does not allow this to the caller. For a repository that the caller may not see at all, the answer is NOT_FOUND.
                            DENIED: the registry does not allow this to the gateway's account, even with a new token.
-      FAILED_PRECONDITION  UNSUPPORTED: the registry does not support this, or it is switched off. MANIFEST_BLOB_UNKNOWN: the registry answered that a blob of the manifest is missing.
+      FAILED_PRECONDITION  ACCOUNT_NOT_ASKED_FOR: only in GetRegistryInfoResponse.registry_status.
+                           UNSUPPORTED: the registry does not support this, or it is switched off. MANIFEST_BLOB_UNKNOWN: the registry answered that a blob of the manifest is missing.
       OUT_OF_RANGE         RANGE_INVALID: the registry cannot serve the requested range.
       DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline or the gateway's own limit has passed.
       UNAVAILABLE          UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is too slow, or
@@ -173,7 +174,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
       UNAUTHENTICATED      CREDENTIAL_MISSING, CREDENTIAL_INVALID: the call has no credential, or an invalid one.
       PERMISSION_DENIED    POLICY_DENIED: the gateway's policy does not allow this to the caller. For a repository that the caller may not see at all, the answer is NOT_FOUND.
                            DENIED: the registry does not allow this to the gateway's account, even with a new token.
-      FAILED_PRECONDITION  UNSUPPORTED: the registry does not support this, or it is switched off. MANIFEST_BLOB_UNKNOWN: the registry answered that a blob of the manifest is missing.
+      FAILED_PRECONDITION  ACCOUNT_NOT_ASKED_FOR: only in GetRegistryInfoResponse.registry_status.
+                           UNSUPPORTED: the registry does not support this, or it is switched off. MANIFEST_BLOB_UNKNOWN: the registry answered that a blob of the manifest is missing.
       OUT_OF_RANGE         RANGE_INVALID: the registry cannot serve the requested range.
       DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline or the gateway's own limit has passed.
       UNAVAILABLE          UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is too slow, or
@@ -297,7 +299,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
       UNAUTHENTICATED      CREDENTIAL_MISSING, CREDENTIAL_INVALID: the call has no credential, or an invalid one.
       PERMISSION_DENIED    POLICY_DENIED: the gateway's policy does not allow this to the caller. For a repository that the caller may not see at all, the answer is NOT_FOUND.
                            DENIED: the registry does not allow this to the gateway's account, even with a new token.
-      FAILED_PRECONDITION  UNSUPPORTED: the registry does not support this, or it is switched off. MANIFEST_BLOB_UNKNOWN: the registry answered that a blob of the manifest is missing.
+      FAILED_PRECONDITION  ACCOUNT_NOT_ASKED_FOR: only in GetRegistryInfoResponse.registry_status.
+                           UNSUPPORTED: the registry does not support this, or it is switched off. MANIFEST_BLOB_UNKNOWN: the registry answered that a blob of the manifest is missing.
       OUT_OF_RANGE         RANGE_INVALID: the registry cannot serve the requested range.
       DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline or the gateway's own limit has passed.
       UNAVAILABLE          UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is too slow, or

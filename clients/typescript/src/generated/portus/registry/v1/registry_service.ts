@@ -48,7 +48,8 @@ export interface GetRegistryInfoResponse {
   deletionEnabled: boolean;
   /**
    * Why the gateway cannot use the registry: for example, the registry does not answer, or the token service
-   * rejects the gateway's account. Unset if the gateway can use it.
+   * rejects the gateway's account. Or, with the reason ACCOUNT_NOT_ASKED_FOR, why answers may be incomplete: the registry
+   * answers, but has not asked for the gateway's account, so it may hide private repositories. Unset if all is well.
    */
   registryStatus: Status | undefined;
 }
@@ -1975,7 +1976,8 @@ export const DeleteBlobResponse: MessageFns<DeleteBlobResponse> = {
  *   UNAUTHENTICATED      CREDENTIAL_MISSING, CREDENTIAL_INVALID: the call has no credential, or an invalid one.
  *   PERMISSION_DENIED    POLICY_DENIED: the gateway's policy does not allow this to the caller. For a repository that the caller may not see at all, the answer is NOT_FOUND.
  *                        DENIED: the registry does not allow this to the gateway's account, even with a new token.
- *   FAILED_PRECONDITION  UNSUPPORTED: the registry does not support this, or it is switched off. MANIFEST_BLOB_UNKNOWN: the registry answered that a blob of the manifest is missing.
+ *   FAILED_PRECONDITION  ACCOUNT_NOT_ASKED_FOR: only in GetRegistryInfoResponse.registry_status.
+ *                        UNSUPPORTED: the registry does not support this, or it is switched off. MANIFEST_BLOB_UNKNOWN: the registry answered that a blob of the manifest is missing.
  *   OUT_OF_RANGE         RANGE_INVALID: the registry cannot serve the requested range.
  *   DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline or the gateway's own limit has passed.
  *   UNAVAILABLE          UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is too slow, or

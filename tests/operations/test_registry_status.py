@@ -1,15 +1,17 @@
 import asyncio
 
+import structlog
+
 from portus_gateway.distribution.errors import DistributionError, UpstreamTimeout
 from portus_gateway.distribution.ping import RegistryVersion
-from portus_gateway.operations.readiness import Readiness
+from portus_gateway.operations.registry_status import AccountNotAskedFor, Readiness, registry_status
 from tests.scripted_registry import ScriptedRegistry
 
 
 class Pinged(ScriptedRegistry):
     """Answers pings with what is scripted, one after the other; the last for ever."""
 
-    def __init__(self, *outcomes: Exception | None) -> None:
+    def __init__(self, *outcomes: Exception | RegistryVersion | None) -> None:
         super().__init__({})
         self.outcomes = list(outcomes)
         self.pings = 0
@@ -17,9 +19,9 @@ class Pinged(ScriptedRegistry):
     async def ping(self) -> RegistryVersion:
         self.pings += 1
         outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
-        if outcome is not None:
+        if isinstance(outcome, Exception):
             raise outcome
-        return RegistryVersion("registry/2.0")
+        return outcome or RegistryVersion("registry/2.0")
 
 
 async def told(registry: Pinged, count: int, pings: int) -> list[bool]:
@@ -48,6 +50,29 @@ async def test_any_trouble_with_the_account_is_not_ready() -> None:
 
 async def test_a_bug_in_the_check_is_not_ready_either() -> None:
     assert await told(Pinged(None, RuntimeError("bug")), 2, 2) == [True, False]
+
+
+UNASKED = RegistryVersion("registry/2.0", account_is_unused=True)
+
+
+async def test_a_registry_that_does_not_ask_for_the_account_is_usable_and_not_well() -> None:
+    status = await registry_status(Pinged(UNASKED))
+    assert (status.reachable, status.ready, status.api_version) == (True, True, "registry/2.0")
+    assert isinstance(status.problem, AccountNotAskedFor)
+    assert await told(Pinged(UNASKED), 1, 3) == [True]
+
+
+async def test_each_change_is_logged_once_with_what_the_operator_has_to_do() -> None:
+    slow = UpstreamTimeout("slow")
+    with structlog.testing.capture_logs() as logs:
+        await told(Pinged(UNASKED, UNASKED, None, None, slow, slow, slow, None), 3, 9)
+    assert [(log["event"], log["log_level"], log.get("reason")) for log in logs] == [
+        ("registry ready", "warning", "ACCOUNT_NOT_ASKED_FOR"),
+        ("registry ready", "info", None),
+        ("registry not ready", "warning", "UPSTREAM_TIMEOUT"),
+        ("registry ready", "info", None),
+    ]
+    assert "PORTUS_REGISTRY_AUTH" in logs[0]["problem"]
 
 
 async def test_nothing_runs_on_after_the_end() -> None:
