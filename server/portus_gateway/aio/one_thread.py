@@ -14,8 +14,8 @@ Result = TypeVar("Result")
 class OneThread:
     """Runs functions off the event loop, one at a time.
 
-    Python runs one thread at a time, in turns of 5 ms: with several busy threads the event loop would wait for each of
-    them. A function that has begun goes on when its caller has gone, so it must end soon by itself.
+    Python runs one thread at a time, in turns of 5 ms. With several busy threads, the event loop would wait for each of
+    them. A function that runs is not ended when its caller leaves, so it must be short.
     """
 
     def __init__(self, name: str) -> None:
@@ -23,12 +23,12 @@ class OneThread:
         self._closed = False
 
     async def run(self, function: Callable[[Argument], Result], argument: Argument) -> Result:
-        """What `function` answers with. Raises `WorkEnded` after `close`."""
+        """The result of `function`. Raises `WorkEnded` after `close`."""
         if self._closed:
             raise WorkEnded
         return await asyncio.get_running_loop().run_in_executor(self._executor, function, argument)
 
     def close(self) -> None:
-        """Ends the thread, after what runs on it now. What waits for it is cancelled."""
+        """Ends the thread after the function that runs now. Functions that wait are cancelled."""
         self._closed = True
         self._executor.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""One run of work for all who ask for the same."""
+"""One run of work for all callers that ask for the same."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
@@ -12,7 +12,7 @@ Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
 
 PATIENCE: Final = 5.0
-"""For how many seconds a run of work keeps another one of the same key from beginning, unless told otherwise."""
+"""Default for how many seconds a run may delay the next run for the same key."""
 
 
 class WorkEnded(GatewayError):
@@ -25,32 +25,32 @@ class WorkEnded(GatewayError):
 
 
 class SingleFlight(Generic[Key, Result]):
-    """Runs work once for all who ask for the same key.
+    """Runs work once for all callers that ask for the same key.
 
-    Whoever asks gets the outcome of a run that begins after that: those who come while one runs share the next, which
-    begins when the running one ends. So no outcome is from before the question. With `joins_running` they share the
-    running one: for work whose outcome stays good, such as a token.
+    A caller gets the result of a run that begins after its call: callers that come during a run share the next run,
+    which begins when the current one ends. So no result is older than the call. With `joins_running`, callers share
+    the current run: for work whose result stays valid, such as a token.
 
-    A run that hangs keeps nobody from the next one for longer than `patience` seconds. Both then run; whichever has a
-    result first, all who came before it began get it.
+    A run that hangs delays the next run by at most `patience` seconds. Then both continue; the result of the later run
+    is also the result for all who wait for the earlier one.
 
-    Work belongs to nobody who waits: it runs in a task and a context of its own, and one caller's cancellation never
-    fails another's. It knows the latest deadline of those who wait (`deadline.remaining`), must bound its own time, and
-    is cancelled when nobody waits any more.
+    Work belongs to no caller: it runs in its own task and context, and the cancellation of one caller does not affect
+    the others. It has the latest deadline of its callers (`deadline.remaining`), and it is cancelled when the last of
+    them leaves. It must bound its own time.
     """
 
     def __init__(self, *, joins_running: bool = False, patience: float = PATIENCE) -> None:
         self._joins_running = joins_running
         self._patience = patience
-        self._lines: dict[Key, _Line[Result]] = {}
+        self._states: dict[Key, _KeyState[Result]] = {}
         self._tasks: set[asyncio.Task[Result]] = set()
 
     async def run(self, key: Key, work: Callable[[], Awaitable[Result]]) -> Result:
-        """The outcome of `work`, or of another caller's work for `key`. Raises `WorkEnded` where `close` ended it."""
-        line = self._lines.get(key)
-        if line is None:
-            line = self._lines[key] = _Line()
-        flight = self._boarded(key, line, work)
+        """The result of `work`, or of another caller's work for `key`. Raises `WorkEnded` after `close`."""
+        state = self._states.get(key)
+        if state is None:
+            state = self._states[key] = _KeyState()
+        flight = self._flight_for_new_caller(key, state, work)
         waiter: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         flight.waiters.add(waiter)
         flight.deadline.extend()
@@ -59,13 +59,15 @@ class SingleFlight(Generic[Key, Result]):
         finally:
             flight.waiters.discard(waiter)
             if not flight.waiters:
-                self._abandon(key, line, flight)
+                self._abandon(key, state, flight)
 
     async def close(self) -> None:
-        """Ends what still runs, and what waits for it."""
-        for line in self._lines.values():
-            if line.following is not None:
-                line.following.fail(WorkEnded())
+        """Ends all work; those who wait get `WorkEnded`."""
+        for state in self._states.values():
+            flight, state.next_flight = state.next_flight, None
+            if flight is not None:
+                flight.end_timer()
+                flight.fail(WorkEnded())
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -73,74 +75,78 @@ class SingleFlight(Generic[Key, Result]):
 
     @property
     def busy(self) -> int:
-        """For how many keys something runs."""
-        return len(self._lines)
+        """Number of keys with work."""
+        return len(self._states)
 
-    def _boarded(self, key: Key, line: "_Line[Result]", work: Callable[[], Awaitable[Result]]) -> "_Flight[Result]":
-        """The flight for somebody who comes now."""
+    def _flight_for_new_caller(
+        self, key: Key, state: "_KeyState[Result]", work: Callable[[], Awaitable[Result]]
+    ) -> "_Flight[Result]":
+        """The run whose result a caller gets that comes now."""
         loop = asyncio.get_running_loop()
-        running = line.running[-1] if line.running else None
+        running = state.running[-1] if state.running else None
         if running is not None and running.begun is None:
             return running
         if running is not None and not self._joins_running:
-            if line.following is None:
-                line.following = _Flight(work)
-                line.following.timer = loop.call_later(self._patience, self._begin_following, key, line)
-            return line.following
+            if state.next_flight is None:
+                state.next_flight = _Flight(work)
+                state.next_flight.timer = loop.call_later(self._patience, self._begin_next, key, state)
+            return state.next_flight
         if running is not None and running.begun is not None and loop.time() - running.begun <= self._patience:
             return running
         flight = _Flight(work)
-        self._begin(key, line, flight)
+        self._begin(key, state, flight)
         return flight
 
-    def _begin(self, key: Key, line: "_Line[Result]", flight: "_Flight[Result]") -> None:
-        line.running.append(flight)
+    def _begin(self, key: Key, state: "_KeyState[Result]", flight: "_Flight[Result]") -> None:
+        state.running.append(flight)
         task = asyncio.create_task(flight.run(), context=flight.deadline.context())
         flight.task = task
         self._tasks.add(task)
-        task.add_done_callback(lambda _: self._landed(key, line, flight, task))
+        task.add_done_callback(lambda _: self._finished(key, state, flight, task))
 
-    def _begin_following(self, key: Key, line: "_Line[Result]") -> None:
-        flight, line.following = line.following, None
+    def _begin_next(self, key: Key, state: "_KeyState[Result]") -> None:
+        flight, state.next_flight = state.next_flight, None
         if flight is not None:
             flight.end_timer()
-            self._begin(key, line, flight)
+            self._begin(key, state, flight)
 
-    def _landed(self, key: Key, line: "_Line[Result]", flight: "_Flight[Result]", task: "asyncio.Task[Result]") -> None:
+    def _finished(
+        self, key: Key, state: "_KeyState[Result]", flight: "_Flight[Result]", task: "asyncio.Task[Result]"
+    ) -> None:
         self._tasks.discard(task)
         if task.cancelled():
             flight.fail(WorkEnded())
         elif (error := task.exception()) is not None:
             flight.fail(error)
-        elif flight in line.running:
-            # Those before it were overtaken: this result is from after their callers' questions, too.
-            for earlier in line.running[: line.running.index(flight) + 1]:
+        elif flight in state.running:
+            # Earlier runs were slower. This result is not older than the calls that wait for them.
+            for earlier in state.running[: state.running.index(flight) + 1]:
                 earlier.succeed(task.result())
-        self._leave(key, line, flight)
+        self._remove(key, state, flight)
 
-    def _abandon(self, key: Key, line: "_Line[Result]", flight: "_Flight[Result]") -> None:
-        """Ends a flight that nobody waits for. Whoever comes now begins anew, instead of sharing an end."""
-        if flight is line.following:
+    def _abandon(self, key: Key, state: "_KeyState[Result]", flight: "_Flight[Result]") -> None:
+        """Ends a run that nobody waits for. The next caller does not share it."""
+        if flight is state.next_flight:
             flight.end_timer()
-            line.following = None
+            state.next_flight = None
         elif flight.task is not None:
             flight.task.cancel()
-        self._leave(key, line, flight)
+        self._remove(key, state, flight)
 
-    def _leave(self, key: Key, line: "_Line[Result]", flight: "_Flight[Result]") -> None:
-        """Lets the next one begin where this was the latest."""
-        latest = bool(line.running) and line.running[-1] is flight
-        if flight in line.running:
-            line.running.remove(flight)
-        if latest or not line.running:
-            self._begin_following(key, line)
-        if not line.running and line.following is None and self._lines.get(key) is line:
-            del self._lines[key]
+    def _remove(self, key: Key, state: "_KeyState[Result]", flight: "_Flight[Result]") -> None:
+        """Removes a run that is over. The next one begins if this was the latest."""
+        latest = bool(state.running) and state.running[-1] is flight
+        if flight in state.running:
+            state.running.remove(flight)
+        if latest or not state.running:
+            self._begin_next(key, state)
+        if not state.running and state.next_flight is None and self._states.get(key) is state:
+            del self._states[key]
 
 
 @dataclass(slots=True, eq=False)
 class _Flight(Generic[Result]):
-    """One run of work, and those who wait for its outcome."""
+    """One run of work, and the callers that wait for its result."""
 
     work: Callable[[], Awaitable[Result]]
     deadline: SharedDeadline = field(default_factory=SharedDeadline)
@@ -162,7 +168,7 @@ class _Flight(Generic[Result]):
         for waiter in self.waiters:
             if not waiter.done():
                 waiter.set_exception(error)
-                # Its caller may be cancelled before it sees it. That is no reason for a line in the log.
+                # The caller may be cancelled before it reads the error; asyncio would log that.
                 waiter.exception()
 
     def end_timer(self) -> None:
@@ -171,8 +177,8 @@ class _Flight(Generic[Result]):
 
 
 @dataclass(slots=True, eq=False)
-class _Line(Generic[Result]):
-    """The flights of one key: those that run, in the order in which they began, and the one that begins next."""
+class _KeyState(Generic[Result]):
+    """The runs for one key: those in progress, oldest first, and the one that begins next."""
 
     running: "list[_Flight[Result]]" = field(default_factory=list)
-    following: "_Flight[Result] | None" = None
+    next_flight: "_Flight[Result] | None" = None

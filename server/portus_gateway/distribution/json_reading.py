@@ -1,11 +1,10 @@
-"""JSON as Go's decoder reads it, made safe against whoever wrote the document.
+"""Reads JSON and keeps every member of an object, repeated ones too.
 
-Registries and container runtimes are written in Go. Its decoder takes a member whose name differs only in case from the
-one it looks for, takes members twice (the last one counts), replaces invalid UTF-8, and ignores what it does not know.
-Python's decoder differs in all of that. So this one keeps every member as it stands, and leaves the decision to whoever
-looks for a name (`JsonObject.members`).
+Registries and container runtimes are written in Go. Go's decoder ignores case in the names of members, and of repeated
+members the last one counts. Other decoders decide otherwise, so the same document can mean different things. Here
+nothing is decided: `JsonObject.members` has all members in their order, and `manifest_fields` looks at the names.
 
-The number of values and the depth are bounded, because a document comes from whoever may push.
+The number of values and the depth are limited, because anybody who may push can write such a document.
 """
 
 import json
@@ -18,11 +17,11 @@ from portus_gateway.distribution.errors import ContentUnclear
 Json: TypeAlias = "bool | int | float | str | list[Json] | JsonObject | None"
 
 MOST_VALUES: Final = 100_000
-"""How many values a document may have, those in unknown members included."""
+"""Maximum number of values in a document, including unknown members."""
 DEEPEST: Final = 200
-"""How deep values may be nested. Python's decoder gives up at some 900 levels, depending on who calls it."""
+"""Maximum depth. Python's decoder fails at about 900 levels, fewer when the call stack is deep."""
 
-# Every opening quote begins a match, and a string without an end reaches to the end: so the time is linear.
+# A string without a closing quote matches up to the end of the document. So the search takes linear time.
 _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _BRACKETS: Final = b"[]{}"
 _ALL_BUT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in _BRACKETS)
@@ -40,9 +39,9 @@ class JsonObject:
 
 
 def read_json_object(raw: bytes) -> JsonObject:
-    """The object that `raw` is. A string that is not valid Unicode has surrogates in it.
+    """Reads `raw`. Bytes that are not valid UTF-8 become surrogates in the strings.
 
-    Raises `ContentUnclear` where it is no JSON object, is nested too deeply or has too many values.
+    Raises `ContentUnclear` if `raw` is not a JSON object, is nested too deeply or has too many values.
     """
     _check_bounds(raw)
     try:
@@ -57,11 +56,11 @@ def read_json_object(raw: bytes) -> JsonObject:
 
 
 def _check_bounds(raw: bytes) -> None:
-    """Refuses what would take long to read, in time that is proportional to the size."""
+    """Refuses a document that would take long to read. Takes time in proportion to its size."""
     if raw.count(b"[") + raw.count(b"{") <= DEEPEST and raw.count(b",") < MOST_VALUES:
-        # Even if none of these were inside of a string.
+        # Within the limits, even if none of these characters is inside a string.
         return
-    # A string has two quotes, of which the first has no backslash before it; and there may be quotes inside.
+    # Bounds the number of strings: the opening quote of each has no backslash before it.
     quotes = raw.count(b'"')
     if quotes - raw.count(b'\\"') > 4 * MOST_VALUES or quotes > 8 * MOST_VALUES:
         raise _too_many_values()
@@ -77,7 +76,7 @@ def _check_bounds(raw: bytes) -> None:
 
 
 def _integer(text: str) -> int | float:
-    """A number without a fraction. A larger one than any that is looked for is infinite."""
+    """A number without a fraction; infinity if it has more digits than any valid one."""
     return int(text) if len(text) <= _MOST_DIGITS else math.inf
 
 

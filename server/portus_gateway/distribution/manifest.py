@@ -1,7 +1,7 @@
-"""What a manifest says: images, other artifacts and indexes, of OCI and of Docker.
+"""Manifests and their content: images, other artifacts and indexes, of OCI and of Docker.
 
 Follows the OCI image specification 1.1 (manifest, index, descriptor) and Docker's image manifest V2, schema 2.
-Fields that a manifest lacks are None or empty, never an error (Portus #2215).
+A missing field is None or empty, never an error (Portus #2215).
 """
 
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ IMAGE_MEDIA_TYPES: Final = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 INDEX_MEDIA_TYPES: Final = frozenset({OCI_INDEX, DOCKER_MANIFEST_LIST})
 
 GENERIC_MEDIA_TYPES: Final = frozenset({"", "application/json", "application/octet-stream", "text/plain"})
-"""Types that some registries give to any manifest: its content tells which one it is."""
+"""Media types that some registries send with any manifest. The content decides what it is."""
 
-# Of the configuration of an image, which has the image's platform in it.
+# The configuration of an image contains the platform of the image.
 IMAGE_CONFIGURATION_TYPES: Final = frozenset(
     {"", "application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
 )
@@ -49,9 +49,9 @@ class Platform:
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """A pointer to content: its media type, its digest, and its size in bytes where known.
+    """A pointer to content: its media type, its digest, and its size in bytes if known.
 
-    `urls` are addresses of the content outside of the registry. `data` is the content itself, where it is embedded.
+    `urls` are addresses of the content outside of the registry. `data` is the content itself if it is embedded.
     """
 
     media_type: str
@@ -76,14 +76,14 @@ class Image:
 
     @property
     def image_id(self) -> Digest | None:
-        """The configuration's digest: what `docker images` shows as the image's id."""
+        """The digest of the configuration. `docker images` shows it as the image's id."""
         return self.config.digest if self.config else None
 
     @property
     def total_size(self) -> int | None:
-        """Bytes of configuration and layers together, each content counted once.
+        """Size in bytes of the configuration and all layers together. Each digest counts once.
 
-        None where the size of one of them is missing, or is given twice with different values.
+        None if a size is missing, or if one digest has two sizes.
         """
         sizes: dict[Digest, int] = {}
         for part in (*((self.config,) if self.config else ()), *self.layers):
@@ -104,11 +104,11 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class ContentProblem:
-    """Why the content of a manifest is not shown.
+    """Why a manifest has no parsed content.
 
-    `reason`: `CONTENT_AMBIGUOUS`, two readers may see different content; `CONTENT_INVALID`, it is not as the
-    specification has it; `CONTENT_TOO_LARGE`, it has more parts than the gateway reads; `CONTENT_TYPE_UNKNOWN`, it is
-    of a media type that the gateway does not know.
+    `reason` is one of these: `CONTENT_AMBIGUOUS`, readers could see different content; `CONTENT_INVALID`, it does not
+    follow the specification; `CONTENT_TOO_LARGE`, it has more parts than the gateway reads; `CONTENT_TYPE_UNKNOWN`, the
+    gateway does not know the media type.
     """
 
     reason: str
@@ -120,11 +120,11 @@ class ContentProblem:
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Manifest:
-    """A manifest: the exact bytes, which hash to `descriptor.digest`, and what they say.
+    """A manifest: its exact bytes, whose hash is `descriptor.digest`, and its parsed content.
 
-    `content` is what container runtimes read, or None; then `problem` says why. `kind` is what it is by its media type,
-    or by its content where the media type is a generic one; None where that cannot be told. `entries` is how many
-    descriptors, annotations and the like `content` has. Two manifests are equal only where they are the same object.
+    `content` is what container runtimes read. If it is None, `problem` says why. `kind` says whether it is an image or
+    an index, by its media type or, if that is generic, by its content; None if that is unknown. `entries` is the number
+    of descriptors, annotations and the like. Two manifests are equal only if they are the same object.
     """
 
     descriptor: Descriptor

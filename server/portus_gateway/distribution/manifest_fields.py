@@ -1,4 +1,4 @@
-"""Reads the members of a JSON object by name and type, where there is only one way to read them."""
+"""Reads the members of a JSON object by name and type, and refuses names that decoders read differently."""
 
 import base64
 import binascii
@@ -11,22 +11,22 @@ from portus_gateway.distribution.errors import ContentUnclear, InvalidName
 from portus_gateway.distribution.json_reading import Json, JsonObject
 
 MOST_ENTRIES: Final = 10_000
-"""How many descriptors, annotations, URLs and features one manifest may have together to be read."""
+"""Maximum number of descriptors, annotations, URLs and features in one manifest together."""
 
-# Go's decoder takes these for an s and a k, as it takes upper case for lower case.
+# Go's decoder takes these two letters for `s` and `k`.
 _FOLDED: Final = str.maketrans({"\u017f": "s", "\u212a": "k"})
 _LARGEST_SIZE: Final = 2**63 - 1
 
 
 class Names:
-    """The names that are looked for in one kind of object."""
+    """The names of the known members of one kind of object."""
 
     def __init__(self, *names: str) -> None:
         self.exact = frozenset(names)
         self._by_folded_name = {_folded(name): name for name in names}
 
-    def alike(self, key: str) -> str | None:
-        """The name that Go's decoder takes `key` for, though it is written otherwise; None where there is none."""
+    def name_in_other_case(self, key: str) -> str | None:
+        """The known name that Go's decoder takes `key` for although `key` is not equal to it; None if there is none."""
         name = self._by_folded_name.get(_folded(key))
         return None if name == key else name
 
@@ -38,7 +38,7 @@ class EntryCount:
         self.entries = 0
 
     def add(self, entries: int) -> None:
-        """Raises `ContentUnclear` where that makes too many."""
+        """Raises `ContentUnclear` if there are too many now."""
         self.entries += entries
         if self.entries > MOST_ENTRIES:
             raise ContentUnclear(
@@ -48,10 +48,10 @@ class EntryCount:
 
 
 class Fields:
-    """The members of one object that have one of `names`. `null` counts as absent.
+    """The known members (`names`) of one object. `null` counts as absent.
 
-    All methods raise `ContentUnclear`, with the path of the field, where a value has another type. To make one raises
-    it where a name is there twice, or in another case: runtimes may read another value than we would.
+    The constructor raises `ContentUnclear` if a known name occurs twice or in another case: decoders would read
+    different values. The methods raise it if a value has the wrong type. The error names the field with its path.
     """
 
     __slots__ = ("_count", "_path", "_values")
@@ -66,20 +66,20 @@ class Fields:
                     raise _ambiguous(f"{path}{key} is there more than once")
                 self._values[key] = member
             else:
-                name = names.alike(key)
+                name = names.name_in_other_case(key)
                 if name is not None:
                     raise _ambiguous(f"{path}{name} is written in another case")
 
     def __contains__(self, name: str) -> bool:
-        """Whether the object has such a member, `null` included."""
+        """Whether the object has this member, even if it is `null`."""
         return name in self._values
 
     def __bool__(self) -> bool:
-        """Whether any of the names is there."""
+        """Whether the object has any known member."""
         return bool(self._values)
 
     def wrong(self, name: str, due: str) -> ContentUnclear:
-        """The error for a field that is not what it has to be."""
+        """The error for a field that is not `due`."""
         field = f"{self._path}{name}".encode("ascii", "backslashreplace").decode()
         return ContentUnclear(f"the manifest's field {field} is not {due}")
 
@@ -143,7 +143,7 @@ class Fields:
         if not text:
             return b""
         try:
-            # Go's decoder ignores line breaks.
+            # Go's decoder ignores line breaks in base64.
             return base64.b64decode(text.translate({0x0A: None, 0x0D: None}), validate=True)
         except (binascii.Error, ValueError) as error:
             raise self.wrong(name, "base64") from error
@@ -173,7 +173,7 @@ def _ambiguous(problem: str) -> ContentUnclear:
 
 
 def _is_text(value: Json) -> TypeGuard[str]:
-    """Whether it is a string that UTF-8 can write. Of one that it cannot, Go's decoder keeps only a part."""
+    """Whether `value` is a string of valid Unicode. Go's decoder replaces other characters."""
     if not isinstance(value, str):
         return False
     if value.isascii():

@@ -1,7 +1,7 @@
-"""From the bytes of a manifest to what they say.
+"""Parses the bytes of a manifest.
 
-What is shown is what container runtimes read. Where two readers may see different content, or where the content is not
-as the specification has it, nothing is shown but the bytes themselves, and why (CVE-2021-41190).
+The parsed content is what container runtimes read. If readers could see different content, or if the content does not
+follow the specification, there is no parsed content, but the reason why (CVE-2021-41190).
 """
 
 from typing import Final
@@ -43,16 +43,16 @@ _PLATFORM: Final = Names("os", "architecture", "variant", "os.version", "os.feat
 
 
 def parse_manifest(raw: bytes, *, digest: Digest, media_type: str) -> Manifest:
-    """Reads `raw`, whose digest the caller has verified. `media_type` is what the registry says of it.
+    """Parses `raw`, whose digest the caller has verified. `media_type` is the registry's `Content-Type`.
 
-    Never fails: `Manifest.problem` says why there is no content. Takes about 30 ms for each MiB, and up to half a
-    second where there are many entries.
+    Does not fail: `Manifest.problem` says why there is no content. Takes about 30 ms for each MiB, and up to half a
+    second if there are many entries.
     """
     parsed = _Parsed(media_type)
     try:
         parsed.read(raw)
     except ContentUnclear as error:
-        # Only the words are kept: an error keeps everything that it came from.
+        # An error object would keep the whole document in memory.
         parsed.problem = ContentProblem(error.reason, str(error))
     descriptor = Descriptor(
         media_type=parsed.media_type,
@@ -79,7 +79,7 @@ def platform_of_configuration(raw: bytes) -> Platform:
 
 
 class _Parsed:
-    """What is known of a manifest so far."""
+    """What is known about a manifest so far."""
 
     def __init__(self, media_type: str) -> None:
         self.media_type = media_type
@@ -89,7 +89,7 @@ class _Parsed:
         self.count = EntryCount()
 
     def read(self, raw: bytes) -> None:
-        """Raises `ContentUnclear`; what was found out until then stays."""
+        """Raises `ContentUnclear`. What is known by then stays in the attributes."""
         if self.kind is None and self.media_type not in GENERIC_MEDIA_TYPES:
             raise _unknown_type()
         fields = Fields(read_json_object(raw), _MANIFEST, self.count)
@@ -113,9 +113,9 @@ class _Parsed:
             )
 
     def _decide_kind(self, fields: Fields) -> None:
-        """Finds out what kind of manifest this is. What is an index to one reader and an image to another is neither.
+        """Decides whether this is an image or an index. Raises `ContentUnclear` if readers could disagree.
 
-        As containerd does, it takes a member for there even where it is `null`.
+        A member that is `null` counts as present, as in containerd.
         """
         stated = fields.string("mediaType")
         index = "manifests" in fields
@@ -168,7 +168,7 @@ def _descriptor(fields: Fields) -> Descriptor:
 
 def _optional_descriptor(parent: Fields, name: str) -> Descriptor | None:
     fields = parent.object(name, _DESCRIPTOR)
-    # Some builders write `"config": {}` for an artifact that has none.
+    # Some builders write `"config": {}` if there is no configuration.
     return _descriptor(fields) if fields else None
 
 
@@ -183,8 +183,8 @@ def _platform(fields: Fields) -> Platform:
 
 
 def _type_of_artifact(config: Descriptor | None) -> str:
-    """What an artifact is that does not say so: the type of its configuration (OCI image specification 1.1,
-    "Guidelines for Artifact Usage"). Empty for an ordinary image.
+    """The kind of an artifact without `artifactType`: the media type of its configuration (OCI image specification
+    1.1, "Guidelines for Artifact Usage"). Empty for an ordinary image.
     """
     return "" if config is None or config.media_type in IMAGE_CONFIGURATION_TYPES else config.media_type
 

@@ -22,13 +22,13 @@ from portus_gateway.distribution.reference import Reference
 from portus_gateway.distribution.registry_request import RegistryRequest
 from portus_gateway.distribution.transport import Transport
 
-# Bytes of a manifest that are read in place. The largest ones of every day have some 20 KiB.
-_READ_AT_ONCE = 32 * 1024
+# Up to this size in bytes, a manifest is parsed in the event loop. Ordinary manifests have at most about 20 KiB.
+_PARSED_IN_LOOP = 32 * 1024
 _SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
 
 
 class Manifests:
-    """The manifests of one registry, of up to `size_limit` bytes each. Large ones are read on `thread`."""
+    """The manifests of one registry, of up to `size_limit` bytes each. Large ones are parsed on `thread`."""
 
     def __init__(self, transport: Transport, deletion: Deletion, size_limit: int, thread: OneThread) -> None:
         self._thread = thread
@@ -37,59 +37,58 @@ class Manifests:
         self._size_limit = size_limit
 
     async def get(self, repository: Repository, reference: Reference, known: Manifest | None = None) -> Manifest:
-        """The manifest. Its bytes are verified against the digest asked for, else against the one announced.
+        """The manifest, its bytes verified against the requested digest, or against the one that the registry states.
 
-        With `known`, the registry is asked whether it is still that one, and sends no bytes where it is.
+        With `known`, the registry is asked whether the manifest has changed, and sends no bytes if it has not.
         """
         answer = await self._read("GET", repository, reference, known)
         if answer.status == 304 and known is not None:
             return known
         if answer.status != 200:
-            raise failure(answer, f"get manifest {_at(repository, reference)}")
+            raise failure(answer, f"get manifest {_named(repository, reference)}")
         media_type = _media_type(answer)
         if media_type.startswith(_SCHEMA_1):
             raise Unsupported(
-                f"{_at(repository, reference)} is a manifest of Docker's schema 1, whose digest is not that of its"
+                f"{_named(repository, reference)} is a manifest of Docker's schema 1, whose digest is not that of its"
                 " bytes: push the image again with a current client",
                 reason="SCHEMA_1",
             )
-        due = reference if isinstance(reference, Digest) else _announced(answer)
-        if len(answer.body) <= _READ_AT_ONCE:
-            manifest = _read_manifest(answer.body, due, media_type)
+        expected = reference if isinstance(reference, Digest) else _announced(answer)
+        if len(answer.body) <= _PARSED_IN_LOOP:
+            manifest = _verified_manifest(answer.body, expected, media_type)
         else:
-            # To check and to read some MiB takes longer than other calls should have to wait.
-            manifest = await self._thread.run(lambda body: _read_manifest(body, due, media_type), answer.body)
-        if due is None and manifest.kind is None and media_type not in MANIFEST_MEDIA_TYPES:
+            manifest = await self._thread.run(lambda body: _verified_manifest(body, expected, media_type), answer.body)
+        if expected is None and manifest.kind is None and media_type not in MANIFEST_MEDIA_TYPES:
             shown = answer.concealment.for_callers(media_type) or "no media type"
             raise UntrustedAnswer(
-                f"{_at(repository, reference)}: the registry answered with {shown!r} and no digest, which is no"
+                f"{_named(repository, reference)}: the registry answered with {shown!r} and no digest, which is no"
                 " manifest",
                 concern=Concern.REGISTRY_URL,
             )
         return manifest
 
     async def revalidate(self, repository: Repository, reference: Reference, known: Manifest) -> Manifest:
-        """The manifest that `reference` points to now: `known` itself, unsent, where that is still it."""
+        """The manifest that `reference` points to now. If it is unchanged, this is `known`, and no bytes are sent."""
         if isinstance(reference, Digest):
-            # Registries answer `If-None-Match` with the digest asked for by 304, be the manifest there or not.
+            # Registries answer 304 to `If-None-Match` with the requested digest even if the manifest does not exist.
             await self.resolve(repository, reference)
             return known
         return await self.get(repository, reference, known)
 
     async def resolve(self, repository: Repository, reference: Reference) -> Descriptor:
-        """What `reference` points to. HEAD first; GET where a HEAD leaves open what is the matter."""
+        """What `reference` points to. Asks with HEAD, and with GET if the answer to HEAD says too little."""
         answer = await self._read("HEAD", repository, reference)
         announced = _announced(answer) if answer.status == 200 else None
         if answer.status == 200 and isinstance(reference, Digest) and announced not in (None, reference):
             raise UntrustedAnswer(f"the registry announces {announced} where {reference} was asked for")
         digest = reference if isinstance(reference, Digest) else announced
         if answer.status >= 500 or answer.status == 429:
-            raise failure(answer, f"resolve {_at(repository, reference)}")
+            raise failure(answer, f"resolve {_named(repository, reference)}")
         generic = _media_type(answer) in GENERIC_MEDIA_TYPES
         said = announced is not None or _media_type(answer) in MANIFEST_MEDIA_TYPES
         if answer.status != 200 or digest is None or generic or not said:
-            # A HEAD has no body that says what is missing, what a manifest of a generic type is, or whether it is the
-            # registry that answers: a login page is 200, too.
+            # Only a body says what is missing, which kind a manifest of a generic type is, and whether the registry
+            # answered at all: a login page has the status 200, too.
             return (await self.get(repository, reference)).descriptor
         return Descriptor(media_type=_media_type(answer), digest=digest, size=_content_length(answer))
 
@@ -143,7 +142,7 @@ def _target(repository: Repository, reference: Reference) -> str:
     return f"/v2/{repository}/manifests/{reference}"
 
 
-def _at(repository: Repository, reference: Reference) -> str:
+def _named(repository: Repository, reference: Reference) -> str:
     return f"{repository}{'@' if isinstance(reference, Digest) else ':'}{reference}"
 
 
@@ -162,15 +161,15 @@ def _media_type(answer: Answer) -> str:
 
 
 def _content_length(answer: Answer) -> int | None:
-    """The size that a HEAD announces. 0 is no size of a manifest: some proxies say it where they do not know."""
+    """The size in the answer to a HEAD. Some proxies send 0 if they do not know it: no manifest is empty."""
     text = answer.headers.get("Content-Length", "")
     return int(text) or None if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
-def _read_manifest(raw: bytes, due: Digest | None, media_type: str) -> Manifest:
-    """Raises `DigestMismatch` where the digest of `raw` is not the one that is `due`."""
-    if due is None:
-        due = Digest.of(raw)
+def _verified_manifest(raw: bytes, expected: Digest | None, media_type: str) -> Manifest:
+    """Parses `raw`. Raises `DigestMismatch` if its digest is not `expected`."""
+    if expected is None:
+        expected = Digest.of(raw)
     else:
-        due.verify(raw)
-    return parse_manifest(raw, digest=due, media_type=media_type)
+        expected.verify(raw)
+    return parse_manifest(raw, digest=expected, media_type=media_type)

@@ -1,4 +1,4 @@
-"""What names a manifest within its repository."""
+"""A reference to a manifest in a repository: its tag or its digest."""
 
 from typing import TypeAlias
 

@@ -1,6 +1,7 @@
-"""Which platforms a machine can run, and which of them it takes first: the rule of containerd.
+"""Which platforms a machine can run, and which of them it prefers, by the rule of containerd.
 
-It is the one of `Only` in containerd/platforms 1.0.0-rc.4 (compare.go, database.go, platform_windows_compat.go).
+The rule is that of `Only` in containerd/platforms 1.0.0-rc.4 (compare.go, database.go, platform_windows_compat.go). If
+several versions of Windows match, the newest is preferred, as `Default` does on Windows machines.
 """
 
 import re
@@ -10,7 +11,7 @@ from typing import Final
 
 from portus_gateway.distribution.manifest import Platform
 
-# What an architecture is called otherwise. Some names imply a variant.
+# Other names of architectures: the usual name, and the variant that the name implies.
 _ARCHITECTURES: Final = {
     "i386": ("386", ""),
     "x86_64": ("amd64", None),
@@ -19,7 +20,7 @@ _ARCHITECTURES: Final = {
     "armhf": ("arm", "v7"),
     "armel": ("arm", "v6"),
 }
-# What a variant is called otherwise. Empty is what each architecture has where none is named, but for arm.
+# Other names of variants. Except for arm, the usual variant of an architecture is the empty one.
 _VARIANTS: Final = {
     ("amd64", "v1"): "",
     ("arm64", "8"): "",
@@ -35,18 +36,18 @@ _VARIANTS: Final = {
     ("arm", "8"): "v8",
 }
 _OLDEST_ARM: Final = 5
-# The last minor version of each major one, and the minor version of 8 that 9.0 has everything of.
+# The last minor version of each major version of arm64. Version 9.0 includes version 8.5, 9.1 includes 8.6, and so on.
 _LAST_ARM64_MINORS: Final = {8: 9, 9: 7}
 _ARM64_8_OF_9_0: Final = 5
 _ARM64_VERSION: Final = re.compile(r"v([89])(?:\.([0-9]))?")
 
-# Windows releases. From the first on, a machine runs images of older builds, back to the last release before its own.
+# Windows releases by build. From the first on, a machine also runs older images, back to the release before its own.
 _WINDOWS_RELEASES: Final = (20348, 26100)
 _WINDOWS_FEATURE: Final = "win32k"
 
 
 class PlatformMatcher:
-    """Ranks the platforms of an index's manifests for a machine of the platform `wanted`."""
+    """Ranks platforms for a machine of the platform `wanted`."""
 
     def __init__(self, wanted: Platform) -> None:
         self._wanted = _normal(wanted)
@@ -54,14 +55,14 @@ class PlatformMatcher:
         self._build = _windows_build(wanted.os_version) if self._wanted.os == "windows" else None
 
     def best_first(self, platforms: Iterable[Platform]) -> list[int]:
-        """The positions of those that the machine runs, the one that it takes first."""
+        """The positions of those that the machine runs, the preferred one first."""
         ranked = [
             (rank, position, platform)
             for position, platform in enumerate(platforms)
             if (rank := self._rank(platform)) is not None
         ]
         if self._build is not None:
-            # As on a Windows machine: the newest version first.
+            # The newest version first. Versions are compared as text, as in containerd.
             ranked.sort(key=lambda one: one[2].os_version, reverse=True)
             ranked.sort(key=lambda one: one[0])
         else:
@@ -69,10 +70,10 @@ class PlatformMatcher:
         return [position for _, position, _ in ranked]
 
     def _rank(self, platform: Platform) -> int | None:
-        """The first row that the platform fits; None where it fits none."""
+        """The position of the first matching row in `_rows`; None if no row matches."""
         if not self._version_fits(platform.os_version) or not self._features_fit(platform):
             return None
-        # To a machine, no operating system is its own.
+        # Without an operating system, containerd assumes that of the machine.
         offered = _normal(replace(platform, os=platform.os or self._wanted.os))
         for rank, row in enumerate(self._rows):
             if (row.os, row.architecture, row.variant) == (offered.os, offered.architecture, offered.variant):
@@ -98,7 +99,7 @@ class _WindowsBuild:
     build: int
 
     def runs(self, image: "_WindowsBuild") -> bool:
-        """Whether a machine of this version runs images of that one."""
+        """Whether a machine of this version runs images of version `image`."""
         if (self.major, self.minor) != (image.major, image.minor):
             return False
         if self.build < _WINDOWS_RELEASES[0]:
@@ -108,7 +109,7 @@ class _WindowsBuild:
 
 
 def _windows_build(version: str) -> _WindowsBuild | None:
-    """The version of Windows in `10.0.20348.2322`; None where it is not of that form."""
+    """The version in a text such as `10.0.20348.2322`; None if the text has another form."""
     parts = version.split(".")
     if len(parts) < 3 or not all(part.isascii() and part.isdigit() and len(part) <= 5 for part in parts[:3]):
         return None
@@ -117,7 +118,7 @@ def _windows_build(version: str) -> _WindowsBuild | None:
 
 
 def _normal(platform: Platform) -> Platform:
-    """The same platform, in the names that Go has for it."""
+    """The same platform, with the usual names."""
     os = platform.os.lower()
     name, variant = platform.architecture.lower(), platform.variant.lower()
     architecture, implied = _ARCHITECTURES.get(name, (name, None))
@@ -131,7 +132,7 @@ def _normal(platform: Platform) -> Platform:
 
 
 def _runnable(platform: Platform) -> list[Platform]:
-    """The platforms that a machine of a (normal) platform runs, its own first."""
+    """The platforms that a machine of `platform` runs, its own first. All have the usual names."""
     number = _number(platform.variant)
     match platform.architecture:
         case "amd64":
@@ -157,7 +158,7 @@ def _runnable(platform: Platform) -> list[Platform]:
 
 
 def _arm64_variants(variant: str) -> list[str]:
-    """Those that a machine of this one runs: older ones of its major version, and of 8 what 9 has. Empty if unknown."""
+    """The variants that a machine of this variant runs, the newest first. Empty if the variant is unknown."""
     version = _ARM64_VERSION.fullmatch(variant)
     if version is None:
         return []

@@ -1,4 +1,4 @@
-"""Which manifest a caller gets who names a platform: the one that a node of that platform runs."""
+"""Chooses the manifest for a platform: the one that a machine of this platform runs."""
 
 from portus_gateway.distribution.errors import ContentUnclear, NotFound
 from portus_gateway.distribution.manifest import (
@@ -19,20 +19,20 @@ from portus_gateway.operations.platform_matching import PlatformMatcher
 from portus_gateway.registry.protocol import Reference, Registry
 
 _MOST_SHOWN = 20
-# Indexes within indexes. Real ones have one level.
+# Maximum number of indexes inside one another. Real images have one.
 _DEEPEST = 4
-# Manifests and configurations that are read for one call.
+# Maximum number of manifests and configurations that one call reads.
 _MOST_READ = 32
 
 
 class PlatformUnknown(NotFound):
-    """The index has no manifest for the platform that was asked for."""
+    """The index has no manifest for the requested platform."""
 
     reason = "PLATFORM_UNKNOWN"
 
 
 class PlatformUndecided(GatewayError):
-    """Which manifest is the one for the platform cannot be told."""
+    """It cannot be decided which manifest is for the requested platform."""
 
     reason = "PLATFORM_UNDECIDED"
 
@@ -44,12 +44,14 @@ async def manifest_for(
     reference: Reference,
     max_staleness: float,
 ) -> Manifest:
-    """The manifest that `reference` points to. Where it is an index and `platform` is given, its manifest for that.
+    """The manifest that `reference` points to. If it is an index and `platform` is given, the manifest in it for that.
 
-    An image is answered as it is, whatever its platform. The rule is containerd's (`platform_matching`), through
-    indexes in the index, and with the platform in the configuration of an image that has none in its index. Raises
-    `PlatformUnknown`, which lists the platforms that there are; `PlatformUndecided` where the content of an index
-    cannot be told, or too much would have to be read; and what the registry raises.
+    An image is returned as it is, even if it is for another platform. Platforms match as in containerd
+    (`platform_matching`). Indexes in the index are searched too. If an index states no platform for an image, the
+    platform in the configuration of the image counts.
+
+    Raises `PlatformUnknown`, which lists the platforms of the index; `PlatformUndecided` if an index cannot be read or
+    too much would have to be read; and what `registry` raises.
     """
     manifest = await registry.get_manifest(repository, reference, max_staleness)
     if platform is None or manifest.kind == "image":
@@ -74,7 +76,7 @@ class _Search:
         self._offered: dict[str, None] = {}
 
     async def within(self, index: Index, depth: int) -> Manifest | None:
-        """The manifest for the platform; None where there is none."""
+        """The manifest for the platform; None if there is none."""
         named = [(child, child.platform) for child in index.manifests if child.platform is not None]
         self._offered.update((_described(platform), None) for _, platform in named)
         for position in self._matcher.best_first(platform for _, platform in named):
@@ -89,14 +91,14 @@ class _Search:
         return None
 
     def index_in(self, manifest: Manifest) -> Index:
-        """Raises `PlatformUndecided` where the manifest is no index, or none whose content can be told."""
+        """The content of an index. Raises `PlatformUndecided` if there is none."""
         if isinstance(manifest.content, Index):
             return manifest.content
         problem = manifest.problem.message if manifest.problem else "it is no index"
-        raise self._undecided(f"the content of {manifest.descriptor.digest} cannot be told: {problem}")
+        raise self._undecided(f"the content of {manifest.descriptor.digest} cannot be read: {problem}")
 
     def offer(self) -> str:
-        """Which platforms there are, for whoever asked for another one."""
+        """Lists the platforms that the search met, for an error message."""
         platforms = list(self._offered)
         if not platforms:
             return "the index names no platform at all"
@@ -104,7 +106,7 @@ class _Search:
         return f"the index has {', '.join(platforms[:_MOST_SHOWN])}{more}"
 
     async def _below(self, child: Descriptor, depth: int) -> Manifest | None:
-        """The manifest for the platform that a manifest of an index is, or has in it."""
+        """`child` itself if it is the image for the platform, or the manifest in it if it is an index; else None."""
         if child.media_type not in IMAGE_MEDIA_TYPES | INDEX_MEDIA_TYPES | GENERIC_MEDIA_TYPES:
             return None
         self._count_read()
@@ -113,16 +115,16 @@ class _Search:
         if (stated in IMAGE_MEDIA_TYPES and manifest.kind == "index") or (
             stated in INDEX_MEDIA_TYPES and manifest.kind == "image"
         ):
-            raise self._undecided(f"the index says that {child.digest} is {stated}, and the registry that it is not")
+            raise self._undecided(f"the index lists {child.digest} as {stated}, but it is of another kind")
         if manifest.kind == "image":
             fits = child.platform is not None or await self._runs(manifest)
             return manifest if fits else None
         if depth == _DEEPEST:
-            raise self._undecided(f"there are more than {_DEEPEST} indexes within one another")
+            raise self._undecided(f"more than {_DEEPEST} indexes are inside one another")
         return await self.within(self.index_in(manifest), depth + 1)
 
     async def _runs(self, manifest: Manifest) -> bool:
-        """Whether the platform in an image's configuration is the one."""
+        """Whether the platform in the configuration of an image matches."""
         config = manifest.content.config if isinstance(manifest.content, Image) else None
         if config is None or config.media_type not in IMAGE_CONFIGURATION_TYPES:
             return False
@@ -142,7 +144,7 @@ class _Search:
 
     def _undecided(self, problem: str) -> PlatformUndecided:
         return PlatformUndecided(
-            f"{self._repository}: which manifest is for the platform cannot be told: {problem}."
+            f"{self._repository}: cannot decide which manifest is for the platform: {problem}."
             " Ask without a platform, or for a digest"
         )
 

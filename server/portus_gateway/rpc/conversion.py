@@ -1,4 +1,4 @@
-"""From values to proto. What a registry does not say stays unset."""
+"""Converts values to messages. What a registry does not state stays unset."""
 
 from collections.abc import Iterable
 
@@ -19,10 +19,10 @@ _TAGS_STATUS_LIMIT = 1024
 # An unusable name can be of any length; a real one has at most 255 characters.
 _LONGEST_NAME = 1024
 _CONTENT_STATUS_LIMIT = 1024
-# gRPC clients accept 4 MiB unless told otherwise. The rest is for what is around a manifest in an answer.
+# gRPC clients accept 4 MiB by default. 64 bytes are left for the message around the manifest.
 _LARGEST_ANSWER = 4 * 1024 * 1024 - 64
-# Bytes of a manifest up to which it fits with its parsed content, which is never three times as large; and up to which
-# it fits without. Where not even that fits, whoever asks for it has raised the limit.
+# Up to the first size, a manifest fits together with its parsed content, which is less than three times as large. Up to
+# the second size, it fits without. A client that gets larger manifests has raised its limit.
 _FITS_WITH_CONTENT = 1024 * 1024
 _FITS_WITHOUT_CONTENT = _LARGEST_ANSWER - 2048
 
@@ -68,7 +68,7 @@ def manifest(value: Manifest) -> manifest_pb2.Manifest:
 
 
 def fill_manifest(message: manifest_pb2.Manifest, value: Manifest) -> None:
-    """Fills an empty message in place: a copy of a large one takes as long as its making."""
+    """Fills an empty message in place, because copying a large message takes as long as filling it."""
     _fill_descriptor(message.descriptor, value.descriptor)
     message.raw = value.raw
     problem = value.problem
@@ -100,7 +100,7 @@ def _fill_image(message: manifest_pb2.Image, value: Image) -> None:
     if value.image_id is not None:
         message.image_id = value.image_id.text
     total_size = value.total_size
-    # Each part of the sum fits into 64 bits; the sum need not.
+    # Each size fits into 64 bits, but the sum may not.
     if total_size is not None and total_size < 2**63:
         message.total_size = total_size
 
@@ -155,5 +155,5 @@ def limits(value: ServerLimits) -> registry_service_pb2.Limits:
 
 
 def text(value: str) -> str:
-    """`value`, with a question mark for what JSON can write and UTF-8 cannot: half of a surrogate pair."""
+    """`value`, with a question mark for each character that UTF-8 cannot encode: half of a surrogate pair."""
     return value if value.isascii() else value.encode(errors="replace").decode()

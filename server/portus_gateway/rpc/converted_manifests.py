@@ -1,4 +1,4 @@
-"""The responses with manifests that stay in memory: made once, kept for as long as the manifest itself is."""
+"""Responses with manifests: made once for each manifest, and kept in memory as long as the manifest is."""
 
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -8,14 +8,14 @@ from portus_gateway.aio.one_thread import OneThread
 from portus_gateway.distribution.manifest import Manifest
 from portus_gateway.rpc import conversion
 
-# Of more entries the response is made on a thread: other calls should not have to wait for it.
+# With more entries than this, the response is made on a thread, so that other calls do not wait.
 _MOST_IN_PLACE: Final = 500
 
 
 class ConvertedManifests:
-    """Converts manifests, and remembers the response of each by its identity: its bytes are too many to compare.
+    """Converts manifests and remembers the response of each manifest object.
 
-    What it remembers needs no bound of its own: it goes when the manifest goes, and the cache bounds those.
+    It needs no limit of its own: a response is forgotten with its manifest, and the cache limits the manifests.
     """
 
     def __init__(self) -> None:
@@ -23,11 +23,11 @@ class ConvertedManifests:
         self._responses: WeakKeyDictionary[Manifest, registry_service_pb2.GetManifestResponse] = WeakKeyDictionary()
 
     async def of(self, manifest: Manifest) -> manifest_pb2.Manifest:
-        """The manifest as proto. Nobody may change it."""
+        """The manifest as a message, which must not be changed."""
         return (await self.response(manifest)).manifest
 
     async def response(self, manifest: Manifest) -> registry_service_pb2.GetManifestResponse:
-        """The response with this manifest. Nobody may change it."""
+        """The response with this manifest, which must not be changed."""
         known = self._responses.get(manifest)
         if known is not None:
             return known
