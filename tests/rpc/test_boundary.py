@@ -268,6 +268,41 @@ async def test_a_connection_that_breaks_ends_the_registry_call() -> None:
         await asyncio.gather(call, return_exceptions=True)
 
 
+@pytest.mark.parametrize("rpc", FAILING)
+async def test_an_error_that_nobody_is_left_to_have_is_not_logged(rpc: str, caplog: pytest.LogCaptureFixture) -> None:
+    entered = asyncio.Event()
+
+    async def fail_when_cancelled(_: str) -> None:
+        entered.set()
+        try:
+            await asyncio.Future()
+        except asyncio.CancelledError:
+            raise Unreachable("too late") from None
+
+    async with serve(ScriptedRegistry(fail_when_cancelled)) as gateway:
+        call = asyncio.ensure_future(finish(gateway.channel, rpc))
+        await soon(entered.wait())
+        call.cancel()
+        await soon(gateway.calls.ended.wait())
+        await asyncio.gather(call, return_exceptions=True)
+        await asyncio.sleep(0.05)
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+@pytest.mark.parametrize("rpc", FAILING)
+async def test_a_deadline_that_has_ended_the_call_already_is_not_logged(
+    rpc: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The gateway's deadline and that of gRPC pass at the same time: now one comes first, now the other.
+    async with serve(ScriptedRegistry(Gate())) as gateway:
+        await asyncio.gather(
+            *(finish(gateway.channel, rpc, timeout=0.1 + number / 1000) for number in range(40)),
+            return_exceptions=True,
+        )
+        await asyncio.sleep(0.1)
+    assert [record.getMessage() for record in caplog.records] == []
+
+
 # --- Observation ------------------------------------------------------------------------------------------------
 
 

@@ -17,7 +17,9 @@ from portus_gateway.rpc.call_limit import CallLimit
 from portus_gateway.rpc.interception import Handler, Interceptor
 from portus_gateway.rpc.limits import ServerLimits
 from portus_gateway.rpc.observation import CallObserver
+from portus_gateway.rpc.request_bounds import MessageShape
 from portus_gateway.rpc.served_call import Context, Method, ServedCall, Serving
+from portus_gateway.rpc.service_names import request_type
 
 UnaryBehaviour = Callable[[Message | AsyncIterator[Message], Context], Coroutine[object, None, Message]]
 StreamBehaviour = Callable[[Message | AsyncIterator[Message], Context], AsyncGenerator[Message, None]]
@@ -69,6 +71,7 @@ class Boundary:
             rpc=rpc,
             request_streams=handler.request_streaming,
             response_streams=handler.response_streaming,
+            request_shape=None if rpc is None else MessageShape.of(request_type(rpc.name)),
             deserialize=cast("Callable[[bytes], Message]", handler.request_deserializer),
             serialize=cast("Callable[[Message], bytes]", handler.response_serializer),
         )

@@ -39,6 +39,15 @@ class ShuttingDown(CallError):
         super().__init__("this gateway is shutting down: try again, another one will answer")
 
 
+class WaitInterrupted(CallError):
+    """What the call waited for was cancelled, by something else than the call."""
+
+    reason = "UPSTREAM_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("what this call waited for was cancelled: try again")
+
+
 class Bug(CallError):
     """The gateway failed. Only its log says what happened, under the request id."""
 

@@ -3,23 +3,17 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 
-import structlog
-
 from portus.registry.v1 import registry_service_pb2
-from portus_gateway.access.current_call import current_request_id
 from portus_gateway.access.rpcs import RPCS
 from portus_gateway.aio.deadline import DeadlineExceeded
-from portus_gateway.distribution.errors import Unavailable
-from portus_gateway.errors import GatewayError
 from portus_gateway.operations.platform_selection import manifest_for
 from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc import request_parsing
-from portus_gateway.rpc.call_errors import Bug
 from portus_gateway.rpc.converted_manifests import ConvertedManifests
+from portus_gateway.rpc.known_error import known_error
 from portus_gateway.rpc.part_failures import part_status
 from portus_gateway.rpc.resources import resource_of
-
-_log = structlog.get_logger(__name__)
+from portus_gateway.rpc.tracebacks import forget_frames
 
 Response = registry_service_pb2.BatchGetManifestsResponse
 Result = registry_service_pb2.BatchGetManifestsResult
@@ -80,16 +74,13 @@ class ManifestBatch:
         except DeadlineExceeded:
             # The whole call's.
             raise
-        except GatewayError as error:
-            known = error
-        except asyncio.CancelledError:
-            if _is_cancelled():
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
                 raise
-            known = Unavailable("what this request waited for was ended by something else: try again")
-        except Exception:
-            _log.exception("a request of a batch failed unexpectedly", request_id=current_request_id())
-            known = Bug(current_request_id())
-        return Result(request_index=index, status=part_status(known, resource_of(_EACH, request, known)))
+            known = known_error(error, _EACH.name)
+            status = part_status(known, resource_of(_EACH, request, known))
+            forget_frames(error)
+            return Result(request_index=index, status=status)
 
 
 class _Message:

@@ -17,14 +17,15 @@ from portus_gateway.access.rpcs import Rpc
 from portus_gateway.aio import deadline
 from portus_gateway.aio.carried_through import BREAK_OFF
 from portus_gateway.aio.deadline import DeadlineExceeded
-from portus_gateway.distribution.errors import Unavailable
 from portus_gateway.errors import FieldViolation, GatewayError
 from portus_gateway.rpc import request_id
-from portus_gateway.rpc.call_errors import Bug, InvalidFields, ShuttingDown, TooManyCalls
+from portus_gateway.rpc.call_errors import InvalidFields, ShuttingDown, TooManyCalls
 from portus_gateway.rpc.call_limit import CallLimit
 from portus_gateway.rpc.interception import Interceptor
+from portus_gateway.rpc.known_error import known_error
 from portus_gateway.rpc.limits import ServerLimits
 from portus_gateway.rpc.observation import CallObserver, FinishedCall
+from portus_gateway.rpc.request_bounds import MessageShape, check_parts
 from portus_gateway.rpc.resources import resource_of
 from portus_gateway.rpc.status import DETAILS_METADATA_KEY, code_of, problem_of, status_of
 from portus_gateway.rpc.tracebacks import forget_frames
@@ -44,13 +45,17 @@ _PLACE_DELAYS: Final = (0.005, 0.015, 0.03, 0.05)
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """What is known of a method. `rpc` is None for health and reflection, whose calls have no limits."""
+    """What is known of a method.
+
+    `rpc` and `request_shape` are None for health and reflection, whose calls have no limits.
+    """
 
     name: str
     service: str
     rpc: Rpc | None
     request_streams: bool
     response_streams: bool
+    request_shape: MessageShape | None
     deserialize: Callable[[bytes], Message]
     serialize: Callable[[Message], bytes]
 
@@ -215,8 +220,7 @@ class ServedCall:
             late = self._context.time_remaining() == 0
             self._observe(grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED)
             return _quiet(error)
-        known = self._known(error)
-        forget_frames(error)
+        known = (isinstance(error, asyncio.CancelledError) and self._end) or known_error(error, self.method.name)
         return await self._send(known)
 
     async def _enter(self) -> None:
@@ -269,15 +273,6 @@ class ServedCall:
         gone = isinstance(error, grpc.aio.BaseError) and not isinstance(error, grpc.aio.UsageError)
         return gone or not isinstance(error, Exception)
 
-    def _known(self, error: BaseException) -> GatewayError:
-        if isinstance(error, GatewayError):
-            return error
-        if isinstance(error, asyncio.CancelledError):
-            return self._end or Unavailable("what this call waited for was ended by something else: try again")
-        identifier = self.call.request_id
-        _log.error("a call failed unexpectedly", method=self.method.name, request_id=identifier, exc_info=error)
-        return Bug(identifier)
-
     async def _send(self, error: GatewayError) -> BaseException:
         status = status_of(error, resource_of(self.method.rpc, self._request, error))
         code = code_of(error)
@@ -328,6 +323,8 @@ class ServedCall:
         return self._data
 
     def _parsed(self, data: bytes) -> Message:
+        if self.method.request_shape is not None:
+            check_parts(data, self.method.request_shape)
         try:
             return self.method.deserialize(data)
         except DecodeError as error:
@@ -340,5 +337,5 @@ class ServedCall:
 
 
 def _quiet(error: BaseException) -> BaseException:
-    """What to raise when nobody is left to answer. gRPC logs a traceback for its own errors, not for a cancellation."""
-    return asyncio.CancelledError() if isinstance(error, grpc.aio.BaseError) else error
+    """What to raise when nobody is left to answer: gRPC logs a traceback for errors, but not for a cancellation."""
+    return asyncio.CancelledError() if isinstance(error, Exception) else error

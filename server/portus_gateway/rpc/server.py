@@ -22,6 +22,7 @@ from portus_gateway.rpc.servicer import RegistryServicer, registry_service
 __all__ = ["CallObserver", "FinishedCall", "GatewayServer", "ServerLimits"]
 
 _RECEIVE_LIMIT = 1024 * 1024
+_METADATA_LIMIT = 16 * 1024
 _SEND_LIMIT = 16 * 1024 * 1024
 # A manifest comes twice, as it is and parsed, and the parsed form may be the larger one.
 _MANIFEST_FACTOR = 4
@@ -166,9 +167,12 @@ def _options(limits: ServerLimits, reuse_port: bool) -> list[tuple[str, int]]:
         # With it, a second process takes the same port in silence.
         ("grpc.so_reuseport", int(reuse_port)),
         ("grpc.max_receive_message_length", _RECEIVE_LIMIT),
+        # No compression, identity alone: gRPC would unpack 1 KiB to the limit above before anybody is asked.
+        ("grpc.compression_enabled_algorithms_bitset", 1),
         ("grpc.max_send_message_length", max(_SEND_LIMIT, _MANIFEST_FACTOR * limits.max_manifest_bytes)),
-        ("grpc.max_metadata_size", 8 * 1024),
-        ("grpc.absolute_max_metadata_size", 16 * 1024),
+        # Between the two limits gRPC refuses at random; they are equal, so that it does not.
+        ("grpc.max_metadata_size", _METADATA_LIMIT),
+        ("grpc.absolute_max_metadata_size", _METADATA_LIMIT),
         ("grpc.max_connection_age_ms", milliseconds(limits.max_connection_age)),
         # No call that is within its own limit is cut short by its connection's age.
         (

@@ -1,8 +1,23 @@
-"""Keeps gRPC's core from writing to standard error, where it has a form of its own; import it before grpc.
+"""Keeps gRPC from logging what concerns nobody. Import it before gRPC.
 
-What concerns anybody comes as an error as well. GRPC_VERBOSITY in the environment goes before this.
+gRPC's core would write to standard error, in a form of its own; what matters comes as an error as well. GRPC_VERBOSITY
+in the environment overrides this. gRPC's Python part logs a traceback of 45 lines when a caller goes away while its
+answer is being sent.
 """
 
+import logging
 import os
+from typing import Final
+
+_UNSENT: Final = 'Failed "execute_batch"'
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+
+def concerns_somebody(record: logging.LogRecord) -> bool:
+    """False for the record of an answer that could not be sent, because its caller had gone."""
+    error = record.exc_info[1] if record.exc_info else None
+    return error is None or not str(error).startswith(_UNSENT)
+
+
+logging.getLogger("grpc._cython.cygrpc").addFilter(concerns_somebody)
