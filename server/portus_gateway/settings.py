@@ -88,9 +88,9 @@ class Settings(BaseSettings):
     registry_anonymous: bool = Field(False, description="Use the registry without an account.")
     registry_auth: Literal["auto", "token", "basic"] = Field(
         "auto",
-        description="How the gateway shows its account to the registry. `auto`: as the registry asks for it. `token`:"
-        " by a token of the token service, from the first request on. `basic`: by the password, from the first request"
-        " on. Set it if the registry answers without asking, and so hides private repositories.",
+        description="How the gateway authenticates to the registry. `auto`: as the registry asks. `token`: with a token"
+        " of the token service in every request. `basic`: with the password in every request. Set `token` or `basic` if"
+        " the registry answers without asking and so hides private repositories.",
     )
     token_realm: str | None = Field(
         None,
@@ -299,7 +299,7 @@ class Settings(BaseSettings):
     @classmethod
     def _registry_auth(cls, value: str, info: ValidationInfo) -> str:
         if value != "auto" and info.data.get("registry_anonymous"):
-            raise ValueError("must be auto, because PORTUS_REGISTRY_ANONYMOUS is set: there is no account to show")
+            raise ValueError("must be auto if PORTUS_REGISTRY_ANONYMOUS is true: there is no account")
         return value
 
     @field_validator("token_realm")
