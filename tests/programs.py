@@ -1,4 +1,4 @@
-"""Programs that tests run, none of them ours; what it means where one is missing is said here, once."""
+"""Programs of other projects that tests run, and what happens if one is missing."""
 
 import os
 import shutil
@@ -41,7 +41,7 @@ def buildah() -> str:
 
 
 def required(program: str, remedy: str, folder: Path | None = None) -> str:
-    """The path of a program, in PATH or in `folder`; where there is none, `missing` says so, and what to do."""
+    """The path of a program, in PATH or in `folder`. Without it, the test ends, and `remedy` is shown."""
     found = _find(program, folder)
     if found is None:
         place = "is not installed" if folder is None else f"is not in {folder.relative_to(_ROOT)}"
@@ -50,7 +50,7 @@ def required(program: str, remedy: str, folder: Path | None = None) -> str:
 
 
 def missing(what: str) -> NoReturn:
-    """Ends a test that lacks something: skipped, by name; in CI, which has to have everything, that is a failure."""
+    """Skips a test that lacks something. In CI, which has to have everything, the test fails."""
     if os.environ.get("CI") == "true":
         pytest.fail(what)
     pytest.skip(what)

@@ -12,7 +12,7 @@ import aiohttp
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from portus_gateway.devregistry import DevRegistry
+from portus_gateway.devregistry import Content, DevRegistry
 
 ALL_MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, "
@@ -93,6 +93,16 @@ class HttpClient:
         )
         sent["Authorization"] = f"Bearer {token.json()['token']}"
         return await self.send(method, url, headers=sent, data=data)
+
+    async def put_manifest(self, registry: DevRegistry, repository: str, reference: str, content: Content) -> Answer:
+        """Pushes the manifest without its blobs."""
+        return await self.call(
+            registry,
+            "PUT",
+            f"/v2/{repository}/manifests/{reference}",
+            headers={"Content-Type": content.media_type},
+            data=content.manifest,
+        )
 
     async def pull(self, registry: DevRegistry, repository: str, reference: str, method: str = "GET") -> Answer:
         """A manifest of any type."""

@@ -1,3 +1,4 @@
+import aiohttp
 import pytest
 
 from portus_gateway.devregistry import DevRegistry, image, raw_manifest
@@ -64,6 +65,15 @@ async def test_a_range_out_of_bounds_is_refused_in_plain_text(client: HttpClient
         answer = await get(client, seeded, Range=asked)
         assert (answer.status, answer.body) == (416, b"invalid range\n")
         assert "Content-Range" not in answer.headers
+
+
+async def test_2_8_breaks_off_the_refusal_of_a_range(client: HttpClient, registry_2_8: DevRegistry) -> None:
+    registry_2_8.push("a", "1", content=CONTENT)
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await get(client, registry_2_8, Range=f"bytes={len(BLOB)}-")
+    head = await get(client, registry_2_8, method="HEAD", Range=f"bytes={len(BLOB)}-")
+    assert head.status == 416
+    assert registry_2_8.requests[0].status == 416
 
 
 async def test_a_matching_etag_is_a_304(client: HttpClient, seeded: DevRegistry) -> None:

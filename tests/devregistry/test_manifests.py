@@ -49,13 +49,7 @@ async def get(
 async def put(
     client: HttpClient, registry: DevRegistry, reference: str, content: Content, repository: str = "team/app"
 ) -> Answer:
-    return await client.call(
-        registry,
-        "PUT",
-        f"/v2/{repository}/manifests/{reference}",
-        headers={"Content-Type": content.media_type},
-        data=content.manifest,
-    )
+    return await client.put_manifest(registry, repository, reference, content)
 
 
 @pytest.fixture(params=["2.8", "3.1"])

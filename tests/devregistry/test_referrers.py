@@ -26,16 +26,10 @@ def digests(answer: Answer) -> list[object]:
 
 
 async def push(client: HttpClient, registry: DevRegistry, content: Content) -> Answer:
-    """Pushes the manifest over HTTP; its blobs are there already."""
+    """Pushes the manifest over HTTP. Its blobs are there already."""
     registry.push("a", content=content)
     registry.delete("a", content.digest)
-    return await client.call(
-        registry,
-        "PUT",
-        f"/v2/a/manifests/{content.digest}",
-        headers={"Content-Type": content.media_type},
-        data=content.manifest,
-    )
+    return await client.put_manifest(registry, "a", content.digest, content)
 
 
 async def test_a_referrer_is_listed_with_its_descriptor(client: HttpClient, oci: DevRegistry) -> None:

@@ -1,4 +1,4 @@
-"""A proxy that stands in front of a real registry: it makes the faults that no registry makes on demand, and counts."""
+"""A proxy in front of a real registry. It makes faults on demand, and records requests."""
 
 from collections.abc import Iterable, Mapping
 from types import TracebackType
@@ -19,10 +19,9 @@ _HOP_BY_HOP = ("Connection", "Keep-Alive", "Transfer-Encoding")
 
 
 class FaultProxy:
-    """Passes requests on to `upstream`, and the answers back, byte for byte, but for the faults.
+    """Forwards requests to `upstream`, and its answers, byte for byte, except for the faults.
 
-    A fault strikes requests that carry credentials, unless it is one of `before_authorization`, so that the challenge
-    which precedes a token is neither struck nor counted.
+    A fault applies to requests with credentials. With `before_authorization`, it applies to all requests.
     """
 
     def __init__(self, upstream: str) -> None:
@@ -49,7 +48,7 @@ class FaultProxy:
             await self._session.close()
 
     def inject(self, fault: Fault) -> Injection:
-        """Puts a fault in force; a `with` block removes it again."""
+        """Applies a fault until it is removed. A `with` block removes it at its end."""
         return self._faults.inject(fault)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:

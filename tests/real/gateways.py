@@ -1,4 +1,4 @@
-"""A gateway as its callers see it: gRPC on loopback, over the Distribution client."""
+"""A gateway over a registry, and its gRPC client on loopback."""
 
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DOMAIN = "portus-gateway"
 _DETAILS = "grpc-status-details-bin"
-# No call of these tests takes longer unless something is broken.
+# Longer than any call of these tests takes.
 _LIMITS = ServerLimits(max_call_duration=20.0, max_stream_duration=30.0)
 
 
@@ -45,9 +45,9 @@ class _Unobserved:
 async def gateway_over(
     configuration: Configuration, *, deletion_enabled: bool = True, decorated: bool = True
 ) -> "AsyncIterator[RegistryServiceAsyncStub]":
-    """Serves a gateway, and answers with a client of it.
+    """Serves a gateway, and yields a client of it.
 
-    `decorated` is how `portus-gateway serve` has it: reads are shared and remembered.
+    `decorated`: with the cache and shared requests, as in `portus-gateway serve`.
     """
     async with DistributionClient(configuration) as registry, CoalescedRegistry(registry) as coalesced:
         cached = CachedRegistry(coalesced, 1024 * 1024, _Unobserved())
@@ -72,17 +72,17 @@ async def gateway_over(
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How a call failed, or why a part of its answer is missing."""
+    """The status of a failed call, or of a part that is missing in an answer."""
 
     code: grpc.StatusCode
     reason: str
     message: str
     resource: str
-    """What it is about, `type name`; empty where the error does not say."""
+    """The resource of the error, as `type name`. Empty if it names none."""
     violations: tuple[str, ...]
-    """The subjects of a failed precondition: the tags, say."""
+    """The subjects of a failed precondition, such as tags."""
     retry_delay: float | None
-    """Seconds after which to try again."""
+    """Seconds to wait before a retry."""
 
     @classmethod
     def of(cls, status: Status) -> "Failure":
@@ -108,12 +108,12 @@ class Failure:
 
     @property
     def kind(self) -> tuple[grpc.StatusCode, str]:
-        """What a program would look at."""
+        """The status code and the reason."""
         return self.code, self.reason
 
 
 async def failure_of(call: Awaitable[object]) -> Failure:
-    """How the call fails. A call that does not fail fails the test."""
+    """The failure of the call. A call that succeeds fails the test."""
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await call
     error = raised.value

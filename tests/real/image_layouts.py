@@ -1,4 +1,4 @@
-"""Content as folders from which skopeo and buildah push: OCI image layouts."""
+"""Content as OCI image layouts: folders from which skopeo and buildah push."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ _NAME = "content"
 
 
 def write_layout(folder: Path, content: Content) -> str:
-    """Writes the content as an image layout of the OCI image specification; answers with skopeo's name for it."""
+    """Writes the content as an image layout of the OCI image specification. Answers with skopeo's name for it."""
     folder.mkdir(parents=True)
     (folder / "oci-layout").write_text(json.dumps({"imageLayoutVersion": "1.0.0"}))
     descriptor = {
@@ -25,7 +25,7 @@ def write_layout(folder: Path, content: Content) -> str:
 
 
 def write_folders(folder: Path, images: Mapping[str, Content]) -> None:
-    """Writes each image, by `name:tag`, as a folder of the form from which `skopeo sync` pushes."""
+    """Writes each image, by `name:tag`, as a folder for `skopeo sync`."""
     for name, content in images.items():
         home = folder / name
         home.mkdir(parents=True)

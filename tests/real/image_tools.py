@@ -1,4 +1,4 @@
-"""skopeo and buildah: images go to the registries, and are looked at there, by no code of ours."""
+"""skopeo and buildah, which push images to the registries and read them, independently of this project's code."""
 
 import asyncio
 import base64
@@ -18,12 +18,12 @@ _AUTHENTICATION_FILE = "authentication.json"
 
 
 class ToolFailed(Exception):
-    """A command ended with an error; the message is what it said."""
+    """A command failed. The message has its standard error."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageTools:
-    """Commands against one registry, as one user. `folder` is for what they work on."""
+    """Commands against one registry, as one user. They work in `folder`."""
 
     authority: str
     folder: Path
@@ -35,7 +35,7 @@ class ImageTools:
 
     @classmethod
     def at(cls, authority: str, user: User, folder: Path) -> "ImageTools":
-        # In a file: a command line is everybody's to read.
+        # In a file, since every user can read command lines.
         encoded = base64.b64encode(f"{user.name}:{user.password}".encode()).decode()
         file = folder / _AUTHENTICATION_FILE
         file.touch(mode=0o600)
@@ -43,20 +43,20 @@ class ImageTools:
         return cls(authority, folder, count())
 
     async def push(self, repository: str, *tags: str, content: Content) -> str:
-        """Pushes the content, byte for byte; answers with its digest."""
+        """Pushes the content byte for byte. Answers with its digest."""
         layout = write_layout(self._new_folder(), content)
         for tag in tags:
             await self._copy("--all", "--preserve-digests", layout, self._address(repository, tag))
         return content.digest
 
     async def push_as_docker(self, repository: str, tag: str, *, content: Content) -> str:
-        """Pushes the content as skopeo rewrites it to Docker's schema 2; answers with the digest that it got."""
+        """Pushes the content after skopeo has converted it to Docker's schema 2. Answers with the new digest."""
         layout = write_layout(self._new_folder(), content)
         await self._copy("--all", "--format", "v2s2", layout, self._address(repository, tag))
         return await self.digest(repository, tag)
 
     async def push_index_by_buildah(self, repository: str, tag: str, *, content: Content) -> str:
-        """Has buildah make an index of its own over the content's children and push it; answers with its digest."""
+        """Pushes an index that buildah makes of the content's children. Answers with its digest."""
         layout = write_layout(self._new_folder(), content)
         storage = self._new_folder()
         command = (
@@ -82,14 +82,14 @@ class ImageTools:
         )
 
     async def raw(self, repository: str, reference: str) -> bytes:
-        """The manifest as the registry has it."""
+        """The bytes of the manifest."""
         return await _run(
             *(programs.skopeo(), "inspect", "--raw", "--tls-verify=false", "--authfile", self._authentication),
             self._address(repository, reference),
         )
 
     async def digest(self, repository: str, reference: str) -> str:
-        """The manifest's digest, as skopeo reckons it."""
+        """The digest of the manifest, computed by skopeo."""
         file = self._new_folder()
         file.write_bytes(await self.raw(repository, reference))
         return (await _run(programs.skopeo(), "manifest-digest", str(file))).decode().strip()

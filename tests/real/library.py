@@ -1,4 +1,4 @@
-"""Repositories to list: enough of them for several pages."""
+"""Enough repositories for several pages of a listing."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,13 @@ from portus_gateway.devregistry import image
 from tests.real.image_tools import ImageTools
 
 NAMESPACE = "library"
-# In the order in which they are pushed, which is not the order in which they are to be listed.
+# In the order of the pushes, which is not their sorted order.
 MANY_TAGS = ("v10", "v9", "latest", "v1", "V2", "1.0", "v3", "_x", "v11", "nightly-2024", "v4", "v5")
 
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """What has been pushed: the tags of each repository, both in lexical order."""
+    """The tags of each pushed repository, both sorted."""
 
     tags: dict[str, list[str]]
 
@@ -22,7 +22,7 @@ class Library:
 
 
 async def stock(images: ImageTools) -> Library:
-    """Pushes 25 repositories with a tag or two each, and one with a dozen."""
+    """Pushes 25 repositories with one or two tags each, and one with a dozen."""
     tags = {f"book-{number:02}": ["1.0", "2.0"] if number % 5 == 0 else ["1.0"] for number in range(1, 26)}
     tags["many-tags"] = sorted(MANY_TAGS)
     book = image("book")

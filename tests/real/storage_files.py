@@ -1,4 +1,4 @@
-"""Distribution's storage on disk: for content that a registry holds although it would not take it by push.
+"""Distribution's storage on disk, for content that a registry would not accept by push.
 
 The layout is that of distribution's `registry/storage/paths.go`, the same in 2.8 and 3.1.
 """
@@ -23,7 +23,7 @@ def plant(storage: Path, repository: str, tag: str, content: Content) -> None:
 
 
 def blob_file(storage: Path, digest: str) -> Path:
-    """Where the registry keeps the bytes of a blob or manifest."""
+    """The file that has the bytes of a blob or manifest."""
     algorithm, _, encoded = digest.partition(":")
     return storage / "docker/registry/v2/blobs" / algorithm / encoded[:2] / encoded / "data"
 

@@ -1,4 +1,4 @@
-"""Deletes: what they take away, what they refuse, and that skopeo finds it so."""
+"""Deletes: what they remove and what they refuse, checked with skopeo."""
 
 import json
 from typing import TYPE_CHECKING

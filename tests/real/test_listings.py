@@ -1,4 +1,4 @@
-"""The catalog, with and without tags, and the tags of a repository: in pages, as a stream, by every registry."""
+"""The catalog, with and without tags, and the tags of a repository, in pages and as a stream."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

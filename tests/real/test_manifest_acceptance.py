@@ -1,4 +1,4 @@
-"""What registries take as a manifest: the development registry takes what distribution takes, and refuses the rest."""
+"""Which manifests registries accept: the development registry accepts and refuses the same ones as distribution."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""Manifests of every kind, by tag and by digest: what the gateway shows is what skopeo and buildah have pushed."""
+"""Manifests of every kind, by tag and by digest, compared with what skopeo and buildah pushed."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ ABSENT = "sha256:" + "0" * 64
 def asking_for(
     repository: str, reference: str, platform: manifest_pb2.Platform | None = None
 ) -> registry_service_pb2.GetManifestRequest:
-    """The request for what `reference`, a tag or a digest, points to."""
+    """The request for the manifest of a tag or digest."""
     request = registry_service_pb2.GetManifestRequest(repository=repository, platform=platform)
     if ":" in reference:
         request.digest = reference
@@ -45,7 +45,7 @@ def resolving(repository: str, reference: str) -> registry_service_pb2.ResolveMa
 async def manifest(
     gateway: "RegistryServiceAsyncStub", repository: str, reference: str, platform: manifest_pb2.Platform | None = None
 ) -> manifest_pb2.Manifest:
-    """The manifest; its bytes hash to its digest, and both are what the registry resolves the reference to."""
+    """The manifest, whose digest has to be right. ResolveManifest has to answer with the same descriptor."""
     found = (await gateway.GetManifest(asking_for(repository, reference, platform))).manifest
     assert found.descriptor.digest == f"sha256:{hashlib.sha256(found.raw).hexdigest()}"
     assert found.descriptor.size == len(found.raw)

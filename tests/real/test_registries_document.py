@@ -1,4 +1,4 @@
-"""docs/registries.md: every cell of its first big table is what the tests expect of that registry."""
+"""docs/registries.md: each cell of its main table is what the tests expect of that registry."""
 
 import json
 import re

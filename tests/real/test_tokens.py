@@ -1,4 +1,4 @@
-"""Tokens that end in the middle of the work."""
+"""Tokens that expire between calls."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -19,13 +19,12 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-# Registries forgive 60 seconds after a token's end: these are refused when they are two seconds old. The token
-# service announces nothing of it, so that a client cannot know.
+# Registries accept a token for 60 seconds after its end, so they refuse these tokens when they are two seconds old.
 _SHORT = Fault(route="token", token_lifetime=-58)
 
 
 async def all_tokens_ended(backend: Backend) -> None:
-    """Returns when the registry refuses every token of the short kind that was issued before this call."""
+    """Returns when the registry refuses all short-lived tokens that were issued before this call."""
     access: list[dict[str, object]] = [{"type": "registry", "name": "catalog", "actions": ["*"]}]
     headers = {"Authorization": f"Bearer {backend.tokens.sign(access, lifetime=_SHORT.token_lifetime)}"}
     async with asyncio.timeout(10), aiohttp.ClientSession() as session:
@@ -38,7 +37,7 @@ async def all_tokens_ended(backend: Backend) -> None:
 
 
 def tokens_for(backend: Backend, repository: str) -> int:
-    """How often the gateway has asked for a token for the repository."""
+    """The number of tokens for the repository that the gateway asked for."""
     queries = (parse_qs(urlsplit(record.target).query) for record in backend.tokens.requests)
     return sum(
         query["account"] == [backend.tokens.username]

@@ -1,6 +1,6 @@
-"""What broke for the users of Portus' registry client, by their issue numbers, against the registry that they ran: 2.8.
+"""What broke for users of Portus' registry client, by issue number, over the registry that they ran: 2.8.
 
-What the registry does not do on demand, a proxy in front of it does. The facts are those of Portus' issue tracker.
+A proxy in front of the registry adds the faults. The facts are from Portus' issue tracker.
 """
 
 import asyncio
@@ -53,6 +53,12 @@ def through(proxy: FaultProxy, backend: Backend) -> Configuration:
     return replace(backend.configuration(), url=proxy.url)
 
 
+def challenging_once(challenge: str, method: str | None = None) -> Fault:
+    """Answers the first request for a manifest with this challenge."""
+    headers = (("WWW-Authenticate", challenge),)
+    return Fault(route="manifests", method=method, before_authorization=True, times=1, status=401, headers=headers)
+
+
 def scopes_asked_for(tokens: TokenService, account: str) -> list[list[str]]:
     """The scopes of each request for a token, as `account` made them."""
     queries = [parse_qs(urlsplit(record.target).query) for record in tokens.requests]
@@ -83,7 +89,7 @@ def with_tags(prefix: str) -> registry_service_pb2.StreamCatalogRequest:
 
 
 async def real_challenge(backend: Backend, repository: str) -> str:
-    """The registry's own challenge to somebody who wants to push."""
+    """The registry's own challenge to a push."""
     async with (
         aiohttp.ClientSession() as session,
         session.post(f"{backend.url}/v2/{repository}/blobs/uploads/") as answer,
@@ -111,18 +117,11 @@ async def test_challenge_with_commas_and_worse_is_understood(
     parsed = parse_challenges([challenge])[-1]
     assert (parsed.scheme, parsed.parameters["service"]) == ("bearer", backend.tokens.service)
     assert parsed.parameters["realm"].partition("?")[0] == backend.tokens.realm
-    fault = Fault(
-        route="manifests",
-        before_authorization=True,
-        times=1,
-        status=401,
-        headers=(("WWW-Authenticate", challenge),),
-    )
-    with proxy.inject(fault):
+    with proxy.inject(challenging_once(challenge)):
         async with gateway_over(through(proxy, backend)) as gateway:
             answer = await gateway.GetManifest(by_tag(repository, "v1"))
     assert answer.manifest.descriptor.digest == digest
-    # One scope, whole, in one order of its actions whatever the registry's was.
+    # The scope is sent as one, with its actions in a fixed order.
     assert scopes_asked_for(backend.tokens, backend.tokens.username)[-1] == [f"repository:{repository}:pull,push"]
 
 
@@ -281,7 +280,7 @@ async def test_1933_2194_every_odd_answer_is_an_error_of_ours(
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shelf(backend: Backend) -> list[str]:
-    """More repositories than the 100 that the registry gives without being asked for more."""
+    """More repositories than the 100 of a page of the usual size."""
     names = [f"shelf/box-{number:03}" for number in range(130)]
     box = image("box")
     for name in names:
@@ -392,15 +391,7 @@ async def test_2002_the_scope_of_a_delete_is_the_one_that_the_registry_names(
     challenge = (
         f'Bearer realm="{backend.tokens.realm}",service="{backend.tokens.service}",scope="repository:{repository}:*"'
     )
-    fault = Fault(
-        route="manifests",
-        method="DELETE",
-        before_authorization=True,
-        times=1,
-        status=401,
-        headers=(("WWW-Authenticate", challenge),),
-    )
-    with proxy.inject(fault):
+    with proxy.inject(challenging_once(challenge, "DELETE")):
         async with gateway_over(through(proxy, backend)) as gateway:
             await gateway.DeleteManifest(deletion(repository, old, force=True))
     assert not await images.holds(repository, old)
