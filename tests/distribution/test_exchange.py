@@ -81,7 +81,17 @@ async def truncated(request: web.Request) -> web.StreamResponse:
 
 
 @pytest.mark.parametrize(
-    "fault", [reset, truncated, answer(502), answer(503), answer(504), refusal(429, "TOOMANYREQUESTS")]
+    "fault",
+    [
+        reset,
+        truncated,
+        answer(502),
+        answer(503),
+        answer(504),
+        answer(524),
+        answer(500, "<p>"),
+        refusal(429, "TOOMANYREQUESTS"),
+    ],
 )
 async def test_a_passing_fault_is_not_seen_by_the_caller(upstream: Upstream, fault: web.Response) -> None:
     observer = Counting()

@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from portus_gateway.distribution.errors import (
     DigestMismatch,
     DistributionError,
     NotFound,
+    PreconditionFailed,
     RegistryFault,
     Unavailable,
     Unreachable,
@@ -271,7 +273,7 @@ async def test_a_delete_whose_answer_got_lost_is_unknown_when_the_thing_is_there
     upstream.script(manifest(), lost, manifest())
     async with client(upstream.url) as registry:
         await registry.resolve_manifest(APP, V1)
-        with pytest.raises(DeleteOutcomeUnknown, match="look again") as caught:
+        with pytest.raises(DeleteOutcomeUnknown, match="Look again") as caught:
             await (registry.delete_manifest if kind == "manifests" else registry.delete_blob)(APP, SHA256)
     assert caught.value.reason == "DELETE_OUTCOME_UNKNOWN"
     assert [request.method for request in upstream.requests].count("DELETE") == 1
@@ -304,7 +306,7 @@ async def test_a_delete_that_cannot_be_looked_after_is_unknown_and_nothing_else(
     upstream.script(manifest(), reset, *(looked() for _ in range(8)))
     async with client(upstream.url) as registry:
         await registry.resolve_manifest(APP, V1)
-        with pytest.raises(DeleteOutcomeUnknown, match="look before the next try"):
+        with pytest.raises(DeleteOutcomeUnknown, match="could not be seen afterwards"):
             await (registry.delete_manifest if kind == "manifests" else registry.delete_blob)(APP, SHA256)
     assert [request.method for request in upstream.requests].count("DELETE") == 1
 
@@ -517,6 +519,13 @@ async def test_a_delete_that_was_carried_out_is_known_however_long_its_body_is(u
         await registry.delete_manifest(APP, SHA256)
 
 
+@pytest.mark.parametrize("status", [200, 202, 204])
+async def test_a_registry_that_accepts_any_delete_would_delete(upstream: Upstream, status: int) -> None:
+    upstream.script(answer(status))
+    async with client(upstream.url) as registry:
+        await registry.check_deletion(APP)
+
+
 async def test_a_proxys_404_says_nothing_of_deletes(upstream: Upstream) -> None:
     upstream.script(answer(404, "<html>no route</html>"))
     async with client(upstream.url) as registry:
@@ -642,16 +651,115 @@ async def test_a_delete_that_took_effect_is_a_success_whatever_the_registry_said
 
 
 async def test_a_delete_that_failed_and_took_no_effect_is_the_registrys_failure(upstream: Upstream) -> None:
-    upstream.script(answer(500), manifest())
+    upstream.script(refusal(500, "UNKNOWN"), manifest())
     async with client(upstream.url) as registry:
         with pytest.raises(RegistryFault):
             await registry.delete_manifest(APP, SHA256)
 
 
+# What stands between the gateway and the registry answers these when it has waited for too long.
+OF_PROXIES = [
+    *(answer(status, "error code") for status in (408, 460, 499, 500, 501, 520, 522, 524, 527, 529)),
+    answer(500, "<html>Internal Server Error</html>", Content_Type="text/html"),
+    answer(504, "<html>Gateway Time-out</html>", Content_Type="text/html"),
+]
+
+
+@pytest.mark.parametrize("given", OF_PROXIES, ids=lambda given: str(given.status))
+async def test_behind_a_proxys_answer_a_delete_may_go_on(upstream: Upstream, given: web.Response) -> None:
+    upstream.script(given, manifest(), given, refusal(404, "MANIFEST_UNKNOWN"))
+    async with client(upstream.url) as registry:
+        with pytest.raises(DeleteOutcomeUnknown, match="the registry may not be done yet"):
+            await registry.delete_manifest(APP, SHA256)
+        # This time it was, before the look.
+        await registry.delete_manifest(APP, SHA256)
+    assert [seen.method for seen in upstream.requests].count("DELETE") == 2
+
+
+@pytest.mark.parametrize("status", [408, 499])
+async def test_a_proxys_answer_is_looked_into_for_a_caller_who_has_gone_too(upstream: Upstream, status: int) -> None:
+    held = Held(answer(status))
+    upstream.script(held, refusal(404, "MANIFEST_UNKNOWN"))
+    async with client(upstream.url) as registry:
+        task = await on_its_way(registry, held)
+        task.cancel()
+        held.let.set()
+        await task
+    assert [seen.method for seen in upstream.requests] == ["DELETE", "HEAD", "GET"]
+
+
+REFUSALS = [
+    refusal(409, "CONFLICT", "in use"),
+    refusal(412, "PRECONDITION", "the deleting artifact is referenced by others"),
+    answer(423, "locked"),
+    answer(428),
+    refusal(400, "GOOGLE_MANIFEST_DANGLING_TAG", "Manifest is still referenced by tag: v1"),
+    refusal(403, "GOOGLE_MANIFEST_DANGLING_PARENT_IMAGE", "Manifest is still referenced by one or more parent images"),
+]
+
+
+@pytest.mark.parametrize("refused", REFUSALS, ids=lambda refused: str(refused.status))
+async def test_what_the_registry_refuses_as_things_are_is_told_in_its_words(
+    upstream: Upstream, refused: web.Response
+) -> None:
+    upstream.script(refused)
+    async with client(upstream.url) as registry:
+        for call in (registry.delete_manifest, registry.delete_blob):
+            with pytest.raises(PreconditionFailed) as caught:
+                await call(APP, SHA256)
+            stated = json.loads(refused.text)["errors"][0] if refused.text and refused.text[0] == "{" else None
+            assert caught.value.reason == (stated["code"] if stated else "UPSTREAM_PRECONDITION_FAILED")
+            assert (stated["message"] if stated else str(refused.status)) in str(caught.value)
+    assert [seen.method for seen in upstream.requests] == ["DELETE", "DELETE"]
+
+
+async def closes_at_the_second_request(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, methods: list[str]
+) -> None:
+    """Answers the first request of a connection, and closes it when a second one comes, as an idle time-out may."""
+    for turn in range(2):
+        head = await reader.readuntil(b"\r\n\r\n")
+        methods.append(head.split(b" ", 1)[0].decode())
+        if turn == 0:
+            status = b"202 Accepted" if methods[-1] == "DELETE" else b"404 Not Found"
+            body = b"" if methods[-1] in ("DELETE", "HEAD") else b'{"errors": [{"code": "MANIFEST_UNKNOWN"}]}'
+            writer.write(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body))
+            await writer.drain()
+
+
+async def test_a_delete_goes_over_a_connection_of_its_own() -> None:
+    methods: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer), suppress(asyncio.IncompleteReadError):
+            await closes_at_the_second_request(reader, writer, methods)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, client(f"http://127.0.0.1:{port}") as registry:
+        for _ in range(3):
+            with pytest.raises(NotFound):
+                await registry.resolve_manifest(APP, SHA256)
+            await registry.delete_manifest(APP, SHA256)
+            await registry.check_deletion(APP)
+    assert methods.count("DELETE") == 6
+
+
+async def test_reads_are_not_answered_by_a_cache_on_the_way(upstream: Upstream) -> None:
+    upstream.script(manifest(), manifest(), answer(200, '{"tags": []}'), answer(200), answer(202))
+    async with client(upstream.url) as registry:
+        await registry.resolve_manifest(APP, V1)
+        await registry.get_manifest(APP, V1)
+        await registry.list_tags(APP, 10)
+        await registry.blob_exists(APP, SHA256)
+        await registry.delete_manifest(APP, SHA256)
+    assert [seen.headers.get("Cache-Control") for seen in upstream.requests] == ["no-cache"] * 4 + [None]
+
+
 async def test_a_delete_that_nobody_can_look_up_is_unknown(upstream: Upstream) -> None:
     upstream.script(answer(502), answer(503))
     async with client(upstream.url) as registry:
-        with pytest.raises(DeleteOutcomeUnknown, match="Nor could it be looked up"):
+        with pytest.raises(DeleteOutcomeUnknown, match="could not be seen afterwards"):
             await registry.delete_manifest(APP, SHA256)
 
 

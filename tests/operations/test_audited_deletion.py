@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from portus_gateway.access.audit_log import AuditLog
 from portus_gateway.access.errors import AuditUnavailable, OutcomeNotRecorded, PermissionDenied, Unauthenticated
 from portus_gateway.aio.carried_through import BREAK_OFF
-from portus_gateway.devregistry import DevRegistry, Fault, multi_platform
+from portus_gateway.devregistry import DevRegistry, Fault, image, multi_platform
 from portus_gateway.distribution import (
     Configuration,
     Credentials,
@@ -250,6 +250,45 @@ async def test_who_goes_away_during_the_look_has_nothing_deleted(
             await task
     assert registry.requests.count(method="DELETE") == 0
     assert (file.records[1]["outcome"], file.records[1]["reason"]) == ("cancelled", "CANCELLED")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "outcome", "reason"),
+    [
+        (409, b'{"errors": [{"code": "CONFLICT", "message": "in use"}]}', "refused", "CONFLICT"),
+        (405, b'{"errors": [{"code": "UNSUPPORTED"}]}', "refused", "UNSUPPORTED"),
+        (524, b"error code: 524", "unknown", "DELETE_OUTCOME_UNKNOWN"),
+        (500, b'{"errors": [{"code": "UNKNOWN"}]}', "failed", "UPSTREAM_ERROR"),
+    ],
+)
+async def test_what_the_registry_answers_decides_the_outcome(
+    file: AuditFile,
+    guarded: GuardedDeletion,
+    registry: DevRegistry,
+    status: int,
+    body: bytes,
+    outcome: str,
+    reason: str,
+) -> None:
+    digest = Digest(registry.push(NAME.name, "1.0"))
+    with registry.inject(Fault(route="manifests", method="DELETE", status=status, body=body)):
+        task = asyncio.create_task(delete(AuditedDeletion(guarded, file.audit), digest))
+        await asyncio.gather(task, return_exceptions=True)
+    assert (file.records[1]["outcome"], file.records[1]["reason"]) == (outcome, reason)
+
+
+async def test_a_deleted_blob_is_recorded_as_deleted(
+    file: AuditFile, guarded: GuardedDeletion, registry: DevRegistry
+) -> None:
+    content = image("app")
+    registry.push(NAME.name, "1.0", content=content)
+    blob = next(iter(content.blobs))
+    await delete_blob(AuditedDeletion(guarded, file.audit), Digest(blob))
+    assert not registry.holds(NAME.name, blob)
+    assert [(record["rpc"], record["digest"], record.get("outcome")) for record in file.records] == [
+        ("DeleteBlob", blob, None),
+        ("DeleteBlob", blob, "deleted"),
+    ]
 
 
 @pytest.mark.parametrize("route", ["tags", "manifests"])

@@ -16,12 +16,14 @@ from portus_gateway.distribution import (
     StaticPassword,
 )
 from portus_gateway.distribution.digest import Digest
-from portus_gateway.distribution.errors import Unavailable
-from portus_gateway.distribution.names import Repository
+from portus_gateway.distribution.errors import NotFound, RegistryFault, Unavailable
+from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.operations import manifest_dependents
 from portus_gateway.operations.manifest_dependents import ManifestDependents
 from portus_gateway.registry.cached import CachedRegistry, Outcome
 from portus_gateway.registry.fresh import FreshRegistry
+from portus_gateway.registry.protocol import Cursor, Page
+from tests.scripted_registry import ScriptedRegistry, manifest_of
 
 APP = Repository("team/app")
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -105,6 +107,32 @@ async def test_a_child_whose_type_says_nothing_is_looked_into(registry: DevRegis
         document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}
         pushed(registry, f"v{number}", raw_manifest(json.dumps(document).encode(), OCI_INDEX))
     assert await needing(registry, child.digest) == ([], ["v0", "v1", "v2", "v3", "v4"], [])
+
+
+async def test_a_repository_without_a_list_of_tags_has_none(registry: DevRegistry) -> None:
+    digest = pushed(registry, "1.0", image("a"))
+    unknown = b'{"errors": [{"code": "NAME_UNKNOWN", "message": "repository name not known to registry"}]}'
+    with (
+        registry.inject(Fault(route="tags", status=404, body=unknown)),
+        registry.inject(Fault(route="catalog", status=404)),
+    ):
+        assert await needing(registry, digest) == ([], [], [])
+    with registry.inject(Fault(route="tags", status=404, body=b"<html>")), pytest.raises(RegistryFault):
+        await needing(registry, digest)
+
+
+async def test_a_list_of_tags_that_ends_in_the_middle_is_an_error() -> None:
+    class Vanishing(ScriptedRegistry):
+        async def list_tags(
+            self, repository: Repository, size: int | None, after: Cursor | None = None
+        ) -> Page[Tag | UnusableName]:
+            if after is not None:
+                raise NotFound("gone", reason="NAME_UNKNOWN")
+            return await super().list_tags(repository, 2, after)
+
+    vanishing = Vanishing({"team/app": {f"v{number}": "one" for number in range(5)}})
+    with pytest.raises(NotFound):
+        await ManifestDependents(vanishing, 4).of(APP, manifest_of("one").descriptor.digest, with_indexes=True)
 
 
 async def test_images_and_artifacts_are_not_fetched(registry: DevRegistry) -> None:

@@ -49,6 +49,12 @@ class ImageTools:
             await self._copy("--all", "--preserve-digests", layout, self._address(repository, tag))
         return content.digest
 
+    async def push_untagged(self, repository: str, *, content: Content) -> str:
+        """Pushes the content under its digest alone; answers with the digest."""
+        layout = write_layout(self._new_folder(), content)
+        await self._copy("--all", "--preserve-digests", layout, self._address(repository, content.digest))
+        return content.digest
+
     async def push_as_docker(self, repository: str, tag: str, *, content: Content) -> str:
         """Pushes the content after skopeo has converted it to Docker's schema 2. Answers with the new digest."""
         layout = write_layout(self._new_folder(), content)

@@ -105,6 +105,20 @@ async def test_a_manifest_without_tags_is_deleted(
     await images.pull(repository, "v1")
 
 
+async def test_a_repository_in_which_nothing_ever_had_a_tag(
+    gateway: "RegistryServiceAsyncStub", images: ImageTools, repository: str
+) -> None:
+    digest = await images.push_untagged(repository, content=image(repository))
+    listed = await gateway.ListTags(registry_service_pb2.ListTagsRequest(repository=repository))
+    assert (list(listed.tags), listed.next_page_token) == ([], "")
+    for validate_only in (True, False):
+        answer = await gateway.DeleteManifest(deletion(repository, digest, validate_only=validate_only))
+        assert (list(answer.deleted_tags), list(answer.remaining_tags)) == ([], [])
+    assert not await images.holds(repository, digest)
+    failure = await failure_of(gateway.DeleteManifest(deletion(repository, digest)))
+    assert failure.kind == MANIFEST_UNKNOWN
+
+
 async def test_an_index_goes_and_its_children_stay(
     gateway: "RegistryServiceAsyncStub", images: ImageTools, repository: str
 ) -> None:

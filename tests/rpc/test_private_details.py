@@ -229,6 +229,7 @@ CASES = (
     Case("405", authorized(lambda site: refusal(405, "UNSUPPORTED", site.everything())), "Unsupported"),
     Case("416", authorized(lambda site: refusal(416, "RANGE_INVALID", site.everything())), "RangeInvalid"),
     Case("403", authorized(lambda site: refusal(403, "DENIED", site.everything())), "Denied"),
+    Case("409", authorized(lambda site: refusal(409, "CONFLICT", site.everything())), "PreconditionFailed"),
     Case("refused with a fresh token", authorized(lambda site: site.challenge()), "Denied"),
     Case(
         "redirect", authorized(lambda site: answer(302, Location=f"{site.realm}/t0ken-of-the-house")), "RegistryFault"

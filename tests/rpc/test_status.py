@@ -57,6 +57,8 @@ TABLE: list[tuple[GatewayError, Code, str]] = [
     (UnusableTags("no"), Code.FAILED_PRECONDITION, "UNUSABLE_TAGS"),
     (IsManifest("no"), Code.FAILED_PRECONDITION, "IS_MANIFEST"),
     (DeletionDisabled("no"), Code.FAILED_PRECONDITION, "DELETION_DISABLED"),
+    (errors.PreconditionFailed("no"), Code.FAILED_PRECONDITION, "UPSTREAM_PRECONDITION_FAILED"),
+    (errors.PreconditionFailed("no", reason="CONFLICT"), Code.FAILED_PRECONDITION, "CONFLICT"),
     (errors.Denied("no"), Code.PERMISSION_DENIED, "DENIED"),
     (errors.TooManyRequests("no"), Code.RESOURCE_EXHAUSTED, "TOOMANYREQUESTS"),
     (errors.Unavailable("no"), Code.UNAVAILABLE, "UPSTREAM_UNAVAILABLE"),

@@ -20,6 +20,7 @@ from portus_gateway.distribution.connections import connector
 from portus_gateway.distribution.deletion import Deletion
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.environment_proxy import environment_proxy
+from portus_gateway.distribution.errors import NotFound
 from portus_gateway.distribution.exchange import Exchange, sent_once
 from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.manifests import Manifests
@@ -29,6 +30,7 @@ from portus_gateway.distribution.origin import Origin
 from portus_gateway.distribution.page import Cursor, Page
 from portus_gateway.distribution.ping import Ping, RegistryVersion
 from portus_gateway.distribution.reference import Reference
+from portus_gateway.distribution.repository_evidence import RepositoryEvidence
 from portus_gateway.distribution.tags import Tags
 from portus_gateway.distribution.tokens import TokenSource
 from portus_gateway.distribution.transport import Transport
@@ -50,13 +52,16 @@ class DistributionClient:
 
     async def __aenter__(self) -> Self:
         configuration, observer = self._configuration, self._observer
-        session = await self._open.enter_async_context(_session(configuration))
+        tls = trusting(configuration.ca_file)
+        session = await self._open.enter_async_context(_session(configuration, connector(tls, keep=True)))
+        # A kept connection may just be closed by the registry. A delete that goes out over it gets lost.
+        for_deletes = await self._open.enter_async_context(_session(configuration, connector(tls, keep=False)))
 
-        def exchange() -> Exchange:
+        def exchange(slots: AdaptiveLimit | None = None, session: aiohttp.ClientSession = session) -> Exchange:
             # The token service gets slots of its own: a request that waits for a token must not hold up the token.
             return Exchange(
                 session,
-                AdaptiveLimit(configuration.concurrency),
+                slots or AdaptiveLimit(configuration.concurrency),
                 timeouts=configuration.timeouts,
                 retries=configuration.retries,
                 observer=observer,
@@ -75,14 +80,17 @@ class DistributionClient:
         def transport_with(own: Exchange) -> Transport:
             return Transport(origin, own, authorization, search, names, configuration.retries.clock_delay)
 
-        transport = transport_with(exchange())
+        slots = AdaptiveLimit(configuration.concurrency)
+        transport = transport_with(exchange(slots))
+        deleting = transport_with(exchange(slots, for_deletes))
         # Half of the slots at most: a delete can take minutes, and must not keep out the reads.
         deletion_slots = asyncio.Semaphore(max(1, configuration.concurrency // 2))
-        deletion = Deletion(transport, configuration.timeouts.delete, deletion_slots)
+        deletion = Deletion(deleting, configuration.timeouts.delete, deletion_slots)
         # A registry is not down because we keep it busy: the question whether it answers has a slot of its own.
         self._ping = Ping(transport_with(exchange()), authorization)
         self._catalog = Catalog(transport)
         self._tags = Tags(transport)
+        self._evidence = RepositoryEvidence(transport)
         thread = OneThread("large-manifests")
         self._open.callback(thread.close)
         self._manifests = Manifests(transport, deletion, configuration.manifest_limit, thread)
@@ -108,8 +116,16 @@ class DistributionClient:
     async def list_tags(
         self, repository: Repository, size: int | None, after: Cursor | None = None
     ) -> Page[Tag | UnusableName]:
-        """A page of at most `size` tags. None: as many as the registry sends at a time."""
-        return await self._tags.page(repository, size, after)
+        """A page of at most `size` tags. None: as many as the registry sends at a time.
+
+        Empty for a repository in which nothing ever had a tag, if the catalog lists it.
+        """
+        try:
+            return await self._tags.page(repository, size, after)
+        except NotFound as error:
+            if error.reason == "NAME_UNKNOWN" and await self._evidence.exists(repository):
+                return Page((), None)
+            raise
 
     async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
         """What `reference` points to, without its content."""
@@ -155,9 +171,9 @@ class DistributionClient:
         await self._manifests.check_deletion(repository)
 
 
-def _session(configuration: Configuration) -> aiohttp.ClientSession:
+def _session(configuration: Configuration, connections: aiohttp.TCPConnector) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        connector=connector(trusting(configuration.ca_file)),
+        connector=connections,
         headers={"User-Agent": configuration.user_agent},
         # A compressed answer is refused, not unpacked: its size would be anyone's guess.
         auto_decompress=False,

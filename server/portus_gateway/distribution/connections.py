@@ -17,9 +17,12 @@ from aiohttp.streams import StreamReader
 _MOST_INTERIM = 8
 
 
-def connector(tls: ssl.SSLContext) -> aiohttp.TCPConnector:
-    """Makes connections, without a bound on their number: the slots of `Exchange` are that."""
-    made = aiohttp.TCPConnector(limit=0, ssl=tls)
+def connector(tls: ssl.SSLContext, *, keep: bool) -> aiohttp.TCPConnector:
+    """Makes connections, without a bound on their number: the slots of `Exchange` are that.
+
+    With `keep` a connection is used for one request after the other, else for one only.
+    """
+    made = aiohttp.TCPConnector(limit=0, ssl=tls, force_close=not keep)
     # There is no public way to say which protocol a connection speaks. Where this one gets lost, a test fails.
     made._factory = partial(_bounded, asyncio.get_running_loop())
     return made

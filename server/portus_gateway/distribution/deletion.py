@@ -1,4 +1,4 @@
-"""Deletes, which are sent once: what became of one whose answer got lost is found out by looking."""
+"""Deletes. Each is sent once, over a connection of its own. If its answer is lost, a look says what became of it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ from portus_gateway.distribution.errors import (
     UntrustedAnswer,
 )
 from portus_gateway.distribution.exchange import Answer
-from portus_gateway.distribution.failures import failure
+from portus_gateway.distribution.failures import RegistryError, failure
 from portus_gateway.distribution.names import Repository
 from portus_gateway.distribution.registry_request import RegistryRequest
 from portus_gateway.distribution.transport import Transport
@@ -22,9 +22,10 @@ _BODY_LIMIT = 64 * 1024
 
 
 class Deletion:
-    """Sends deletes to one registry, in `slots` of their own.
+    """Sends deletes over `transport`, as many at a time as `slots` has.
 
-    `timeout` is in seconds: a registry says nothing until it is done.
+    `transport` has to open a new connection for each request: over a kept one, which the registry may just be closing,
+    a delete gets lost. `timeout` is in seconds. A registry answers only when the delete is done.
     """
 
     def __init__(self, transport: Transport, timeout: float, slots: asyncio.Semaphore) -> None:
@@ -41,47 +42,54 @@ class Deletion:
     ) -> None:
         """Deletes `target`, a path in the registry.
 
-        Raises `NotFound`, `Unsupported`, `Denied`; `DeleteOutcomeUnknown` where the answer got lost and
-        `still_there` says that the delete has had no effect yet.
+        Raises `NotFound`, `Unsupported`, `Denied`, `PreconditionFailed`; `DeleteOutcomeUnknown` where no answer of the
+        registry came, and `still_there` says that the delete has had no effect yet.
         """
         action = f"delete {target.removeprefix('/v2/')}"
         error: DistributionError
+        registry_failed = False
         try:
             answer = await self.attempt(repository, target, route)
             if 200 <= answer.status < 300:
                 return
             error = failure(answer, action)
-            if answer.status < 500:
+            if answer.status < 500 and not answer.is_of_proxy:
                 raise error
+            # Only the registry itself writes an error document. Behind a proxy's answer it may still be at work.
+            registry_failed = not isinstance(error, Unavailable) and RegistryError.of(answer).code != ""
         except Unavailable as lost:
             if not lost.sent:
                 raise
             error = lost
         except UntrustedAnswer as garbled:
             error = garbled
-        # What the registry did before it failed, or before a proxy in between gave up, only looking tells.
+        # What the registry did before it failed, or before a proxy in between gave up, only a look tells.
         try:
             there = await still_there()
         except NotFound:
-            # Not even the repository is: whatever was to go has gone.
+            # The repository does not exist any more, nor does what was in it.
             there = False
         except DeadlineExceeded:
             raise
         except GatewayError as unseen:
-            # Whatever it is that failed: it was the look, and says nothing of the delete.
+            # Whatever the look failed with, it says nothing about the delete.
             raise DeleteOutcomeUnknown(
-                f"{action}: {error}. Nor could it be looked up afterwards ({unseen}): look before the next try"
+                f"{action}: {error}. Whether it was deleted could not be seen afterwards ({unseen})."
+                " Look before you try again",
+                operator_detail=error.operator_detail,
             ) from error
-        if there and isinstance(error, Unavailable):
-            raise DeleteOutcomeUnknown(
-                f"{action}: {error}. It was still there afterwards, but the registry may be at it yet:"
-                " look again before the next try"
-            ) from error
-        if there:
+        if not there:
+            return
+        if registry_failed:
             raise error
+        raise DeleteOutcomeUnknown(
+            f"{action}: {error}. It still existed afterwards, but the registry may not be done yet."
+            " Look again before you try again",
+            operator_detail=error.operator_detail,
+        ) from error
 
     async def attempt(self, repository: Repository, target: str, route: str) -> Answer:
-        """The registry's plain answer to one DELETE."""
+        """The registry's answer to one DELETE, whatever its status."""
         request = RegistryRequest(
             method="DELETE",
             target=target,

@@ -67,6 +67,12 @@ class Unsupported(DistributionError):
     reason = "UNSUPPORTED"
 
 
+class PreconditionFailed(DistributionError):
+    """The registry refuses the request as things are (409, 412, 423, 428): something else needs it, or protects it."""
+
+    reason = "UPSTREAM_PRECONDITION_FAILED"
+
+
 class Denied(DistributionError):
     """The registry accepts our account but refuses it this action (401, 403)."""
 

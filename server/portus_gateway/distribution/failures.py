@@ -14,6 +14,7 @@ from portus_gateway.distribution.errors import (
     DistributionError,
     InvalidRequest,
     NotFound,
+    PreconditionFailed,
     RangeInvalid,
     RegistryFault,
     TooManyRequests,
@@ -27,6 +28,7 @@ _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,62}")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 _LONGEST_TEXT = 200
 _REFUSALS = frozenset({"DENIED", "UNAUTHORIZED"})
+_PRECONDITION_FAILED = frozenset({409, 412, 423, 428})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ def failure(answer: Answer, action: str) -> DistributionError:
         case 404 if stated.code == "":
             # A proxy, or a wrong address: this is not the registry saying that something does not exist.
             return RegistryFault(f"{message} without the error document of a registry", concern=Concern.REGISTRY_URL)
+        case _ if status in _PRECONDITION_FAILED or _means_in_use(stated.code):
+            return PreconditionFailed(message, reason=reason, operator_detail=detail)
         case 401 | 403:
             return Denied(message, operator_detail=detail)
         case 404 if stated.code in _REFUSALS:
@@ -78,12 +82,17 @@ def failure(answer: Answer, action: str) -> DistributionError:
             return RangeInvalid(message, reason=reason)
         case 429:
             return TooManyRequests(message, retry_after=retry_after(answer.headers), operator_detail=detail)
-        case 502 | 503 | 504:
+        case _ if status in (502, 503, 504) or answer.is_of_proxy:
             return Unavailable(message, retry_after=retry_after(answer.headers), operator_detail=detail)
         case 400 | 406 | 413 | 414 | 422:
             return InvalidRequest(message, reason=reason, operator_detail=detail)
         case _:
             return RegistryFault(message, operator_detail=detail)
+
+
+def _means_in_use(code: str) -> bool:
+    """Whether a registry's code says that something else needs what was to be deleted (Google's, Harbor's)."""
+    return code.startswith("GOOGLE_MANIFEST_DANGLING_") or code in ("PRECONDITION", "PRECONDITION_FAILED", "CONFLICT")
 
 
 def _plain(text: str) -> str:

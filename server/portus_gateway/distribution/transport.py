@@ -189,6 +189,9 @@ class Transport:
     ) -> Answer:
         headers = CIMultiDict({"Accept-Encoding": "identity", **authorization})
         headers["Accept"] = ", ".join(request.accept) if request.accept else "application/json"
+        if request.method in _REPEATABLE:
+            # A cache on the way must not answer with what was there before: a delete may be decided on it.
+            headers["Cache-Control"] = "no-cache"
         if request.if_none_match:
             headers["If-None-Match"] = request.if_none_match
         answer = await self._exchange.send(

@@ -25,7 +25,9 @@ from portus_gateway.aio.deadline import DeadlineExceeded
 from portus_gateway.distribution.errors import (
     DeleteOutcomeUnknown,
     Denied,
+    IncompleteListing,
     NotFound,
+    PreconditionFailed,
     TooManyRequests,
     Unsupported,
 )
@@ -38,6 +40,16 @@ from portus_gateway.operations.deletion_errors import DeletionRefused, ManifestI
 _REFUSALS_A_SECOND: Final = 10.0
 _REFUSALS_AT_ONCE: Final = 100
 _LONGEST_TEXT: Final = 300
+_REFUSALS: Final = (
+    AccessError,
+    DeletionRefused,
+    Denied,
+    IncompleteListing,
+    NotFound,
+    PreconditionFailed,
+    Unsupported,
+    TooManyRequests,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -178,7 +190,7 @@ def _names(tags: Iterable[Tag]) -> list[str]:
 
 
 def _outcome(attempt: Attempt, error: BaseException) -> str:
-    if isinstance(error, AccessError | DeletionRefused | Denied | NotFound | Unsupported | TooManyRequests):
+    if isinstance(error, _REFUSALS):
         return "refused"
     if isinstance(error, asyncio.CancelledError) and BREAK_OFF not in error.args:
         # A delete on its way is carried through: this one was not sent, or came to nothing.

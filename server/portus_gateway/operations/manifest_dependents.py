@@ -11,6 +11,7 @@ import math
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+from portus_gateway.access.errors import Hidden
 from portus_gateway.aio.in_parallel import for_each
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import NotFound, RegistryFault, Unsupported, UntrustedAnswer
@@ -95,11 +96,20 @@ class _Search:
 
     async def look_at_tags(self) -> None:
         pages = walk(lambda cursor: self.registry.list_tags(self.repository, None, cursor))
-        async with aclosing(pages):
-            async for page in pages:
-                self.unusable.extend(name for name in page.items if isinstance(name, UnusableName))
-                tags = [tag for tag in page.items if isinstance(tag, Tag)]
-                await for_each(tags, self._look_at_tag, at_once=self.concurrency)
+        is_first = True
+        try:
+            async with aclosing(pages):
+                async for page in pages:
+                    is_first = False
+                    self.unusable.extend(name for name in page.items if isinstance(name, UnusableName))
+                    tags = [tag for tag in page.items if isinstance(tag, Tag)]
+                    await for_each(tags, self._look_at_tag, at_once=self.concurrency)
+        except NotFound as error:
+            # The manifest is there, so the repository is: nothing in it ever had a tag. A policy that changed
+            # meanwhile, or a list that ends in the middle, says nothing about the tags.
+            if isinstance(error, Hidden) or not is_first:
+                raise
+            return
         for target in {target.algorithm: target for target in self.targets.values()}.values():
             # So that `names` has the digest in the algorithm of each tag.
             await self._is_the_manifest(target)
@@ -107,6 +117,8 @@ class _Search:
     async def _look_at_tag(self, tag: Tag) -> None:
         try:
             target = await self.registry.resolve_manifest(self.repository, tag)
+        except Hidden:
+            raise
         except NotFound:
             # It was listed. Either it went since, or it points to nothing.
             return

@@ -56,6 +56,7 @@ CODES: Mapping[type[GatewayError], grpc.StatusCode] = MappingProxyType(
         errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
         errors.RangeInvalid: grpc.StatusCode.OUT_OF_RANGE,
         errors.Unsupported: grpc.StatusCode.FAILED_PRECONDITION,
+        errors.PreconditionFailed: grpc.StatusCode.FAILED_PRECONDITION,
         errors.Denied: grpc.StatusCode.PERMISSION_DENIED,
         errors.TooManyRequests: grpc.StatusCode.RESOURCE_EXHAUSTED,
         errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
