@@ -51,6 +51,8 @@ def descriptor(message: manifest_pb2.Descriptor) -> Descriptor:
         platform=_platform(message.platform) if message.HasField("platform") else None,
         artifact_type=message.artifact_type,
         annotations=dict(message.annotations),
+        urls=tuple(message.urls),
+        data=message.data,
     )
 
 
@@ -63,7 +65,12 @@ def manifest(message: manifest_pb2.Manifest) -> Manifest:
             content = _index(message.index)
         case None:
             content = None
-    return Manifest(descriptor=descriptor(message.descriptor), raw=message.raw, content=content)
+    return Manifest(
+        descriptor=descriptor(message.descriptor),
+        raw=message.raw,
+        content=content,
+        content_error=errors.from_status(message.content_status) if message.HasField("content_status") else None,
+    )
 
 
 def batch_outcome(message: registry_service_pb2.BatchGetManifestsResult) -> Manifest | RegistryError:

@@ -49,3 +49,7 @@ class Descriptor:
     """Type of the artifact, as a media type. Empty if not stated."""
     annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Annotations, as in the manifest."""
+    urls: tuple[str, ...] = ()
+    """Addresses outside of the registry where the content can be fetched."""
+    data: bytes = field(default=b"", repr=False)
+    """The content itself, if the manifest has it embedded. The gateway has verified it."""

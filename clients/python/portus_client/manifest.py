@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from portus_client.descriptor import Descriptor
+from portus_client.errors import RegistryError
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +50,6 @@ class Manifest:
     raw: bytes = field(repr=False)
     """The exact bytes that the registry stores; the digest is their hash. At most 4 MiB."""
     content: Image | Index | None
-    """The parsed content. None if the gateway does not know the media type; `raw` is always set."""
+    """The parsed content, as container runtimes read it. None if there is none; `content_error` says why."""
+    content_error: RegistryError | None = None
+    """Why there is no parsed content, with a reason such as `CONTENT_AMBIGUOUS`. `raw` is always set."""

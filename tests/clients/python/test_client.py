@@ -182,6 +182,29 @@ def test_an_index_comes_with_its_platforms_and_a_platform_picks_from_it(client: 
     assert raised.value.reason == "PLATFORM_UNKNOWN"
 
 
+def test_why_a_manifest_has_no_parsed_content(client: Client, gateway: Gateway) -> None:
+    ambiguous = canned.unknown_content(b'{"layers": [], "Layers": []}')
+    ambiguous.content_status.CopyFrom(
+        status(grpc.StatusCode.FAILED_PRECONDITION, "layers is written in another case", "CONTENT_AMBIGUOUS")
+    )
+    gateway.manifests["sha256:ambiguous"] = ambiguous
+    manifest = client.manifest("team/app", "sha256:ambiguous")
+    assert (manifest.content, manifest.raw) == (None, ambiguous.raw)
+    assert manifest.content_error is not None
+    assert manifest.content_error.reason == "CONTENT_AMBIGUOUS"
+    assert client.manifest("team/app", IMAGE_DIGEST).content_error is None
+
+
+def test_a_descriptor_has_its_addresses_and_its_embedded_content(client: Client, gateway: Gateway) -> None:
+    layer = manifest_pb2.Descriptor(digest=LAYER_DIGEST, urls=["https://elsewhere.test/"], data=b"data")
+    gateway.manifests["sha256:embedded"] = manifest_pb2.Manifest(
+        descriptor=IMAGE.descriptor, image=manifest_pb2.Image(layers=[layer])
+    )
+    content = client.manifest("team/app", "sha256:embedded").content
+    assert isinstance(content, Image)
+    assert (content.layers[0].urls, content.layers[0].data) == (("https://elsewhere.test/",), b"data")
+
+
 def test_a_manifest_of_4_mib_and_its_parsed_form_come_through(client: Client, gateway: Gateway) -> None:
     raw = b" " * (4 * 1024 * 1024)
     layer = manifest_pb2.Descriptor(media_type=canned.LAYER_TYPE, digest=LAYER_DIGEST, annotations={"a": "x" * 1000})

@@ -49,7 +49,10 @@ def _properties(manifest: Manifest, *, whole_digests: bool) -> Iterator[tuple[st
         case Index():
             yield "Manifests", f"{len(content.manifests)}; --platform shows one of them"
         case None:
-            yield "Content", "not known to the gateway; --raw shows it"
+            yield (
+                "Content",
+                f"not shown: {manifest.content_error or 'not known to the gateway'}; --raw prints the bytes",
+            )
             return
     if content.artifact_type:
         yield "Artifact", content.artifact_type
