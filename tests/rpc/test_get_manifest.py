@@ -1,5 +1,7 @@
 """GetManifest."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -7,7 +9,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from portus.registry.v1.manifest_pb2 import Manifest, Platform
-from portus.registry.v1.registry_service_pb2 import GetManifestRequest
+from portus.registry.v1.registry_service_pb2 import GetManifestRequest, ResolveManifestRequest
 from portus_gateway.devregistry import Content, DevRegistry, Fault, artifact, image, index, multi_platform, raw_manifest
 from portus_gateway.distribution.manifest import DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX, OCI_MANIFEST
 from portus_gateway.rpc.server import ServerLimits
@@ -137,6 +139,36 @@ async def test_right_bytes_without_a_meaning_are_answered_with_why(
         told = read(answer.content_status)
         assert told.outcome == (grpc.StatusCode.FAILED_PRECONDITION, reason)
         assert told.message
+
+
+async def test_an_index_of_a_generic_type_is_an_index_for_a_platform_too(
+    registry: DevRegistry, gateway: Gateway
+) -> None:
+    content = multi_platform("app", ["linux/amd64", "linux/arm64"])
+    document = json.loads(content.manifest)
+    del document["mediaType"]
+    for media_type in ("text/plain", "application/json"):
+        bare = replace(content, manifest=json.dumps(document).encode(), media_type=media_type)
+        digest = registry.push("team/app", "1.0", content=bare)
+        answer = await get(gateway, "1.0")
+        assert (answer.descriptor.digest, answer.descriptor.media_type) == (digest, OCI_INDEX)
+        request = ResolveManifestRequest(repository="team/app", tag="1.0")
+        assert (await gateway.stub.ResolveManifest(request)).descriptor == answer.descriptor
+        child = await get(gateway, "1.0", Platform(os="linux", architecture="arm64"))
+        assert child.descriptor.digest == content.children[1].digest
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"), [("b-image-and-index", "application/json"), ("a1-manifests-by-case", OCI_INDEX)]
+)
+async def test_what_cannot_be_told_is_never_the_answer_for_a_platform(
+    registry: DevRegistry, gateway: Gateway, name: str, media_type: str
+) -> None:
+    content = raw_manifest((CASES / f"{name}.json").read_bytes(), media_type)
+    registry.push("team/app", "1.0", content=content)
+    failed = await failure_of(get(gateway, "1.0", Platform(os="linux", architecture="arm64")))
+    assert failed.outcome == (grpc.StatusCode.FAILED_PRECONDITION, "PLATFORM_UNDECIDED")
+    assert failed.resource == ("manifest", "team/app:1.0")
 
 
 async def test_damaged_bytes_are_never_content(registry: DevRegistry, gateway: Gateway) -> None:
