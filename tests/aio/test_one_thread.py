@@ -7,7 +7,7 @@ from portus_gateway.aio.one_thread import OneThread
 from portus_gateway.aio.single_flight import WorkEnded
 
 
-async def test_functions_run_elsewhere_and_one_at_a_time() -> None:
+async def test_functions_run_on_another_thread_one_at_a_time() -> None:
     one_thread = OneThread("test")
     running = 0
     most = 0
@@ -28,14 +28,14 @@ async def test_functions_run_elsewhere_and_one_at_a_time() -> None:
     assert most == 1
 
 
-async def test_an_error_is_the_callers() -> None:
+async def test_an_error_is_raised_for_the_caller() -> None:
     one_thread = OneThread("test")
     with pytest.raises(ZeroDivisionError):
         await one_thread.run(lambda number: 1 // number, 0)
     one_thread.close()
 
 
-async def test_one_who_leaves_is_not_waited_for_and_holds_up_nobody() -> None:
+async def test_a_caller_may_leave_while_its_function_runs() -> None:
     one_thread = OneThread("test")
     begun, go_on = threading.Event(), threading.Event()
 
@@ -54,7 +54,7 @@ async def test_one_who_leaves_is_not_waited_for_and_holds_up_nobody() -> None:
     one_thread.close()
 
 
-async def test_after_its_end_nothing_is_run() -> None:
+async def test_after_close_no_function_runs() -> None:
     one_thread = OneThread("test")
     one_thread.close()
     with pytest.raises(WorkEnded):

@@ -65,7 +65,7 @@ def asking(flights: SingleFlight[str, int], work: Work, callers: int = 1) -> "li
     return [asyncio.create_task(flights.run("a", work)) for _ in range(callers)]
 
 
-async def test_those_who_come_at_once_share_one_run(flights: SingleFlight[str, int], work: Work) -> None:
+async def test_simultaneous_callers_share_one_run(flights: SingleFlight[str, int], work: Work) -> None:
     callers = asking(flights, work, 5)
     await work.begun(1)
     work.end(1)
@@ -76,9 +76,7 @@ async def test_those_who_come_at_once_share_one_run(flights: SingleFlight[str, i
     assert await later == 2
 
 
-async def test_those_who_come_while_one_runs_share_the_next_which_begins_at_its_end(
-    flights: SingleFlight[str, int], work: Work
-) -> None:
+async def test_callers_during_a_run_share_the_next_one(flights: SingleFlight[str, int], work: Work) -> None:
     first = asking(flights, work)
     await work.begun(1)
     second = asking(flights, work, 31)
@@ -96,7 +94,7 @@ async def test_those_who_come_while_one_runs_share_the_next_which_begins_at_its_
     assert work.most_running == 1
 
 
-async def test_those_who_come_while_one_runs_may_share_it(work: Work) -> None:
+async def test_with_joins_running_callers_share_the_current_run(work: Work) -> None:
     flights: SingleFlight[str, int] = SingleFlight(joins_running=True)
     first = asking(flights, work)
     await work.begun(1)
@@ -130,7 +128,7 @@ async def test_an_error_reaches_all_who_wait_and_is_not_remembered(work: Work, j
     assert await later == 2
 
 
-async def test_an_error_is_not_the_next_ones(flights: SingleFlight[str, int], work: Work) -> None:
+async def test_an_error_does_not_affect_the_next_run(flights: SingleFlight[str, int], work: Work) -> None:
     (first,) = asking(flights, work)
     await work.begun(1)
     (second,) = asking(flights, work)
@@ -154,7 +152,7 @@ async def test_the_cancellation_of_one_leaves_the_others_alone(flights: SingleFl
 
 
 @pytest.mark.parametrize("joins_running", [False, True])
-async def test_work_ends_when_nobody_waits_for_it_and_the_next_begins_at_once(work: Work, joins_running: bool) -> None:
+async def test_work_is_cancelled_when_nobody_waits_for_it(work: Work, joins_running: bool) -> None:
     flights: SingleFlight[str, int] = SingleFlight(joins_running=joins_running)
     first = asking(flights, work, 2)
     await work.begun(1)
@@ -168,7 +166,9 @@ async def test_work_ends_when_nobody_waits_for_it_and_the_next_begins_at_once(wo
     assert await second == 2
 
 
-async def test_when_all_leave_a_run_those_behind_it_need_not_wait(flights: SingleFlight[str, int], work: Work) -> None:
+async def test_the_next_run_begins_at_once_when_nobody_waits_for_the_current_one(
+    flights: SingleFlight[str, int], work: Work
+) -> None:
     (first,) = asking(flights, work)
     await work.begun(1)
     (second,) = asking(flights, work)
@@ -180,7 +180,7 @@ async def test_when_all_leave_a_run_those_behind_it_need_not_wait(flights: Singl
     assert await second == 2
 
 
-async def test_a_run_that_all_left_before_it_began_never_begins(flights: SingleFlight[str, int], work: Work) -> None:
+async def test_a_run_without_callers_never_begins(flights: SingleFlight[str, int], work: Work) -> None:
     (first,) = asking(flights, work)
     await work.begun(1)
     (second,) = asking(flights, work)
@@ -194,7 +194,7 @@ async def test_a_run_that_all_left_before_it_began_never_begins(flights: SingleF
 
 
 @pytest.mark.parametrize("joins_running", [False, True])
-async def test_a_run_that_hangs_keeps_nobody_for_longer_than_the_bound(work: Work, joins_running: bool) -> None:
+async def test_a_run_that_hangs_delays_the_next_one_for_a_limited_time(work: Work, joins_running: bool) -> None:
     flights: SingleFlight[str, int] = SingleFlight(joins_running=joins_running, patience=0.01)
     (first,) = asking(flights, work)
     await work.begun(1)
@@ -215,7 +215,7 @@ async def test_a_run_that_hangs_keeps_nobody_for_longer_than_the_bound(work: Wor
     assert work.running == 0
 
 
-async def test_an_error_of_the_second_run_leaves_the_first_alone(work: Work) -> None:
+async def test_an_error_of_a_later_run_does_not_affect_an_earlier_one(work: Work) -> None:
     flights: SingleFlight[str, int] = SingleFlight(patience=0.01)
     (first,) = asking(flights, work)
     await work.begun(1)
@@ -232,7 +232,7 @@ async def test_an_error_of_the_second_run_leaves_the_first_alone(work: Work) -> 
     assert await third == 3
 
 
-async def test_the_work_knows_how_long_the_most_patient_one_waits() -> None:
+async def test_work_has_the_latest_deadline_of_its_callers() -> None:
     flights: SingleFlight[str, list[float | None]] = SingleFlight(joins_running=True)
     steps = asyncio.Semaphore(0)
 
@@ -263,7 +263,7 @@ async def test_the_work_knows_how_long_the_most_patient_one_waits() -> None:
     assert third is None
 
 
-async def test_the_next_run_has_the_deadline_of_those_who_wait_for_it() -> None:
+async def test_the_next_run_has_the_deadline_of_its_own_callers() -> None:
     flights: SingleFlight[str, float | None] = SingleFlight()
     release = asyncio.Event()
 
@@ -284,7 +284,7 @@ async def test_the_next_run_has_the_deadline_of_those_who_wait_for_it() -> None:
     assert 15 < (await second or 0) <= 20
 
 
-async def test_each_waits_as_long_as_its_own_deadline_allows(flights: SingleFlight[str, int], work: Work) -> None:
+async def test_each_caller_keeps_its_own_deadline(flights: SingleFlight[str, int], work: Work) -> None:
     async def hurried() -> int:
         async with within(0.01):
             return await flights.run("a", work)
@@ -321,7 +321,7 @@ async def test_work_that_is_cancelled_by_something_else_answers_those_who_wait(
         await caller
 
 
-async def test_nothing_is_kept_of_what_is_over(flights: SingleFlight[str, int], work: Work) -> None:
+async def test_nothing_remains_after_the_last_run(flights: SingleFlight[str, int], work: Work) -> None:
     callers = asking(flights, work)
     await work.begun(1)
     callers += asking(flights, work)

@@ -207,7 +207,7 @@ DIGEST = f'"digest":"{CONFIG}"'
         ),
     ],
 )
-def test_what_another_reader_would_see_otherwise_is_ambiguous(document: bytes) -> None:
+def test_content_that_readers_see_differently_is_ambiguous(document: bytes) -> None:
     assert problem(document)[0] == "CONTENT_AMBIGUOUS"
     assert parse(document).kind in ("image", None)
 
@@ -221,11 +221,11 @@ def test_what_another_reader_would_see_otherwise_is_ambiguous(document: bytes) -
         f'{{"manifests":[{{{DIGEST},"Platform":{{}}}}]}}'.encode(),
     ],
 )
-def test_an_index_that_another_reader_would_see_otherwise_is_ambiguous(document: bytes) -> None:
+def test_an_index_that_readers_see_differently_is_ambiguous(document: bytes) -> None:
     assert problem(document, OCI_INDEX)[0] == "CONTENT_AMBIGUOUS"
 
 
-def test_what_is_ambiguous_is_named() -> None:
+def test_the_message_names_the_ambiguous_field() -> None:
     assert problem(case("a1-architecture-by-case"), OCI_INDEX)[1] == (
         "the manifest can be read in more than one way: manifests[0].platform.architecture is written in another case"
     )
@@ -234,7 +234,7 @@ def test_what_is_ambiguous_is_named() -> None:
     )
 
 
-def test_members_that_no_reader_looks_for_may_be_as_they_like() -> None:
+def test_unknown_members_do_not_matter() -> None:
     document = (
         f'{{"x":1,"x":2,"X":3,"layers":[{{{DIGEST},"y":1,"Y":2}}],"annotations":{{"a":"1","A":"2"}},'
         '"n":1e999,"big":123456789012345678901234567890,"caf\\ud83d":["\\udc00"]}'
@@ -284,7 +284,7 @@ def test_members_that_no_reader_looks_for_may_be_as_they_like() -> None:
         (b"[" * 199, "not JSON"),
     ],
 )
-def test_what_does_not_follow_the_specification_is_named(document: object, field: str) -> None:
+def test_the_message_names_the_field_that_is_invalid(document: object, field: str) -> None:
     reason, message = problem(document)
     assert reason == "CONTENT_INVALID"
     assert field in message
@@ -298,7 +298,7 @@ def nested(levels: int) -> bytes:
     return f'{{"layers":[{{{DIGEST}}}],"x":{inside}}}'.encode()
 
 
-def test_nesting_that_is_read_is_the_same_however_deep_the_caller_is() -> None:
+def test_the_limit_for_nesting_does_not_depend_on_the_call_stack() -> None:
     def deep(frames: int) -> Manifest:
         return deep(frames - 1) if frames else parse(nested(DEEPEST))
 
@@ -307,7 +307,7 @@ def test_nesting_that_is_read_is_the_same_however_deep_the_caller_is() -> None:
     assert problem(nested(DEEPEST + 1))[0] == "CONTENT_INVALID"
 
 
-def test_the_header_goes_before_the_field() -> None:
+def test_the_media_type_of_the_header_counts_before_that_of_the_field() -> None:
     assert isinstance(parse({"mediaType": "application/x-other"}, OCI_MANIFEST).content, Image)
     shown = parse({"mediaType": OCI_INDEX, "layers": {}}, "application/x-other")
     assert (shown.descriptor.media_type, shown.kind) == ("application/x-other", None)
@@ -328,7 +328,7 @@ GENERIC = pytest.mark.parametrize("media_type", ["application/json", "text/plain
         ({"config": {}, "layers": []}, "image", OCI_MANIFEST),
     ],
 )
-def test_a_manifest_of_a_generic_type_is_told_by_its_content(
+def test_a_manifest_of_a_generic_type_is_recognised_by_its_content(
     document: object, kind: str, due: str, media_type: str
 ) -> None:
     shown = parse(document, media_type)
@@ -349,9 +349,7 @@ def test_a_manifest_of_a_generic_type_is_told_by_its_content(
         (b"<html>", "CONTENT_INVALID"),
     ],
 )
-def test_a_manifest_of_a_generic_type_that_cannot_be_told_is_none(
-    document: object, reason: str, media_type: str
-) -> None:
+def test_unrecognisable_content_of_a_generic_type_has_no_kind(document: object, reason: str, media_type: str) -> None:
     assert parse(document, media_type).kind is None
     assert problem(document, media_type)[0] == reason
 
@@ -370,12 +368,12 @@ def test_a_manifest_of_a_generic_type_that_cannot_be_told_is_none(
         ({"fsLayers": []}, OCI_MANIFEST),
     ],
 )
-def test_what_is_an_index_to_one_reader_and_an_image_to_another_is_neither(document: object, media_type: str) -> None:
+def test_an_image_that_is_also_an_index_is_neither(document: object, media_type: str) -> None:
     assert problem(document, media_type)[0] == "CONTENT_AMBIGUOUS"
     assert parse(document, media_type).kind is None
 
 
-def test_two_names_of_one_kind_are_ambiguous_and_still_of_that_kind() -> None:
+def test_contradictory_media_types_of_one_kind_keep_the_kind() -> None:
     shown = parse({"mediaType": DOCKER_MANIFEST}, OCI_MANIFEST)
     assert shown.problem is not None
     assert (shown.problem.reason, shown.kind) == ("CONTENT_AMBIGUOUS", "image")
@@ -403,7 +401,7 @@ def annotated(count: int) -> bytes:
     ],
     ids=range(12),
 )
-def test_what_has_too_many_parts_is_not_read(document: object) -> None:
+def test_a_manifest_with_too_many_parts_is_not_read(document: object) -> None:
     raw = document if isinstance(document, bytes) else json.dumps(document).encode()
     started = time.process_time()
     found = problem(raw)
@@ -413,7 +411,7 @@ def test_what_has_too_many_parts_is_not_read(document: object) -> None:
     assert parse(raw).entries <= MOST_ENTRIES + 1000
 
 
-def test_as_many_as_are_allowed_are_read() -> None:
+def test_a_manifest_with_the_maximum_number_of_parts_is_read() -> None:
     assert len(image(annotated(MOST_ENTRIES)).annotations) == MOST_ENTRIES
     assert parse(annotated(MOST_ENTRIES)).entries == MOST_ENTRIES
     # One annotation that holds a document of its own is one entry.
@@ -447,7 +445,7 @@ def test_any_bytes_are_either_read_or_have_a_problem(raw: bytes) -> None:
 
 
 @given(st.text(st.sampled_from(string.ascii_letters + "\u017f\u212aß\u0130\ufb06"), min_size=2, max_size=8))
-def test_a_name_is_the_one_that_go_takes_it_for(text: str) -> None:
+def test_names_are_compared_as_in_go(text: str) -> None:
     """Go folds ASCII letters, U+017F and U+212A, and nothing else that could make a name of ours."""
     folded = "".join({"\u017f": "s", "\u212a": "k"}.get(character, character.lower()) for character in text)
     shown = parse(json.dumps({text: None}, ensure_ascii=False).encode())

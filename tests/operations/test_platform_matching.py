@@ -73,7 +73,7 @@ CASES: list[tuple[list[str], str, str | None]] = [
 
 
 @pytest.mark.parametrize(("index", "wanted", "due"), CASES)
-def test_what_containerd_takes(index: list[str], wanted: str, due: str | None) -> None:
+def test_the_platforms_of_the_table(index: list[str], wanted: str, due: str | None) -> None:
     assert chosen(index, wanted) == due
 
 
@@ -141,11 +141,11 @@ def test_what_containerd_takes(index: list[str], wanted: str, due: str | None) -
         (["windows/amd64 10.0.99999"], "windows/amd64 10.0.20348", None),
     ],
 )
-def test_what_else_containerd_takes(index: list[str], wanted: str, due: str | None) -> None:
+def test_further_platforms(index: list[str], wanted: str, due: str | None) -> None:
     assert chosen(index, wanted) == due
 
 
-def test_all_that_fit_are_ranked() -> None:
+def test_all_matching_platforms_are_ranked() -> None:
     index = ["linux/386", "linux/arm64", "linux/amd64/v2", "linux/amd64", "linux/x86_64"]
     matcher = PlatformMatcher(platform("linux/amd64/v2"))
     assert [index[position] for position in matcher.best_first(map(platform, index))] == [

@@ -84,7 +84,7 @@ def shelf() -> Shelf:
         ("a3-v3-first", LINUX_AMD64, "a"),
     ],
 )
-async def test_the_child_that_nodes_run(shelf: Shelf, case: str, platform: Platform, digit: str) -> None:
+async def test_the_manifest_that_nodes_run_is_chosen(shelf: Shelf, case: str, platform: Platform, digit: str) -> None:
     shelf.put((CASES / f"{case}.json").read_bytes(), OCI_INDEX)
     due = f"sha256:{digit * 64}"
     with pytest.raises(NotFound, match=due):
@@ -92,12 +92,12 @@ async def test_the_child_that_nodes_run(shelf: Shelf, case: str, platform: Platf
     assert shelf.read == [("v1", 1.5), (due, 1.5)]
 
 
-async def test_the_index_itself_without_a_platform(shelf: Shelf) -> None:
+async def test_without_a_platform_the_index_is_the_answer(shelf: Shelf) -> None:
     index = shelf.index({**shelf.image({}), "platform": AMD64})
     assert await shelf.chosen(None) == index["digest"]
 
 
-async def test_an_image_as_it_is_whatever_the_platform(shelf: Shelf) -> None:
+async def test_an_image_is_the_answer_for_any_platform(shelf: Shelf) -> None:
     image = shelf.image(AMD64)
     assert await shelf.chosen(LINUX_ARM64) == image["digest"]
     # Also one that nobody can read: what it is, its media type says.
@@ -105,7 +105,7 @@ async def test_an_image_as_it_is_whatever_the_platform(shelf: Shelf) -> None:
     assert await shelf.chosen(LINUX_ARM64) == unreadable["digest"]
 
 
-async def test_the_choice_goes_through_indexes_in_the_index(shelf: Shelf) -> None:
+async def test_indexes_in_the_index_are_searched(shelf: Shelf) -> None:
     amd64, arm64 = shelf.image(AMD64), shelf.image(ARM64)
     inner = shelf.index({**arm64, "platform": ARM64}, {**amd64, "platform": AMD64})
     shelf.index(inner)
@@ -120,7 +120,7 @@ async def test_the_choice_goes_through_indexes_in_the_index(shelf: Shelf) -> Non
     assert await shelf.chosen(LINUX_AMD64) == amd64["digest"]
 
 
-async def test_a_child_without_a_platform_has_the_one_of_its_configuration(shelf: Shelf) -> None:
+async def test_without_a_platform_in_the_index_the_configuration_counts(shelf: Shelf) -> None:
     amd64 = shelf.image({"os": "linux", "architecture": "x86_64", "config": {"Env": []}})
     arm64 = shelf.image({"os": "linux", "architecture": "arm64", "variant": "v8"})
     shelf.index(amd64, arm64)
@@ -140,7 +140,7 @@ async def test_the_configuration_of_an_artifact_is_not_read(shelf: Shelf) -> Non
     assert [reference for reference, _ in shelf.read] == ["v1", artifact["digest"], signature["digest"]]
 
 
-async def test_none_that_fits_names_those_that_there_are(shelf: Shelf) -> None:
+async def test_the_error_lists_the_platforms_of_the_index(shelf: Shelf) -> None:
     child = shelf.image({})
     windows = {"os": "windows", "architecture": "amd64", "os.version": "10.0.1", "os.features": ["win32k", "gpu"]}
     shelf.index(
@@ -153,7 +153,7 @@ async def test_none_that_fits_names_those_that_there_are(shelf: Shelf) -> None:
     assert str(unknown.value) == (f"team/app: no manifest for windows/arm64/v9 10.0.3 with a+b; the index has {offer}")
 
 
-async def test_of_many_platforms_the_first_twenty_are_named_once_each(shelf: Shelf) -> None:
+async def test_the_error_lists_at_most_twenty_platforms(shelf: Shelf) -> None:
     child = shelf.image({})
     platforms = ({"os": "linux", "architecture": f"a{number % 50}"} for number in range(100))
     shelf.index(*({**child, "platform": platform} for platform in platforms))
@@ -181,7 +181,7 @@ async def test_an_index_without_platforms(shelf: Shelf) -> None:
         (b"{", OCI_INDEX, "not JSON"),
     ],
 )
-async def test_what_cannot_be_told_is_an_error_and_never_the_whole(
+async def test_unreadable_content_is_an_error_and_never_the_answer(
     shelf: Shelf, document: bytes, media_type: str, problem: str
 ) -> None:
     child = shelf.put(document, media_type)
@@ -207,7 +207,7 @@ async def test_a_configuration_that_cannot_be_read_is_an_error(shelf: Shelf, con
         await shelf.chosen(LINUX_AMD64)
 
 
-async def test_indexes_are_followed_to_a_depth(shelf: Shelf) -> None:
+async def test_the_depth_of_the_search_is_limited(shelf: Shelf) -> None:
     image = shelf.image(AMD64)
     child: Json = {**image, "platform": AMD64}
     for _ in range(4):
@@ -218,7 +218,7 @@ async def test_indexes_are_followed_to_a_depth(shelf: Shelf) -> None:
         await shelf.chosen(LINUX_AMD64)
 
 
-async def test_a_bounded_number_is_read(shelf: Shelf) -> None:
+async def test_the_number_of_reads_is_limited(shelf: Shelf) -> None:
     images = [shelf.image({**ARM64, "created": str(number)}) for number in range(50)]
     shelf.index(*images, shelf.image(AMD64))
     with pytest.raises(PlatformUndecided, match="more than 32 manifests and configurations"):

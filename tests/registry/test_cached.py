@@ -50,7 +50,7 @@ def digest_of(content: str) -> Digest:
     return manifest_of(content).descriptor.digest
 
 
-async def test_unset_staleness_asks_the_registry_each_time_whether_it_changed(
+async def test_without_max_staleness_the_registry_is_asked_each_time(
     registry: ScriptedRegistry, cached: CachedRegistry, observed: Observed
 ) -> None:
     first = await cached.get_manifest(APP, V1)
@@ -61,7 +61,7 @@ async def test_unset_staleness_asks_the_registry_each_time_whether_it_changed(
     assert observed.outcomes == ["miss", "revalidated", "miss"]
 
 
-async def test_what_is_fresh_enough_for_the_caller_costs_no_request(
+async def test_an_answer_that_is_young_enough_needs_no_request(
     registry: ScriptedRegistry, cached: CachedRegistry, observed: Observed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = await cached.get_manifest(APP, V1, MINUTE)
@@ -77,7 +77,7 @@ async def test_what_is_fresh_enough_for_the_caller_costs_no_request(
     assert observed.outcomes == ["miss", "hit", "revalidated", "hit"]
 
 
-async def test_age_counts_from_before_the_registry_was_asked(
+async def test_the_age_of_an_answer_counts_from_the_call(
     registry: ScriptedRegistry, cached: CachedRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry.manifest_gate = asyncio.Event()
@@ -91,13 +91,15 @@ async def test_age_counts_from_before_the_registry_was_asked(
     assert len(registry.asked) == 2
 
 
-async def test_what_a_tag_led_to_is_known_by_its_digest_too(registry: ScriptedRegistry, cached: CachedRegistry) -> None:
+async def test_the_manifest_of_a_tag_is_cached_under_its_digest_too(
+    registry: ScriptedRegistry, cached: CachedRegistry
+) -> None:
     first = await cached.get_manifest(APP, V1)
     assert await cached.get_manifest(APP, first.descriptor.digest, MINUTE) is first
     assert len(registry.asked) == 1
 
 
-async def test_one_repositorys_manifest_is_no_answer_for_another(
+async def test_a_cached_manifest_is_never_the_answer_for_another_repository(
     registry: ScriptedRegistry, cached: CachedRegistry
 ) -> None:
     first = await cached.get_manifest(APP, V1, MINUTE)
@@ -105,7 +107,7 @@ async def test_one_repositorys_manifest_is_no_answer_for_another(
     assert registry.asked[1] == f"team/other@{first.descriptor.digest}"
 
 
-async def test_a_delete_through_the_gateway_is_seen_at_once(
+async def test_a_delete_through_the_gateway_clears_the_cache(
     registry: ScriptedRegistry, cached: CachedRegistry, observed: Observed
 ) -> None:
     first = await cached.get_manifest(APP, V1, MINUTE)
@@ -120,9 +122,7 @@ async def test_a_delete_through_the_gateway_is_seen_at_once(
     assert registry.deleted == [f"team/app@{first.descriptor.digest}"]
 
 
-async def test_an_answer_from_before_a_delete_does_not_outlive_it(
-    registry: ScriptedRegistry, cached: CachedRegistry
-) -> None:
+async def test_an_answer_from_before_a_delete_is_not_cached(registry: ScriptedRegistry, cached: CachedRegistry) -> None:
     registry.manifest_gate = asyncio.Event()
     asking = asyncio.ensure_future(cached.get_manifest(APP, V1))
     await asyncio.sleep(0)
@@ -134,9 +134,7 @@ async def test_an_answer_from_before_a_delete_does_not_outlive_it(
         await cached.get_manifest(APP, V1, MINUTE)
 
 
-async def test_an_error_is_passed_on_and_the_next_one_is_asked_for_anew(
-    registry: ScriptedRegistry, cached: CachedRegistry
-) -> None:
+async def test_an_error_is_not_cached(registry: ScriptedRegistry, cached: CachedRegistry) -> None:
     first = await cached.get_manifest(APP, V1)
     registry.failures["team/app:1.0"] = UpstreamTimeout("slow")
     with pytest.raises(UpstreamTimeout):
@@ -150,7 +148,7 @@ async def test_an_error_is_passed_on_and_the_next_one_is_asked_for_anew(
         await cached.get_manifest(APP, V1, MINUTE)
 
 
-async def test_memory_has_a_ceiling_and_the_longest_unused_goes_first(observed: Observed) -> None:
+async def test_the_cache_is_bounded_and_drops_the_least_recently_used(observed: Observed) -> None:
     registry = ScriptedRegistry({"team/app": {f"t{number}": f"content {number}" for number in range(50)}})
     cached = CachedRegistry(registry, 20_000, observed)
     for number in range(50):
@@ -165,7 +163,7 @@ async def test_memory_has_a_ceiling_and_the_longest_unused_goes_first(observed: 
     assert registry.asked == ["team/app:t1"]
 
 
-async def test_a_manifest_that_the_caller_has_is_the_answer_itself(
+async def test_a_known_manifest_is_itself_the_answer_if_unchanged(
     registry: ScriptedRegistry, cached: CachedRegistry, observed: Observed
 ) -> None:
     known = manifest_of("one")
@@ -178,7 +176,7 @@ async def test_a_manifest_that_the_caller_has_is_the_answer_itself(
     assert observed.outcomes == ["revalidated", "revalidated", "hit", "hit"]
 
 
-async def test_a_manifest_with_many_parts_takes_more_than_its_bytes(observed: Observed) -> None:
+async def test_the_entries_of_a_manifest_count_for_the_cache_size(observed: Observed) -> None:
     sizes = []
     for entries in (0, 1000):
         annotations = ",".join(f'"{number}":""' for number in range(entries))
@@ -191,9 +189,7 @@ async def test_a_manifest_with_many_parts_takes_more_than_its_bytes(observed: Ob
     assert sizes[1] - sizes[0] >= 2 * 230 * 1000
 
 
-async def test_a_manifest_larger_than_the_cache_takes_nothings_place(
-    registry: ScriptedRegistry, observed: Observed
-) -> None:
+async def test_a_manifest_larger_than_the_cache_is_not_cached(registry: ScriptedRegistry, observed: Observed) -> None:
     cached = CachedRegistry(registry, 6000, observed)
     await cached.get_manifest(APP, V1)
     assert observed.entries == 2
@@ -207,7 +203,7 @@ async def test_a_manifest_larger_than_the_cache_takes_nothings_place(
     assert observed.entries == 1
 
 
-async def test_a_cache_of_no_size_keeps_nothing(registry: ScriptedRegistry, observed: Observed) -> None:
+async def test_a_cache_of_size_0_caches_nothing(registry: ScriptedRegistry, observed: Observed) -> None:
     cached = CachedRegistry(registry, 0, observed)
     for _ in range(2):
         await cached.get_manifest(APP, V1, MINUTE)

@@ -29,7 +29,7 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-async def test_many_who_ask_for_the_same_cost_one_request(registry: ScriptedRegistry) -> None:
+async def test_simultaneous_calls_share_one_request(registry: ScriptedRegistry) -> None:
     async with CoalescedRegistry(registry) as coalesced:
         asking = [asyncio.ensure_future(coalesced.get_manifest(APP, V1)) for _ in range(32)]
         other = asyncio.ensure_future(coalesced.get_manifest(APP, Tag("2.0")))
@@ -42,7 +42,7 @@ async def test_many_who_ask_for_the_same_cost_one_request(registry: ScriptedRegi
         assert len(registry.asked) == 3
 
 
-async def test_those_who_come_while_a_request_runs_share_the_next_one(registry: ScriptedRegistry) -> None:
+async def test_calls_during_a_request_share_the_next_one(registry: ScriptedRegistry) -> None:
     async with CoalescedRegistry(registry) as coalesced:
         first = asyncio.ensure_future(coalesced.get_manifest(APP, V1))
         await turns()
@@ -71,7 +71,7 @@ async def test_each_has_a_deadline_of_its_own(registry: ScriptedRegistry) -> Non
         assert registry.asked == ["team/app:1.0"]
 
 
-async def test_the_one_who_asked_first_may_leave(registry: ScriptedRegistry) -> None:
+async def test_the_first_caller_may_leave(registry: ScriptedRegistry) -> None:
     async with CoalescedRegistry(registry) as coalesced:
         first = asyncio.ensure_future(coalesced.get_manifest(APP, V1))
         await turns()
@@ -84,7 +84,7 @@ async def test_the_one_who_asked_first_may_leave(registry: ScriptedRegistry) -> 
         assert registry.asked == ["team/app:1.0"]
 
 
-async def test_when_all_have_left_the_request_ends_and_the_next_begins_anew(registry: ScriptedRegistry) -> None:
+async def test_a_request_ends_when_all_callers_have_left(registry: ScriptedRegistry) -> None:
     async with CoalescedRegistry(registry) as coalesced:
         asking = [asyncio.ensure_future(coalesced.get_manifest(APP, V1)) for _ in range(2)]
         await turns()
@@ -109,7 +109,7 @@ async def test_an_error_reaches_all_who_wait(registry: ScriptedRegistry) -> None
     assert registry.asked == ["team/app:1.0"]
 
 
-async def test_nobody_shares_a_read_from_before_a_delete(registry: ScriptedRegistry) -> None:
+async def test_a_call_after_a_delete_does_not_share_an_earlier_request(registry: ScriptedRegistry) -> None:
     async with CoalescedRegistry(registry) as coalesced:
         before = asyncio.ensure_future(coalesced.get_manifest(APP, V1))
         await turns()
@@ -121,7 +121,7 @@ async def test_nobody_shares_a_read_from_before_a_delete(registry: ScriptedRegis
         assert registry.asked == ["team/app:1.0", "team/app:1.0"]
 
 
-async def test_the_end_ends_what_runs_with_an_answer(registry: ScriptedRegistry) -> None:
+async def test_closing_ends_requests_with_an_error_for_their_callers(registry: ScriptedRegistry) -> None:
     async with CoalescedRegistry(registry) as coalesced:
         asking = asyncio.ensure_future(coalesced.get_manifest(APP, V1))
         await turns()
@@ -129,7 +129,7 @@ async def test_the_end_ends_what_runs_with_an_answer(registry: ScriptedRegistry)
         await asking
 
 
-async def test_each_gets_the_manifest_back_that_it_had(registry: ScriptedRegistry) -> None:
+async def test_each_caller_gets_its_own_known_manifest_back(registry: ScriptedRegistry) -> None:
     async with CoalescedRegistry(registry) as coalesced:
         one, other = manifest_of("one"), manifest_of("one")
         asking = [asyncio.ensure_future(coalesced.get_manifest(APP, V1, known=known)) for known in (one, other, one)]

@@ -77,7 +77,7 @@ def test_a_descriptor() -> None:
     assert conversion.descriptor(BARE) == BARE_MESSAGE
 
 
-def test_what_a_descriptor_does_not_say_is_unset() -> None:
+def test_missing_fields_of_a_descriptor_are_unset() -> None:
     message = conversion.descriptor(BARE)
     assert not message.HasField("size")
     assert not message.HasField("platform")
@@ -99,7 +99,7 @@ def test_an_image() -> None:
     )
 
 
-def test_an_image_that_says_nothing() -> None:
+def test_an_empty_image() -> None:
     message = converted(Image(config=None, layers=())).image
     assert message == manifest_pb2.Image(total_size=0)
     assert not message.HasField("config")
@@ -162,7 +162,7 @@ def test_why_there_is_no_content() -> None:
     assert not converted(Image(config=None, layers=())).HasField("content_status")
 
 
-def test_the_content_is_left_out_where_clients_would_refuse_the_answer() -> None:
+def test_the_content_is_left_out_if_the_answer_would_be_too_large() -> None:
     layer = Descriptor("a" * 1000, Digest(D3), size=5)
     raw = b" " * (3 * 2**20)
     fits = conversion.manifest(Manifest(descriptor=FULL, raw=raw, content=Image(None, (layer,) * 900)))

@@ -17,7 +17,7 @@ def manifest(raw: bytes = RAW) -> Manifest:
     return parse_manifest(raw, digest=Digest.of(raw), media_type=OCI_MANIFEST)
 
 
-async def test_a_manifest_that_stays_is_converted_once() -> None:
+async def test_a_manifest_in_memory_is_converted_once() -> None:
     converted = ConvertedManifests()
     known = manifest()
     first = await converted.of(known)
@@ -25,7 +25,7 @@ async def test_a_manifest_that_stays_is_converted_once() -> None:
     assert await converted.of(known) is first
 
 
-async def test_each_manifest_has_its_own() -> None:
+async def test_each_manifest_has_its_own_response() -> None:
     converted = ConvertedManifests()
     manifests = [manifest(RAW + b" " * number) for number in range(3)]
     for _ in range(2):
@@ -33,7 +33,7 @@ async def test_each_manifest_has_its_own() -> None:
     assert len(converted) == 3
 
 
-async def test_what_equals_it_and_is_another_is_converted_too() -> None:
+async def test_two_manifests_with_equal_bytes_are_converted_separately() -> None:
     """Which of two equal manifests goes first must not matter to the one that stays."""
     converted = ConvertedManifests()
     stays, goes = manifest(), manifest()
@@ -44,7 +44,7 @@ async def test_what_equals_it_and_is_another_is_converted_too() -> None:
     assert await converted.of(stays) is first
 
 
-async def test_nothing_is_kept_of_a_manifest_that_is_gone() -> None:
+async def test_the_response_is_forgotten_with_its_manifest() -> None:
     converted = ConvertedManifests()
     known = manifest()
     await converted.of(known)
@@ -52,7 +52,7 @@ async def test_nothing_is_kept_of_a_manifest_that_is_gone() -> None:
     assert len(converted) == 0
 
 
-async def test_a_manifest_at_the_address_of_one_that_is_gone_is_converted_anew() -> None:
+async def test_a_manifest_at_the_address_of_a_forgotten_one_is_converted_anew() -> None:
     converted = ConvertedManifests()
     addresses = set()
     for number in range(100):

@@ -127,7 +127,7 @@ CASES = Path(__file__).parents[1] / "cases/manifests"
         ("b-image-and-index", OCI_MANIFEST, "CONTENT_AMBIGUOUS"),
     ],
 )
-async def test_right_bytes_without_a_meaning_are_answered_with_why(
+async def test_bytes_without_parsed_content_come_with_the_reason(
     registry: DevRegistry, gateway: Gateway, name: str, media_type: str, reason: str
 ) -> None:
     raw = (CASES / f"{name}.json").read_bytes()
@@ -161,7 +161,7 @@ async def test_an_index_of_a_generic_type_is_an_index_for_a_platform_too(
 @pytest.mark.parametrize(
     ("name", "media_type"), [("b-image-and-index", "application/json"), ("a1-manifests-by-case", OCI_INDEX)]
 )
-async def test_what_cannot_be_told_is_never_the_answer_for_a_platform(
+async def test_unreadable_content_is_never_the_answer_for_a_platform(
     registry: DevRegistry, gateway: Gateway, name: str, media_type: str
 ) -> None:
     content = raw_manifest((CASES / f"{name}.json").read_bytes(), media_type)

@@ -86,7 +86,7 @@ async def got_in_a_batch(gateway: Gateway) -> Manifest:
     ],
     ids=["350,000 annotations", "most annotations", "most children", "too many children"],
 )
-async def test_a_large_manifest_holds_up_nobody(
+async def test_a_large_manifest_does_not_stall_the_event_loop(
     registry: DevRegistry,
     gateway: Gateway,
     ask: Callable[[Gateway], Awaitable[Manifest]],
