@@ -1,6 +1,7 @@
 """`GET`, `HEAD` and `DELETE /v2/<name>/blobs/<digest>`."""
 
 import re
+from collections.abc import Mapping
 
 from aiohttp import web
 
@@ -8,8 +9,10 @@ from portus_gateway.devregistry.behaviour import Behaviour
 from portus_gateway.devregistry.cut_answers import CutAnswer
 from portus_gateway.devregistry.digests import is_digest
 from portus_gateway.devregistry.errors import RegistryError
+from portus_gateway.devregistry.plain_answers import plain_error
 from portus_gateway.devregistry.storage import Storage, UnreadableBlob
 
+_DIGITS = 18
 _RANGE = re.compile(r"bytes=\s*([0-9]*)\s*-\s*([0-9]*)\s*")
 
 
@@ -33,15 +36,15 @@ def get_blob(storage: Storage, behaviour: Behaviour, request: web.BaseRequest, n
     if _has_etag(request, headers["Etag"]):
         kept = ("Cache-Control", "Docker-Content-Digest", "Etag")
         return web.Response(status=304, headers={name: headers[name] for name in kept})
-    asked = request.headers.get("Range")
-    if asked is None or "," in asked:
+    asked = request.headers.get("Range", "")
+    if asked in ("", "bytes=") or "," in asked:
         # Without it, aiohttp leaves the length of an empty blob out of the answer to HEAD.
         headers["Content-Length"] = str(len(content))
         return web.Response(body=content, headers=headers)
     try:
         start, end = _bounds(asked, len(content))
     except _BadRange as error:
-        return _range_refusal(error, behaviour, stored, len(content))
+        return _range_refusal(error, behaviour, headers, len(content))
     headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(content)}"
     return web.Response(status=206, body=content[start:end], headers=headers)
 
@@ -58,14 +61,18 @@ def delete_blob(storage: Storage, behaviour: Behaviour, name: str, digest: str) 
     return web.Response(status=202)
 
 
-def _range_refusal(error: "_BadRange", behaviour: Behaviour, digest: str, size: int) -> web.Response:
-    headers = {"Docker-Content-Digest": digest}
+def _range_refusal(
+    error: "_BadRange", behaviour: Behaviour, blob_headers: Mapping[str, str], size: int
+) -> web.Response:
+    kept: tuple[str, ...] = ("Docker-Content-Digest",)
+    if behaviour.traits.breaks_off_bad_ranges:
+        # 2.8 has set the headers and the length of the blob already when it finds the range bad.
+        kept = ("Cache-Control", "Docker-Content-Digest", "Etag")
+    headers = {name: blob_headers[name] for name in kept}
     if error.unsatisfiable:
         headers["Content-Range"] = f"bytes */{size}"
-    if behaviour.traits.breaks_off_bad_ranges:
-        # 2.8 has set the length of the blob already when it finds the range bad.
-        return CutAnswer(status=416, text=f"{error}\n", headers=headers, announced_length=size)
-    return web.Response(status=416, text=f"{error}\n", headers=headers)
+    refusal = plain_error(416, str(error), headers)
+    return CutAnswer(refusal, size) if behaviour.traits.breaks_off_bad_ranges else refusal
 
 
 def _check(digest: str) -> None:
@@ -83,7 +90,7 @@ class _BadRange(Exception):
 
 def _bounds(asked: str, size: int) -> tuple[int, int]:
     found = _RANGE.fullmatch(asked)
-    if found is None or not (found[1] or found[2]):
+    if found is None or not (found[1] or found[2]) or any(len(number) > _DIGITS for number in found.groups()):
         raise _BadRange("invalid range")
     if not found[1]:
         return size - min(int(found[2]), size), size

@@ -6,8 +6,8 @@ from aiohttp import web
 class CutAnswer(web.Response):
     """An answer that announces more bytes than it has, and then closes the connection."""
 
-    def __init__(self, *, status: int, text: str, headers: dict[str, str], announced_length: int) -> None:
-        super().__init__(status=status, text=text, headers=headers)
+    def __init__(self, whole: web.Response, announced_length: int) -> None:
+        super().__init__(status=whole.status, body=whole.body, headers=whole.headers)
         self._announced_length = announced_length
 
     async def send(self, request: web.BaseRequest) -> web.StreamResponse:

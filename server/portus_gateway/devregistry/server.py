@@ -1,5 +1,7 @@
 """The registry: its routes on one port, its token service on another."""
 
+import html
+import posixpath
 import secrets
 import ssl
 import time
@@ -31,6 +33,7 @@ from portus_gateway.devregistry.flavours import TRAITS, Flavour
 from portus_gateway.devregistry.images import Content, image
 from portus_gateway.devregistry.listener import Listener
 from portus_gateway.devregistry.manifests import delete_manifest, get_manifest, put_manifest
+from portus_gateway.devregistry.plain_answers import plain_error
 from portus_gateway.devregistry.referrers import list_referrers
 from portus_gateway.devregistry.request_log import RequestLog
 from portus_gateway.devregistry.storage import Manifest, Storage
@@ -297,7 +300,9 @@ class DevRegistry:
 
     async def _operate(self, request: web.BaseRequest, target: Target, path: str, query: str) -> web.StreamResponse:
         try:
-            answer = _stamp(await self._dispatch(request, target, path, query))
+            answer = await self._dispatch(request, target, path, query)
+            if path != "/":
+                _stamp(answer)
             if isinstance(answer, CutAnswer) and request.method != "HEAD":
                 return await answer.send(request)
             return answer
@@ -308,10 +313,13 @@ class DevRegistry:
         if target.route == "ping":
             return web.Response(body=b"{}", headers={"Content-Type": self._behaviour.traits.json_type})
         if not self._serves(target):
-            return self._not_found(path)
+            return self._not_found(request, path, query)
         methods = _METHODS[target.route]
         if request.method not in methods:
-            return web.Response(status=405, text="Method not allowed\n", headers={"Allow": ", ".join(methods)})
+            allowed = {"Allow": ", ".join(methods)}
+            if request.method == "OPTIONS":
+                return web.Response(headers=allowed)
+            return plain_error(405, "Method not allowed", allowed)
         name = target.repository or ""
         if len(name) > _MAXIMUM_NAME:
             raise RegistryError(
@@ -349,11 +357,21 @@ class DevRegistry:
     def _may_pull(self, request: web.BaseRequest, repository: str) -> bool:
         return self._authorization.refuse(request, (("repository", repository, "pull"),)) is None
 
-    def _not_found(self, path: str) -> web.Response:
+    def _not_found(self, request: web.BaseRequest, path: str, query: str) -> web.Response:
+        if path == "/":
+            return web.Response(headers={"Cache-Control": "no-cache"})
+        suffix = f"?{query}" if query else ""
+        clean = posixpath.normpath(f"/{path.lstrip('/')}") + ("/" if path.endswith("/") else "")
+        if clean != path:
+            return web.Response(status=301, headers={"Location": clean + suffix})
         other = path.removesuffix("/") if path.endswith("/") else f"{path}/"
         if self._serves(target_of(other)):
-            return web.Response(status=301, headers={"Location": other})
-        return web.Response(status=404, text="404 page not found\n")
+            headers = {"Location": other + suffix}
+            if request.method not in ("GET", "HEAD"):
+                return web.Response(status=301, headers=headers)
+            text = f'<a href="{html.escape(other + suffix)}">Moved Permanently</a>.\n\n'
+            return web.Response(status=301, text=text, content_type="text/html", headers=headers)
+        return plain_error(404, "404 page not found")
 
 
 def _authorization(auth: Auth, tokens: TokenService, leeway: float, clock: Callable[[], float]) -> Authorization:
