@@ -7,7 +7,7 @@ FROZEN := protos/frozen/portus-registry-v1.binpb
 # A file's tests share what they start, so that they stay together.
 PYTEST := $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --max-worker-restart=0
 
-.PHONY: help demo test test-attack test-clients lint lint-style lint-types lint-contract format protos clients bench requirements clean
+.PHONY: help demo test test-model test-attack test-clients lint lint-style lint-types lint-contract format protos clients bench requirements clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
@@ -17,6 +17,9 @@ demo: .venv/installed ## a gateway over a registry in memory, and its main job s
 
 test: .venv/installed $(CONTRACT) ## all tests but those of the other languages' clients
 	$(PYTEST) --ignore=tests/clients/interop
+
+test-model: .venv/installed ## many callers, faults, and an oracle that knows what was true when: minutes, MODEL_SEED says which
+	MODEL_SECONDS=$${MODEL_SECONDS:-180} $(BIN)/pytest tests/model
 
 test-attack: .venv/installed ## what attackers do, against the real process
 	$(PYTEST) tests/attack

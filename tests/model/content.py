@@ -1,0 +1,19 @@
+"""The content that comes and goes in a run: a few images, and indexes over some of them."""
+
+from portus_gateway.devregistry.images import Content, image, index
+
+REPOSITORIES = tuple(f"team/{name}" for name in ("app", "db", "web"))
+TAGS = tuple(f"v{number}" for number in range(6))
+
+_CHILDREN = tuple(image(f"child {number}", platform=f"linux/{arch}") for number, arch in enumerate(("amd64", "arm64")))
+CONTENTS: tuple[Content, ...] = (
+    *(image(f"image {number}") for number in range(6)),
+    *_CHILDREN,
+    index(_CHILDREN),
+    index([_CHILDREN[0], image("image 0")]),
+)
+BY_DIGEST = {content.digest: content for content in CONTENTS}
+CHILDREN = {
+    content.digest: frozenset(child.digest for child in content.children) for content in CONTENTS if content.children
+}
+"""The children of each index, by its digest."""

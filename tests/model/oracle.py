@@ -1,0 +1,187 @@
+"""Decides whether what callers were told was true.
+
+- An answer was true at some instant of its call; with `max_staleness`, or so long before it.
+- 'Not there' was true at some instant too: no fault excuses it.
+- A refusal had its reason at some instant. Any other error had its fault.
+- A delete took what its caller had named, or what came between the look and the delete, and nothing else. A trial took
+  nothing. Whatever went was deleted by somebody who had asked for it.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import grpc
+
+from tests.model.calls import CallRecord, Failure, Page, Tagged
+from tests.model.content import CHILDREN
+from tests.model.faults import FaultLog
+from tests.model.history import NOTHING, Contents, Delete, History, State
+
+Code = grpc.StatusCode
+ABSENT = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN"})
+# A delete that was sent is carried through though its caller has gone, and may take as long as a fault holds it up.
+CARRIED_THROUGH = 5.0
+
+
+class Oracle:
+    def __init__(self, history: History, faults: FaultLog) -> None:
+        self._history = history
+        self._faults = faults
+        self._deletes: list[CallRecord] = []
+
+    def violations(self, calls: Sequence[CallRecord]) -> list[str]:
+        """Everything that was not as it must be."""
+        self._deletes = [call for call in calls if _deleted(call)]
+        found = [f"{call}: {problem}" for call in calls for problem in (*call.notes, *self._problems(call))]
+        return [*found, *self._wrong_deletes([call for call in calls if call.delete is not None])]
+
+    def _problems(self, call: CallRecord) -> Iterator[str]:
+        if call.given_up or call.end == float("inf"):
+            return
+        if isinstance(call.answer, Failure):
+            yield from self._failure(call, call.answer)
+            return
+        states = self._history.between(call.start, call.end)
+        match call.rpc:
+            case "ResolveManifest" | "GetManifest" | "BatchGetManifests":
+                states = self._history.between(self._oldest(call), call.end)
+                if not any(_target(state, call) == call.answer for state in states):
+                    yield "was not there at any instant of the call"
+            case "ListTags":
+                if not any(_is_page(sorted(_of(state, call).tags), call.answer) for state in states):
+                    yield "is not what was tagged at any instant of the call"
+            case "catalog page":
+                if not any(_is_page(sorted(state), call.answer) for state in states):
+                    yield "is not what the catalog held at any instant of the call"
+            case "Catalog" | "StreamCatalog":
+                yield from self._tags_of_all(call, states)
+            case "DeleteManifest":
+                yield from self._success(call, states)
+            case "DeleteBlob":
+                yield "a manifest was deleted as a blob"
+            case "GetRegistryInfo":
+                if call.answer != "reachable" and not self._excused(call):
+                    yield "there was no fault"
+
+    def _oldest(self, call: CallRecord) -> float:
+        """How old an answer may be. What the gateway itself has deleted before the call is not remembered."""
+        deletes = [
+            delete.end
+            for delete in self._deletes
+            if (delete.repository, delete.reference) == (call.repository, call.answer) and delete.end <= call.start
+        ]
+        return max(call.start - call.max_staleness, *deletes) if deletes else call.start - call.max_staleness
+
+    def _tags_of_all(self, call: CallRecord, states: Sequence[State]) -> Iterator[str]:
+        entries = call.answer if isinstance(call.answer, tuple) else ()
+        for entry in entries:
+            assert isinstance(entry, Tagged)
+            if isinstance(entry.tags, Failure):
+                if not self._excused(call):
+                    yield f"{entry}: there was no fault"
+            elif not any(tuple(sorted(state.get(entry.repository, NOTHING).tags)) == entry.tags for state in states):
+                yield f"{entry}: is not what was tagged at any instant of the call"
+
+    def _failure(self, call: CallRecord, failure: Failure) -> Iterator[str]:
+        if failure.reason is None:
+            yield "a failure without a reason"
+            return
+        states = self._history.between(call.start - call.max_staleness, call.end)
+        if failure.code is Code.NOT_FOUND:
+            if failure.reason not in ABSENT:
+                yield "an unknown reason for 'not there'"
+            elif not any(_target(state, call) is None for state in states):
+                yield "was there at every instant of the call"
+        elif failure.reason in ("TAGGED", "REFERENCED"):
+            # An index that cannot be read refuses a delete as well.
+            if not any(_needed(state, call) for state in states) and not self._excused(call):
+                yield "nothing needed it at any instant of the call"
+        elif failure.reason == "IS_MANIFEST":
+            if not any(_target(state, call) for state in states):
+                yield "was no manifest at any instant of the call"
+        elif not self._excused(call):
+            yield "there was no fault"
+
+    def _success(self, call: CallRecord, states: Sequence[State]) -> Iterator[str]:
+        assert call.delete is not None
+        assert isinstance(call.answer, frozenset)
+        if not call.answer <= frozenset[str]().union(*(_of(state, call).tags_on(call.reference) for state in states)):
+            yield "names tags that were not on it at any instant of the call"
+        if call.delete.validate_only:
+            if not any(_target(state, call) for state in states):
+                yield "would delete what was not there at any instant of the call"
+        elif not any(
+            delete.repository == call.repository
+            and delete.digest == call.reference
+            and call.start <= delete.at <= call.end
+            for delete in self._history.deletes
+        ):
+            yield "nothing was deleted"
+
+    def _wrong_deletes(self, calls: Sequence[CallRecord]) -> Iterator[str]:
+        for delete in self._history.deletes:
+            if delete.by_mutator:
+                continue
+            asked = [call for call in calls if _may_have_caused(call, delete)]
+            if not asked:
+                yield f"{delete}: nobody had asked for it"
+            elif not any(self._allowed(call, delete) for call in asked):
+                yield f"{delete}: it took more than anybody had named: {'; '.join(map(str, asked))}"
+
+    def _allowed(self, call: CallRecord, delete: Delete) -> bool:
+        assert call.delete is not None
+        if call.delete.force:
+            return True
+        states = self._history.between(call.start, delete.at)[:-1] or self._history.between(call.start, delete.at)
+        # What was there at every instant since the call came was there when the guard looked.
+        always = frozenset.intersection(*(_of(state, call).tags_on(delete.digest) for state in states))
+        referenced = all(_is_referenced(_of(state, call), delete.digest) for state in states)
+        return delete.tags & always <= call.delete.expected_tags and not referenced
+
+    def _excused(self, call: CallRecord) -> bool:
+        return self._faults.any_between(call.start, call.end)
+
+
+def _deleted(call: CallRecord) -> bool:
+    return call.delete is not None and not call.delete.validate_only and isinstance(call.answer, frozenset)
+
+
+def _may_have_caused(call: CallRecord, delete: Delete) -> bool:
+    if call.delete is None or call.delete.validate_only:
+        return False
+    unsettled = call.given_up or (isinstance(call.answer, Failure) and call.answer.reason in _UNSETTLED)
+    end = call.end + CARRIED_THROUGH if unsettled else call.end
+    return (
+        (call.repository, call.reference) == (delete.repository, delete.digest)
+        and call.start <= delete.at <= end
+        and (unsettled or not isinstance(call.answer, Failure))
+    )
+
+
+_UNSETTLED = frozenset({"DELETE_OUTCOME_UNKNOWN", "DEADLINE_EXCEEDED", None})
+
+
+def _of(state: State, call: CallRecord) -> Contents:
+    return state.get(call.repository, NOTHING)
+
+
+def _target(state: State, call: CallRecord) -> str | None:
+    contents = _of(state, call)
+    digest = call.reference if ":" in call.reference else contents.tags.get(call.reference)
+    return digest if digest in contents.manifests else None
+
+
+def _needed(state: State, call: CallRecord) -> bool:
+    contents = _of(state, call)
+    expected: Iterable[str] = call.delete.expected_tags if call.delete else ()
+    return bool(contents.tags_on(call.reference) - frozenset(expected)) or _is_referenced(contents, call.reference)
+
+
+def _is_referenced(contents: Contents, digest: str) -> bool:
+    return any(digest in CHILDREN.get(target, ()) for target in contents.tags.values())
+
+
+def _is_page(everything: list[str], page: object) -> bool:
+    assert isinstance(page, Page)
+    rest = [name for name in everything if not page.after or name > page.after]
+    held = list(page.items)
+    return held == rest if page.last else held == rest[: len(held)]

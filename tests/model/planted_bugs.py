@@ -1,0 +1,171 @@
+"""Bugs that the model test has to notice. Each is put into the gateway for the length of a block."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from portus_gateway.aio.single_flight import SingleFlight
+from portus_gateway.distribution.client import DistributionClient
+from portus_gateway.distribution.errors import DistributionError, NotFound
+from portus_gateway.distribution.page import Page
+from portus_gateway.operations.deletion import Deleted, ManifestDeletion
+from portus_gateway.operations.guarded_deletion import GuardedDeletion
+from portus_gateway.registry import cached
+from portus_gateway.registry.cached import CachedRegistry
+from portus_gateway.rpc.manifest_batch import ManifestBatch
+
+Patch = pytest.MonkeyPatch
+
+
+def an_old_answer_where_a_checked_one_was_asked_for(patch: Patch) -> None:
+    get = CachedRegistry.get_manifest
+
+    async def stale(self: Any, repository: Any, reference: Any, max_staleness: float = 0, known: Any = None) -> Any:
+        return await get(self, repository, reference, max_staleness or 10.0, known)
+
+    patch.setattr(CachedRegistry, "get_manifest", stale)
+
+
+def latecomers_share_a_read_that_runs_already(patch: Patch) -> None:
+    make = SingleFlight.__init__
+
+    def joining(self: Any, **options: Any) -> None:
+        make(self, **{**options, "joins_running": True})
+
+    patch.setattr(SingleFlight, "__init__", joining)
+
+
+def a_failure_is_an_empty_list(patch: Patch) -> None:
+    list_tags = DistributionClient.list_tags
+
+    async def empty(self: Any, *arguments: Any) -> Any:
+        try:
+            return await list_tags(self, *arguments)
+        except DistributionError:
+            return Page((), None)
+
+    patch.setattr(DistributionClient, "list_tags", empty)
+
+
+def a_failure_is_not_there(patch: Patch) -> None:
+    for name in ("resolve_manifest", "get_manifest"):
+        read = getattr(DistributionClient, name)
+
+        async def absent(self: Any, *arguments: Any, read: Any = read, **named: Any) -> Any:
+            try:
+                return await read(self, *arguments, **named)
+            except DistributionError as error:
+                raise NotFound(str(error), reason="MANIFEST_UNKNOWN") from error
+
+        patch.setattr(DistributionClient, name, absent)
+
+
+def the_guard_does_not_look(patch: Patch) -> None:
+    delete = GuardedDeletion.delete
+
+    async def forced(self: Any, wanted: Any) -> Any:
+        return await delete(self, replace(wanted, force=True) if isinstance(wanted, ManifestDeletion) else wanted)
+
+    patch.setattr(GuardedDeletion, "delete", forced)
+
+
+def the_guard_overlooks_a_tag(patch: Patch) -> None:
+    list_tags = DistributionClient.list_tags
+
+    async def shortened(self: Any, *arguments: Any) -> Any:
+        page = await list_tags(self, *arguments)
+        return replace(page, items=page.items[:-1])
+
+    patch.setattr(DistributionClient, "list_tags", shortened)
+
+
+def a_trial_deletes(patch: Patch) -> None:
+    delete = GuardedDeletion.delete
+
+    async def for_real(self: Any, wanted: Any) -> Any:
+        return await delete(self, replace(wanted, validate_only=False))
+
+    patch.setattr(GuardedDeletion, "delete", for_real)
+
+
+def a_delete_that_failed_is_a_success(patch: Patch) -> None:
+    delete = DistributionClient.delete_manifest
+
+    async def claimed(self: Any, *arguments: Any) -> None:
+        try:
+            await delete(self, *arguments)
+        except DistributionError:
+            return
+
+    patch.setattr(DistributionClient, "delete_manifest", claimed)
+
+
+def a_delete_is_not_sent(patch: Patch) -> None:
+    async def nothing(*_: Any) -> None:
+        return None
+
+    patch.setattr(DistributionClient, "delete_manifest", nothing)
+
+
+def the_tags_that_were_expected_are_said_to_be_gone(patch: Patch) -> None:
+    delete = GuardedDeletion.delete
+
+    async def claimed(self: Any, wanted: Any) -> Any:
+        await delete(self, wanted)
+        return Deleted(tags=tuple(sorted(getattr(wanted, "expected_tags", ()))))
+
+    patch.setattr(GuardedDeletion, "delete", claimed)
+
+
+def one_repositorys_manifest_answers_for_another(patch: Patch) -> None:
+    key = cached._key
+    patch.setattr(cached, "_key", lambda _, reference: ("", key(_, reference)[1]))
+
+
+def a_delete_leaves_the_cache_as_it_was(patch: Patch) -> None:
+    async def remembering(_: Any, __: Any, delete: Any) -> None:
+        await delete
+
+    patch.setattr(CachedRegistry, "_forgetting", remembering)
+
+
+def the_results_of_a_batch_change_places(patch: Patch) -> None:
+    result = ManifestBatch._result
+
+    async def moved(self: Any, index: int, request: Any) -> Any:
+        found = await result(self, index, request)
+        found.request_index = index ^ 1 if index % 2 else index
+        return found
+
+    patch.setattr(ManifestBatch, "_result", moved)
+
+
+PLANTED: tuple[Callable[[Patch], None], ...] = (
+    an_old_answer_where_a_checked_one_was_asked_for,
+    a_failure_is_not_there,
+    the_guard_does_not_look,
+    the_guard_overlooks_a_tag,
+    a_trial_deletes,
+    a_delete_is_not_sent,
+    the_tags_that_were_expected_are_said_to_be_gone,
+    one_repositorys_manifest_answers_for_another,
+    the_results_of_a_batch_change_places,
+)
+# These show now and then: whoever looks for them needs patience.
+RARE: tuple[Callable[[Patch], None], ...] = (
+    latecomers_share_a_read_that_runs_already,
+    a_failure_is_an_empty_list,
+    a_delete_that_failed_is_a_success,
+    a_delete_leaves_the_cache_as_it_was,
+)
+
+
+@contextmanager
+def planted(bug: Callable[[Patch], None]) -> Iterator[None]:
+    """The gateway has this bug for as long as the block runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        bug(patch)
+        yield
