@@ -12,6 +12,7 @@ from portus_gateway.access.authentication import Authentication, BearerAuthentic
 from portus_gateway.access.caller_limits import CallerLimits
 from portus_gateway.access.current_call import current_request_id
 from portus_gateway.access.errors import InvalidAccessFile
+from portus_gateway.access.page_token_keys import PageTokenKeyFile
 from portus_gateway.access.policy_file import PolicyFile
 from portus_gateway.access.token_file import TokenFile
 from portus_gateway.operations.audited_deletion import AuditedDeletion
@@ -37,6 +38,7 @@ class AccessControl:
     policy: PolicyFile | None
     audit: DeletionAudit
     files: ReloadedFiles
+    page_token_keys: PageTokenKeyFile | None
     credentials: grpc.ServerCredentials | None
     """Of the first port; None for plaintext."""
     certificate_credentials: grpc.ServerCredentials | None
@@ -82,6 +84,11 @@ async def access_control(settings: Settings) -> AsyncGenerator[AccessControl, No
                 certificate = ServerCertificate(
                     settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file
                 )
+        page_token_keys = None
+        if settings.page_token_key_file is not None:
+            with mistakes.of("page_token_key_file"):
+                page_token_keys = PageTokenKeyFile(settings.page_token_key_file)
+                reloaded["page_token_key_file"] = page_token_keys
         log = AuditLog(settings.audit_log)
         with mistakes.of("audit_log"):
             stack.enter_context(log)
@@ -103,7 +110,7 @@ async def access_control(settings: Settings) -> AsyncGenerator[AccessControl, No
         )
         files = ReloadedFiles(reloaded)
         await stack.enter_async_context(files.kept_up_to_date())
-        yield AccessControl(interceptor, policy, audit, files, *_credentials(certificate, settings))
+        yield AccessControl(interceptor, policy, audit, files, page_token_keys, *_credentials(certificate, settings))
 
 
 class _Mistakes:

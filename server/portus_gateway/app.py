@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from portus_gateway import __version__
+from portus_gateway.access.page_token_keys import PageTokenKeys, PasswordKey, SecretKey
 from portus_gateway.access_control import access_control
 from portus_gateway.distribution import (
     Authentication,
@@ -25,6 +26,7 @@ from portus_gateway.registry.cached import CachedRegistry
 from portus_gateway.registry.coalesced import CoalescedRegistry
 from portus_gateway.registry.fresh import FreshRegistry
 from portus_gateway.registry.protocol import Registry
+from portus_gateway.rpc.page_tokens import PageTokens
 from portus_gateway.rpc.server import GatewayServer, Listener, ServerLimits
 from portus_gateway.settings import Settings
 from portus_gateway.telemetry.announcement import announce
@@ -47,11 +49,14 @@ class RunningGateway:
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, as_worker: bool = False) -> AsyncGenerator[RunningGateway, None]:
+async def running(
+    settings: Settings, *, as_worker: bool = False, page_token_secret: bytes | None = None
+) -> AsyncGenerator[RunningGateway, None]:
     """Serves a gateway for as long as the block runs; then drains it, within `settings.drain_grace`.
 
     This is one process, whatever `settings.workers` says: `workers.serving` runs several. With `as_worker` it shares
-    its ports with other workers, and leaves metrics and announcement to the process that started them.
+    its ports with other workers, and leaves metrics and announcement to the process that started them. Workers share
+    `page_token_secret`, which is used where the settings have neither keys for page tokens nor a password.
 
     Serves from the start, the registry there or not: its health says which. Raises `OSError` where it cannot listen,
     `InvalidSettings` for files of access control that cannot be used.
@@ -83,6 +88,9 @@ async def running(settings: Settings, *, as_worker: bool = False) -> AsyncGenera
             gateway_version=__version__,
             reflection=settings.reflection,
             reuse_port=as_worker,
+            page_tokens=PageTokens(
+                access.page_token_keys or _page_token_keys(_credentials(settings), page_token_secret)
+            ),
         )
 
         readiness = {"registry": False, "files": access.files.usable}
@@ -140,6 +148,12 @@ def _credentials(settings: Settings) -> Credentials | None:
     if settings.password is not None:
         return Credentials(settings.username, StaticPassword(settings.password.get_secret_value()))
     return None
+
+
+def _page_token_keys(credentials: Credentials | None, secret: bytes | None) -> PageTokenKeys:
+    if credentials is not None:
+        return PasswordKey(credentials)
+    return SecretKey.random() if secret is None else SecretKey(secret)
 
 
 def _limits(settings: Settings) -> ServerLimits:

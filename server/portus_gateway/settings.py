@@ -182,6 +182,12 @@ class Settings(BaseSettings):
         True,
         description="Serve reflection to callers without a credential. Reflection shows the API and no data.",
     )
+    page_token_key_file: Path | None = Field(
+        None,
+        description="File with the keys that encrypt page tokens: one on each line, at least 32 characters of random"
+        " text. The first key encrypts, all keys decrypt. It is read again when it changes. Unset: the key is derived"
+        " from the password of the registry account. Replicas of a gateway without such a password need this file.",
+    )
     metrics_listen: OptionalAddress = Field(
         None, description="Address to serve Prometheus metrics on, over HTTP at `/metrics`. Unset: no metrics server."
     )

@@ -317,3 +317,22 @@ async def test_a_worker_that_hangs_does_not_hold_up_the_end(settings: dict[str, 
             gateway.signal(signal.SIGTERM)
             assert await gateway.ended() == 0
             assert not any(map(alive, pids))
+
+
+async def test_workers_accept_each_others_page_tokens_without_any_key() -> None:
+    """No password and no key file: the workers share a key that the gateway made."""
+    async with DevRegistry(auth="anonymous") as registry:
+        registry.push("team/app", *[f"v{number}" for number in range(10)])
+        variables = {"PORTUS_REGISTRY_URL": registry.url, "PORTUS_REGISTRY_ANONYMOUS": "true"}
+        async with gateway_process("serve", *TWO, **variables) as gateway:
+            first = registry_service_pb2.ListTagsRequest(repository="team/app", page_size=4)
+            async with connection(gateway.address) as channel:
+                token = (await stub(channel).ListTags(first, timeout=10)).next_page_token
+            following = registry_service_pb2.ListTagsRequest(repository="team/app", page_token=token)
+            for calls in range(1, 65):
+                async with connection(gateway.address) as channel:
+                    assert len((await stub(channel).ListTags(following, timeout=10)).tags) == 6
+                await until(lambda calls=calls: len(records(gateway, "call")) == calls + 1)  # type: ignore[misc]
+                if {record["worker"] for record in records(gateway, "call")[1:]} == {1, 2}:
+                    return
+    raise AssertionError("one worker got all of the connections")

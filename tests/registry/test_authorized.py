@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from portus_gateway.access.caller import Caller
 from portus_gateway.access.errors import PermissionDenied
+from portus_gateway.access.page_token_keys import SecretKey
 from portus_gateway.access.policy import Policy
 from portus_gateway.devregistry import DevRegistry
 from portus_gateway.distribution import Configuration, Credentials, DistributionClient, StaticPassword
@@ -22,11 +23,12 @@ from portus_gateway.operations.deletion import BlobDeletion, Deleted, ManifestDe
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.registry.authorized import AuthorizedRegistry
 from portus_gateway.registry.protocol import Cursor, Page
-from portus_gateway.rpc import page_tokens
+from portus_gateway.rpc.page_tokens import PageTokens
 from tests.access.calls import calling
 from tests.access.fake_registry import FakeRegistry
 from tests.access.policies import ROOT, TEAM_A, A, Fixed, parsed
 
+TOKENS = PageTokens(SecretKey.random())
 ABSENT = Digest("sha256:" + "0" * 64)
 
 
@@ -47,7 +49,10 @@ async def pages_of(
             pages.append(page)
             if page.next is None:
                 return pages
-            after = page_tokens.decode(page_tokens.encode(page.next, "Catalog"), "Catalog")
+            token = TOKENS.encode(page.next, "Catalog")
+            # It is as long as any other, and encrypted.
+            assert len(token) == len(TOKENS.encode(Cursor("after", "x"), "Catalog"))
+            after = TOKENS.decode(token, "Catalog")
 
 
 def names_of(pages: list[Page[CatalogEntry]]) -> list[str]:

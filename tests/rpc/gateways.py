@@ -22,6 +22,7 @@ from portus.registry.v1.registry_service_pb2 import (
     StreamCatalogRequest,
 )
 from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from portus_gateway.access.page_token_keys import SecretKey
 from portus_gateway.devregistry import DevRegistry
 from portus_gateway.distribution import (
     Configuration,
@@ -36,6 +37,7 @@ from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc.boundary import Boundary
 from portus_gateway.rpc.call_limit import CallLimit
 from portus_gateway.rpc.interception import InterceptedHandlers, Interceptor
+from portus_gateway.rpc.page_tokens import PageTokens
 from portus_gateway.rpc.server import FinishedCall, GatewayServer, ServerLimits
 from tests.rpc.scripted_registry import BLOB, DIGEST
 
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
 SERVICE = "portus.registry.v1.RegistryService"
 VERSION = "1.2.3"
+KEY = SecretKey(b"the gateways of these tests are replicas of one")
 LIMITS = ServerLimits()
 PATIENCE = 10.0
 """Seconds after which a test that waits has failed."""
@@ -131,6 +134,7 @@ async def serve(
         gateway_version=VERSION,
         reflection=reflection,
         interceptors=interceptors,
+        page_tokens=PageTokens(KEY),
     )
     port = await server.start()
     try:

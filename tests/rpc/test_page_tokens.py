@@ -1,47 +1,79 @@
 import base64
-import hashlib
-import json
+from collections.abc import Sequence
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portus_gateway.access.caller import Caller
+from portus_gateway.access.page_token_keys import SecretKey
+from portus_gateway.distribution.errors import RegistryFault
 from portus_gateway.registry.protocol import Cursor
-from portus_gateway.rpc.page_tokens import Argument, InvalidPageToken, decode, encode
+from portus_gateway.rpc.page_tokens import Argument, InvalidPageToken, PageTokens
+from tests.access.calls import calling
 
+SECRET = b"secret"
+TOKENS = PageTokens(SecretKey(SECRET))
 CURSOR = Cursor("after", "team/app")
 ARGUMENTS: tuple[Argument, ...] = (True, "team/")
-TOKEN = encode(CURSOR, "Catalog", *ARGUMENTS)
+TOKEN = TOKENS.encode(CURSOR, "Catalog", *ARGUMENTS)
+CALLERS = [Caller.known_as("token", [f"token:{name}"]) for name in ("a", "b")]
 
 
-def forged(cursor: bytes, *, rpc: str = "Catalog", version: bytes = b"\x01") -> str:
-    """A token with a good checksum, such as anybody can make who has read this code."""
-    bound = json.dumps([rpc, *ARGUMENTS]).encode()
-    checksum = hashlib.sha256(bound + b"\0" + cursor).digest()[:12]
-    return base64.urlsafe_b64encode(version + checksum + cursor).rstrip(b"=").decode()
+class Keys:
+    """Keys of which the first ones are in force."""
+
+    def __init__(self, *secrets: bytes) -> None:
+        self._keys = [key for secret in secrets for key in SecretKey(secret).current()]
+
+    def current(self) -> Sequence[bytes]:
+        return self._keys
 
 
-def test_a_token_leads_back_to_its_cursor() -> None:
-    assert decode(TOKEN, "Catalog", *ARGUMENTS) == CURSOR
-
-
-def test_the_empty_token_is_the_beginning_and_the_end() -> None:
-    assert decode("", "Catalog", *ARGUMENTS) is None
-    assert encode(None, "Catalog", *ARGUMENTS) == ""
+def refused(
+    token: str, tokens: PageTokens = TOKENS, rpc: str = "Catalog", arguments: Sequence[Argument] = ARGUMENTS
+) -> None:
+    with pytest.raises(InvalidPageToken, match="start again with the first page"):
+        tokens.decode(token, rpc, *arguments)
 
 
 @pytest.mark.parametrize(
     "cursor",
-    [Cursor("linked", "v1", "last=a%2Fb&n=5"), Cursor("after", "team/äöü"), Cursor("sliced", "v1")],
-    ids=range(3),
+    [
+        CURSOR,
+        Cursor("after", "team/äöü"),
+        Cursor("after", "half \ud83d"),
+        Cursor("sliced", "x" * 255),
+        Cursor("linked", "v1", "last=a%2Fb&n=5"),
+        Cursor("linked", "", "cursor=" + "y" * 4000),
+        Cursor("after", "\U0001f4a5" * 5000),
+    ],
+    ids=range(7),
 )
-def test_every_cursor_of_the_client_survives(cursor: Cursor) -> None:
-    assert decode(encode(cursor, "ListTags", "team/app"), "ListTags", "team/app") == cursor
+def test_a_token_leads_back_to_its_cursor(cursor: Cursor) -> None:
+    assert TOKENS.decode(TOKENS.encode(cursor, "ListTags", "team/app"), "ListTags", "team/app") == cursor
 
 
-def test_nobody_can_read_anything_into_it_and_it_fits_a_url() -> None:
-    assert "team" not in TOKEN
+def test_the_empty_token_is_the_beginning_and_the_end() -> None:
+    assert TOKENS.decode("", "Catalog", *ARGUMENTS) is None
+    assert TOKENS.encode(None, "Catalog", *ARGUMENTS) == ""
+
+
+def test_nothing_can_be_read_from_it_and_it_fits_a_url() -> None:
+    content = base64.urlsafe_b64decode(TOKEN + "=" * (-len(TOKEN) % 4))
+    assert b"team" not in content
+    assert b"app" not in content
     assert set(TOKEN) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+    assert TOKENS.encode(CURSOR, "Catalog", *ARGUMENTS) != TOKEN
+
+
+@given(st.text(alphabet="abc/-", min_size=1, max_size=255), st.integers(0, 10**6))
+def test_its_length_tells_nothing(name: str, count: int) -> None:
+    linked = Cursor("linked", name, f"last={name[:100]}&n={count}")
+    assert {len(TOKENS.encode(cursor, "Catalog", *ARGUMENTS)) for cursor in (Cursor("after", name), linked)} == {
+        len(TOKEN)
+    }
 
 
 @pytest.mark.parametrize(
@@ -57,8 +89,31 @@ def test_nobody_can_read_anything_into_it_and_it_fits_a_url() -> None:
     ],
 )
 def test_it_is_bound_to_the_rpc_and_its_arguments(rpc: str, arguments: tuple[Argument, ...]) -> None:
-    with pytest.raises(InvalidPageToken, match="not given out for these arguments"):
-        decode(TOKEN, rpc, *arguments)
+    refused(TOKEN, rpc=rpc, arguments=arguments)
+
+
+def test_it_is_bound_to_the_caller() -> None:
+    one, other = CALLERS
+    with calling(one, "Catalog"):
+        token = TOKENS.encode(CURSOR, "Catalog")
+        assert TOKENS.decode(token, "Catalog") == CURSOR
+    with calling(other, "Catalog"):
+        refused(token, arguments=())
+    refused(token, arguments=())
+
+
+def test_another_replica_with_the_same_key_accepts_it() -> None:
+    assert PageTokens(SecretKey(SECRET)).decode(TOKEN, "Catalog", *ARGUMENTS) == CURSOR
+    refused(TOKEN, PageTokens(SecretKey(b"another")))
+    refused(TOKEN, PageTokens(SecretKey.random()))
+
+
+def test_the_first_key_encrypts_and_all_decrypt() -> None:
+    rotated = PageTokens(Keys(b"new", SECRET))
+    assert rotated.decode(TOKEN, "Catalog", *ARGUMENTS) == CURSOR
+    token = rotated.encode(CURSOR, "Catalog", *ARGUMENTS)
+    assert PageTokens(SecretKey(b"new")).decode(token, "Catalog", *ARGUMENTS) == CURSOR
+    refused(token)
 
 
 @pytest.mark.parametrize(
@@ -69,49 +124,54 @@ def test_it_is_bound_to_the_rpc_and_its_arguments(rpc: str, arguments: tuple[Arg
         "ünicode",
         "AAAA",
         TOKEN[:-1],
+        TOKEN[:-4],
         TOKEN[1:],
         TOKEN + "A",
         TOKEN + "=",
         TOKEN.swapcase(),
         f" {TOKEN}",
         f"{TOKEN}\n",
-        "A" * 30_000,
+        "A" * 100_000,
+        TOKEN * 100,
     ],
 )
-def test_what_is_none_of_ours_is_refused(token: str) -> None:
-    with pytest.raises(InvalidPageToken):
-        decode(token, "Catalog", *ARGUMENTS)
+def test_any_other_text_is_refused(token: str) -> None:
+    refused(token)
+
+
+@given(
+    st.integers(0, len(TOKEN) - 1), st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+)
+def test_any_change_is_refused(position: int, character: str) -> None:
+    """The last characters too: base64 can spell the same bytes in several ways."""
+    changed = TOKEN[:position] + character + TOKEN[position + 1 :]
+    if changed != TOKEN:
+        refused(changed)
+
+
+@pytest.mark.parametrize("ending", "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+def test_another_spelling_of_the_last_byte_is_refused(ending: str) -> None:
+    if TOKEN[-1] != ending:
+        refused(TOKEN[:-1] + ending)
 
 
 @given(st.text(min_size=1))
 def test_whatever_comes_is_a_token_or_refused(token: str) -> None:
-    with pytest.raises(InvalidPageToken):
-        decode(token, "Catalog", *ARGUMENTS)
+    refused(token)
 
 
 @given(st.binary(max_size=60))
-def test_whatever_a_forged_token_holds_is_a_cursor_of_the_clients_or_refused(position: bytes) -> None:
-    with pytest.raises(InvalidPageToken):
-        decode(forged(position), "Catalog", *ARGUMENTS)
+def test_a_token_cannot_be_made_without_the_key(content: bytes) -> None:
+    refused(base64.urlsafe_b64encode(b"\x02" + content).rstrip(b"=").decode())
+    forged = AESGCM(bytes(32)).encrypt(bytes(12), b'["after", "hidden", ""]', b'["Catalog", null, true, "team/"]')
+    refused(base64.urlsafe_b64encode(b"\x02" + bytes(12) + forged).rstrip(b"=").decode())
 
 
-@pytest.mark.parametrize(
-    "cursor",
-    [
-        "linked:n=5 HTTP/1.1\r\nHost: elsewhere",
-        "linked:n=5#fragment",
-        "linked:",
-        "elsewhere:http://elsewhere/",
-        "http://elsewhere/",
-        "",
-        "behind:" + "x" * 4096,
-    ],
-)
-def test_a_forged_token_puts_nothing_into_a_url(cursor: str) -> None:
-    with pytest.raises(InvalidPageToken):
-        decode(forged(cursor.encode()), "Catalog", *ARGUMENTS)
+def test_a_token_of_another_version_is_refused() -> None:
+    content = base64.urlsafe_b64decode(TOKEN + "=" * (-len(TOKEN) % 4))
+    refused(base64.urlsafe_b64encode(b"\x01" + content[1:]).rstrip(b"=").decode())
 
 
-def test_a_token_of_another_version_is_said_to_be_one() -> None:
-    with pytest.raises(InvalidPageToken, match="another version"):
-        decode(forged(json.dumps(["after", "a", ""]).encode(), version=b"\x02"), "Catalog", *ARGUMENTS)
+def test_a_name_of_any_length_is_an_error_and_no_bug() -> None:
+    with pytest.raises(RegistryFault, match="too long"):
+        TOKENS.encode(Cursor("after", "x" * 100_000), "Catalog")

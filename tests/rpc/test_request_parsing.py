@@ -21,8 +21,9 @@ from portus_gateway.distribution import Platform as PlatformValue
 from portus_gateway.operations.deletion import BlobDeletion, ManifestDeletion
 from portus_gateway.rpc import request_parsing
 from portus_gateway.rpc.call_errors import InvalidFields
+from portus_gateway.rpc.page_tokens import PageTokens
 from tests.rpc.failures import failure_of
-from tests.rpc.gateways import Gateway, finish
+from tests.rpc.gateways import KEY, Gateway, finish
 
 DIGEST = "sha256:" + "0" * 64
 BAD_REPOSITORIES = ["", "/", "Team/App", "team//app", "team/app\n", "-team", "a" * 256, "../v2", "team/app?n=1", "ä"]
@@ -161,8 +162,9 @@ def test_every_field_of_every_request_is_here_or_cannot_be_wrong() -> None:
     ("asked", "size"), [(0, 100), (1, 1), (999, 999), (1000, 1000), (1001, 1000), (2**31 - 1, 1000)]
 )
 def test_page_sizes(asked: int, size: int) -> None:
-    assert request_parsing.catalog_page(CatalogRequest(page_size=asked)).size == size
-    assert request_parsing.tag_page(ListTagsRequest(repository="a", page_size=asked)).size == size
+    tokens = PageTokens(KEY)
+    assert request_parsing.catalog_page(CatalogRequest(page_size=asked), tokens).size == size
+    assert request_parsing.tag_page(ListTagsRequest(repository="a", page_size=asked), tokens).size == size
 
 
 def test_a_manifest_read() -> None:

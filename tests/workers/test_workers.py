@@ -123,7 +123,10 @@ async def test_messages_arrive_as_they_were_sent_and_then_the_end() -> None:
     figures = Figures(
         families=[Family(name="n", documentation="", type="gauge", samples=[("n", {"a": 'b"\n'}, math.inf)])]
     )
-    sent: list[Message] = [Serve(flags={"insecure": True, "listen": "[::1]:1", "metrics_listen": None}), figures]
+    sent: list[Message] = [
+        Serve(flags={"insecure": True, "listen": "[::1]:1", "metrics_listen": None}, page_token_secret="00"),
+        figures,
+    ]
     async with await WorkerChannel.open(right) as reader:
         async with await WorkerChannel.open(left) as writer:
             for message in sent:

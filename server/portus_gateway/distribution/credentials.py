@@ -49,8 +49,12 @@ class Credentials:
 
         Raises `CredentialsRejected` where the password cannot be read.
         """
+        return "Basic " + base64.b64encode(f"{self.username}:{self.current_password()}".encode()).decode("ascii")
+
+    def current_password(self) -> str:
+        """The password as it is now. Raises `CredentialsRejected` where it cannot be read."""
         try:
-            password = self.password.read()
+            return self.password.read()
         except (OSError, UnicodeError) as error:
             problem = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise CredentialsRejected(
@@ -58,7 +62,6 @@ class Credentials:
                 operator_detail=f"account {self.username!r}: {problem}",
                 concern=Concern.PASSWORD_FILE,
             ) from error
-        return "Basic " + base64.b64encode(f"{self.username}:{password}".encode()).decode("ascii")
 
 
 def account_of(credentials: Credentials | None) -> str:

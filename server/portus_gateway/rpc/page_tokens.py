@@ -1,65 +1,113 @@
-"""Page tokens: where a listing goes on, in a form that callers cannot read anything into.
+"""Page tokens: the position at which a listing continues, encrypted.
 
-A token is bound to the RPC and to the arguments that it was given out for (AIP-158). The binding is a checksum, not a
-signature: replicas share no secret, and a token carries neither an address nor a right, so that a forged one gains its
-maker nothing that the arguments would not give as well.
+A position can contain what its caller may not see, such as a cursor of the registry. So a token can neither be read nor
+made by callers, and its length tells nothing. It is bound to the RPC, to its arguments (AIP-158) and to the caller that
+it was given to: the name at which it continues is one that this caller was shown.
 """
 
 import base64
 import binascii
-import hashlib
 import json
+import os
+from typing import Final
 
+from portus_gateway.access.current_call import current_call
+from portus_gateway.access.page_token_keys import PageTokenKeys
+from portus_gateway.distribution.errors import RegistryFault
 from portus_gateway.registry.protocol import Cursor
-
-_VERSION = b"\x01"
-_CHECKSUM_LENGTH = 12
-# A cursor has at most 4096 characters of at most four bytes each, and base64 makes four of three.
-_LONGEST = 22 * 1024
 
 Argument = str | bool
 
+_VERSION: Final = b"\x02"
+_NONCE: Final = 12
+_TAG: Final = 16
+# Every position after a repository or a tag fits into the first size. An unusable name, or a registry's own cursor, may
+# need a larger one.
+_SIZES: Final = (1024, 8192, 65536)
+_LONGEST: Final = 4 * (len(_VERSION) + _NONCE + _SIZES[-1] + _TAG + 2) // 3
+
 
 class InvalidPageToken(ValueError):
-    """A page token that is none of ours, or was given out for another RPC or other arguments."""
+    """A page token that cannot be used for this request."""
 
 
-def encode(cursor: Cursor | None, rpc: str, *arguments: Argument) -> str:
-    """The token for `cursor`; empty for None, the end of a listing."""
-    if cursor is None:
-        return ""
-    position = json.dumps([cursor.kind, cursor.name, cursor.query]).encode()
-    token = _VERSION + _checksum(position, rpc, arguments) + position
-    return base64.urlsafe_b64encode(token).rstrip(b"=").decode()
+class PageTokens:
+    """Makes and reads the tokens of one gateway and its replicas, which have the same `keys`."""
+
+    def __init__(self, keys: PageTokenKeys) -> None:
+        self._keys = keys
+
+    def encode(self, cursor: Cursor | None, rpc: str, *arguments: Argument) -> str:
+        """The token for `cursor`. Empty for None, the end of a listing."""
+        # Loaded here because it takes long, and many processes never make a token.
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        if cursor is None:
+            return ""
+        nonce = os.urandom(_NONCE)
+        encrypted = AESGCM(self._keys.current()[0]).encrypt(nonce, _padded(cursor), _bound(rpc, arguments))
+        return _text(_VERSION + nonce + encrypted)
+
+    def decode(self, token: str, rpc: str, *arguments: Argument) -> Cursor | None:
+        """The cursor in `token`. None for the empty token, the beginning. Raises `InvalidPageToken`."""
+        if not token:
+            return None
+        content = _content(token)
+        bound = _bound(rpc, arguments)
+        for key in self._keys.current():
+            cursor = _decrypted(key, content, bound)
+            if cursor is not None:
+                return cursor
+        raise InvalidPageToken(
+            "not valid for this request. It belongs to another request or another caller, it was changed, or its key"
+            " was replaced: start again with the first page"
+        )
 
 
-def decode(token: str, rpc: str, *arguments: Argument) -> Cursor | None:
-    """The cursor in `token`; None for the empty token, the beginning. Raises `InvalidPageToken`."""
-    if not token:
-        return None
+def _text(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def _content(token: str) -> bytes:
+    foreign = InvalidPageToken(
+        "not a page token of this gateway, or one of another version of it: start again with the first page"
+    )
     if len(token) > _LONGEST:
-        raise InvalidPageToken(f"longer than {_LONGEST} characters, so it is none of this gateway's")
+        raise foreign
     try:
         content = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-        version = content[:1]
-        cursor = _cursor(content[1 + _CHECKSUM_LENGTH :])
-    except (binascii.Error, ValueError, TypeError, RecursionError) as error:
-        raise InvalidPageToken("none of this gateway's page tokens") from error
-    if version != _VERSION:
-        raise InvalidPageToken("none of this gateway's page tokens, or one of another version of it: begin anew")
-    # The checksum is compared with this too, and base64 in any other spelling is refused.
-    if encode(cursor, rpc, *arguments) != token:
-        raise InvalidPageToken("not given out for these arguments: send those of the page before, or begin anew")
-    return cursor
+    except (binascii.Error, ValueError) as error:
+        raise foreign from error
+    # The same content can be written in several ways, of which one is ours.
+    if content[:1] != _VERSION or _text(content) != token:
+        raise foreign
+    return content
 
 
-def _cursor(position: bytes) -> Cursor:
-    kind, name, query = json.loads(position)
-    if kind not in ("after", "sliced", "linked") or not isinstance(name, str) or not isinstance(query, str):
-        raise ValueError("no cursor")
+def _decrypted(key: bytes, content: bytes, bound: bytes) -> Cursor | None:
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    start = len(_VERSION) + _NONCE
+    try:
+        padded = AESGCM(key).decrypt(content[len(_VERSION) : start], content[start:], bound)
+    except (InvalidTag, ValueError):
+        return None
+    kind, name, query = json.loads(padded.rstrip(b"\0"))
     return Cursor(kind, name, query)
 
 
-def _checksum(position: bytes, rpc: str, arguments: tuple[Argument, ...]) -> bytes:
-    bound = json.dumps([rpc, *arguments]).encode()
-    return hashlib.sha256(bound + b"\0" + position).digest()[:_CHECKSUM_LENGTH]
+def _padded(cursor: Cursor) -> bytes:
+    # JSON in ASCII, which has no zero bytes.
+    position = json.dumps([cursor.kind, cursor.name, cursor.query]).encode()
+    size = next((size for size in _SIZES if len(position) <= size), None)
+    if size is None:
+        raise RegistryFault("the registry lists a name that is too long for a page to end with it")
+    return position.ljust(size, b"\0")
+
+
+def _bound(rpc: str, arguments: tuple[Argument, ...]) -> bytes:
+    """What a token is only valid with."""
+    call = current_call.get(None)
+    caller = None if call is None or call.known_caller is None else call.known_caller.name
+    return json.dumps([rpc, caller, *arguments]).encode()

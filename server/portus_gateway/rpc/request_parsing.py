@@ -18,9 +18,9 @@ from portus_gateway.distribution.names import REPOSITORY_MAX_LENGTH, Repository,
 from portus_gateway.errors import FieldViolation
 from portus_gateway.operations.deletion import BlobDeletion, ManifestDeletion
 from portus_gateway.registry.protocol import Cursor, Reference
-from portus_gateway.rpc import page_tokens
 from portus_gateway.rpc.call_errors import InvalidFields
 from portus_gateway.rpc.limits import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
+from portus_gateway.rpc.page_tokens import Argument, InvalidPageToken, PageTokens
 
 MAX_EXPECTED_TAGS = 1000
 MAX_BATCH = 1000
@@ -71,17 +71,17 @@ class ManifestRead:
     max_staleness: float
 
 
-def catalog_page(request: registry_service_pb2.CatalogRequest) -> CatalogPage:
+def catalog_page(request: registry_service_pb2.CatalogRequest, tokens: PageTokens) -> CatalogPage:
     fields = _Fields()
     size = fields.page_size(request.page_size)
     prefix = fields.prefix(request.prefix)
-    after = fields.page_token(request.page_token, "Catalog", request.include_tags, request.prefix)
+    after = fields.page_token(tokens, request.page_token, "Catalog", request.include_tags, request.prefix)
     fields.check()
     return CatalogPage(size, after, request.include_tags, prefix)
 
 
-def catalog_token(cursor: Cursor | None, request: CatalogPage) -> str:
-    return page_tokens.encode(cursor, "Catalog", request.include_tags, request.prefix)
+def catalog_token(cursor: Cursor | None, request: CatalogPage, tokens: PageTokens) -> str:
+    return tokens.encode(cursor, "Catalog", request.include_tags, request.prefix)
 
 
 def whole_catalog(request: registry_service_pb2.StreamCatalogRequest) -> WholeCatalog:
@@ -91,18 +91,18 @@ def whole_catalog(request: registry_service_pb2.StreamCatalogRequest) -> WholeCa
     return WholeCatalog(request.include_tags, prefix)
 
 
-def tag_page(request: registry_service_pb2.ListTagsRequest) -> TagPage:
+def tag_page(request: registry_service_pb2.ListTagsRequest, tokens: PageTokens) -> TagPage:
     fields = _Fields()
     repository = fields.name("repository", _repository, request.repository)
     size = fields.page_size(request.page_size)
-    after = fields.page_token(request.page_token, "ListTags", request.repository)
+    after = fields.page_token(tokens, request.page_token, "ListTags", request.repository)
     if repository is None or fields.violations:
         raise fields.error()
     return TagPage(repository, size, after)
 
 
-def tag_token(cursor: Cursor | None, request: TagPage) -> str:
-    return page_tokens.encode(cursor, "ListTags", request.repository.name)
+def tag_token(cursor: Cursor | None, request: TagPage, tokens: PageTokens) -> str:
+    return tokens.encode(cursor, "ListTags", request.repository.name)
 
 
 def manifest_lookup(request: registry_service_pb2.ResolveManifestRequest) -> ManifestLookup:
@@ -214,10 +214,10 @@ class _Fields:
             self.refuse("page_size", f"{size} is negative; 0 takes the default of {DEFAULT_PAGE_SIZE}")
         return min(size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
 
-    def page_token(self, token: str, rpc: str, *arguments: page_tokens.Argument) -> Cursor | None:
+    def page_token(self, tokens: PageTokens, token: str, rpc: str, *arguments: Argument) -> Cursor | None:
         try:
-            return page_tokens.decode(token, rpc, *arguments)
-        except page_tokens.InvalidPageToken as error:
+            return tokens.decode(token, rpc, *arguments)
+        except InvalidPageToken as error:
             self.refuse("page_token", str(error))
             return None
 

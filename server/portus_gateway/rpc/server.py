@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import grpc
 
+from portus_gateway.access.page_token_keys import SecretKey
 from portus_gateway.operations.catalog_listing import CatalogListing
 from portus_gateway.operations.deletion import Deletion
 from portus_gateway.registry.protocol import Registry
@@ -15,6 +16,7 @@ from portus_gateway.rpc.health import Health
 from portus_gateway.rpc.interception import InterceptedHandlers, Interceptor
 from portus_gateway.rpc.limits import ServerLimits
 from portus_gateway.rpc.observation import CallObserver, FinishedCall
+from portus_gateway.rpc.page_tokens import PageTokens
 from portus_gateway.rpc.reflection import reflection
 from portus_gateway.rpc.service_names import REGISTRY_SERVICE
 from portus_gateway.rpc.servicer import RegistryServicer, registry_service
@@ -46,7 +48,8 @@ class GatewayServer:
 
     `deletion` is what DeleteManifest and DeleteBlob do. `credentials` makes it TLS; `also` is a second address with
     credentials of its own. `interceptors` let calls in before their requests are read. With `reuse_port`, other
-    processes of this user may listen on the same ports: the kernel spreads connections over them.
+    processes of this user may listen on the same ports: the kernel spreads connections over them. Without
+    `page_tokens`, no other server accepts the page tokens of this one.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class GatewayServer:
         also: Listener | None = None,
         interceptors: Sequence[Interceptor] = (),
         reuse_port: bool = False,
+        page_tokens: PageTokens | None = None,
     ) -> None:
         self._limits = limits
         self._reflection = reflection
@@ -86,6 +90,7 @@ class GatewayServer:
             deletion_enabled=deletion_enabled,
             limits=limits,
             gateway_version=gateway_version,
+            page_tokens=page_tokens or PageTokens(SecretKey.random()),
         )
         self._server: grpc.aio.Server | None = None
         self._stopping: asyncio.Task[None] | None = None

@@ -19,6 +19,7 @@ from portus_gateway.rpc import conversion, request_parsing
 from portus_gateway.rpc.converted_manifests import ConvertedManifests
 from portus_gateway.rpc.limits import ServerLimits
 from portus_gateway.rpc.manifest_batch import ManifestBatch
+from portus_gateway.rpc.page_tokens import PageTokens
 from portus_gateway.rpc.part_failures import part_status
 
 
@@ -34,7 +35,9 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         deletion_enabled: bool,
         limits: ServerLimits,
         gateway_version: str,
+        page_tokens: PageTokens,
     ) -> None:
+        self._page_tokens = page_tokens
         self._registry = registry
         self._listing = listing
         self._deletion = deletion
@@ -64,13 +67,13 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
     async def Catalog(  # noqa: N802
         self, request: registry_service_pb2.CatalogRequest, context: object
     ) -> registry_service_pb2.CatalogResponse:
-        wanted = request_parsing.catalog_page(request)
+        wanted = request_parsing.catalog_page(request, self._page_tokens)
         page = await self._listing.page(
             wanted.size, wanted.after, include_tags=wanted.include_tags, prefix=wanted.prefix
         )
         return registry_service_pb2.CatalogResponse(
             repositories=[conversion.repository(entry) for entry in page.items],
-            next_page_token=request_parsing.catalog_token(page.next, wanted),
+            next_page_token=request_parsing.catalog_token(page.next, wanted, self._page_tokens),
         )
 
     async def StreamCatalog(  # noqa: N802
@@ -84,12 +87,12 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
     async def ListTags(  # noqa: N802
         self, request: registry_service_pb2.ListTagsRequest, context: object
     ) -> registry_service_pb2.ListTagsResponse:
-        wanted = request_parsing.tag_page(request)
+        wanted = request_parsing.tag_page(request, self._page_tokens)
         page = await self._registry.list_tags(wanted.repository, wanted.size, wanted.after)
         return registry_service_pb2.ListTagsResponse(
             tags=conversion.tags(page.items),
             unusable_tags=conversion.unusable_tags(page.items),
-            next_page_token=request_parsing.tag_token(page.next, wanted),
+            next_page_token=request_parsing.tag_token(page.next, wanted, self._page_tokens),
         )
 
     async def ResolveManifest(  # noqa: N802

@@ -1,6 +1,7 @@
 """The messages between a gateway and its workers: JSON, each message after its length, over a pair of sockets.
 
-Both ends are of the same version and on the same machine. No secret goes over it: a worker has the environment.
+Both ends are of the same version and on the same machine. The passwords do not go over it: a worker has the
+environment.
 """
 
 import asyncio
@@ -26,6 +27,8 @@ class Serve(_Message):
 
     kind: Literal["serve"] = "serve"
     flags: dict[str, str | bool | None]
+    page_token_secret: str = Field(repr=False)
+    """In hexadecimal digits. All workers of a gateway get the same, for page tokens that no setting has a key for."""
 
 
 class Ping(_Message):

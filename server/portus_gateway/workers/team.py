@@ -1,6 +1,7 @@
 """The workers of one gateway: they start, report, drain and end together."""
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
@@ -31,6 +32,7 @@ class Team:
     def __init__(self, count: int, flags: Mapping[str, Value | None]) -> None:
         self._count = count
         self._flags = dict(flags)
+        self._page_token_secret = os.urandom(32)
         self._workers: dict[int, Worker] = {}
         self._metrics = WorkerMetrics()
         self._stopping = asyncio.Event()
@@ -107,7 +109,7 @@ class Team:
 
     async def _run(self, number: int, first: "asyncio.Future[None]") -> int:
         """Runs a worker to its end, and returns its exit status, which is negative for a signal."""
-        async with await Worker.start(number, self._flags) as worker:
+        async with await Worker.start(number, self._flags, self._page_token_secret) as worker:
             self._workers[number] = worker
             try:
                 if self._stopping.is_set():

@@ -46,7 +46,7 @@ class Worker:
         self.serving = False
 
     @classmethod
-    async def start(cls, number: int, flags: dict[str, Value | None]) -> Self:
+    async def start(cls, number: int, flags: dict[str, Value | None], page_token_secret: bytes) -> Self:
         """Starts a process. Raises `OSError` where the system refuses."""
         ours, its = socket.socketpair()
         with its:
@@ -67,7 +67,7 @@ class Worker:
                 ours.close()
                 raise
         worker = cls(process, await WorkerChannel.open(ours))
-        await worker._channel.send(Serve(flags=flags))
+        await worker._channel.send(Serve(flags=flags, page_token_secret=page_token_secret.hex()))
         return worker
 
     async def __aenter__(self) -> Self:

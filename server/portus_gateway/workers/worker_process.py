@@ -44,7 +44,9 @@ async def _work(number: int, end: socket.socket) -> None:
             try:
                 loaded = settings.load(order.flags)
                 logs.configure(loaded.log_format, loaded.log_level, worker=number)
-                gateway = await stack.enter_async_context(app.running(loaded, as_worker=True))
+                gateway = await stack.enter_async_context(
+                    app.running(loaded, as_worker=True, page_token_secret=bytes.fromhex(order.page_token_secret))
+                )
             except (InvalidSettings, InvalidAccessFile, OSError) as error:
                 await channel.send(_failure(error))
                 raise SystemExit(1) from None
