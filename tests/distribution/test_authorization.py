@@ -22,6 +22,7 @@ from portus_gateway.distribution.errors import (
     TooManyRequests,
     Unavailable,
     UntrustedAnswer,
+    WrongAddress,
 )
 from tests.distribution.clients import PASSWORD, PORTUS, Counting, client
 from tests.distribution.upstream import Upstream, answer, basic_challenge, bearer_challenge
@@ -281,6 +282,9 @@ async def test_a_rejected_password_reads_as_the_gateways_own_fault(
         (answer(404), RegistryFault),
         (answer(500), RegistryFault),
         (answer(503), Unavailable),
+        (answer(500, "<html>"), Unavailable),
+        (answer(524), Unavailable),
+        (answer(400, "Client sent an HTTP request to an HTTPS server."), WrongAddress),
         (answer(429, Retry_After="7"), TooManyRequests),
         (answer(302, Location="http://127.0.0.1:1/"), RegistryFault),
     ],

@@ -10,9 +10,10 @@ from aiohttp import web
 
 from portus_gateway.aio.deadline import DeadlineExceeded, within
 from portus_gateway.distribution import Repository, Tag, Timeouts
+from portus_gateway.distribution.concern import Concern
 from portus_gateway.distribution.errors import (
     AnswerTooLarge,
-    RegistryFault,
+    NotHttp,
     TooManyRequests,
     Unavailable,
     Unreachable,
@@ -83,14 +84,9 @@ async def truncated(request: web.Request) -> web.StreamResponse:
 @pytest.mark.parametrize(
     "fault",
     [
-        reset,
-        truncated,
-        answer(502),
-        answer(503),
-        answer(504),
-        answer(524),
-        answer(500, "<p>"),
-        refusal(429, "TOOMANYREQUESTS"),
+        *(reset, truncated, answer(502), answer(503), answer(504), refusal(429, "TOOMANYREQUESTS")),
+        # Those of proxies, and pages of whatever is in between.
+        *(answer(status, "<html>") for status in (408, 460, 499, 500, 501, 507, 520, 522, 524, 529, 530)),
     ],
 )
 async def test_a_passing_fault_is_not_seen_by_the_caller(upstream: Upstream, fault: web.Response) -> None:
@@ -110,6 +106,9 @@ async def test_a_passing_fault_is_not_seen_by_the_caller(upstream: Upstream, fau
         (answer(502), Unavailable),
         (answer(503), Unavailable),
         (answer(504), Unavailable),
+        (answer(524), Unavailable),
+        (answer(499), Unavailable),
+        (answer(500, "<html>"), Unavailable),
         (refusal(429, "TOOMANYREQUESTS"), TooManyRequests),
     ],
 )
@@ -242,7 +241,7 @@ async def test_of_an_error_only_the_beginning_is_read(upstream: Upstream) -> Non
 
     upstream.script(endless)
     async with client(upstream.url) as registry:
-        with pytest.raises(RegistryFault):
+        with pytest.raises(Unavailable):
             await registry.list_tags(APP, 10)
 
 
@@ -262,8 +261,9 @@ async def test_what_is_not_http_is_an_error(unused_tcp_port: int) -> None:
 
     server = await asyncio.start_server(greet, "127.0.0.1", unused_tcp_port)
     async with server, client(f"http://127.0.0.1:{unused_tcp_port}") as registry:
-        with pytest.raises(UntrustedAnswer, match="not HTTP"):
+        with pytest.raises(NotHttp, match="not HTTP") as caught:
             await registry.ping()
+    assert caught.value.concern is Concern.REGISTRY_URL
 
 
 async def test_at_most_so_many_requests_run_at_a_time(upstream: Upstream) -> None:

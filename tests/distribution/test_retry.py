@@ -13,15 +13,18 @@ from portus_gateway.distribution.retry import Backoff, retry_after
         ({"Retry-After": "-1"}, None),
         ({"Retry-After": "soon"}, None),
         ({"Retry-After": "1e9"}, None),
-        ({"Retry-After": "12345678901"}, 1e9),
-        ({"Retry-After": "9" * 400}, 1e9),
+        ({"Retry-After": "9" * 400}, 1e11),
+        # A time in seconds since 1970, which counts from the answer's own clock.
+        ({"Retry-After": "1795514405", "Date": "Tue, 24 Nov 2026 10:00:00 GMT"}, 5.0),
+        ({"Retry-After": "1795514395", "Date": "Tue, 24 Nov 2026 10:00:00 GMT"}, 0.0),
+        ({"Retry-After": "12345678901", "Date": "Tue, 24 Nov 2026 10:00:00 GMT"}, 12345678901.0 - 1795514400.0),
         ({"Retry-After": "Mon, 01 Jan 2024 00:00:00 +99999999999999"}, None),
         ({"Retry-After": "Mon, 01 Jan 0001 00:00:00 +2359"}, 0.0),
         ({"Retry-After": "Tue, 24 Nov 2026 10:00:05 GMT", "Date": "Tue, 24 Nov 2026 10:00:00 GMT"}, 5.0),
         ({"Retry-After": "Tue, 24 Nov 2026 09:00:00 GMT", "Date": "Tue, 24 Nov 2026 10:00:00 GMT"}, 0.0),
     ],
 )
-def test_retry_after_in_both_its_forms(headers: dict[str, str], seconds: float | None) -> None:
+def test_retry_after_in_all_its_forms(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after(headers) == seconds
 
 

@@ -59,12 +59,17 @@ async def serving(
     deletion_enabled: bool = True,
     largest_page: int = 1000,
     port: int = 0,
+    certificate: tuple[Path, Path] | None = None,
 ) -> AsyncIterator[RegistryProcess]:
     """Runs distribution with its content in `storage_of(folder)`, which may exist already. Port 0 takes a free one.
 
     `auth` is the section of that name in its configuration. Without one, anybody may do everything. `largest_page` is
-    `catalog.maxentries`. Layers may have URLs, which distribution refuses unless it is configured.
+    `catalog.maxentries`. With `certificate`, which is one and its key, it uses TLS. Layers may have URLs, which
+    distribution refuses unless it is configured.
     """
+    tls: Settings = {}
+    if certificate is not None:
+        tls = {"tls": {"certificate": str(certificate[0]), "key": str(certificate[1])}}
     configuration = _write_configuration(
         folder,
         {
@@ -75,13 +80,14 @@ async def serving(
                 "delete": {"enabled": deletion_enabled},
             },
             "catalog": {"maxentries": largest_page},
-            "http": {"addr": f"127.0.0.1:{port}", "secret": secrets.token_urlsafe(18)},
+            "http": {"addr": f"127.0.0.1:{port}", "secret": secrets.token_urlsafe(18), **tls},
             "validation": {"manifests": {"urls": {"allow": ["^https?://"]}}},
             **({} if auth is None else {"auth": auth}),
         },
     )
     command = (program, "serve", str(configuration))
-    answers = 200 if auth is None else 401
+    # Over plain HTTP, that is.
+    answers = 400 if certificate is not None else 200 if auth is None else 401
     async with running(command, folder, listens=_DISTRIBUTION_LISTENS, answers=answers) as registry:
         yield registry
 

@@ -213,13 +213,13 @@ class Case:
 CASES = (
     Case("nobody listens", nobody, "Unreachable"),
     Case("unknown host", unknown_host, "Unreachable"),
-    Case("no TLS there", no_tls, "GatewaySetup"),
-    Case("certificate for another name", tls("another-house.test", trusted=True), "GatewaySetup"),
+    Case("no TLS there", no_tls, "WrongAddress"),
+    Case("certificate for another name", tls("another-house.test", trusted=True), "WrongAddress"),
     Case("certificate of an unknown authority", tls("localhost", trusted=False), "Unreachable"),
     Case("proxy", through_a_proxy, "Unreachable"),
     Case("reset", authorized(lambda _: reset), "Unreachable"),
     Case("hang", authorized(lambda _: hang), "UpstreamTimeout"),
-    Case("not HTTP", authorized(lambda _: garble), "UntrustedAnswer"),
+    Case("not HTTP", authorized(lambda _: garble), "NotHttp"),
     Case("503", authorized(lambda site: refusal(503, "UNAVAILABLE", site.everything())), "Unavailable"),
     Case("500", authorized(lambda site: refusal(500, "UNKNOWN", site.everything())), "RegistryFault"),
     Case("429", authorized(lambda site: refusal(429, "TOOMANYREQUESTS", site.everything())), "TooManyRequests"),
@@ -228,6 +228,9 @@ CASES = (
     Case("400", authorized(lambda site: refusal(400, "NAME_INVALID", site.everything())), "InvalidRequest"),
     Case("405", authorized(lambda site: refusal(405, "UNSUPPORTED", site.everything())), "Unsupported"),
     Case("416", authorized(lambda site: refusal(416, "RANGE_INVALID", site.everything())), "RangeInvalid"),
+    Case("400 of a proxy", authorized(lambda site: answer(400, site.everything())), "RegistryFault"),
+    Case("524 of a proxy", authorized(lambda site: answer(524, site.everything())), "Unavailable"),
+    Case("TLS port", authorized(lambda _: answer(400, "sent an HTTP request to an HTTPS server")), "WrongAddress"),
     Case("403", authorized(lambda site: refusal(403, "DENIED", site.everything())), "Denied"),
     Case("409", authorized(lambda site: refusal(409, "CONFLICT", site.everything())), "PreconditionFailed"),
     Case("refused with a fresh token", authorized(lambda site: site.challenge()), "Denied"),
@@ -250,7 +253,14 @@ CASES = (
     Case("unknown scheme", challenging(lambda _: answer(401, WWW_Authenticate=f"X{ACCOUNT}")), "ChallengeUnusable"),
 )
 # Of a caller's own words, of content, of a delete: tested below.
-_ELSEWHERE = {"InvalidName", "IncompleteListing", "DigestMismatch", "ContentUnclear", "DeleteOutcomeUnknown"}
+_ELSEWHERE = {
+    "GatewaySetup",
+    "InvalidName",
+    "IncompleteListing",
+    "DigestMismatch",
+    "ContentUnclear",
+    "DeleteOutcomeUnknown",
+}
 
 
 class Recorded:

@@ -21,6 +21,7 @@ from portus_gateway.distribution.errors import (
     Unreachable,
     UntrustedAnswer,
     UpstreamTimeout,
+    WrongAddress,
 )
 from portus_gateway.operations import registry_status
 from portus_gateway.rpc.server import ServerLimits
@@ -75,6 +76,7 @@ async def test_it_asks_the_registry_anew_each_time(registry: DevRegistry, gatewa
         # Something answered, but not as a registry does.
         (RegistryFault("no"), False),
         (UntrustedAnswer("no"), False),
+        (WrongAddress("no"), False),
         (CredentialsRejected("no"), True),
         (RealmRefused("no"), True),
         (ChallengeUnusable("no"), True),

@@ -23,8 +23,8 @@ class Blobs:
     async def exists(self, repository: Repository, digest: Digest) -> bool:
         """Whether the repository has the blob. Raises `NotFound` where there is no such repository."""
         answer = await self._read("HEAD", repository, digest)
-        if answer.status == 404:
-            # A HEAD's 404 has no body that says what is absent, or whether it is the registry that says so.
+        if 400 <= answer.status < 500:
+            # A HEAD's answer has no body that says why, or whether it is the registry that says so.
             try:
                 answer = await self._read("GET", repository, digest)
             except AnswerTooLarge:

@@ -1,9 +1,10 @@
 """GET /v2/_catalog: the repositories. This is Docker's API; OCI distribution has none."""
 
 from portus_gateway.distribution.concern import Concern
+from portus_gateway.distribution.error_document import ErrorDocument
 from portus_gateway.distribution.errors import DistributionError, InvalidName, Unsupported
 from portus_gateway.distribution.exchange import Answer
-from portus_gateway.distribution.failures import RegistryError, failure
+from portus_gateway.distribution.failures import failure
 from portus_gateway.distribution.listing_requests import Subject
 from portus_gateway.distribution.names import Repository, UnusableName
 from portus_gateway.distribution.page import Cursor, Page
@@ -31,7 +32,7 @@ def _repository(name: str) -> Repository | UnusableName:
 
 
 def _failure(answer: Answer, action: str) -> DistributionError:
-    if answer.status == 404 and not RegistryError.of(answer).code:
+    if answer.status == 404 and ErrorDocument.read(answer.body) is None:
         return Unsupported(
             f"{action}: the registry answered 404, as registries without a catalog do", concern=Concern.REGISTRY_URL
         )

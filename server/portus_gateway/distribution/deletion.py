@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from portus_gateway.aio.deadline import DeadlineExceeded
+from portus_gateway.distribution.error_document import ErrorDocument
 from portus_gateway.distribution.errors import (
     DeleteOutcomeUnknown,
     DistributionError,
@@ -12,7 +13,7 @@ from portus_gateway.distribution.errors import (
     UntrustedAnswer,
 )
 from portus_gateway.distribution.exchange import Answer
-from portus_gateway.distribution.failures import RegistryError, failure
+from portus_gateway.distribution.failures import failure
 from portus_gateway.distribution.names import Repository
 from portus_gateway.distribution.registry_request import RegistryRequest
 from portus_gateway.distribution.transport import Transport
@@ -53,10 +54,10 @@ class Deletion:
             if 200 <= answer.status < 300:
                 return
             error = failure(answer, action)
-            if answer.status < 500 and not answer.is_of_proxy:
+            if answer.status < 500 and not answer.is_transient:
                 raise error
             # Only the registry itself writes an error document. Behind a proxy's answer it may still be at work.
-            registry_failed = not isinstance(error, Unavailable) and RegistryError.of(answer).code != ""
+            registry_failed = not isinstance(error, Unavailable) and ErrorDocument.read(answer.body) is not None
         except Unavailable as lost:
             if not lost.sent:
                 raise

@@ -137,6 +137,10 @@ class GatewaySetup(DistributionError):
     reason = "UPSTREAM_SETUP"
 
 
+class WrongAddress(GatewaySetup):
+    """The configured address cannot be right: its scheme or its host name does not fit the server there."""
+
+
 class CredentialsRejected(GatewaySetup):
     """The token service, or a registry with Basic authentication, rejects the user name and the password."""
 
@@ -171,6 +175,12 @@ class UntrustedAnswer(DistributionError):
     """An answer is not what it should be. It is never passed on as content."""
 
     reason = "UPSTREAM_ANSWER_INVALID"
+
+
+class NotHttp(UntrustedAnswer):
+    """What answers at the configured address does not speak HTTP: it is another kind of server, or needs TLS."""
+
+    reason = "UPSTREAM_ERROR"
 
 
 class DigestMismatch(UntrustedAnswer):

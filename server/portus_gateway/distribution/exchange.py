@@ -21,9 +21,11 @@ from portus_gateway.distribution.adaptive_limit import AdaptiveLimit
 from portus_gateway.distribution.concealment import Concealment
 from portus_gateway.distribution.concern import Concern
 from portus_gateway.distribution.configuration import RetryPolicy, Timeouts
+from portus_gateway.distribution.error_document import is_transient
 from portus_gateway.distribution.errors import (
     AnswerTooLarge,
     DistributionError,
+    NotHttp,
     Unavailable,
     Unreachable,
     UntrustedAnswer,
@@ -39,10 +41,6 @@ from portus_gateway.distribution.tls_failures import tls_failure
 _ERROR_LIMIT = 16 * 1024
 _CHUNK = 64 * 1024
 _OVERLOADED = frozenset({429, 503})
-# What proxies answer in place of a server that they gave up waiting for: it may still carry the request out. 460 is of
-# Amazon's, 499 of nginx, 520 to 529 of Cloudflare.
-_GIVEN_UP = frozenset({408, 460, 499, *range(520, 530)})
-_RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +76,12 @@ class Answer:
     """For what errors show of the answer, which may repeat what the request carried."""
 
     @property
-    def is_of_proxy(self) -> bool:
-        """Whether a proxy answered that gave up waiting for the server: 524 and similar, or a 5xx with a web page."""
-        if self.status in _GIVEN_UP:
-            return True
-        is_page = self.headers.get("Content-Type", "").startswith("text/html") or self.body.lstrip().startswith(b"<")
-        return self.status >= 500 and is_page
+    def is_transient(self) -> bool:
+        """Whether the same request may succeed later: a proxy gave up waiting for the server, or it is overloaded.
+
+        The server may still carry the request out.
+        """
+        return is_transient(self.status, self.body)
 
 
 class _BrokenOff(aiohttp.ClientError):
@@ -129,10 +127,10 @@ class Exchange:
     async def send(self, request: Request) -> Answer:
         """The answer, whatever its status.
 
-        Asks again, after a pause, on broken connections, 429, 502, 503, 504 and what a proxy answers instead of the
-        server, where the request is repeatable and the caller's deadline leaves time for it. One that is not repeatable
-        is not broken off once it is on its way: what becomes of it is told even to a task that was cancelled meanwhile.
-        Raises the `Unavailable` family and `UntrustedAnswer`.
+        Asks again, after a pause, on broken connections, 429 and what `Answer.is_transient`, if the request is
+        repeatable and the caller's deadline leaves time for it. One that is not repeatable is not broken off once it is
+        on its way: what becomes of it is told even to a task that was cancelled meanwhile. Raises the `Unavailable`
+        family and `UntrustedAnswer`.
         """
         backoff = Backoff(self._retries if request.repeatable else RetryPolicy(attempts=1))
         while True:
@@ -143,7 +141,7 @@ class Exchange:
                 if pause is None or not deadline.allows(pause):
                     raise
             else:
-                if answer.status not in _RETRIED_STATUSES and not answer.is_of_proxy:
+                if answer.status != 429 and not answer.is_transient:
                     return answer
                 pause = backoff.next_pause(retry_after(answer.headers))
                 if pause is None or not deadline.allows(pause):
@@ -183,7 +181,7 @@ class Exchange:
 
     async def _carried_through(self, request: Request) -> Answer:
         answer, cancellation = await carried_through(self._exchange(request))
-        if cancellation is not None and 300 <= answer.status < 500 and not answer.is_of_proxy:
+        if cancellation is not None and 300 <= answer.status < 500 and not answer.is_transient:
             # Nothing has come of it, and nothing is to follow.
             raise cancellation
         return answer
@@ -225,7 +223,7 @@ class Exchange:
                 sent=False,
             ) from None
         except aiohttp.ClientResponseError:
-            raise UntrustedAnswer(
+            raise NotHttp(
                 f"the answer of {peer} is not HTTP", operator_detail=request.where, concern=request.peer.address
             ) from None
         except (aiohttp.ClientError, ConnectionError) as error:

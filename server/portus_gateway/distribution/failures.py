@@ -1,14 +1,9 @@
-"""From a registry's HTTP answer to one of our errors.
+"""From a registry's HTTP answer to one of our errors."""
 
-The specification says that the body is `{"errors": [{"code", "message", "detail"}]}`. Real bodies are also HTML, plain
-text or empty, mostly those of a proxy.
-"""
-
-import json
 import re
-from dataclasses import dataclass
 
 from portus_gateway.distribution.concern import Concern
+from portus_gateway.distribution.error_document import ErrorDocument, is_json_object, requires_tls
 from portus_gateway.distribution.errors import (
     Denied,
     DistributionError,
@@ -20,72 +15,85 @@ from portus_gateway.distribution.errors import (
     TooManyRequests,
     Unavailable,
     Unsupported,
+    WrongAddress,
 )
 from portus_gateway.distribution.exchange import Answer
 from portus_gateway.distribution.retry import retry_after
 
-_CODE = re.compile(r"[A-Z][A-Z0-9_]{0,62}")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 _LONGEST_TEXT = 200
 _REFUSALS = frozenset({"DENIED", "UNAUTHORIZED"})
 _PRECONDITION_FAILED = frozenset({409, 412, 423, 428})
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryError:
-    """The first error that a body names, as it stands there. Both fields are empty if it names none."""
-
-    code: str
-    message: str
-
-    @classmethod
-    def of(cls, answer: Answer) -> "RegistryError":
-        try:
-            document = json.loads(answer.body)
-            first = document["errors"][0]
-            code, message = first["code"], first.get("message", "")
-        except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
-            return cls("", "")
-        if not isinstance(code, str) or not _CODE.fullmatch(code) or answer.concealment.for_callers(code) != code:
-            return cls("", "")
-        return cls(code, message if isinstance(message, str) else "")
-
-
 def failure(answer: Answer, action: str) -> DistributionError:
     """The error for an answer that is no success. `action` says what was asked: `get manifest v1 of team/app`."""
-    status = answer.status
-    stated = RegistryError.of(answer)
-    reason = stated.code or None
-    message = f"{action}: the registry answered {status} {stated.code}".rstrip()
+    stated = ErrorDocument.read(answer.body)
+    if stated is None or answer.concealment.for_callers(stated.code) != stated.code:
+        return _failure_without_document(answer, action)
+    status, code = answer.status, stated.code
+    message = f"{action}: the registry answered {status} {code}"
     detail = _plain(answer.concealment.for_operator(stated.message))
     if detail and status < 500:
         # What a registry says about a failure of its own is about its inside.
         message = f"{message} ({_plain(answer.concealment.for_callers(stated.message))})"
     match status:
-        case 404 if stated.code == "":
-            # A proxy, or a wrong address: this is not the registry saying that something does not exist.
-            return RegistryFault(f"{message} without the error document of a registry", concern=Concern.REGISTRY_URL)
-        case _ if status in _PRECONDITION_FAILED or _means_in_use(stated.code):
-            return PreconditionFailed(message, reason=reason, operator_detail=detail)
+        case _ if status in _PRECONDITION_FAILED or _means_in_use(code):
+            return PreconditionFailed(message, reason=code, operator_detail=detail)
         case 401 | 403:
             return Denied(message, operator_detail=detail)
-        case 404 if stated.code in _REFUSALS:
+        case 404 if code in _REFUSALS:
             # Some registries answer 404 instead of 403.
             return Denied(message, operator_detail=detail)
-        case 404 if stated.code != "UNSUPPORTED":
-            return NotFound(message, reason=reason)
+        case 404 if code != "UNSUPPORTED":
+            return NotFound(message, reason=code)
         case 405:
             return Unsupported(message)
-        case _ if stated.code == "UNSUPPORTED":
+        case _ if code == "UNSUPPORTED":
             return Unsupported(message)
         case 416:
-            return RangeInvalid(message, reason=reason)
+            return RangeInvalid(message, reason=code)
         case 429:
             return TooManyRequests(message, retry_after=retry_after(answer.headers), operator_detail=detail)
-        case _ if status in (502, 503, 504) or answer.is_of_proxy:
+        case _ if answer.is_transient:
             return Unavailable(message, retry_after=retry_after(answer.headers), operator_detail=detail)
         case 400 | 406 | 413 | 414 | 422:
-            return InvalidRequest(message, reason=reason, operator_detail=detail)
+            return InvalidRequest(message, reason=code, operator_detail=detail)
+        case _:
+            return RegistryFault(message, operator_detail=detail)
+
+
+def _failure_without_document(answer: Answer, action: str) -> DistributionError:
+    """The error for an answer that a proxy, or a server that is no registry, may have sent."""
+    status = answer.status
+    message = f"{action}: the registry answered {status}"
+    detail = _plain(answer.concealment.for_operator(answer.body.decode(errors="replace")))
+    match status:
+        case 401:
+            return Denied(message, operator_detail=detail)
+        case 403 if is_json_object(answer.body):
+            # Some registries have error documents of their own. A page is one of a proxy.
+            return Denied(message, operator_detail=detail)
+        case 405:
+            return Unsupported(message)
+        case _ if status in _PRECONDITION_FAILED:
+            return PreconditionFailed(message, operator_detail=detail)
+        case 416:
+            return RangeInvalid(message)
+        case 429:
+            return TooManyRequests(message, retry_after=retry_after(answer.headers), operator_detail=detail)
+        case _ if answer.is_transient:
+            return Unavailable(message, retry_after=retry_after(answer.headers), operator_detail=detail)
+        case _ if requires_tls(status, answer.body):
+            return WrongAddress(
+                "the registry uses TLS, but its configured address begins with http://", concern=Concern.REGISTRY_URL
+            )
+        case _ if 400 <= status < 500:
+            return RegistryFault(
+                f"{message} without the error document of a registry",
+                operator_detail=detail,
+                concern=Concern.REGISTRY_URL,
+            )
         case _:
             return RegistryFault(message, operator_detail=detail)
 

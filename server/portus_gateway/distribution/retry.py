@@ -9,7 +9,10 @@ from email.utils import parsedate_to_datetime
 from portus_gateway.distribution.configuration import RetryPolicy
 
 _SECONDS = re.compile(r"[0-9]+")
-_LONGEST_SECONDS = 1e9
+# Numbers from here on are no seconds to wait but a time, in seconds since 1970. Some registries write that.
+_SMALLEST_TIME = 1e9
+# The year 5138. What comes after it is no time.
+_LARGEST_TIME = 1e11
 
 
 class Backoff:
@@ -35,19 +38,19 @@ class Backoff:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the `Retry-After` field asks for, in either of its forms (RFC 9110, 10.2.3).
+    """Seconds that the `Retry-After` field asks for, in either of its forms (RFC 9110, 10.2.3), or as a Unix time.
 
-    A date counts from the answer's own `Date`, where there is one: the two clocks need not agree. None where there is
-    no such field or it cannot be read.
+    A date counts from the answer's own `Date`, if there is one, because the two clocks may differ. None if there is no
+    such field or it cannot be read.
     """
     field = headers.get("Retry-After", "").strip()
-    if _SECONDS.fullmatch(field):
-        return min(float(field), _LONGEST_SECONDS)
-    until = http_date(field)
-    if until is None:
-        return None
     now = http_date(headers.get("Date", "")) or datetime.now(UTC)
-    return max(0.0, (until - now).total_seconds())
+    if _SECONDS.fullmatch(field):
+        seconds = float(field)
+        is_time = _SMALLEST_TIME <= seconds < _LARGEST_TIME
+        return max(0.0, seconds - now.timestamp()) if is_time else min(seconds, _LARGEST_TIME)
+    until = http_date(field)
+    return None if until is None else max(0.0, (until - now).total_seconds())
 
 
 def http_date(text: str) -> datetime | None:

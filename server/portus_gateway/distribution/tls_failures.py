@@ -5,7 +5,7 @@ import ssl
 import aiohttp
 
 from portus_gateway.distribution.concern import Concern
-from portus_gateway.distribution.errors import DistributionError, GatewaySetup, Unreachable
+from portus_gateway.distribution.errors import DistributionError, Unreachable, WrongAddress
 from portus_gateway.distribution.peer import Peer
 
 # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL.
@@ -17,13 +17,13 @@ _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LEN
 def tls_failure(error: Exception, peer: Peer, where: str) -> DistributionError:
     """The error for a handshake with `peer` that failed. `where` is its address.
 
-    A wrong address of ours is `GatewaySetup`: asking again does not help. The rest is `Unreachable`.
+    A wrong address of ours is `WrongAddress`: asking again does not help. The rest is `Unreachable`.
     """
     cause = _cause_of(error)
     if isinstance(cause, ssl.SSLCertVerificationError):
         detail = f"{where}: {cause.verify_message}"
         if cause.verify_code in _WRONG_NAME:
-            return GatewaySetup(
+            return WrongAddress(
                 f"the certificate of {peer.name} is for another host name",
                 operator_detail=detail,
                 concern=peer.address,
@@ -36,7 +36,7 @@ def tls_failure(error: Exception, peer: Peer, where: str) -> DistributionError:
         )
     reason = cause.reason if isinstance(cause, ssl.SSLError) else None
     if reason in _NO_TLS:
-        return GatewaySetup(
+        return WrongAddress(
             f"{peer.name} does not use TLS, but its configured address begins with https://",
             operator_detail=where,
             concern=peer.address,

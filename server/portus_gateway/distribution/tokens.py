@@ -15,6 +15,7 @@ from yarl import URL
 from portus_gateway.aio.single_flight import SingleFlight
 from portus_gateway.distribution.concern import Concern
 from portus_gateway.distribution.credentials import Credentials, account_of
+from portus_gateway.distribution.error_document import is_transient, requires_tls
 from portus_gateway.distribution.errors import (
     CredentialsRejected,
     Denied,
@@ -23,6 +24,7 @@ from portus_gateway.distribution.errors import (
     TooManyRequests,
     Unavailable,
     UntrustedAnswer,
+    WrongAddress,
 )
 from portus_gateway.distribution.exchange import Answer, Exchange, Request
 from portus_gateway.distribution.observer import UpstreamObserver
@@ -181,7 +183,13 @@ class TokenSource:
                 retry_after=retry_after(answer.headers),
                 operator_detail=str(request),
             )
-        if status in (502, 503, 504):
+        if requires_tls(status, answer.body):
+            return WrongAddress(
+                "the token service uses TLS, but its address begins with http://",
+                operator_detail=str(request),
+                concern=Concern.TOKEN_REALM,
+            )
+        if is_transient(status, answer.body):
             return Unavailable(
                 f"the token service answered {status} for {words_for(request.scopes)}",
                 retry_after=retry_after(answer.headers),

@@ -13,9 +13,9 @@ from portus_gateway.distribution.authorization import Authorization, Authorized,
 from portus_gateway.distribution.challenge_search import ChallengeSearch
 from portus_gateway.distribution.concealment import Concealment, PrivateNames
 from portus_gateway.distribution.concern import Concern
+from portus_gateway.distribution.error_document import ErrorDocument
 from portus_gateway.distribution.errors import DistributionError, RegistryFault, Unavailable
 from portus_gateway.distribution.exchange import Answer, Exchange, Request
-from portus_gateway.distribution.failures import RegistryError
 from portus_gateway.distribution.origin import Origin, without_secrets
 from portus_gateway.distribution.peer import REGISTRY, STORAGE, Peer
 from portus_gateway.distribution.registry_request import PING, RegistryRequest
@@ -28,7 +28,7 @@ _REPEATABLE = frozenset({"GET", "HEAD"})
 _MOST_CREDENTIALS = 3
 # What registries answer to a credential that they do not accept.
 _REFUSALS = frozenset({400, 401, 403})
-_REFUSAL_CODES = frozenset({"", "UNAUTHORIZED", "DENIED", "UNKNOWN"})
+_REFUSAL_CODES = frozenset({"UNAUTHORIZED", "DENIED", "UNKNOWN"})
 
 
 class Transport:
@@ -237,7 +237,8 @@ def _may_mean_expired(answer: Answer, carried: Authorized, started: float) -> bo
     token = carried.token
     if token is None or not token.accepted or token.fetched_at >= started:
         return False
-    return answer.status == 403 or (answer.status == 400 and RegistryError.of(answer).code in _REFUSAL_CODES)
+    stated = ErrorDocument.read(answer.body) if answer.status == 400 else None
+    return answer.status == 403 or (answer.status == 400 and (stated is None or stated.code in _REFUSAL_CODES))
 
 
 def _secrets(authorization: Mapping[str, str]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from portus_gateway.distribution.errors import (
     Unavailable,
     UntrustedAnswer,
     UpstreamTimeout,
+    WrongAddress,
 )
 from portus_gateway.errors import GatewayError
 from portus_gateway.operations.setting_advice import operator_text
@@ -68,8 +69,8 @@ async def registry_status(registry: Registry) -> RegistryStatus:
     except DeadlineExceeded:
         late = UpstreamTimeout(f"the registry did not answer within {patience:.1f} s")
         return RegistryStatus(reachable=False, problem=late)
-    except (Unavailable, RegistryFault, UntrustedAnswer) as error:
-        # The latter two: a server answers, but not as a registry does.
+    except (Unavailable, WrongAddress, RegistryFault, UntrustedAnswer) as error:
+        # With the latter two a server answers, but not as a registry does.
         return RegistryStatus(reachable=False, problem=error)
     except GatewayError as error:
         return RegistryStatus(reachable=True, problem=error)
