@@ -94,6 +94,7 @@ async def access_control(settings: Settings) -> AsyncGenerator[AccessControl, No
             stack.enter_context(log)
         mistakes.check()
         audit = DeletionAudit(log, current_request_id)
+        await stack.enter_async_context(audit.summaries())
         limited = settings.caller_rate is not None or settings.caller_concurrency is not None
         interceptor = CallerInterceptor(
             authentication=Authentication(

@@ -75,6 +75,8 @@ async def running(
         registry = access.authorized(registry)
         deletion: Deletion = GuardedDeletion(fresh, settings.allow_delete, settings.upstream_concurrency)
         deletion = access.audited(deletion)
+        call_log = CallLog()
+        stack.callback(call_log.close)
         server = GatewayServer(
             registry=registry,
             deletion=deletion,
@@ -84,7 +86,7 @@ async def running(
             interceptors=[access.interceptor],
             limits=_limits(settings),
             deletion_enabled=settings.allow_delete,
-            observer=CallObservers(metrics, CallLog()),
+            observer=CallObservers(metrics, call_log),
             gateway_version=__version__,
             reflection=settings.reflection,
             reuse_port=as_worker,

@@ -8,10 +8,14 @@ import errno
 import json
 import os
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from portus_gateway.access.audit_log import AuditLog
 from portus_gateway.access.errors import InvalidAccessFile
@@ -138,3 +142,147 @@ async def test_what_is_no_file_takes_records_too() -> None:
     # As a pipe or /dev/stdout does, it refuses to be synchronized.
     with AuditLog(os.devnull) as log:
         await log.write({"event": "x"})
+
+
+# --- Pipes, and what hangs ------------------------------------------------------------------------------------------
+
+QUICKLY = 0.2
+PATIENCE = 10.0
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Path:
+    path = tmp_path / "audit.fifo"
+    os.mkfifo(path)
+    return path
+
+
+@contextmanager
+def read_from(pipe: Path) -> Iterator[int]:
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        yield reading
+    finally:
+        os.close(reading)
+
+
+def fill(pipe: Path) -> None:
+    """Writes into the pipe until it takes nothing more."""
+    writing = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    try:
+        with suppress(BlockingIOError):
+            while True:
+                os.write(writing, b"." * 4096)
+    finally:
+        os.close(writing)
+
+
+async def test_a_pipe_takes_records_and_stays_open_between_them(pipe: Path) -> None:
+    with read_from(pipe) as reading, AuditLog(str(pipe)) as log:
+        await log.write({"event": "x"})
+        assert json.loads(os.read(reading, 4096))["event"] == "x"
+        # A reader would take the end of the last writer for the end of the log.
+        with pytest.raises(BlockingIOError):
+            os.read(reading, 1)
+        await log.write({"event": "y"})
+        assert json.loads(os.read(reading, 4096))["event"] == "y"
+
+
+async def test_a_pipe_that_nobody_reads_holds_up_neither_start_nor_records_nor_the_end(pipe: Path) -> None:
+    async with asyncio.timeout(PATIENCE):
+        with capture_logs() as logs, AuditLog(str(pipe), patience=QUICKLY) as log:
+            assert "nobody reads the audit log yet" in logs[0]["event"]
+            with pytest.raises(OSError, match="No such device or address"):
+                await log.write({"event": "x"})
+            with read_from(pipe) as reading:
+                await log.write({"event": "y"})
+                assert json.loads(os.read(reading, 4096))["event"] == "y"
+            # Its reader has gone, and comes back.
+            with pytest.raises(BrokenPipeError):
+                await log.write({"event": "z"})
+            with read_from(pipe) as reading:
+                await log.write({"event": "again"})
+                assert json.loads(os.read(reading, 4096))["event"] == "again"
+
+
+async def test_a_full_pipe_fails_in_time_and_at_once_until_it_is_read(pipe: Path) -> None:
+    async with asyncio.timeout(PATIENCE):
+        with read_from(pipe) as reading:
+            with AuditLog(str(pipe), patience=1.0) as log:
+                await log.write({"event": "x"})
+                fill(pipe)
+                started = time.monotonic()
+                # Those that wait behind the first one do not wait one after the other.
+                failed = await asyncio.gather(*(log.write({"event": "y"}) for _ in range(50)), return_exceptions=True)
+                assert [type(error) for error in failed] == [TimeoutError] * 50
+                assert time.monotonic() - started < 2.0
+                started = time.monotonic()
+                with pytest.raises(TimeoutError):
+                    await log.write({"event": "y"})
+                assert time.monotonic() - started < 0.5
+                while len(os.read(reading, 65536)) == 65536:
+                    pass
+                await log.write({"event": "z"})
+                # What was not written in time is not written later.
+                assert json.loads(os.read(reading, 65536))["event"] == "z"
+            fill(pipe)
+
+
+async def test_a_write_that_hangs_holds_up_neither_others_nor_the_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As on a network file system that is gone.
+    go_on = threading.Event()
+    write = os.write
+
+    def hang(file: int, data: bytes) -> int:
+        go_on.wait(PATIENCE)
+        return write(file, data)
+
+    monkeypatch.setattr(os, "write", hang)
+    async with asyncio.timeout(PATIENCE):
+        with AuditLog(str(path), patience=QUICKLY) as log:
+            for _ in range(3):
+                with pytest.raises(TimeoutError):
+                    await log.write({"event": "x"})
+            started = time.monotonic()
+        assert time.monotonic() - started < 2.0
+    go_on.set()
+
+
+async def test_on_a_pipe_lines_are_as_short_as_it_takes_at_once(pipe: Path) -> None:
+    tags = [f"{number:0>128}" for number in range(100)]
+    with read_from(pipe) as reading, AuditLog(str(pipe)) as log:
+        await log.write({"event": "x", "request_id": "1", "tags": tags})
+        lines = os.read(reading, 65536).splitlines(keepends=True)
+    assert len(lines) > 3
+    assert max(map(len, lines)) <= 4096
+    parts = [json.loads(line) for line in lines]
+    assert [tag for part in parts for tag in part["tags"]] == tags
+    assert {(part["event"], part["request_id"], part["time"]) for part in parts} == {("x", "1", parts[0]["time"])}
+    assert [part.get("continued", False) for part in parts] == [False] + [True] * (len(parts) - 1)
+
+
+async def test_a_record_of_another_process_that_was_cut_off_stays_a_line_of_its_own(path: Path) -> None:
+    path.write_bytes(b'{"event":"cut')
+    with AuditLog(str(path)) as log:
+        await log.write({"event": "whole"})
+        await log.write({"event": "too"})
+    assert path.read_text().splitlines()[0] == '{"event":"cut'
+    assert [json.loads(line)["event"] for line in path.read_text().splitlines()[1:]] == ["whole", "too"]
+
+
+async def test_a_file_that_may_only_be_written_will_do(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = os.open
+
+    def write_only(name: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_RDWR:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(name, flags, mode)
+
+    path.write_bytes(b"cut")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", write_only)
+        with AuditLog(str(path)) as log:
+            await log.write({"event": "x"})
+    assert path.read_bytes().startswith(b"cut{")

@@ -56,8 +56,8 @@ class GatewayProcess:
         self._grown.set()
 
     async def read_output(self) -> None:
-        assert self.process.stdout is not None
-        self.output = await self.process.stdout.read()
+        if self.process.stdout is not None:
+            self.output = await self.process.stdout.read()
 
     def __post_init__(self) -> None:
         self._ended = False
@@ -71,6 +71,15 @@ def clean_environment(variables: Mapping[str, str]) -> dict[str, str]:
 @asynccontextmanager
 async def gateway_process(command: str, *arguments: str, **variables: str) -> AsyncGenerator[GatewayProcess, None]:
     """Runs `portus-gateway <command>` until it listens; ends it after the block, if it has not ended itself."""
+    async with gateway_process_into(PIPE, command, *arguments, **variables) as gateway:
+        yield gateway
+
+
+@asynccontextmanager
+async def gateway_process_into(
+    output: int, command: str, *arguments: str, **variables: str
+) -> AsyncGenerator[GatewayProcess, None]:
+    """The same, with the file `output` as its standard output."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -78,7 +87,7 @@ async def gateway_process(command: str, *arguments: str, **variables: str) -> As
         command,
         *arguments,
         env=clean_environment({"PORTUS_LISTEN": "127.0.0.1:0", "PORTUS_LOG_FORMAT": "json", **variables}),
-        stdout=PIPE,
+        stdout=output,
         stderr=PIPE,
     )
     gateway = GatewayProcess(process)

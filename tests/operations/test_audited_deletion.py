@@ -4,7 +4,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from portus_gateway.access.audit_log import AuditLog
+from portus_gateway.access.caller import Caller
 from portus_gateway.access.errors import AuditUnavailable, OutcomeNotRecorded, PermissionDenied, Unauthenticated
 from portus_gateway.aio.carried_through import BREAK_OFF
 from portus_gateway.devregistry import DevRegistry, Fault, image, multi_platform
@@ -28,13 +29,14 @@ from portus_gateway.distribution.errors import DeleteOutcomeUnknown, NotFound, U
 from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.errors import GatewayError
 from portus_gateway.operations.audited_deletion import AuditedDeletion
-from portus_gateway.operations.deletion import BlobDeletion, Deleted, ManifestDeletion
+from portus_gateway.operations.deletion import BlobDeletion, Deleted, ManifestDeletion, no_approval
 from portus_gateway.operations.deletion_audit import DeletionAudit
 from portus_gateway.operations.deletion_errors import DeletionDisabled, ManifestInUse
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.registry.authorized import AuthorizedRegistry
 from tests.access.calls import calling
 from tests.access.policies import STRANGER, TEAM_A, A, Fixed, parsed
+from tests.scripted_registry import ScriptedRegistry
 
 NAME = Repository("team-a/scratch/app")
 ABSENT = Digest("sha256:" + "0" * 64)
@@ -132,7 +134,10 @@ async def test_a_delete_is_recorded_before_and_after(
 
 async def test_tags_that_remain_are_recorded_as_that(file: AuditFile) -> None:
     class Leaving:
-        async def delete(self, wanted: ManifestDeletion | BlobDeletion) -> Deleted:
+        async def delete(
+            self, wanted: ManifestDeletion | BlobDeletion, approved: Callable[[], Awaitable[None]] = no_approval
+        ) -> Deleted:
+            await approved()
             return Deleted(tags=(Tag("1.0"),), remaining_tags=(Tag("latest"),))
 
     await delete(AuditedDeletion(Leaving(), file.audit), ABSENT)
@@ -357,7 +362,10 @@ class Replacing:
         self._path = path
         self._error = error
 
-    async def delete(self, wanted: ManifestDeletion | BlobDeletion) -> Deleted:
+    async def delete(
+        self, wanted: ManifestDeletion | BlobDeletion, approved: Callable[[], Awaitable[None]] = no_approval
+    ) -> Deleted:
+        await approved()
         self._path.unlink()
         self._path.symlink_to("/dev/full")
         if self._error is not None:
@@ -392,18 +400,94 @@ class Request:
     digest = ABSENT.text
 
 
-async def test_a_flood_of_refusals_does_not_fill_the_disk_but_is_counted(file: AuditFile) -> None:
-    async def refused() -> None:
-        await file.audit.refused(None, "ipv4:127.0.0.1:1", "DeleteManifest", Request(), Unauthenticated("no"))
+def many_tags(count: int) -> list[str]:
+    return [f"{number:0>128}" for number in range(count)]
 
-    for _ in range(500):
-        await refused()
-    kept = len(file.records)
-    assert 100 <= kept < 150
-    # Who is known is recorded each time, and what was left out before is counted there.
-    denied = PermissionDenied("no")
-    for _ in range(200):
-        await file.audit.refused(STRANGER, "ipv4:127.0.0.1:1", "DeleteManifest", Request(), denied)
-    records = file.records
-    assert len(records) == kept + 200
-    assert sum(int(str(record.get("unrecorded", 0))) for record in records) + kept == 500
+
+async def test_of_many_expected_tags_fifty_and_their_number_are_recorded(
+    file: AuditFile, guarded: GuardedDeletion
+) -> None:
+    with pytest.raises(NotFound):
+        await delete(AuditedDeletion(guarded, file.audit), ABSENT, expected_tags=many_tags(1000))
+    for record in file.records:
+        assert record["expected_tags"] == many_tags(50)
+        assert record["expected_tags_count"] == 1000
+
+
+async def test_of_many_tags_that_prevent_a_delete_fifty_and_their_number_are_recorded(
+    file: AuditFile, guarded: GuardedDeletion, registry: DevRegistry
+) -> None:
+    digest = Digest(registry.push(NAME.name, *many_tags(60)))
+    with pytest.raises(ManifestInUse):
+        await delete(AuditedDeletion(guarded, file.audit), digest)
+    assert (file.records[1]["tags"], file.records[1]["tags_count"]) == (many_tags(50), 60)
+    # Of what is deleted, nothing is left out.
+    await delete(AuditedDeletion(guarded, file.audit), digest, force=True)
+    assert file.records[3]["tags"] == many_tags(60)
+
+
+FLOOD = 6000
+
+
+async def test_a_flood_of_refusals_at_the_door_does_not_fill_the_disk_but_is_counted(file: AuditFile) -> None:
+    async def refused(caller: Caller | None, error: GatewayError) -> None:
+        await file.audit.refused(caller, "ipv4:127.0.0.1:1", "DeleteManifest", Request(), error)
+
+    async with file.audit.summaries():
+        for _ in range(FLOOD):
+            await refused(None, Unauthenticated("no"))
+        recorded = len(file.records)
+        size = file.path.stat().st_size
+        assert 1024 * 1024 < size < 1100 * 1024
+        # One caller's flood is not another's.
+        await refused(STRANGER, PermissionDenied("no"))
+        assert file.records[-1]["caller"] == STRANGER.name
+    summary = file.records[-1]
+    assert (summary["event"], summary["caller"], summary["count"]) == ("refusals_left_out", None, FLOOD - recorded)
+    assert summary["since"]
+
+
+async def test_a_flood_of_refused_deletes_does_not_fill_the_disk_and_drops_no_delete_that_is_done(
+    file: AuditFile, registry: DevRegistry, guarded: GuardedDeletion
+) -> None:
+    disabled = AuditedDeletion(GuardedDeletion(ScriptedRegistry({}), enabled=False, concurrency=2), file.audit)
+    async with file.audit.summaries():
+        for _ in range(200):
+            with pytest.raises(DeletionDisabled):
+                await delete(disabled, ABSENT, expected_tags=many_tags(1000))
+        recorded = [record["event"] for record in file.records]
+        assert file.path.stat().st_size < 1100 * 1024
+        assert recorded.count("attempt") == recorded.count("outcome") < 100
+        digest = Digest(registry.push(NAME.name, "1.0"))
+        await delete(AuditedDeletion(guarded, file.audit), digest)
+        assert [(record["event"], record.get("outcome")) for record in file.records[-2:]] == [
+            ("attempt", None),
+            ("outcome", "deleted"),
+        ]
+    assert (file.records[-1]["caller"], file.records[-1]["count"]) == (A.name, 200 - recorded.count("attempt"))
+
+
+async def test_what_was_left_out_is_recorded_every_now_and_then(file: AuditFile) -> None:
+    def left_out() -> list[object]:
+        return [record["count"] for record in file.records if record["event"] == "refusals_left_out"]
+
+    async with file.audit.summaries(interval=0.01):
+        for _ in range(FLOOD):
+            await file.audit.refused(None, "ipv4:127.0.0.1:1", "DeleteManifest", Request(), Unauthenticated("no"))
+        async with asyncio.timeout(10):
+            while not left_out():
+                await asyncio.sleep(0.01)
+    recorded = [record["event"] for record in file.records].count("refused")
+    assert sum(map(int, map(str, left_out()))) == FLOOD - recorded
+
+
+async def test_without_a_good_record_a_delete_beyond_the_budget_is_refused_too(
+    file: AuditFile, registry: DevRegistry, guarded: GuardedDeletion
+) -> None:
+    file.audit.spend(A, 10_000_000)
+    digest = Digest(registry.push(NAME.name, "1.0"))
+    file.path.unlink()
+    file.path.symlink_to("/dev/full")
+    with capture_logs(), pytest.raises(AuditUnavailable):
+        await delete(AuditedDeletion(guarded, file.audit), digest)
+    assert registry.holds(NAME.name, digest.text)

@@ -1,81 +1,300 @@
-"""The audit log: a line of JSON for each thing that happened, on its way to the disk before anybody is told."""
+"""The audit log: records as lines of JSON, on the disk before the caller is told.
+
+It may be a file, a pipe, or standard output. None of them can stop the gateway: what cannot be written in time is an
+error, and deletes are refused.
+"""
 
 import asyncio
-import json
 import os
+import select
 import stat
-import sys
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+import structlog
+
+from portus_gateway.access.audit_record import ATOMIC_SIZE, Record, Value, lines_of
 from portus_gateway.access.errors import InvalidAccessFile
 
-STANDARD_OUTPUT: Final = "-"
+__all__ = ["STANDARD_OUTPUT", "AuditLog", "Record", "Value"]
 
-Value = str | int | bool | list[str] | None
-Record = Mapping[str, Value]
+STANDARD_OUTPUT: Final = "-"
+_STANDARD_OUTPUT_FILE: Final = 1
+PATIENCE: Final = 5.0
+"""Seconds within which a record has to be written."""
+# Records that are under way when the gateway ends. In seconds.
+_LAST_WAIT: Final = 1.0
+
+_log = structlog.get_logger(__name__)
 
 
 class AuditLog:
-    """Appends to the file at `path` (made with mode 0600), or to standard output for `-`; a context manager.
+    """Appends to the file or pipe at `path`, or to standard output for `-`; a context manager.
 
-    With `sync`, a record is on the disk when `write` returns. The file is opened anew for each record: it may be moved
-    away at any time, as logrotate does. A record is one write, so that several processes may share a file. Entering
-    raises `InvalidAccessFile` where the file cannot be written.
+    A file is created with mode 0600 and opened anew for each record, so that it may be moved away at any time, as
+    logrotate does. With `sync`, a record is on the disk when `write` returns. Several processes may share a file or a
+    pipe. A record that is larger than what a pipe takes at once goes into it as several lines (`audit_record`).
+
+    Entering raises `InvalidAccessFile` if the file cannot be written. A pipe that nobody reads yet is no such error.
     """
 
-    def __init__(self, path: str, *, sync: bool = True) -> None:
-        self._path = None if path == STANDARD_OUTPUT else Path(path)
-        self._sync = sync
-        self._torn = False
-        # One thread: records stand in the order in which they were written.
-        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="audit")
+    def __init__(self, path: str, *, sync: bool = True, patience: float = PATIENCE) -> None:
+        self._sink: _File | _StandardOutput = (
+            _StandardOutput() if path == STANDARD_OUTPUT else _File(Path(path), sync=sync)
+        )
+        self._patience = patience
+        self._writer = _Writer(self._sink)
 
     def __enter__(self) -> Self:
-        if self._path is not None:
-            try:
-                os.close(self._open(self._path))
-            except OSError as error:
-                raise InvalidAccessFile(str(self._path), [f"cannot be written: {error.strerror}"]) from error
+        self._sink.check()
+        self._writer.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._writer.shutdown()
+        self._writer.stop(_LAST_WAIT)
 
-    async def write(self, record: Record) -> None:
-        """Writes a record, and the time. Raises `OSError` where it could not be written.
+    async def write(self, record: Record) -> int:
+        """Writes a record with the time, and answers how many bytes it took.
 
-        Once begun it is written, even when whoever waits for it is cancelled.
+        Raises `OSError` if it could not be written in time. Once begun it is written, even if the caller of this is
+        cancelled.
         """
+        if self._writer.hangs_for(self._patience):
+            raise TimeoutError("a record before this one is still being written")
         timed = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), **record}
-        line = json.dumps(timed, separators=(",", ":")).encode() + b"\n"
-        await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._writer, self._append, line))
-
-    def _append(self, line: bytes) -> None:
-        if self._path is None:
-            sys.stdout.buffer.write(line)
-            sys.stdout.buffer.flush()
-            return
-        file = self._open(self._path)
+        entry = _Entry(timed, time.monotonic() + self._patience)
+        entry.done = asyncio.get_running_loop().create_future()
+        entry.loop = asyncio.get_running_loop()
+        self._writer.put(entry)
         try:
-            # What a full disk cut off stays a line of its own.
+            async with asyncio.timeout(self._patience):
+                return await asyncio.shield(entry.done)
+        except TimeoutError:
+            # `shield` leaves the future to the writer, whose late answer nobody takes.
+            entry.done.cancel()
+            raise TimeoutError(f"the record could not be written within {self._patience:g} s") from None
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A record on its way. `expires` is by `time.monotonic`."""
+
+    record: Record
+    expires: float
+    done: "asyncio.Future[int]" = field(init=False)
+    loop: asyncio.AbstractEventLoop = field(init=False)
+
+    def finish(self, result: int | OSError) -> None:
+        """Tells whoever waits. Can be called from another thread, and when the loop has ended."""
+        try:
+            self.loop.call_soon_threadsafe(self._set, result)
+        except RuntimeError:
+            _log.error("the gateway ended before an audit record was written", record=self.record)
+
+    def _set(self, result: int | OSError) -> None:
+        if self.done.done():
+            return
+        if isinstance(result, OSError):
+            self.done.set_exception(result)
+            # Whoever waited may have gone.
+            self.done.exception()
+        else:
+            self.done.set_result(result)
+
+
+class _Writer:
+    """Writes entries one after the other, in a thread of its own: records stand in the order in which they came."""
+
+    def __init__(self, sink: "_File | _StandardOutput") -> None:
+        self._sink = sink
+        self._changed = threading.Condition()
+        self._entries: deque[_Entry] = deque()
+        self._begun: float | None = None
+        self._stopped = False
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        # A daemon: a write that hangs must not hold up the end of the process.
+        self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
+        self._thread.start()
+
+    def put(self, entry: _Entry) -> None:
+        with self._changed:
+            self._entries.append(entry)
+            self._changed.notify_all()
+
+    def hangs_for(self, seconds: float) -> bool:
+        """Whether one write has taken so long, as on a network file system that is gone."""
+        begun = self._begun
+        return begun is not None and time.monotonic() - begun > seconds
+
+    def stop(self, timeout: float) -> None:
+        """Ends the thread once all is written, or after `timeout` seconds."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        is_unread = False
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._entries or self._stopped)
+                if not self._entries:
+                    break
+                entry = self._entries.popleft()
+            self._begun = time.monotonic()
+            if self._begun >= entry.expires:
+                # Whoever waited for it was told so, and nothing was deleted: it must not be recorded later.
+                continue
+            try:
+                # Nobody waits anew for a reader that has not come back.
+                result: int | OSError = self._sink.append(entry.record, self._begun if is_unread else entry.expires)
+            except OSError as error:
+                result = error
+            is_unread = isinstance(result, TimeoutError)
+            self._begun = None
+            entry.finish(result)
+        self._sink.close()
+
+
+class _StandardOutput:
+    """Standard output, whatever it is."""
+
+    def __init__(self) -> None:
+        self._torn = False
+
+    def check(self) -> None:
+        """Nothing to check: what cannot be written is found out when it is written."""
+
+    def append(self, record: Record, expires: float) -> int:
+        """Writes the record until `expires`, and answers how many bytes that took. Raises `OSError`."""
+        file = _STANDARD_OUTPUT_FILE
+        is_file = stat.S_ISREG(os.fstat(file).st_mode)
+        lines = lines_of(record, None if is_file else ATOMIC_SIZE)
+        for line in lines:
             whole = b"\n" + line if self._torn else line
-            written = os.write(file, whole)
-            self._torn = written < len(whole)
-            if self._torn:
-                raise OSError("only a part of the record could be written")
-            # A pipe or a terminal has no disk to be on.
-            if self._sync and stat.S_ISREG(os.fstat(file).st_mode):
+            self._torn = True
+            _write(file, whole, expires)
+            self._torn = False
+        return sum(map(len, lines))
+
+    def close(self) -> None:
+        """Is not ours to close."""
+
+
+class _File:
+    """A file, or a pipe with a name."""
+
+    def __init__(self, path: Path, *, sync: bool) -> None:
+        self._path = path
+        self._sync = sync
+        self._pipe: int | None = None
+
+    def check(self) -> None:
+        """Raises `InvalidAccessFile` if the file cannot be written."""
+        try:
+            os.close(self._opened())
+        except OSError as error:
+            if self._is_pipe():
+                _log.warning("nobody reads the audit log yet. Deletes are refused until somebody does")
+                return
+            raise InvalidAccessFile(str(self._path), [f"cannot be written: {error.strerror}"]) from error
+
+    def append(self, record: Record, expires: float) -> int:
+        """Writes the record until `expires`, and answers how many bytes that took. Raises `OSError`."""
+        if self._is_pipe():
+            return self._append_to_pipe(record, expires)
+        file = self._opened()
+        try:
+            is_file = stat.S_ISREG(os.fstat(file).st_mode)
+            data = b"".join(lines_of(record, None if is_file else ATOMIC_SIZE))
+            # What a full disk cut off, of whatever process, stays a line of its own.
+            _write(file, b"\n" + data if is_file and self._ends_torn(file) else data, expires)
+            # What is no file, such as a terminal, has no disk to be on.
+            if self._sync and is_file:
                 os.fsync(file)
+            return len(data)
         finally:
             os.close(file)
 
+    def close(self) -> None:
+        if self._pipe is not None:
+            os.close(self._pipe)
+            self._pipe = None
+
+    def _append_to_pipe(self, record: Record, expires: float) -> int:
+        # It stays open between records: its reader takes the last writer's leaving for the end.
+        if self._pipe is not None and not os.path.samestat(os.fstat(self._pipe), self._path.stat()):
+            self.close()
+        if self._pipe is None:
+            self._pipe = self._opened()
+        size = 0
+        try:
+            for line in lines_of(record, ATOMIC_SIZE):
+                _write(self._pipe, line, expires)
+                size += len(line)
+        except BrokenPipeError:
+            # Its reader has gone. The next record looks for another one.
+            self.close()
+            raise
+        return size
+
+    def _is_pipe(self) -> bool:
+        try:
+            return stat.S_ISFIFO(self._path.stat().st_mode)
+        except OSError:
+            return False
+
+    def _opened(self) -> int:
+        """Raises `OSError`; for a pipe that nobody reads, too, instead of waiting for a reader."""
+        flags = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        try:
+            # To read is needed for the look at how it ends.
+            return os.open(self._path, (os.O_WRONLY if self._is_pipe() else os.O_RDWR) | flags, 0o600)
+        except PermissionError:
+            return os.open(self._path, os.O_WRONLY | flags, 0o600)
+
     @staticmethod
-    def _open(path: Path) -> int:
-        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def _ends_torn(file: int) -> bool:
+        size = os.fstat(file).st_size
+        if not size:
+            return False
+        try:
+            return os.pread(file, 1, size - 1) != b"\n"
+        except OSError:
+            # It may be written and not read.
+            return False
+
+
+def _write(file: int, data: bytes, expires: float) -> None:
+    """Writes all of `data`, waiting until `expires` for room in a pipe. Raises `OSError`."""
+    while data:
+        _wait_for_room(file, expires)
+        try:
+            written = os.write(file, data)
+        except BlockingIOError:
+            # There is room, but not for the whole line: a pipe takes it whole or not at all.
+            if time.monotonic() >= expires:
+                raise TimeoutError("nobody reads the audit log") from None
+            time.sleep(0.01)
+            continue
+        data = data[written:]
+        if data and stat.S_ISREG(os.fstat(file).st_mode):
+            raise OSError("only a part of the record could be written")
+
+
+def _wait_for_room(file: int, expires: float) -> None:
+    poll = select.poll()
+    poll.register(file, select.POLLOUT)
+    if not poll.poll(max(0.0, 1000 * (expires - time.monotonic()))):
+        raise TimeoutError("nobody reads the audit log")

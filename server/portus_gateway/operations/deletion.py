@@ -1,5 +1,6 @@
 """What a caller wants deleted, and what was deleted."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,9 +40,19 @@ class Deleted:
     """Tags that still lead to a manifest."""
 
 
+async def no_approval() -> None:
+    """Approves a delete that passed its checks without more ado."""
+
+
 class Deletion(Protocol):
     """Deletes. `GuardedDeletion` does it; others go around it."""
 
-    async def delete(self, wanted: ManifestDeletion | BlobDeletion) -> Deleted:
-        """Deletes what is wanted. Raises `DeletionRefused`, `NotFound`, and what the registry raises."""
+    async def delete(
+        self, wanted: ManifestDeletion | BlobDeletion, approved: Callable[[], Awaitable[None]] = no_approval
+    ) -> Deleted:
+        """Deletes what is wanted. Raises `DeletionRefused`, `NotFound`, and what the registry raises.
+
+        `approved` is awaited once all checks have passed, before the registry is asked to delete anything. What it
+        raises ends the delete.
+        """
         ...

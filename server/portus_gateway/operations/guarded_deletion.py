@@ -6,13 +6,14 @@ delete. Between the look and the delete somebody may push a tag: a registry has 
 stays.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from portus_gateway.aio.carried_through import carried_through
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import DeleteOutcomeUnknown, NotFound
 from portus_gateway.distribution.names import Repository
-from portus_gateway.operations.deletion import BlobDeletion, Deleted, ManifestDeletion
+from portus_gateway.operations.deletion import BlobDeletion, Deleted, ManifestDeletion, no_approval
 from portus_gateway.operations.deletion_errors import DeletionDisabled, IsManifest, manifest_in_use, unusable_tags
 from portus_gateway.operations.manifest_dependents import Dependents, ManifestDependents
 from portus_gateway.operations.manifest_presence import require_manifest
@@ -29,7 +30,9 @@ class GuardedDeletion:
         self._dependents = ManifestDependents(registry, concurrency)
         self._remaining = RemainingTags(registry, concurrency)
 
-    async def delete(self, wanted: ManifestDeletion | BlobDeletion) -> Deleted:
+    async def delete(
+        self, wanted: ManifestDeletion | BlobDeletion, approved: Callable[[], Awaitable[None]] = no_approval
+    ) -> Deleted:
         """Deletes what is wanted, once all checks have passed. With `validate_only` nothing is deleted after them.
 
         Raises `DeletionDisabled`; `NotFound`; `Unsupported` where the registry does not delete. For a manifest, unless
@@ -43,10 +46,10 @@ class GuardedDeletion:
                 "this gateway does not delete. To allow deletes, its operator has to set PORTUS_ALLOW_DELETE=true"
             )
         if isinstance(wanted, ManifestDeletion):
-            return await self._delete_manifest(wanted)
-        return await self._delete_blob(wanted)
+            return await self._delete_manifest(wanted, approved)
+        return await self._delete_blob(wanted, approved)
 
-    async def _delete_manifest(self, wanted: ManifestDeletion) -> Deleted:
+    async def _delete_manifest(self, wanted: ManifestDeletion, approved: Callable[[], Awaitable[None]]) -> Deleted:
         repository, digest = wanted.repository, wanted.digest
         await require_manifest(self._registry, repository, digest)
         dependents = await self._dependents.of(repository, digest, with_indexes=not wanted.force)
@@ -58,6 +61,7 @@ class GuardedDeletion:
             raise manifest_in_use(f"{repository}@{digest}", unexpected)
         if not wanted.force and dependents.unusable_tags:
             raise unusable_tags(f"{repository}@{digest}", dependents)
+        await approved()
         if wanted.validate_only:
             await self._registry.check_deletion(repository)
             return Deleted(tags=tags)
@@ -70,7 +74,7 @@ class GuardedDeletion:
             raise
         return Deleted(tags=tuple(tag for tag in tags if tag not in remaining), remaining_tags=remaining)
 
-    async def _delete_blob(self, wanted: BlobDeletion) -> Deleted:
+    async def _delete_blob(self, wanted: BlobDeletion, approved: Callable[[], Awaitable[None]]) -> Deleted:
         repository, digest = wanted.repository, wanted.digest
         if await self._is_manifest(repository, digest):
             raise IsManifest(
@@ -78,6 +82,7 @@ class GuardedDeletion:
             )
         if not await self._registry.blob_exists(repository, digest):
             raise NotFound(f"{repository} has no blob {digest}", reason="BLOB_UNKNOWN")
+        await approved()
         if wanted.validate_only:
             await self._registry.check_deletion(repository)
         else:

@@ -3,12 +3,11 @@
 from functools import partial
 from types import TracebackType
 
-import structlog
-
 from portus_gateway.access.caller import Caller
 from portus_gateway.access.current_call import current_rpc
 from portus_gateway.access.errors import Hidden, PermissionDenied
 from portus_gateway.access.policy import PolicySource, Rights
+from portus_gateway.access.refusal_log import RefusalLog
 from portus_gateway.access.rpcs import Rpc
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import NotFound
@@ -16,8 +15,6 @@ from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.registry.protocol import Cursor, Page, Reference, Registry, RegistryVersion
 from portus_gateway.registry.visible_catalog import Name, visible_page
-
-_log = structlog.get_logger(__name__)
 
 
 class AuthorizedRegistry:
@@ -34,6 +31,7 @@ class AuthorizedRegistry:
     def __init__(self, registry: Registry, source: PolicySource) -> None:
         self._registry = registry
         self._source = source
+        self._refusals = RefusalLog()
 
     async def ping(self) -> RegistryVersion:
         return await self._registry.ping()
@@ -106,7 +104,7 @@ class AuthorizedRegistry:
         decision = policy.decide(caller, right, repository.name)
         if decision.allowed:
             return admission
-        _log.info("refused", caller=caller.name, rpc=right.name, repository=repository.name, decision=str(decision))
+        self._refusals.refused(caller, rpc=right.name, repository=repository.name, decision=str(decision))
         if policy.sees(caller, repository.name):
             raise PermissionDenied(f"{caller.name} may not call {right.name} on {repository}")
         raise Hidden(admission.missing(), reason=right.missing)

@@ -2,20 +2,17 @@
 
 from typing import Final
 
-import structlog
-
 from portus_gateway.access.authentication import Authentication
 from portus_gateway.access.caller import Caller
 from portus_gateway.access.caller_limits import CallerLimits
 from portus_gateway.access.errors import PermissionDenied
 from portus_gateway.access.policy import PolicySource
+from portus_gateway.access.refusal_log import RefusalLog
 from portus_gateway.access.rpcs import Rpc
 from portus_gateway.errors import GatewayError
 from portus_gateway.operations.deletion_audit import DeletionAudit
 from portus_gateway.rpc.interception import IncomingCall
 from portus_gateway.rpc.service_names import HEALTH_SERVICE, REFLECTION_V1_SERVICE, REFLECTION_V1ALPHA_SERVICE
-
-_log = structlog.get_logger(__name__)
 
 # Load balancers and kubelets have no credential.
 _HEALTH: Final = frozenset({HEALTH_SERVICE})
@@ -45,6 +42,7 @@ class CallerInterceptor:
         self._policy = policy
         self._limits = limits
         self._audit = audit
+        self._refusals = RefusalLog()
         self._open = _HEALTH | _REFLECTION if reflection_open else _HEALTH
 
     async def enter(self, incoming: IncomingCall) -> None:
@@ -80,5 +78,5 @@ class CallerInterceptor:
             return
         decision = self._policy.policy.rights(caller, rpc).in_registry
         if not decision.allowed:
-            _log.info("refused", caller=caller.name, rpc=rpc.name, decision=str(decision))
+            self._refusals.refused(caller, rpc=rpc.name, decision=str(decision))
             raise PermissionDenied(f"{caller.name} may not call {rpc.name}")

@@ -1,0 +1,89 @@
+"""What the audit log says about a delete that failed."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final
+
+from portus_gateway.access.audit_log import Value
+from portus_gateway.access.errors import AccessError, Hidden, PermissionDenied
+from portus_gateway.aio.carried_through import BREAK_OFF
+from portus_gateway.aio.deadline import DeadlineExceeded
+from portus_gateway.distribution.errors import (
+    DeleteOutcomeUnknown,
+    Denied,
+    IncompleteListing,
+    NotFound,
+    PreconditionFailed,
+    TooManyRequests,
+    Unsupported,
+)
+from portus_gateway.errors import GatewayError
+from portus_gateway.operations.deletion_errors import DeletionRefused, ManifestInUse
+
+MOST_TAGS: Final = 50
+"""How many tags a record names of those that a caller expects, or that prevent a delete."""
+
+_REFUSALS: Final = (
+    AccessError,
+    DeletionRefused,
+    Denied,
+    IncompleteListing,
+    NotFound,
+    PreconditionFailed,
+    Unsupported,
+    TooManyRequests,
+)
+
+
+def outcome_of(error: BaseException, *, validate_only: bool) -> str:
+    """`refused`, `cancelled`, `failed` or `unknown`. The last one: it may have been deleted."""
+    if isinstance(error, _REFUSALS):
+        return "refused"
+    if isinstance(error, asyncio.CancelledError) and BREAK_OFF not in error.args:
+        # A delete on its way is carried through: this one was not sent, or came to nothing.
+        return "cancelled"
+    known = isinstance(error, GatewayError) and not isinstance(error, DeleteOutcomeUnknown | DeadlineExceeded)
+    # The delete may have been on its way, unless this was a trial.
+    return "failed" if known or validate_only else "unknown"
+
+
+def described(error: BaseException) -> dict[str, Value]:
+    """The reason, the message and the tags of a record."""
+    return {**reason_of(error), **_tags_of(error)}
+
+
+def reason_of(error: BaseException) -> dict[str, Value]:
+    """The reason and the message of a record. They can say more than the caller is told."""
+    if isinstance(error, Hidden):
+        return {
+            "reason": PermissionDenied.reason,
+            "message": "the caller may not see the repository, and was told that it does not exist",
+        }
+    if isinstance(error, GatewayError):
+        return {"reason": error.reason, "message": str(error)}
+    if isinstance(error, asyncio.CancelledError):
+        if BREAK_OFF in error.args:
+            message = "the gateway stopped before the registry had answered"
+        else:
+            message = "the caller went away or ran out of time before the delete was sent"
+        return {"reason": "CANCELLED", "message": message}
+    return {"reason": "BUG", "message": type(error).__name__}
+
+
+def first_of(name: str, tags: Iterable[str]) -> dict[str, Value]:
+    """The first of the tags under `name`, and how many there are if these are not all."""
+    listed = list(tags)
+    counted: dict[str, Value] = {f"{name}_count": len(listed)} if len(listed) > MOST_TAGS else {}
+    return {name: listed[:MOST_TAGS], **counted}
+
+
+def _tags_of(error: BaseException) -> dict[str, Value]:
+    match error:
+        case ManifestInUse():
+            index_tags = (*error.index_tags, *error.unreadable_index_tags)
+            return {**first_of("tags", error.tags), **(first_of("index_tags", index_tags) if index_tags else {})}
+        case DeleteOutcomeUnknown():
+            # They may be gone: all of them.
+            return {"tags": list(error.tags)}
+        case _:
+            return {"tags": []}
