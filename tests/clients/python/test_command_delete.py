@@ -177,7 +177,7 @@ def test_a_check_that_failed_leaves_nothing_unknown(gateway: Gateway) -> None:
 def test_ctrl_c_at_the_question_deletes_nothing_and_has_status_130(gateway: Gateway) -> None:
     terminal = Terminal(gateway.address, ["delete", "team/app", IMAGE_DIGEST, "manifests", *BOTH])
     terminal.wait_for("Delete? [y/N]")
-    terminal.interrupt()
+    terminal.interrupt_the_question()
 
     assert terminal.end() == 130
     assert "nothing was deleted" in terminal.text
