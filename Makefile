@@ -62,6 +62,10 @@ bench: .venv/installed $(CONTRACT) ## what the gateway costs and saves, in ratio
 requirements: .venv/installed ## the pinned requirements, from pyproject.toml
 	$(BIN)/python requirements/compile
 
+.PHONY: version
+version: ## prints the version of all artifacts; VERSION=1.2.3 sets it
+	@clients/version $(VERSION)
+
 clean: ## removes what was installed and built
 	rm -rf .venv build dist clients/typescript/node_modules clients/typescript/dist clients/java/target
 

@@ -3,25 +3,25 @@ package portus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"slices"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	registryv1 "github.com/portus-gateway/portus-gateway/clients/go/portus/registry/v1"
 )
 
-// The gateway takes no more in one call.
+// The gateway's limit for one call.
 const maxBatch = 1000
 
-// BatchManifests fetches many manifests, as many as you like: every 1000 of the requests are a call of
-// BatchGetManifests. Results come as the gateway knows them, not in the order of the requests: RequestIndex is the
-// position of a result's request. What fails is that one's Status, which FromStatus reads, and ends nothing.
+// BatchManifests fetches any number of manifests. Every 1000 requests are one call of BatchGetManifests. Results come
+// in the order in which the gateway has them; RequestIndex is the position of the request. If a manifest cannot be
+// fetched, its result has a Status, which FromStatus reads, and the batch continues.
 //
-// An error of a call as a whole ends the iteration; what came before it stands. Leaving the loop ends the call. The
-// deadline of ctx bounds all calls together; without one each has the client's stream timeout.
+// If a call as a whole fails, its error ends the iteration; the results before it are valid. Leaving the loop ends the
+// call. The deadline of ctx is for all calls together. Without one, each call has the client's stream timeout.
 func (c *Client) BatchManifests(
 	ctx context.Context, requests []*registryv1.GetManifestRequest,
 ) iter.Seq2[*registryv1.BatchGetManifestsResult, error] {
@@ -43,7 +43,7 @@ func (c *Client) BatchManifests(
 	}
 }
 
-// batch is one call. Each of its requests is answered once, or an error comes last.
+// batch makes one call. It yields one result for each request, or an error at the end.
 func (c *Client) batch(
 	ctx context.Context, requests []*registryv1.GetManifestRequest,
 ) iter.Seq2[*registryv1.BatchGetManifestsResult, error] {
@@ -69,7 +69,7 @@ func (c *Client) batch(
 			for _, result := range response.GetResults() {
 				index := int(result.GetRequestIndex())
 				if index < 0 || index >= len(requests) || answered[index] {
-					yield(nil, unfit("it answers request %d, which was answered already or never made", index))
+					yield(nil, invalidBatch("the result for request %d comes twice or was not requested", index))
 					return
 				}
 				answered[index] = true
@@ -80,11 +80,12 @@ func (c *Client) batch(
 			}
 		}
 		if missing > 0 {
-			yield(nil, unfit("it ended without a result for %d of %d requests", missing, len(requests)))
+			yield(nil, invalidBatch("%d of %d requests have no result", missing, len(requests)))
 		}
 	}
 }
 
-func unfit(format string, arguments ...any) error {
-	return status.Errorf(codes.Internal, "the gateway's answer to a batch does not fit: "+format, arguments...)
+func invalidBatch(format string, arguments ...any) error {
+	message := "the gateway's response to a batch is invalid: " + fmt.Sprintf(format, arguments...)
+	return &Error{Code: codes.Internal, Message: message}
 }

@@ -162,11 +162,11 @@ func TestBatchWithoutDeadlineHasTheClients(t *testing.T) {
 
 func TestAnswerThatDoesNotFitTheBatchIsAnError(t *testing.T) {
 	for said, indexes := range map[string][]int32{
-		"answers request 2, which":             {0, 2},
-		"answers request -1, which":            {-1},
-		"answers request 0, which":             {0, 0},
-		"without a result for 1 of 2 requests": {0},
-		"without a result for 2 of 2 requests": {},
+		"request 2 comes twice":          {0, 2},
+		"request -1 comes twice":         {-1},
+		"request 0 comes twice":          {0, 0},
+		"1 of 2 requests have no result": {0},
+		"2 of 2 requests have no result": {},
 	} {
 		t.Run(said, func(t *testing.T) {
 			g := &gateway{batch: func(_ *registryv1.BatchGetManifestsRequest, stream batchStream) error {

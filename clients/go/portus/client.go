@@ -1,61 +1,68 @@
-// Package portus calls a portus-gateway: typed access to a Docker Distribution (OCI) registry.
+// Package portus is a client of portus-gateway, which gives typed access to a Docker Distribution (OCI) registry.
 //
-// Dial connects with what every caller needs: retries of reads, load balancing, message sizes, a deadline. The
-// generated client is in portus/registry/v1 and can be used without this package.
+// Dial sets up what every caller needs: retries of reads, load balancing, message sizes, deadlines, keepalive. The
+// generated client in portus/registry/v1 can be used without this package.
 package portus
 
 import (
-	"context"
 	_ "embed" // for the service config
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 
 	registryv1 "github.com/portus-gateway/portus-gateway/clients/go/portus/registry/v1"
 )
 
-// How long a call may take, retries included, whose context has no deadline.
+// Maximum duration of a call whose context has no deadline. It includes retries.
 const (
-	DefaultTimeout       = 30 * time.Second
+	DefaultTimeout = 30 * time.Second
+	// DefaultDeleteTimeout is longer, because a registry needs about 2 ms for each tag of the deleted digest.
+	DefaultDeleteTimeout = 120 * time.Second
+	// DefaultStreamTimeout is for StreamCatalog as a whole, and for every 1000 requests of BatchManifests.
 	DefaultStreamTimeout = 10 * time.Minute
 )
 
-// MaxMessageBytes is the largest answer that is taken. A manifest has at most 4 MiB, and comes twice, as it is and parsed;
-// gRPC takes 4 MiB unless told.
+// MaxMessageBytes is the size of the largest response. A manifest has at most 4 MiB, and a response contains it twice:
+// as bytes and parsed. The default of gRPC is 4 MiB.
 const MaxMessageBytes = 16 << 20
 
-// ServiceConfig is gRPC's service config for the gateway, as JSON: UNAVAILABLE is retried with backoff for whatever
-// only reads, never for a delete, and calls are spread over all addresses of the gateway.
+// A gateway that hangs is noticed within the sum of the two, not at the call's deadline.
+const (
+	keepaliveTime    = 20 * time.Second
+	keepaliveTimeout = 5 * time.Second
+)
+
+// ServiceConfig is the gRPC service config for the gateway, as JSON. Reads that fail with UNAVAILABLE are retried with
+// backoff, deletes never. Calls are spread over all addresses of the gateway.
 //
 //go:embed service_config.json
 var ServiceConfig string
 
-// Client calls the gateway. Its methods are those of the generated client, and iterators over what comes in pages or
-// in batches.
-// It is safe for concurrent use; make one and keep it.
+// Client calls the gateway. It has the methods of the generated client, and iterators over pages and batches.
+// It is safe for concurrent use. Make one and reuse it.
 type Client struct {
 	registryv1.RegistryServiceClient
 	connection *grpc.ClientConn
 }
 
-// NewClient makes a client of a connection that the caller made, with DialOptions or without. Close leaves that
-// connection alone.
+// NewClient makes a client that uses your own connection, made with or without DialOptions. Close does not close that
+// connection.
 func NewClient(connection grpc.ClientConnInterface) *Client {
 	return &Client{RegistryServiceClient: registryv1.NewRegistryServiceClient(connection)}
 }
 
-// Dial makes a client of the gateway at target: `host:port`, or anything that gRPC resolves, such as
-// `dns:///host:port`. It does not connect yet: the first call does. Close the client when done.
+// Dial makes a client of the gateway at target: `host:port`, or any name that gRPC resolves, such as
+// `dns:///host:port`. The first call connects. Close the client when done.
+//
+// A call that fails returns an *Error, which errors.As finds.
 func Dial(target string, security Security, options ...Option) (*Client, error) {
-	settings := settings{timeout: DefaultTimeout, streamTimeout: DefaultStreamTimeout}
-	for _, option := range options {
-		option(&settings)
-	}
+	settings := newSettings(options)
 	secured, err := security.dialOptions(settings.token)
 	if err != nil {
 		return nil, err
 	}
-	dialOptions := append(DialOptions(settings.timeout, settings.streamTimeout), secured...)
+	dialOptions := append(settings.common(), secured...)
 	connection, err := grpc.NewClient(target, append(dialOptions, settings.dialOptions...)...)
 	if err != nil {
 		return nil, err
@@ -65,7 +72,7 @@ func Dial(target string, security Security, options ...Option) (*Client, error) 
 	return client, nil
 }
 
-// Close ends the connection that Dial made, and the calls on it.
+// Close closes the connection that Dial made. Calls that are still running fail.
 func (c *Client) Close() error {
 	if c.connection == nil {
 		return nil
@@ -73,73 +80,63 @@ func (c *Client) Close() error {
 	return c.connection.Close()
 }
 
-// DialOptions are the options that Dial uses, but for the security, for those who call grpc.NewClient themselves.
-// A proxy in the environment is passed by: it is for the world outside.
-func DialOptions(timeout, streamTimeout time.Duration) []grpc.DialOption {
-	return []grpc.DialOption{
-		grpc.WithDefaultServiceConfig(ServiceConfig),
-		grpc.WithDisableServiceConfig(), // no other from the DNS
-		grpc.WithNoProxy(),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessageBytes)),
-		grpc.WithChainUnaryInterceptor(unaryDeadline(timeout)),
-		grpc.WithChainStreamInterceptor(streamDeadline(streamTimeout)),
-	}
+// DialOptions returns the options that Dial uses, without security and token, for programs that call grpc.NewClient
+// themselves. Proxies of the environment are not used, because they must not get internal calls.
+func DialOptions(options ...Option) []grpc.DialOption {
+	settings := newSettings(options)
+	return append(settings.common(), settings.dialOptions...)
 }
 
 // Option changes what Dial does.
 type Option func(*settings)
 
 type settings struct {
-	timeout       time.Duration
-	streamTimeout time.Duration
-	token         tokenSource
-	dialOptions   []grpc.DialOption
+	timeouts    timeouts
+	token       tokenSource
+	dialOptions []grpc.DialOption
 }
 
-// WithTimeout sets how long a call may take whose context has no deadline, in place of DefaultTimeout.
+func newSettings(options []Option) settings {
+	settings := settings{
+		timeouts: timeouts{call: DefaultTimeout, delete: DefaultDeleteTimeout, stream: DefaultStreamTimeout},
+	}
+	for _, option := range options {
+		option(&settings)
+	}
+	return settings
+}
+
+func (s settings) common() []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithDefaultServiceConfig(ServiceConfig),
+		grpc.WithDisableServiceConfig(), // ignore a service config in the DNS
+		grpc.WithNoProxy(),
+		grpc.WithUserAgent("portus-client-go/" + Version),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(MaxMessageBytes)),
+		grpc.WithChainUnaryInterceptor(unaryErrors, s.timeouts.unary),
+		grpc.WithChainStreamInterceptor(streamErrors, s.timeouts.streaming),
+	}
+}
+
+// WithTimeout sets the maximum duration of a call whose context has no deadline. The default is DefaultTimeout.
 func WithTimeout(timeout time.Duration) Option {
-	return func(s *settings) { s.timeout = timeout }
+	return func(s *settings) { s.timeouts.call = timeout }
 }
 
-// WithStreamTimeout does the same for StreamCatalog and BatchGetManifests as a whole, in place of
+// WithDeleteTimeout does the same for deletes. The default is DefaultDeleteTimeout. When it expires, the manifest may
+// or may not be deleted.
+func WithDeleteTimeout(timeout time.Duration) Option {
+	return func(s *settings) { s.timeouts.delete = timeout }
+}
+
+// WithStreamTimeout does the same for StreamCatalog as a whole and for each call of BatchGetManifests. The default is
 // DefaultStreamTimeout.
 func WithStreamTimeout(timeout time.Duration) Option {
-	return func(s *settings) { s.streamTimeout = timeout }
+	return func(s *settings) { s.timeouts.stream = timeout }
 }
 
-// WithDialOptions adds options of gRPC's own, such as interceptors.
+// WithDialOptions adds options of gRPC, such as interceptors.
 func WithDialOptions(options ...grpc.DialOption) Option {
 	return func(s *settings) { s.dialOptions = append(s.dialOptions, options...) }
-}
-
-func unaryDeadline(timeout time.Duration) grpc.UnaryClientInterceptor {
-	return func(
-		ctx context.Context, method string, request, reply any, connection *grpc.ClientConn,
-		invoker grpc.UnaryInvoker, options ...grpc.CallOption,
-	) error {
-		if _, set := ctx.Deadline(); !set {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, timeout)
-			defer cancel()
-		}
-		return invoker(ctx, method, request, reply, connection, options...)
-	}
-}
-
-func streamDeadline(timeout time.Duration) grpc.StreamClientInterceptor {
-	return func(
-		ctx context.Context, description *grpc.StreamDesc, connection *grpc.ClientConn, method string,
-		streamer grpc.Streamer, options ...grpc.CallOption,
-	) (grpc.ClientStream, error) {
-		if _, set := ctx.Deadline(); set {
-			return streamer(ctx, description, connection, method, options...)
-		}
-		ctx, cancel := context.WithTimeout(ctx, timeout)
-		options = append(options, grpc.OnFinish(func(error) { cancel() }))
-		stream, err := streamer(ctx, description, connection, method, options...)
-		if err != nil {
-			cancel()
-		}
-		return stream, err
-	}
 }

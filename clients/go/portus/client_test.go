@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	"github.com/portus-gateway/portus-gateway/clients/go/portus"
@@ -65,6 +67,50 @@ func TestCallWithoutDeadlineHasTheClients(t *testing.T) {
 	_, err := client.GetManifest(context.Background(), &registryv1.GetManifestRequest{})
 	if status.Code(err) != codes.DeadlineExceeded {
 		t.Errorf("got %v, want DEADLINE_EXCEEDED", err)
+	}
+}
+
+func TestDeleteHasTwoMinutesUnlessSet(t *testing.T) {
+	g := &gateway{refusal: status.Error(codes.NotFound, "none")}
+	address := g.start(t)
+	for _, test := range []struct {
+		options []portus.Option
+		want    time.Duration
+	}{
+		{nil, 120 * time.Second},
+		{[]portus.Option{portus.WithTimeout(time.Second)}, 120 * time.Second},
+		{[]portus.Option{portus.WithDeleteTimeout(5 * time.Minute)}, 5 * time.Minute},
+	} {
+		client := dial(t, address, portus.Plaintext(), test.options...)
+		client.DeleteManifest(context.Background(), &registryv1.DeleteManifestRequest{})
+		if g.left > test.want || g.left < test.want-10*time.Second {
+			t.Errorf("the gateway had %v, want %v", g.left, test.want)
+		}
+	}
+}
+
+func TestUserAgentNamesTheClientAndItsVersion(t *testing.T) {
+	g := &gateway{refusal: status.Error(codes.NotFound, "none")}
+	client := dial(t, g.start(t), portus.Plaintext())
+	client.DeleteManifest(context.Background(), &registryv1.DeleteManifestRequest{})
+	want := "portus-client-go/" + portus.Version + " "
+	if len(g.userAgent) != 1 || !strings.HasPrefix(g.userAgent[0], want) {
+		t.Errorf("got the user agent %q, want it to begin with %q", g.userAgent, want)
+	}
+}
+
+func TestOwnConnectionHasTheOptionsOfTheClient(t *testing.T) {
+	g := &gateway{refusal: status.Error(codes.NotFound, "none")}
+	options := append(portus.DialOptions(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	connection, err := grpc.NewClient(g.start(t), options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	_, err = portus.NewClient(connection).DeleteManifest(context.Background(), &registryv1.DeleteManifestRequest{})
+	var failure *portus.Error
+	if !errors.As(err, &failure) || g.left < 110*time.Second {
+		t.Errorf("got %v with %v to the deadline", err, g.left)
 	}
 }
 

@@ -52,6 +52,71 @@ func TestRefusalNamesItsReasonAndTheTags(t *testing.T) {
 	}
 }
 
+func TestErrorsAsFindsTheErrorOfEveryKindOfCall(t *testing.T) {
+	denied := failure(t, codes.PermissionDenied, "no", &errdetails.ErrorInfo{Reason: "DENIED"})
+	g := &gateway{
+		refusal: denied,
+		catalog: func(context.Context, *registryv1.CatalogRequest) (*registryv1.CatalogResponse, error) {
+			return nil, denied
+		},
+		batch: func(*registryv1.BatchGetManifestsRequest, batchStream) error { return denied },
+	}
+	client := dial(t, g.start(t), portus.Plaintext())
+	ctx := context.Background()
+	for name, call := range map[string]func() error{
+		"unary": func() error {
+			_, err := client.DeleteManifest(ctx, &registryv1.DeleteManifestRequest{})
+			return err
+		},
+		"pages": func() (last error) {
+			for _, last = range client.Repositories(ctx, &registryv1.CatalogRequest{}) {
+			}
+			return last
+		},
+		"batch": func() (last error) {
+			for _, last = range client.BatchManifests(ctx, []*registryv1.GetManifestRequest{{}}) {
+			}
+			return last
+		},
+		"stream": func() error {
+			stream, err := client.BatchGetManifests(ctx, &registryv1.BatchGetManifestsRequest{})
+			if err == nil {
+				_, err = stream.Recv()
+			}
+			return err
+		},
+	} {
+		err := fmt.Errorf("while cleaning up: %w", call())
+		var found *portus.Error
+		if !errors.As(err, &found) || found.Reason != "DENIED" || found.Code != codes.PermissionDenied {
+			t.Errorf("%s: errors.As finds %v in %v", name, found, err)
+		}
+		// Programs that know only gRPC find the status and its details.
+		if stated := status.Convert(err); stated.Code() != codes.PermissionDenied || len(stated.Details()) != 1 {
+			t.Errorf("%s: status.Convert finds %v", name, stated)
+		}
+	}
+}
+
+func TestErrorsAsFindsTheErrorsOfTheClientItself(t *testing.T) {
+	g := &gateway{
+		tags:  map[string]*registryv1.ListTagsResponse{"": {NextPageToken: ""}, "1": {NextPageToken: "1"}},
+		batch: func(*registryv1.BatchGetManifestsRequest, batchStream) error { return nil },
+	}
+	client := dial(t, g.start(t), portus.Plaintext())
+	var pages, batch error
+	for _, pages = range client.Tags(context.Background(), &registryv1.ListTagsRequest{PageToken: "1"}) {
+	}
+	for _, batch = range client.BatchManifests(context.Background(), []*registryv1.GetManifestRequest{{}}) {
+	}
+	for _, err := range []error{pages, batch} {
+		var found *portus.Error
+		if !errors.As(err, &found) || found.Code != codes.Internal || status.Code(err) != codes.Internal {
+			t.Errorf("got %v, want INTERNAL", err)
+		}
+	}
+}
+
 func TestFieldsAndRetryDelayAreRead(t *testing.T) {
 	got, _ := portus.FromError(failure(t, codes.InvalidArgument, "no", &errdetails.BadRequest{
 		FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: "repository", Description: "is empty"}},
@@ -79,7 +144,7 @@ func TestUnknownDetailIsLeftOut(t *testing.T) {
 
 func TestUnreachableGatewayIsSaidWithWhatToLookAt(t *testing.T) {
 	got, _ := portus.FromError(failure(t, codes.Unavailable, "connection refused"))
-	if text := got.Error(); !strings.Contains(text, "connection refused") || !strings.Contains(text, "TLS or plaintext") {
+	if text := got.Error(); !strings.Contains(text, "connection refused") || !strings.Contains(text, "whether the gateway uses TLS") {
 		t.Errorf("got %q", text)
 	}
 }

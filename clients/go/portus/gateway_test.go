@@ -5,9 +5,11 @@ import (
 	"net"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/portus-gateway/portus-gateway/clients/go/portus"
@@ -16,7 +18,7 @@ import (
 
 type batchStream = grpc.ServerStreamingServer[registryv1.BatchGetManifestsResponse]
 
-// gateway answers as a test tells it to.
+// gateway gives the responses that a test sets.
 type gateway struct {
 	registryv1.UnimplementedRegistryServiceServer
 	calls   atomic.Int32
@@ -25,6 +27,9 @@ type gateway struct {
 	get     func(context.Context) (*registryv1.GetManifestResponse, error)
 	batch   func(*registryv1.BatchGetManifestsRequest, batchStream) error
 	refusal error
+	// Of the last delete: the time left to its deadline, and the user agent.
+	left      time.Duration
+	userAgent []string
 }
 
 func (g *gateway) Catalog(ctx context.Context, request *registryv1.CatalogRequest) (*registryv1.CatalogResponse, error) {
@@ -61,12 +66,16 @@ func (g *gateway) BatchGetManifests(request *registryv1.BatchGetManifestsRequest
 	return g.batch(request, stream)
 }
 
-func (g *gateway) DeleteManifest(context.Context, *registryv1.DeleteManifestRequest) (*registryv1.DeleteManifestResponse, error) {
+func (g *gateway) DeleteManifest(ctx context.Context, _ *registryv1.DeleteManifestRequest) (*registryv1.DeleteManifestResponse, error) {
 	g.calls.Add(1)
+	deadline, _ := ctx.Deadline()
+	g.left = time.Until(deadline)
+	sent, _ := metadata.FromIncomingContext(ctx)
+	g.userAgent = sent.Get("user-agent")
 	return nil, g.refusal
 }
 
-// start serves the gateway for the length of the test, and answers with its address.
+// start serves the gateway until the test ends, and returns its address.
 func (g *gateway) start(t *testing.T, options ...grpc.ServerOption) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -5,15 +5,14 @@ import (
 	"iter"
 
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	registryv1 "github.com/portus-gateway/portus-gateway/clients/go/portus/registry/v1"
 )
 
-// Repositories iterates over the catalog, from the request's page on, and fetches each page when it is needed. An
-// error ends the iteration; a gateway that repeats a page token is one, as no end would come. The deadline of ctx
-// bounds all pages together; without one each page has the client's timeout.
+// Repositories iterates over the catalog, beginning at the request's page. It fetches each page when it is needed. An
+// error ends the iteration. A page token that comes twice is an error, because the listing would have no end. The
+// deadline of ctx is for all pages together. Without one, each page has the client's timeout.
 func (c *Client) Repositories(
 	ctx context.Context, request *registryv1.CatalogRequest,
 ) iter.Seq2[*registryv1.Repository, error] {
@@ -38,7 +37,7 @@ func (c *Client) Tags(ctx context.Context, request *registryv1.ListTagsRequest) 
 func pages[Item any](token string, fetch func(token string) ([]Item, string, error)) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
 		var none Item
-		// An iterator may be ranged over again, from its start.
+		// A caller can range over the iterator again, from the start.
 		seen := map[string]bool{}
 		for token := token; ; {
 			seen[token] = true
@@ -56,7 +55,10 @@ func pages[Item any](token string, fetch func(token string) ([]Item, string, err
 				return
 			}
 			if seen[next] {
-				yield(none, status.Error(codes.Internal, "the gateway repeats a page token: the listing has no end"))
+				yield(none, &Error{
+					Code:    codes.Internal,
+					Message: "the gateway repeats a page token, so the listing has no end",
+				})
 				return
 			}
 			token = next

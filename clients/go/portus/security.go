@@ -14,24 +14,24 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// Security is how the connection to the gateway is secured: Plaintext, TLS or MutualTLS.
+// Security is the security of the connection: Plaintext, TLS or MutualTLS.
 type Security struct {
 	transport credentials.TransportCredentials
 	err       error
 }
 
-// Plaintext is no security at all: for loopback, or below a service mesh.
+// Plaintext is without any security: for loopback, or within a service mesh.
 func Plaintext() Security {
 	return Security{transport: insecure.NewCredentials()}
 }
 
-// TLS trusts the authorities in caFile (PEM), or the system's where it is empty.
+// TLS trusts the CA certificates in caFile (PEM), or those of the system if it is empty.
 func TLS(caFile string) Security {
 	return tlsSecurity(caFile, nil)
 }
 
-// MutualTLS is TLS with a certificate of the caller's own. Its files (PEM) are read anew for each connection, so a
-// renewed certificate is taken up without a restart.
+// MutualTLS is TLS with a client certificate. Its files (PEM) are read for each connection, so a renewed certificate is
+// used without a restart.
 func MutualTLS(certificateFile, keyFile, caFile string) Security {
 	load := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		certificate, err := tls.LoadX509KeyPair(certificateFile, keyFile)
@@ -48,11 +48,11 @@ func tlsSecurity(caFile string, own func(*tls.CertificateRequestInfo) (*tls.Cert
 	if caFile != "" {
 		pem, err := os.ReadFile(caFile)
 		if err != nil {
-			return Security{err: fmt.Errorf("portus: cannot read the certificate authorities: %w", err)}
+			return Security{err: fmt.Errorf("portus: cannot read the CA certificates: %w", err)}
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return Security{err: fmt.Errorf("portus: %s has no certificate in PEM", caFile)}
+			return Security{err: fmt.Errorf("portus: %s does not contain CA certificates in PEM format", caFile)}
 		}
 	}
 	return Security{transport: credentials.NewTLS(config)}
@@ -63,24 +63,25 @@ func (s Security) dialOptions(token tokenSource) ([]grpc.DialOption, error) {
 		return nil, s.err
 	}
 	if s.transport == nil {
-		return nil, errors.New("portus: no security: choose Plaintext(), TLS(…) or MutualTLS(…)")
+		return nil, errors.New("portus: no security is set: use Plaintext(), TLS(…) or MutualTLS(…)")
 	}
 	options := []grpc.DialOption{grpc.WithTransportCredentials(s.transport)}
 	if token == nil {
 		return options, nil
 	}
 	if s.transport.Info().SecurityProtocol != "tls" {
-		return nil, errors.New("portus: a token needs TLS: anyone on the way could read it")
+		return nil, errors.New("portus: a token needs TLS, because in plaintext others could read it")
 	}
 	return append(options, grpc.WithPerRPCCredentials(token)), nil
 }
 
-// WithToken sends a bearer token with every call. Needs TLS.
+// WithToken sends a bearer token with every call. It needs TLS.
 func WithToken(token string) Option {
 	return func(s *settings) { s.token = func() (string, error) { return token, nil } }
 }
 
-// WithTokenFile sends the bearer token that the file has at the time of the call, as Kubernetes renews them. Needs TLS.
+// WithTokenFile sends the bearer token in the file. The file is read for every call, because Kubernetes and others
+// renew such files. It needs TLS.
 func WithTokenFile(path string) Option {
 	return func(s *settings) {
 		s.token = func() (string, error) {
@@ -96,10 +97,10 @@ type tokenSource func() (string, error)
 func (source tokenSource) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
 	token, err := source()
 	if err != nil {
-		return nil, fmt.Errorf("cannot read the token: %w", err)
+		return nil, fmt.Errorf("cannot read the token file: %w", err)
 	}
 	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r < '!' || r > '~' }) {
-		return nil, errors.New("the token is empty, or has a character other than visible ASCII")
+		return nil, errors.New("the token is empty or has a character that is not visible ASCII")
 	}
 	return map[string]string{"authorization": "Bearer " + token}, nil
 }

@@ -3,6 +3,7 @@ import io.grpc.StatusRuntimeException;
 import io.portus.client.ErrorDetails;
 import io.portus.client.PortusClient;
 import io.portus.client.Security;
+import io.portus.client.Timeouts;
 import io.portus.registry.v1.CatalogRequest;
 import io.portus.registry.v1.DeleteManifestRequest;
 import io.portus.registry.v1.GetManifestRequest;
@@ -16,13 +17,13 @@ import java.time.Duration;
 import java.util.HexFormat;
 
 /**
- * What a caller of the gateway does: lists the catalog with its tags, checks a manifest against its digest, tries a
- * guarded delete, and asks for what is not there.
+ * Shows how to use the gateway: lists the catalog with its tags, verifies a manifest, tries a delete that is refused, and
+ * requests a tag that does not exist.
  *
  * <pre>java -cp "target/*:target/dependency/*" examples/Scenario.java ADDRESS REPOSITORY TAG</pre>
  *
- * PORTUS_GATEWAY_CA_FILE turns TLS on, PORTUS_GATEWAY_TOKEN_FILE has a bearer token, PORTUS_GATEWAY_TIMEOUT is each
- * call's time in seconds.
+ * PORTUS_GATEWAY_CA_FILE turns TLS on, PORTUS_GATEWAY_TOKEN_FILE is a file with a bearer token, and
+ * PORTUS_GATEWAY_TIMEOUT is the timeout of each call in seconds.
  */
 public final class Scenario {
   public static void main(String[] arguments) throws IOException, GeneralSecurityException {
@@ -32,7 +33,8 @@ public final class Scenario {
     }
     String timeout = System.getenv().getOrDefault("PORTUS_GATEWAY_TIMEOUT", "30");
     Duration time = Duration.ofMillis((long) (1000 * Double.parseDouble(timeout)));
-    try (PortusClient client = PortusClient.connect(arguments[0], credentials(), time, time)) {
+    Timeouts timeouts = new Timeouts(time, time, time);
+    try (PortusClient client = PortusClient.connect(arguments[0], credentials(), timeouts)) {
       run(client, arguments[1], arguments[2]);
     } catch (StatusRuntimeException error) {
       System.err.println("scenario: " + ErrorDetails.of(error));
@@ -57,7 +59,7 @@ public final class Scenario {
     System.out.printf("  digest: %s%n", digest);
     System.out.printf("  SHA-256 of the bytes: %s%n", computed);
     if (!computed.equals(digest)) {
-      throw new IllegalStateException("the bytes are not those of " + digest);
+      throw new IllegalStateException("the digest of the bytes is not " + digest);
     }
 
     for (boolean validateOnly : new boolean[] {true, false}) {
@@ -93,7 +95,7 @@ public final class Scenario {
     return repository.getTagsCount() == 0 ? "no tags" : String.join(", ", repository.getTagsList());
   }
 
-  /** Prints an error of the gateway's; any other is thrown again. */
+  /** Prints an error of the gateway, and throws any other again. */
   private static void show(StatusRuntimeException error) {
     ErrorDetails details = ErrorDetails.of(error);
     if (details.reason().isEmpty()) {

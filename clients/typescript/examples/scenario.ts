@@ -1,11 +1,11 @@
 /**
- * What a caller of the gateway does: lists the catalog with its tags, checks a manifest against its digest, tries a
- * guarded delete, and asks for what is not there.
+ * Shows how to use the gateway: lists the catalog with its tags, verifies a manifest, tries a delete that is refused, and
+ * requests a tag that does not exist.
  *
  *     node dist/examples/scenario.js ADDRESS REPOSITORY TAG
  *
- * PORTUS_GATEWAY_CA_FILE turns TLS on, PORTUS_GATEWAY_TOKEN_FILE has a bearer token, PORTUS_GATEWAY_TIMEOUT is each
- * call's time in seconds.
+ * PORTUS_GATEWAY_CA_FILE turns TLS on, PORTUS_GATEWAY_TOKEN_FILE is a file with a bearer token, and
+ * PORTUS_GATEWAY_TIMEOUT is the timeout of each call in seconds.
  */
 import { createHash } from "node:crypto";
 import { argv, env, exit } from "node:process";
@@ -20,7 +20,7 @@ async function run(client: PortusClient, repository: string, tag: string): Promi
 
   const { manifest } = await client.getManifest({ repository, reference: { $case: "tag", value: tag } });
   if (manifest?.descriptor === undefined) {
-    throw new Error("the answer has no manifest");
+    throw new Error("the response has no manifest");
   }
   const { mediaType, digest } = manifest.descriptor;
   const computed = `sha256:${createHash("sha256").update(manifest.raw).digest("hex")}`;
@@ -30,7 +30,7 @@ async function run(client: PortusClient, repository: string, tag: string): Promi
   console.log(`  digest: ${digest}`);
   console.log(`  SHA-256 of the bytes: ${computed}`);
   if (computed !== digest) {
-    throw new Error(`the bytes are not those of ${digest}`);
+    throw new Error(`the digest of the bytes is not ${digest}`);
   }
 
   for (const validateOnly of [true, false]) {
@@ -58,7 +58,7 @@ function tagsOf(repository: Repository): string {
   return repository.tags.join(", ") || "no tags";
 }
 
-/** Prints an error of the gateway's; any other is thrown again. */
+/** Prints an error of the gateway, and throws any other again. */
 function show(error: unknown): void {
   if (!(error instanceof PortusError) || error.reason === "") {
     throw error;
@@ -87,8 +87,10 @@ if (address === undefined || repository === undefined || tag === undefined) {
   console.error("usage: scenario ADDRESS REPOSITORY TAG");
   exit(2);
 }
+const timeoutMs = 1000 * Number(env["PORTUS_GATEWAY_TIMEOUT"] ?? "30");
 const client = new PortusClient(address, security(), {
-  timeoutMs: 1000 * Number(env["PORTUS_GATEWAY_TIMEOUT"] ?? "30"),
+  timeoutMs,
+  deleteTimeoutMs: timeoutMs,
 });
 try {
   await run(client, repository, tag);

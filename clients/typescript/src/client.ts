@@ -32,45 +32,58 @@ import {
 } from "./generated/portus/registry/v1/registry_service.js";
 import { serviceConfig } from "./generated/service_config.js";
 import type { Security } from "./security.js";
+import { VERSION } from "./version.js";
 
-/** How long a call may take, retries included, for which nothing else is said. */
+/** Maximum duration of a call, retries included. */
 export const DEFAULT_TIMEOUT_MS = 30_000;
+/** The same for a delete. A registry needs about 2 ms for each tag of the deleted digest. */
+export const DEFAULT_DELETE_TIMEOUT_MS = 120_000;
 /** The same for `streamCatalog` as a whole, and for every 1000 requests of `batchManifests`. */
 export const DEFAULT_STREAM_TIMEOUT_MS = 600_000;
 
-/** The largest answer that is taken. A manifest has at most 4 MiB, and comes twice, as it is and parsed. */
+/**
+ * Size of the largest response. A manifest has at most 4 MiB, and a response contains it twice: as bytes and parsed.
+ */
 export const MAX_MESSAGE_BYTES = 16 << 20;
 
-// The gateway takes no more in one call.
+// The gateway's limit for one call.
 const MAX_BATCH = 1000;
 
 /**
- * The options of grpc-js that the client uses: retries of what only reads, load balancing, message sizes. A proxy
- * in the environment is passed by: it is for the world outside.
+ * The options of grpc-js that the client uses: retries of reads, load balancing, message sizes, keepalive. Proxies of
+ * the environment are not used, because they must not get internal calls.
  */
 export const CHANNEL_OPTIONS: Readonly<ChannelOptions> = {
   "grpc.service_config": JSON.stringify(serviceConfig),
   "grpc.service_config_disable_resolution": 1,
   "grpc.enable_http_proxy": 0,
+  "grpc.primary_user_agent": `portus-client-node/${VERSION}`,
+  // A gateway that hangs is noticed within the sum of the two, not at the call's deadline.
+  "grpc.keepalive_time_ms": 20_000,
+  "grpc.keepalive_timeout_ms": 5_000,
   "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
 };
 
 export interface ClientOptions {
-  /** How long a call may take that has no timeout of its own, in milliseconds. `DEFAULT_TIMEOUT_MS` unless told. */
+  /** Maximum duration of a call, in milliseconds. Each call can set its own. Default: `DEFAULT_TIMEOUT_MS`. */
   timeoutMs?: number;
   /**
-   * The same for `streamCatalog` as a whole, and for every 1000 requests of `batchManifests`.
-   * `DEFAULT_STREAM_TIMEOUT_MS` unless told.
+   * The same for deletes. Default: `DEFAULT_DELETE_TIMEOUT_MS`. When it expires, the manifest may or may not be deleted.
+   */
+  deleteTimeoutMs?: number;
+  /**
+   * The same for `streamCatalog` as a whole, and for every 1000 requests of `batchManifests`. Default:
+   * `DEFAULT_STREAM_TIMEOUT_MS`.
    */
   streamTimeoutMs?: number;
-  /** Further options of grpc-js, which win over the client's own. */
+  /** More options of grpc-js. They override those of the client. */
   channelOptions?: ChannelOptions;
 }
 
 export interface CallOptions {
-  /** How long this call may take, in milliseconds. */
+  /** Maximum duration of this call, in milliseconds. */
   timeoutMs?: number;
-  /** Ends the call when it aborts. */
+  /** Cancels the call when it is aborted. */
   signal?: AbortSignal;
   /** Metadata to send with the call. */
   metadata?: Metadata;
@@ -90,19 +103,21 @@ type StreamMethod<Request, Response> = (
 ) => ClientReadableStream<Response>;
 
 /**
- * Calls a gateway. Make one and keep it; close it when done. Each call ends within its timeout, and rejects with a
- * `PortusError`.
+ * A client of a gateway. Make one and reuse it. Close it when done. Each call ends within its timeout. If it fails, it
+ * rejects with a `PortusError`.
  *
- * Nothing is connected until the first call.
+ * The first call connects.
  */
 export class PortusClient {
   readonly #client: RegistryServiceClient;
   readonly #timeoutMs: number;
+  readonly #deleteTimeoutMs: number;
   readonly #streamTimeoutMs: number;
 
-  /** `address` is `host:port`, or anything that gRPC resolves, such as `dns:///host:port`. */
+  /** `address` is `host:port`, or any name that gRPC resolves, such as `dns:///host:port`. */
   constructor(address: string, security: Security, options: ClientOptions = {}) {
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+    this.#deleteTimeoutMs = options.deleteTimeoutMs ?? DEFAULT_DELETE_TIMEOUT_MS;
     this.#streamTimeoutMs = options.streamTimeoutMs ?? DEFAULT_STREAM_TIMEOUT_MS;
     this.#client = new RegistryServiceClient(address, security.credentials, {
       ...CHANNEL_OPTIONS,
@@ -111,8 +126,8 @@ export class PortusClient {
   }
 
   /**
-   * Ends the connection. A TLS handshake that the other side leaves unanswered keeps Node's event loop alive even
-   * so: a command ends itself with `process.exit`.
+   * Closes the connection. If a TLS handshake is never answered, it still keeps Node's event loop alive. A command
+   * must then end with `process.exit`.
    */
   close(): void {
     this.#client.close();
@@ -144,16 +159,16 @@ export class PortusClient {
   }
 
   deleteManifest(request: DeepPartial<DeleteManifestRequest>, options?: CallOptions): Promise<DeleteManifestResponse> {
-    return this.#unary(this.#client.deleteManifest, DeleteManifestRequest.fromPartial(request), options);
+    return this.#unary(this.#client.deleteManifest, DeleteManifestRequest.fromPartial(request), this.#ofDelete(options));
   }
 
   deleteBlob(request: DeepPartial<DeleteBlobRequest>, options?: CallOptions): Promise<DeleteBlobResponse> {
-    return this.#unary(this.#client.deleteBlob, DeleteBlobRequest.fromPartial(request), options);
+    return this.#unary(this.#client.deleteBlob, DeleteBlobRequest.fromPartial(request), this.#ofDelete(options));
   }
 
   /**
-   * The catalog, from the request's page on; each page is fetched when it is needed. The options are those of each
-   * page. A gateway that repeats a page token is an error, as no end would come.
+   * The catalog, beginning at the request's page. Each page is fetched when it is needed, with these options. A page
+   * token that comes twice is an error, because the listing would have no end.
    */
   repositories(
     request: DeepPartial<CatalogRequest> = {},
@@ -165,7 +180,7 @@ export class PortusClient {
     });
   }
 
-  /** The tags of a repository, as `repositories` for the catalog. */
+  /** The tags of a repository. Works like `repositories`. */
   tags(request: DeepPartial<ListTagsRequest>, options?: CallOptions): AsyncGenerator<string, void, undefined> {
     return pages(request.pageToken ?? "", async (pageToken) => {
       const page = await this.listTags({ ...request, pageToken }, options);
@@ -173,7 +188,7 @@ export class PortusClient {
     });
   }
 
-  /** The catalog as one stream, each repository as soon as it is known. The timeout is for the whole of it. */
+  /** The catalog as one stream, each repository as soon as it is known. The timeout is for the whole stream. */
   async *streamCatalog(
     request: DeepPartial<StreamCatalogRequest> = {},
     options?: CallOptions,
@@ -187,12 +202,11 @@ export class PortusClient {
   }
 
   /**
-   * Fetches many manifests, as many as you like: every 1000 of the requests are a call of BatchGetManifests, and the
-   * timeout is for each. Results come as the gateway knows them, not in the order of the requests: `requestIndex` is
-   * the position of a result's request. What fails is that one's status, which `new PortusError(status)` reads, and
-   * ends nothing.
+   * Fetches any number of manifests. Every 1000 requests are one call of BatchGetManifests, and the timeout is for each
+   * call. Results come in the order in which the gateway has them; `requestIndex` is the position of the request. If a
+   * manifest cannot be fetched, its outcome is a status, which `new PortusError(status)` reads, and the batch continues.
    *
-   * An error of a call as a whole ends the iteration; what came before it stands.
+   * If a call as a whole fails, its error ends the iteration; the results before it are valid.
    */
   async *batchManifests(
     requests: readonly DeepPartial<GetManifestRequest>[],
@@ -204,15 +218,19 @@ export class PortusClient {
       for await (const { results } of this.#stream(this.#client.batchGetManifests, request, options)) {
         for (const { requestIndex, outcome } of results) {
           if (!missing.delete(requestIndex)) {
-            throw unfit(`it answers request ${requestIndex}, which was answered already or never made`);
+            throw invalidBatch(`the result for request ${requestIndex} comes twice or was not requested`);
           }
           yield { requestIndex: first + requestIndex, outcome };
         }
       }
       if (missing.size > 0) {
-        throw unfit(`it ended without a result for ${missing.size} of ${request.requests.length} requests`);
+        throw invalidBatch(`${missing.size} of ${request.requests.length} requests have no result`);
       }
     }
+  }
+
+  #ofDelete(options?: CallOptions): CallOptions {
+    return { ...options, timeoutMs: options?.timeoutMs ?? this.#deleteTimeoutMs };
   }
 
   async *#stream<Request, Response>(
@@ -272,26 +290,26 @@ async function* pages<Item>(
       return;
     }
     if (seen.has(next)) {
-      throw internal("the gateway repeats a page token: the listing has no end");
+      throw internal("the gateway repeats a page token, so the listing has no end");
     }
     pageToken = next;
   }
 }
 
-function unfit(what: string): PortusError {
-  return internal(`the gateway's answer to a batch does not fit: ${what}`);
+function invalidBatch(problem: string): PortusError {
+  return internal(`the gateway's response to a batch is invalid: ${problem}`);
 }
 
 function internal(message: string): PortusError {
   return new PortusError({ code: status.INTERNAL, message, details: [] });
 }
 
-// What a timer takes at most: with more, a call would have no end.
+// The limit of timers. A call with a longer timeout would never end.
 const LONGEST_TIMEOUT_MS = 2 ** 31 - 1;
 
 function deadline(timeoutMs: number): number {
   if (!(timeoutMs > 0 && timeoutMs <= LONGEST_TIMEOUT_MS)) {
-    throw new RangeError(`timeoutMs is above 0 and at most ${LONGEST_TIMEOUT_MS}: every call has a deadline`);
+    throw new RangeError(`a timeout must be above 0 and at most ${LONGEST_TIMEOUT_MS} ms: every call has a deadline`);
   }
   return Date.now() + timeoutMs;
 }

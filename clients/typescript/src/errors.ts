@@ -11,40 +11,40 @@ import { Status } from "./generated/google/rpc/status.js";
 
 const DETAILS_KEY = "grpc-status-details-bin";
 
-// What gRPC says of a wrong address, or of TLS that meets plaintext, leads few people to the cause.
-const UNANSWERED_HINT = "no gateway answered: is the address right, and TLS or plaintext as the gateway expects?";
+// The messages of gRPC do not say that the address or TLS may be wrong.
+const UNANSWERED_HINT = "no answer from a gateway: check the address, and whether the gateway uses TLS";
 
-/** What is wrong with a field of the request. */
+/** An invalid field of the request. */
 export interface FieldViolation {
   field: string;
   description: string;
 }
 
 /**
- * What a call rejects with, its details read. An error that gRPC itself made, such as an unreachable gateway, has a
- * code and a message alone.
+ * The error of a call, with its details. An error of gRPC itself, such as an unreachable gateway, has only a code and a
+ * message.
  */
 export class PortusError extends Error {
   override readonly name = "PortusError";
-  /** The status code: compare it with `status.NOT_FOUND` and the like of grpc-js. */
+  /** The status code. Compare it with `status.NOT_FOUND` and the other codes of grpc-js. */
   readonly code: status;
-  /** The registry's own code (MANIFEST_UNKNOWN) or one of the gateway's (TAGGED). Empty where there is none. */
+  /** The registry's own code (MANIFEST_UNKNOWN) or one of the gateway's (TAGGED). Empty if the gateway sent none. */
   reason = "";
-  /** `portus-gateway` where there is a reason. */
+  /** `portus-gateway` if there is a reason. */
   domain = "";
-  /** The facts that go with the reason. */
+  /** Facts that belong to the reason. */
   metadata: Readonly<Record<string, string>> = {};
-  /** What kind of thing the call was about, and its name. */
+  /** The type and the name of the resource that the call was about. */
   resourceType = "";
   resourceName = "";
-  /** The tags for whose sake a delete was refused (TAGGED): the first 50; `metadata.tags` is their number. */
+  /** The unexpected tags that refused a delete (TAGGED), at most the first 50. `metadata.tags` is their number. */
   readonly tags: string[] = [];
-  /** The fields of the request that are not valid (INVALID_FIELD). */
+  /** The invalid fields of the request (INVALID_FIELD). */
   readonly fields: FieldViolation[] = [];
-  /** How long to wait before the next try, in milliseconds. Unset where nothing was said. */
+  /** How long to wait before the next try, in milliseconds. Unset if the gateway does not say. */
   retryDelayMs?: number;
 
-  /** Reads the details of a status: of an error, or of one inside an answer, such as `Repository.tagsStatus`. */
+  /** Reads a status: of an error, or within a response, such as `Repository.tagsStatus`. */
   constructor(stated: Status, options?: ErrorOptions) {
     super(stated.message, options);
     this.code = stated.code;
@@ -58,7 +58,7 @@ export class PortusError extends Error {
     return status[this.code] ?? String(this.code);
   }
 
-  /** The error of grpc-js as a `PortusError`; any other is left as it is. */
+  /** Converts an error of grpc-js to a `PortusError`. Returns any other error unchanged. */
   static of(error: unknown): unknown {
     if (!isServiceError(error)) {
       return error;
@@ -104,7 +104,7 @@ export class PortusError extends Error {
           }
         }
         break;
-      default: // A detail of a newer gateway, unknown here.
+      default: // A detail of an unknown type, from a newer gateway.
     }
   }
 }

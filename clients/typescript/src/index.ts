@@ -1,10 +1,11 @@
-/** Calls a portus-gateway: typed access to a Docker Distribution (OCI) registry. */
+/** A client of portus-gateway, which gives typed access to a Docker Distribution (OCI) registry. */
 
 export { Metadata, status } from "@grpc/grpc-js";
 
 export * from "./client.js";
 export * from "./errors.js";
 export * from "./security.js";
+export * from "./version.js";
 
 export type { Status } from "./generated/google/rpc/status.js";
 export type { Descriptor, Image, Index, Manifest, Platform } from "./generated/portus/registry/v1/manifest.js";

@@ -3,25 +3,28 @@ import { readFile } from "node:fs/promises";
 
 import { type ChannelCredentials, credentials, Metadata } from "@grpc/grpc-js";
 
-/** How the connection to the gateway is secured: `plaintext()`, `tls(…)` or `mutualTls(…)`. */
+/** The security of the connection: `plaintext()`, `tls(…)` or `mutualTls(…)`. */
 export interface Security {
   readonly credentials: ChannelCredentials;
 }
 
-/** A bearer token to send with every call, or the file that has it: read for each call, as Kubernetes renews them. */
+/**
+ * A bearer token that is sent with every call, or a file with the token. The file is read for every call, because
+ * Kubernetes and others renew such files.
+ */
 export type Token = { token: string } | { tokenFile: string };
 
-/** No security at all: for loopback, or below a service mesh. */
+/** Without any security: for loopback, or within a service mesh. */
 export function plaintext(): Security {
   return { credentials: credentials.createInsecure() };
 }
 
-/** Trusts the authorities in `caFile` (PEM), or Node's own without it. */
+/** Trusts the CA certificates in `caFile` (PEM), or those of Node without it. */
 export function tls(caFile?: string, token?: Token): Security {
   return secured(caFile, null, null, token);
 }
 
-/** TLS with a certificate of the caller's own. The files are PEM. */
+/** TLS with a client certificate (PEM). The files are read once: make a new client after they are renewed. */
 export function mutualTls(certificateFile: string, keyFile: string, caFile?: string, token?: Token): Security {
   return secured(caFile, readFileSync(keyFile), readFileSync(certificateFile), token);
 }
@@ -49,10 +52,10 @@ function bearer(token: Token): ReturnType<typeof credentials.createFromMetadataG
   });
 }
 
-/** grpc-js repeats a token that it cannot send in its own complaint. */
+/** The error message of grpc-js itself would contain the token. */
 function checkedToken(text: string): string {
   if (!/^[\x21-\x7e]+$/.test(text)) {
-    throw new TypeError("the token is empty, or has a character other than visible ASCII");
+    throw new TypeError("the token is empty or has a character that is not visible ASCII");
   }
   return text;
 }

@@ -36,7 +36,7 @@ function answer(call: Call, requestIndex: number): BatchGetManifestsResult {
   const raw = Buffer.from(String(call.request.requests[requestIndex]?.reference?.value));
   return {
     requestIndex,
-    outcome: { $case: "manifest", value: { descriptor: undefined, raw, content: undefined } },
+    outcome: { $case: "manifest", value: { descriptor: undefined, raw, content: undefined, contentStatus: undefined } },
   };
 }
 
@@ -178,11 +178,11 @@ test("a batch has the timeout of streams, and one of its own comes first", async
 });
 
 for (const [message, indexes] of [
-  [/answers request 2, which/, [0, 2]],
-  [/answers request -1, which/, [-1]],
-  [/answers request 0, which/, [0, 0]],
-  [/without a result for 1 of 2 requests/, [0]],
-  [/without a result for 2 of 2 requests/, []],
+  [/request 2 comes twice/, [0, 2]],
+  [/request -1 comes twice/, [-1]],
+  [/request 0 comes twice/, [0, 0]],
+  [/1 of 2 requests have no result/, [0]],
+  [/2 of 2 requests have no result/, []],
 ] as const) {
   test(`an answer that does not fit the batch is an error: ${message.source}`, async () => {
     const client = await clientOf((call) => {

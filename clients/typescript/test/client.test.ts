@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { afterEach, test } from "node:test";
 
+import { DeleteManifestResponse } from "../src/generated/portus/registry/v1/registry_service.js";
 import type { RegistryServiceServer } from "../src/index.js";
-import { CHANNEL_OPTIONS, plaintext, PortusClient, PortusError, status } from "../src/index.js";
+import { CHANNEL_OPTIONS, plaintext, PortusClient, PortusError, status, VERSION } from "../src/index.js";
 import { failure, serve } from "./gateway.js";
 
 const closing: (() => void)[] = [];
@@ -84,6 +85,33 @@ test("a call without a timeout has the client's, and one of its own comes first"
   await assert.rejects(hurried.getManifest({}), withCode(status.DEADLINE_EXCEEDED));
 });
 
+test("a delete has two minutes unless set", async () => {
+  const left: number[] = [];
+  const methods: Partial<RegistryServiceServer> = {
+    deleteManifest: (call, answer) => {
+      left.push((Number(call.getDeadline()) - Date.now()) / 1000);
+      answer(null, DeleteManifestResponse.fromPartial({}));
+    },
+  };
+  const client = await clientOf(methods, 1_000);
+  await client.deleteManifest({});
+  await client.deleteManifest({}, { timeoutMs: 300_000 });
+  assert.ok(left[0] !== undefined && left[0] > 110 && left[0] <= 121, `${left[0]}`);
+  assert.ok(left[1] !== undefined && left[1] > 290 && left[1] <= 301, `${left[1]}`);
+});
+
+test("the user agent names the client and its version", async () => {
+  let seen = "";
+  const client = await clientOf({
+    getManifest: (call, answer) => {
+      seen = call.metadata.get("user-agent").join();
+      answer(null, { manifest: undefined });
+    },
+  });
+  await client.getManifest({});
+  assert.ok(seen.startsWith(`portus-client-node/${VERSION} `), seen);
+});
+
 test("a stream ends with its timeout, what came before it stands", async () => {
   const client = await clientOf({
     streamCatalog: (call) => {
@@ -123,7 +151,7 @@ test("an abort ends the call", async () => {
 test("an answer above 4 MiB is taken", async () => {
   const raw = Buffer.alloc(5 << 20);
   const client = await clientOf({
-    getManifest: (_, answer) => answer(null, { manifest: { descriptor: undefined, raw, content: undefined } }),
+    getManifest: (_, answer) => answer(null, { manifest: { descriptor: undefined, raw, content: undefined, contentStatus: undefined } }),
   });
   assert.equal((await client.getManifest({})).manifest?.raw.length, raw.length);
 });

@@ -71,7 +71,7 @@ test("an error of gRPC itself has a code and a message alone; any other error st
   const error = PortusError.of(failure(status.UNAVAILABLE, "connection refused"));
   assert.ok(error instanceof PortusError);
   assert.equal(error.codeName, "UNAVAILABLE");
-  assert.match(error.message, /^connection refused .*TLS or plaintext/);
+  assert.match(error.message, /^connection refused .*whether the gateway uses TLS/);
   assert.equal(error.reason, "");
   assert.equal(error.retryDelayMs, undefined);
   const other = new TypeError("mine");

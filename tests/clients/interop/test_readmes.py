@@ -35,7 +35,7 @@ def prints_the_manifest_and_the_refusal(outcome: Outcome, tags: str) -> None:
 def test_go(gateways: Gateways, tmp_path: Path) -> None:
     get, delete = programs(readme("go", gateways.plaintext), "go")
     source = tmp_path / "main.go"
-    source.write_text(get.removesuffix("}\n") + delete + "}\n")
+    source.write_text(get.replace('"context"\n', '"context"\n\t"errors"\n').removesuffix("}\n") + delete + "}\n")
     prints_the_manifest_and_the_refusal(run(["go", "run", str(source)], {}, ROOT / "clients/go"), "[1.1.0 latest]")
 
 

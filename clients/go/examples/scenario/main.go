@@ -1,15 +1,16 @@
-// Command scenario shows what a caller of the gateway does: it lists the catalog with its tags, checks a manifest
-// against its digest, tries a guarded delete, and asks for what is not there.
+// Command scenario shows how to use the gateway: it lists the catalog with its tags, verifies a manifest, tries a delete
+// that is refused, and requests a tag that does not exist.
 //
 //	scenario ADDRESS REPOSITORY TAG
 //
-// PORTUS_GATEWAY_CA_FILE turns TLS on, PORTUS_GATEWAY_TOKEN_FILE has a bearer token, PORTUS_GATEWAY_TIMEOUT is each
-// call's time in seconds.
+// PORTUS_GATEWAY_CA_FILE turns TLS on, PORTUS_GATEWAY_TOKEN_FILE is a file with a bearer token, and
+// PORTUS_GATEWAY_TIMEOUT is the timeout of each call in seconds.
 package main
 
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -26,9 +27,6 @@ func main() {
 		os.Exit(2)
 	}
 	if err := run(os.Args[1], os.Args[2], os.Args[3]); err != nil {
-		if failure, ok := portus.FromError(err); ok {
-			err = failure
-		}
 		fmt.Fprintln(os.Stderr, "scenario:", err)
 		os.Exit(1)
 	}
@@ -66,7 +64,7 @@ func run(address, repository, tag string) error {
 	fmt.Printf("  digest: %s\n", digest)
 	fmt.Printf("  SHA-256 of the bytes: %s\n", computed)
 	if computed != digest {
-		return fmt.Errorf("the bytes are not those of %s", digest)
+		return fmt.Errorf("the digest of the bytes is not %s", digest)
 	}
 
 	for _, validateOnly := range []bool{true, false} {
@@ -108,7 +106,8 @@ func dial(address string) (*portus.Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		options = append(options, portus.WithTimeout(time.Duration(seconds*float64(time.Second))))
+		timeout := time.Duration(seconds * float64(time.Second))
+		options = append(options, portus.WithTimeout(timeout), portus.WithDeleteTimeout(timeout))
 	}
 	return portus.Dial(address, security, options...)
 }
@@ -123,10 +122,10 @@ func tagsOf(repository *registryv1.Repository) string {
 	return strings.Join(repository.GetTags(), ", ")
 }
 
-// show prints an error of the gateway's; any other is returned.
+// show prints an error of the gateway, and returns any other.
 func show(err error) error {
-	failure, ok := portus.FromError(err)
-	if !ok || failure.Reason == "" {
+	var failure *portus.Error
+	if !errors.As(err, &failure) || failure.Reason == "" {
 		return err
 	}
 	fmt.Printf("  code: %s\n  reason: %s\n", failure.CodeName(), failure.Reason)

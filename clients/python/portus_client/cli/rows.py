@@ -22,8 +22,8 @@ class Rows:
     `what` names the rows, and `total` is their number, if it is known.
 
     Rows that come within a tenth of a second are written together, because rich draws the progress line again after
-    each write. Measured with 100,000 rows: 45 s of CPU time one by one, 4 s together; a progress line of our own,
-    which this replaces, took 13 s.
+    each write. Measured with `catalog` of 100,000 repositories: 58 s of CPU time row by row, 14 s together. A progress
+    line of our own, which rich.progress replaced, took 30 s.
     """
 
     def __init__(self, console: Console, columns: Columns, what: str, total: int | None = None) -> None:
@@ -64,20 +64,17 @@ class Rows:
                 self._write()
 
     def _write_regularly(self) -> None:
+        (task,) = self._progress.task_ids
         try:
             while not self._ended.wait(_INTERVAL):
                 with self._lock:
                     self._write()
+                    self._progress.update(task, completed=self._count, refresh=True)
         except OSError:
             # The terminal has gone away. The next row that the main thread writes raises the error again.
             return
 
     def _write(self) -> None:
-        (task,) = self._progress.task_ids
-        self._progress.update(task, completed=self._count)
         if self._pending:
-            # Printing draws the progress line again.
             rows, self._pending = self._pending, []
             self._console.print(Text("\n").join(rows), soft_wrap=True)
-        else:
-            self._progress.refresh()

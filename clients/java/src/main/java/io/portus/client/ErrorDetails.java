@@ -15,19 +15,20 @@ import java.util.Map;
 import java.util.Optional;
 
 /**
- * What the gateway says of a failure. An error that gRPC itself made, such as an unreachable gateway, has a code
- * and a message alone: its reason is empty.
+ * The details of an error. An error of gRPC itself, such as an unreachable gateway, has only a code and a message; its
+ * reason is empty.
  *
  * @param code the status code
- * @param message for people
+ * @param message what went wrong, as a text for people
  * @param reason the registry's own code (MANIFEST_UNKNOWN) or one of the gateway's (TAGGED)
- * @param domain {@code portus-gateway} where there is a reason
- * @param metadata the facts that go with the reason
- * @param resourceType what kind of thing the call was about
- * @param resourceName the name of that thing
- * @param tags those for whose sake a delete was refused (TAGGED): the first 50; {@code metadata} has their number, {@code tags}
- * @param fields those of the request that are not valid (INVALID_FIELD)
- * @param retryDelay how long to wait before the next try, where something was said of it
+ * @param domain {@code portus-gateway} if there is a reason
+ * @param metadata facts that belong to the reason
+ * @param resourceType the type of the resource that the call was about
+ * @param resourceName the name of that resource
+ * @param tags the unexpected tags that refused a delete (TAGGED), at most the first 50; their number is in {@code
+ *     metadata} under {@code tags}
+ * @param fields the invalid fields of the request (INVALID_FIELD)
+ * @param retryDelay how long to wait before the next try, if the gateway says it
  */
 public record ErrorDetails(
     Status.Code code,
@@ -41,21 +42,20 @@ public record ErrorDetails(
     List<FieldViolation> fields,
     Optional<Duration> retryDelay) {
 
-  /** What is wrong with a field of the request. */
+  /** An invalid field of the request. */
   public record FieldViolation(String field, String description) {}
 
-  // What gRPC says of a wrong address, or of TLS that meets plaintext, leads few people to the cause.
+  // The messages of gRPC do not say that the address or TLS may be wrong.
   private static final String UNANSWERED_HINT =
-      " (no gateway answered: is the address right, and TLS or plaintext as the gateway expects?)";
+      " (no answer from a gateway: check the address, and whether the gateway uses TLS)";
 
   /**
-   * Reads what a call threw, or what an exception that wraps it has as its cause. One that is none of gRPC's is
-   * UNKNOWN.
+   * Reads the exception of a call, also if it is the cause of the given exception. Any other exception is UNKNOWN.
    */
   public static ErrorDetails of(Throwable error) {
     Status status = Status.fromThrowable(error);
     for (Throwable cause = status.getCause(); cause != null; cause = cause.getCause()) {
-      // An unreachable gateway is an "io exception" to gRPC: that the connection was refused, only the cause says.
+      // For an unreachable gateway, gRPC only says "io exception". The cause says that the connection was refused.
       if (cause.getCause() == null) {
         status = status.augmentDescription(cause.toString());
       }
@@ -63,7 +63,7 @@ public record ErrorDetails(
     return of(StatusProto.fromStatusAndTrailers(status, Status.trailersFromThrowable(error)));
   }
 
-  /** Reads a status inside an answer, such as {@code Repository.tags_status}. */
+  /** Reads a status within a response, such as {@code Repository.tags_status}. */
   public static ErrorDetails of(com.google.rpc.Status status) {
     ErrorInfo info = find(status, ErrorInfo.class).orElse(ErrorInfo.getDefaultInstance());
     ResourceInfo resource = find(status, ResourceInfo.class).orElse(ResourceInfo.getDefaultInstance());
@@ -96,7 +96,7 @@ public record ErrorDetails(
         try {
           return Optional.of(detail.unpack(type));
         } catch (InvalidProtocolBufferException error) {
-          throw new IllegalArgumentException("the status has a broken " + type.getSimpleName(), error);
+          throw new IllegalArgumentException("the status has an invalid " + type.getSimpleName(), error);
         }
       }
     }

@@ -15,13 +15,13 @@ import java.util.List;
 import java.util.NoSuchElementException;
 
 /**
- * Many manifests, as {@link PortusClient#batchManifests} asks for them. The first iterator makes the first call; each
- * further iterator asks for everything again.
+ * The results of {@link PortusClient#batchManifests}. The first call is made when an iterator is used. Each iterator
+ * fetches everything again.
  *
- * <p>Close it, best by try-with-resources: a loop that is left early leaves a call running.
+ * <p>Close it, for example with try-with-resources. Otherwise a loop that is left early leaves a call running.
  */
 public final class ManifestBatch implements Iterable<BatchGetManifestsResult>, AutoCloseable {
-  // The gateway takes no more in one call.
+  // The gateway's limit for one call.
   private static final int MOST_REQUESTS = 1000;
 
   private final RegistryServiceBlockingStub stub;
@@ -38,13 +38,13 @@ public final class ManifestBatch implements Iterable<BatchGetManifestsResult>, A
     return new Results();
   }
 
-  /** Ends the calls that still run. */
+  /** Cancels the calls that are still running. */
   @Override
   public void close() {
     context.cancel(null);
   }
 
-  /** Call by call, and of each call message by message. */
+  /** Iterates over the calls, and over the messages of each call. */
   private final class Results implements Iterator<BatchGetManifestsResult> {
     private int first = 0;
     private int end = 0;
@@ -58,7 +58,7 @@ public final class ManifestBatch implements Iterable<BatchGetManifestsResult>, A
         if (call.hasNext()) {
           message = call.next().getResultsList().iterator();
         } else if (!missing.isEmpty()) {
-          throw unfit("it ended without a result for %d of %d requests", missing.cardinality(), end - first);
+          throw invalid("%d of %d requests have no result", missing.cardinality(), end - first);
         } else if (end == requests.size()) {
           return false;
         } else {
@@ -76,7 +76,7 @@ public final class ManifestBatch implements Iterable<BatchGetManifestsResult>, A
       BatchGetManifestsResult result = message.next();
       int index = result.getRequestIndex();
       if (index < 0 || !missing.get(index)) {
-        throw unfit("it answers request %d, which was answered already or never made", index);
+        throw invalid("the result for request %d comes twice or was not requested", index);
       }
       missing.clear(index);
       return result.toBuilder().setRequestIndex(first + index).build();
@@ -91,10 +91,10 @@ public final class ManifestBatch implements Iterable<BatchGetManifestsResult>, A
       context.run(() -> call = stub.batchGetManifests(request));
     }
 
-    private StatusRuntimeException unfit(String format, Object... arguments) {
+    private StatusRuntimeException invalid(String format, Object... arguments) {
       close();
       return Status.INTERNAL
-          .withDescription("the gateway's answer to a batch does not fit: " + format.formatted(arguments))
+          .withDescription("the gateway's response to a batch is invalid: " + format.formatted(arguments))
           .asRuntimeException();
     }
   }

@@ -8,7 +8,7 @@ import java.util.NoSuchElementException;
 import java.util.Set;
 import java.util.function.Function;
 
-/** Iterates over what comes in pages. A page may be empty and not be the last: only its token says so. */
+/** Iterates over the items of all pages. An empty page is not always the last one: the last page has no token. */
 final class Pages<P, T> implements Iterator<T> {
   private final Function<String, P> fetch;
   private final Function<P, List<T>> items;
@@ -32,7 +32,7 @@ final class Pages<P, T> implements Iterator<T> {
     while (!page.hasNext() && !last) {
       if (repeated) {
         throw Status.INTERNAL
-            .withDescription("the gateway repeats a page token: the listing has no end")
+            .withDescription("the gateway repeats a page token, so the listing has no end")
             .asRuntimeException();
       }
       P fetched = fetch.apply(token);

@@ -22,24 +22,24 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.TimeUnit;
 
 /**
- * Calls a gateway. It is safe for concurrent use: make one and keep it, close it when done.
+ * A client of a gateway. It is safe for concurrent use. Make one and reuse it. Close it when done.
  *
- * <p>The calls are those of the generated stubs; what they throw is read by {@link ErrorDetails}. UNAVAILABLE is
- * retried with backoff for whatever only reads, never for a delete. Nothing is connected until the first call.
+ * <p>It uses the generated stubs. {@link ErrorDetails} reads the exceptions that they throw. Reads that fail with
+ * UNAVAILABLE are retried with backoff, deletes never. The first call connects.
  */
 public final class PortusClient implements AutoCloseable {
-  /** How long a call may take, retries included, for which nothing else is said. */
-  public static final Duration DEFAULT_TIMEOUT = Duration.ofSeconds(30);
-
-  /** The same for StreamCatalog as a whole, and for BatchGetManifests. */
-  public static final Duration DEFAULT_STREAM_TIMEOUT = Duration.ofMinutes(10);
-
   /**
-   * The largest answer that is taken. A manifest has at most 4 MiB, and comes twice, as it is and parsed.
+   * The size of the largest response. A manifest has at most 4 MiB, and a response contains it twice: as bytes and
+   * parsed.
    */
   public static final int MAX_MESSAGE_BYTES = 16 << 20;
+
+  // A gateway that hangs is noticed within the sum of the two, not at the call's deadline.
+  private static final Duration KEEPALIVE_TIME = Duration.ofSeconds(20);
+  private static final Duration KEEPALIVE_TIMEOUT = Duration.ofSeconds(5);
 
   private final ManagedChannel channel;
 
@@ -48,54 +48,56 @@ public final class PortusClient implements AutoCloseable {
   }
 
   /**
-   * A client of the gateway at {@code target}: {@code host:port}, or anything that gRPC resolves, such as {@code
+   * A client of the gateway at {@code target}: {@code host:port}, or any name that gRPC resolves, such as {@code
    * dns:///host:port}.
    *
-   * @param credentials how the connection is secured: see {@link Security}
+   * @param credentials the security of the connection, from {@link Security}
    */
   public static PortusClient connect(String target, ChannelCredentials credentials) {
-    return connect(target, credentials, DEFAULT_TIMEOUT, DEFAULT_STREAM_TIMEOUT);
+    return connect(target, credentials, Timeouts.DEFAULT);
   }
 
-  /** As {@link #connect(String, ChannelCredentials)}, with other times for calls without a deadline of their own. */
-  public static PortusClient connect(
-      String target, ChannelCredentials credentials, Duration timeout, Duration streamTimeout) {
-    return new PortusClient(configure(Grpc.newChannelBuilder(target, credentials), timeout, streamTimeout).build());
+  /** The same as {@link #connect(String, ChannelCredentials)}, with other timeouts. */
+  public static PortusClient connect(String target, ChannelCredentials credentials, Timeouts timeouts) {
+    return new PortusClient(configure(Grpc.newChannelBuilder(target, credentials), timeouts).build());
   }
 
   /**
-   * Gives a channel what {@code connect} gives its own: for those who build one themselves. A proxy in the
-   * environment is passed by: it is for the world outside.
+   * Sets the options of this client on your own channel. Proxies of the environment are not used, because they must not
+   * get internal calls.
    */
   public static <B extends ManagedChannelBuilder<B>> B configure(
-      ManagedChannelBuilder<B> builder, Duration timeout, Duration streamTimeout) {
+      ManagedChannelBuilder<B> builder, Timeouts timeouts) {
     return builder
         .defaultServiceConfig(serviceConfig())
         .disableServiceConfigLookUp()
         .maxInboundMessageSize(MAX_MESSAGE_BYTES)
         .proxyDetector(address -> null)
-        .intercept(new DefaultDeadline(timeout, streamTimeout));
+        .userAgent("portus-client-java/" + Version.VERSION)
+        .keepAliveTime(KEEPALIVE_TIME.toSeconds(), TimeUnit.SECONDS)
+        .keepAliveTimeout(KEEPALIVE_TIMEOUT.toSeconds(), TimeUnit.SECONDS)
+        .intercept(timeouts.interceptor());
   }
 
-  /** The channel, for stubs with options of their own. */
+  /** The channel, for your own stubs. */
   public ManagedChannel channel() {
     return channel;
   }
 
-  /** Calls that wait for their answer. */
+  /** A stub whose calls wait for the response. */
   public RegistryServiceGrpc.RegistryServiceBlockingStub blocking() {
     return RegistryServiceGrpc.newBlockingStub(channel);
   }
 
-  /** Calls that answer with a future. */
+  /** A stub whose calls return a future. */
   public RegistryServiceGrpc.RegistryServiceFutureStub futures() {
     return RegistryServiceGrpc.newFutureStub(channel);
   }
 
   /**
-   * The catalog, from the request's page on; each page is fetched when it is needed, each with a deadline of its
-   * own. The iterator throws what the call throws, and INTERNAL where the gateway repeats a page token, as no end
-   * would come.
+   * The catalog, beginning at the request's page. Each page is fetched when it is needed and has its own deadline. The
+   * iterator throws the errors of the calls. It throws INTERNAL if a page token comes twice, because the listing would
+   * have no end.
    */
   public Iterable<Repository> repositories(CatalogRequest request) {
     return () ->
@@ -106,7 +108,7 @@ public final class PortusClient implements AutoCloseable {
             CatalogResponse::getNextPageToken);
   }
 
-  /** The tags of a repository, as {@link #repositories} for the catalog. */
+  /** The tags of a repository. Works like {@link #repositories}. */
   public Iterable<String> tags(ListTagsRequest request) {
     return () ->
         new Pages<>(
@@ -117,12 +119,11 @@ public final class PortusClient implements AutoCloseable {
   }
 
   /**
-   * Fetches many manifests, as many as you like: every 1000 of the requests are a call of BatchGetManifests, each with
-   * a deadline of its own. Results come as the gateway knows them, not in the order of the requests: {@code
-   * getRequestIndex()} is the position of a result's request. What fails is that one's status, which {@link
-   * ErrorDetails} reads, and ends nothing.
+   * Fetches any number of manifests. Every 1000 requests are one call of BatchGetManifests with its own deadline.
+   * Results come in the order in which the gateway has them; {@code getRequestIndex()} is the position of the request.
+   * If a manifest cannot be fetched, its result has a status, which {@link ErrorDetails} reads, and the batch continues.
    *
-   * <p>The iterator throws what a call as a whole throws; what came before it stands.
+   * <p>If a call as a whole fails, the iterator throws its error; the results before it are valid.
    *
    * <pre>{@code
    * try (ManifestBatch batch = client.batchManifests(requests)) {
@@ -134,7 +135,7 @@ public final class PortusClient implements AutoCloseable {
     return new ManifestBatch(blocking(), requests);
   }
 
-  /** Ends the connection, and the calls on it. */
+  /** Closes the connection. Calls that are still running fail. */
   @Override
   public void close() {
     channel.shutdownNow();

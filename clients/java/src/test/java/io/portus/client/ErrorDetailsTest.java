@@ -92,7 +92,7 @@ class ErrorDetailsTest {
     Throwable cause = new IOException("io exception", new ConnectException("Connection refused"));
     String text = ErrorDetails.of(Status.UNAVAILABLE.withCause(cause).asRuntimeException()).toString();
     assertTrue(text.contains("Connection refused"), text);
-    assertTrue(text.contains("TLS or plaintext"), text);
+    assertTrue(text.contains("whether the gateway uses TLS"), text);
   }
 
   private static PreconditionFailure.Violation violation(String type, String subject) {

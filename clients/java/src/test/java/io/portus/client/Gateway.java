@@ -1,5 +1,7 @@
 package io.portus.client;
 
+import io.grpc.Context;
+import io.grpc.Deadline;
 import io.grpc.Grpc;
 import io.grpc.InsecureServerCredentials;
 import io.grpc.Metadata;
@@ -29,13 +31,18 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.BiConsumer;
 import java.util.function.Function;
 
-/** A gateway on loopback that answers as a test tells it to. A null answer is none at all. */
+/** A gateway on loopback with the responses that a test sets. With null it never answers. */
 final class Gateway extends RegistryServiceGrpc.RegistryServiceImplBase implements AutoCloseable {
   Function<CatalogRequest, CatalogResponse> catalog;
   Function<ListTagsRequest, ListTagsResponse> tags;
   Function<GetManifestRequest, GetManifestResponse> manifest;
   Function<DeleteManifestRequest, DeleteManifestResponse> deletion;
   BiConsumer<BatchGetManifestsRequest, ServerCallStreamObserver<BatchGetManifestsResponse>> batch;
+
+  /** Of the last call. */
+  volatile Deadline lastDeadline;
+
+  volatile String lastUserAgent;
 
   /** The authorization of each call, in their order. */
   final List<String> authorizations = new CopyOnWriteArrayList<>();
@@ -114,6 +121,8 @@ final class Gateway extends RegistryServiceGrpc.RegistryServiceImplBase implemen
         ServerCall<Q, A> call, Metadata headers, ServerCallHandler<Q, A> next) {
       String authorization = headers.get(Metadata.Key.of("authorization", Metadata.ASCII_STRING_MARSHALLER));
       authorizations.add(String.valueOf(authorization));
+      lastDeadline = Context.current().getDeadline();
+      lastUserAgent = headers.get(Metadata.Key.of("user-agent", Metadata.ASCII_STRING_MARSHALLER));
       return next.startCall(call, headers);
     }
   }

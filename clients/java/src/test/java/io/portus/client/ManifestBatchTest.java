@@ -167,7 +167,7 @@ class ManifestBatchTest {
     gateway.batch = (request, observer) -> observer.onNext(message(answer(request, 0)));
     Duration soon = Duration.ofMillis(500);
     try (PortusClient hurried =
-            PortusClient.connect(gateway.address(), Security.plaintext(), Duration.ofMinutes(1), soon);
+            PortusClient.connect(gateway.address(), Security.plaintext(), Timeouts.DEFAULT.withStream(soon));
         ManifestBatch batch = hurried.batchManifests(requests(2))) {
       Iterator<BatchGetManifestsResult> results = batch.iterator();
       assertEquals(0, results.next().getRequestIndex());
@@ -178,11 +178,11 @@ class ManifestBatchTest {
   @Test
   void answerThatDoesNotFitTheBatchIsAnError() {
     Map.of(
-            "answers request 2, which", List.of(0, 2),
-            "answers request -1, which", List.of(-1),
-            "answers request 0, which", List.of(0, 0),
-            "without a result for 1 of 2 requests", List.of(0),
-            "without a result for 2 of 2 requests", List.<Integer>of())
+            "request 2 comes twice", List.of(0, 2),
+            "request -1 comes twice", List.of(-1),
+            "request 0 comes twice", List.of(0, 0),
+            "1 of 2 requests have no result", List.of(0),
+            "2 of 2 requests have no result", List.<Integer>of())
         .forEach(
             (said, indexes) -> {
               gateway.batch =

@@ -11,6 +11,7 @@ import io.grpc.StatusRuntimeException;
 import io.portus.registry.v1.CatalogRequest;
 import io.portus.registry.v1.CatalogResponse;
 import io.portus.registry.v1.DeleteManifestRequest;
+import io.portus.registry.v1.DeleteManifestResponse;
 import io.portus.registry.v1.GetManifestRequest;
 import io.portus.registry.v1.GetManifestResponse;
 import io.portus.registry.v1.ListTagsRequest;
@@ -79,16 +80,42 @@ class PortusClientTest {
     gateway.manifest = request -> null;
     Duration soon = Duration.ofMillis(200);
     try (PortusClient hurried =
-        PortusClient.connect(gateway.address(), Security.plaintext(), soon, Duration.ofMinutes(1))) {
+        PortusClient.connect(gateway.address(), Security.plaintext(), Timeouts.DEFAULT.withCall(soon))) {
       assertCode(Status.Code.DEADLINE_EXCEEDED, () -> hurried.blocking().getManifest(ANY));
     }
+  }
+
+  @Test
+  void deleteHasTwoMinutesUnlessSet() {
+    gateway.deletion = request -> DeleteManifestResponse.getDefaultInstance();
+    DeleteManifestRequest any = DeleteManifestRequest.getDefaultInstance();
+    Duration soon = Duration.ofSeconds(1);
+    for (var expected :
+        Map.of(
+                Timeouts.DEFAULT, 120L,
+                Timeouts.DEFAULT.withCall(soon).withStream(soon), 120L,
+                Timeouts.DEFAULT.withDelete(Duration.ofSeconds(300)), 300L)
+            .entrySet()) {
+      try (PortusClient own = PortusClient.connect(gateway.address(), Security.plaintext(), expected.getKey())) {
+        own.blocking().deleteManifest(any);
+      }
+      long left = gateway.lastDeadline.timeRemaining(TimeUnit.SECONDS);
+      assertTrue(left > expected.getValue() - 10 && left <= expected.getValue(), left + " s");
+    }
+  }
+
+  @Test
+  void userAgentNamesTheClientAndItsVersion() {
+    gateway.manifest = request -> GetManifestResponse.getDefaultInstance();
+    client.blocking().getManifest(ANY);
+    assertTrue(gateway.lastUserAgent.startsWith("portus-client-java/" + Version.VERSION + " "), gateway.lastUserAgent);
   }
 
   @Test
   void streamWithoutDeadlineHasTheClients() {
     Duration soon = Duration.ofMillis(500);
     try (PortusClient hurried =
-        PortusClient.connect(gateway.address(), Security.plaintext(), Duration.ofMinutes(1), soon)) {
+        PortusClient.connect(gateway.address(), Security.plaintext(), Timeouts.DEFAULT.withStream(soon))) {
       var stream = hurried.blocking().streamCatalog(StreamCatalogRequest.getDefaultInstance());
       assertTrue(stream.hasNext());
       stream.next();

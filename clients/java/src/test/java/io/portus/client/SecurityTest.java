@@ -98,6 +98,37 @@ class SecurityTest {
   }
 
   @Test
+  void renewedCertificateIsReadForTheNextConnection() throws IOException {
+    Path certificate = Files.copy(certificateFile, folder.resolve("renewed.pem"));
+    Path key = Files.copy(keyFile, folder.resolve("renewed.key"));
+    ChannelCredentials credentials = Security.mutualTls(certificate, key, certificateFile);
+    try (Gateway gateway = gateway(TlsServerCredentials.ClientAuth.REQUIRE)) {
+      for (String name : List.of("certificate", "key")) {
+        Path file = name.equals("key") ? key : certificate;
+        String content = Files.readString(file);
+        Files.writeString(file, "nothing of use");
+        try (PortusClient client = PortusClient.connect(gateway.address(), credentials)) {
+          var refused = assertThrows(StatusRuntimeException.class, () -> call(client));
+          assertEquals(Status.Code.UNAVAILABLE, refused.getStatus().getCode());
+        }
+        Files.writeString(file, content);
+        try (PortusClient client = PortusClient.connect(gateway.address(), credentials)) {
+          call(client);
+        }
+      }
+    }
+  }
+
+  @Test
+  void unusableClientCertificateIsRefusedAtOnce() throws IOException {
+    Path junk = Files.writeString(folder.resolve("junk.pem"), "nothing of use");
+    assertThrows(IOException.class, () -> Security.mutualTls(junk, keyFile, certificateFile));
+    assertThrows(IOException.class, () -> Security.mutualTls(certificateFile, junk, certificateFile));
+    assertThrows(
+        IOException.class, () -> Security.mutualTls(folder.resolve("gone.pem"), keyFile, certificateFile));
+  }
+
+  @Test
   void tokenOverPlaintextIsRefused() {
     var error =
         assertThrows(
