@@ -100,7 +100,9 @@ def test_package_metadata_names_the_licence() -> None:
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """A copy of all files that have the version."""
-    shutil.copytree(ROOT / "clients", tmp_path / "clients", ignore=shutil.ignore_patterns("node_modules", "dist", "target"))
+    shutil.copytree(
+        ROOT / "clients", tmp_path / "clients", ignore=shutil.ignore_patterns("node_modules", "dist", "target")
+    )
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
 

@@ -28,8 +28,8 @@ def options() -> tuple[tuple[str, str | int], ...]:
         ("grpc.service_config", service_config()),
         ("grpc.keepalive_time_ms", KEEPALIVE_TIME_MS),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
-        # While gRPC waits for the answer to a ping that measures bandwidth, it sends no keepalive. It would wait 60 s.
-        ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIME_MS + KEEPALIVE_TIMEOUT_MS),
+        # gRPC waits for the answer to a ping for this long, also for keepalive pings. The default is 60 s.
+        ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
         # The environment's proxy must not get internal calls (Portus #2312).
         ("grpc.enable_http_proxy", 0),
         ("grpc.primary_user_agent", f"portus-client/{version()}"),

@@ -3,6 +3,7 @@ import { afterEach, test } from "node:test";
 
 import { Any } from "../src/generated/google/protobuf/any.js";
 import { ErrorInfo } from "../src/generated/google/rpc/error_details.js";
+import { Manifest } from "../src/generated/portus/registry/v1/manifest.js";
 import type { BatchGetManifestsResult, GetManifestRequest, RegistryServiceServer } from "../src/index.js";
 import { plaintext, PortusClient, PortusError, status } from "../src/index.js";
 import { failure, serve } from "./gateway.js";
@@ -36,7 +37,7 @@ function answer(call: Call, requestIndex: number): BatchGetManifestsResult {
   const raw = Buffer.from(String(call.request.requests[requestIndex]?.reference?.value));
   return {
     requestIndex,
-    outcome: { $case: "manifest", value: { descriptor: undefined, raw, content: undefined, contentStatus: undefined } },
+    outcome: { $case: "manifest", value: Manifest.fromPartial({ raw }) },
   };
 }
 

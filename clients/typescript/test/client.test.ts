@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { afterEach, test } from "node:test";
 
-import { DeleteManifestResponse } from "../src/generated/portus/registry/v1/registry_service.js";
+import {
+  CatalogResponse,
+  DeleteManifestResponse,
+  GetManifestResponse,
+  ListTagsResponse,
+  StreamCatalogResponse,
+} from "../src/generated/portus/registry/v1/registry_service.js";
 import type { RegistryServiceServer } from "../src/index.js";
 import { CHANNEL_OPTIONS, plaintext, PortusClient, PortusError, status, VERSION } from "../src/index.js";
 import { failure, serve } from "./gateway.js";
@@ -58,7 +64,7 @@ test("a read is retried while the gateway is unavailable", async () => {
       if (calls < 3) {
         answer(failure(status.UNAVAILABLE, "not now"));
       } else {
-        answer(null, { manifest: undefined });
+        answer(null, GetManifestResponse.fromPartial({}));
       }
     },
   });
@@ -105,7 +111,7 @@ test("the user agent names the client and its version", async () => {
   const client = await clientOf({
     getManifest: (call, answer) => {
       seen = call.metadata.get("user-agent").join();
-      answer(null, { manifest: undefined });
+      answer(null, GetManifestResponse.fromPartial({}));
     },
   });
   await client.getManifest({});
@@ -115,7 +121,7 @@ test("the user agent names the client and its version", async () => {
 test("a stream ends with its timeout, what came before it stands", async () => {
   const client = await clientOf({
     streamCatalog: (call) => {
-      call.write({ repository: { name: "team/app", tags: [], tagsStatus: undefined } });
+      call.write(StreamCatalogResponse.fromPartial({ repository: { name: "team/app" } }));
     },
   });
   const names: string[] = [];
@@ -132,7 +138,7 @@ test("a reader that leaves a stream ends the call", async () => {
   const client = await clientOf({
     streamCatalog: (call) => {
       call.on("cancelled", resolve);
-      call.write({ repository: { name: "team/app", tags: [], tagsStatus: undefined } });
+      call.write(StreamCatalogResponse.fromPartial({ repository: { name: "team/app" } }));
     },
   });
   for await (const _ of client.streamCatalog()) {
@@ -151,7 +157,7 @@ test("an abort ends the call", async () => {
 test("an answer above 4 MiB is taken", async () => {
   const raw = Buffer.alloc(5 << 20);
   const client = await clientOf({
-    getManifest: (_, answer) => answer(null, { manifest: { descriptor: undefined, raw, content: undefined, contentStatus: undefined } }),
+    getManifest: (_, answer) => answer(null, GetManifestResponse.fromPartial({ manifest: { raw } })),
   });
   assert.equal((await client.getManifest({})).manifest?.raw.length, raw.length);
 });
@@ -166,7 +172,7 @@ test("iteration goes on over short and empty pages, with the request's other arg
   const client = await clientOf({
     listTags: ({ request }, answer) => {
       asked.push(request.repository);
-      answer(null, pages[request.pageToken]);
+      answer(null, ListTagsResponse.fromPartial(pages[request.pageToken] ?? {}));
     },
   });
   assert.deepEqual(await all(client.tags({ repository: "team/app" })), ["a", "b", "c"]);
@@ -179,8 +185,7 @@ test("iteration fetches no page ahead, and an error ends it", async () => {
     catalog: (_, answer) => {
       calls += 1;
       if (calls === 1) {
-        const repository = { name: "one", tags: [], tagsStatus: undefined };
-        answer(null, { repositories: [repository], nextPageToken: "2" });
+        answer(null, CatalogResponse.fromPartial({ repositories: [{ name: "one" }], nextPageToken: "2" }));
       } else {
         answer(failure(status.DATA_LOSS, "garbage"));
       }
@@ -203,7 +208,8 @@ for (const [when, pages, calls] of [
         asked.push(pageToken);
         // An iteration without an end would be a hanging test.
         const nextPageToken = asked.length > 10 ? "" : (pages as Record<string, string>)[pageToken];
-        answer(null, { tags: pageToken === "1" ? ["a"] : [], nextPageToken: nextPageToken ?? "" });
+        const tags = pageToken === "1" ? ["a"] : [];
+        answer(null, ListTagsResponse.fromPartial({ tags, nextPageToken: nextPageToken ?? "" }));
       },
     });
     const listed: string[] = [];

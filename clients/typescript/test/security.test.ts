@@ -8,6 +8,7 @@ import { after, test } from "node:test";
 
 import { ServerCredentials } from "@grpc/grpc-js";
 
+import { GetManifestResponse } from "../src/generated/portus/registry/v1/registry_service.js";
 import { mutualTls, PortusClient, type Security, tls } from "../src/index.js";
 import { serve } from "./gateway.js";
 
@@ -33,7 +34,7 @@ async function authorizations(security: Security, between: () => void, checkClie
     {
       getManifest: (call, answer) => {
         seen.push(call.metadata.get("authorization").join());
-        answer(null, { manifest: undefined });
+        answer(null, GetManifestResponse.fromPartial({}));
       },
     },
     ServerCredentials.createSsl(readFileSync(certificateFile), [pair], checkClients),

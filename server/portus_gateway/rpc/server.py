@@ -184,10 +184,9 @@ def _options(limits: ServerLimits, reuse_port: bool) -> list[tuple[str, int]]:
             "grpc.max_connection_age_grace_ms",
             milliseconds(max(limits.max_call_duration, limits.max_stream_duration)),
         ),
-        # A dead peer is noticed within a minute and a half; a client may ping every ten seconds, calls or not, as those
-        # of Go and Java are allowed to be set.
+        # A dead client is noticed within 80 s. Clients may ping every 10 s, the shortest interval of Go and Java.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 9_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", 9_000),
         ("grpc.keepalive_permit_without_calls", 1),
     ]

@@ -1,5 +1,7 @@
-"""What stands where a gateway should be, and how it fails. Each is a context that answers with its address."""
+"""Servers that take the place of a gateway and fail. Each is a context that gives its address."""
 
+import itertools
+import math
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -12,10 +14,10 @@ Handler: TypeAlias = Callable[[socket.socket, Connections], None]
 
 @contextmanager
 def silent() -> Iterator[str]:
-    """Takes every connection and says nothing."""
+    """Accepts every connection and never sends anything."""
 
     def wait(_connection: socket.socket, _connections: Connections) -> None:
-        pass  # it stays open
+        pass  # the connection stays open
 
     with _listening(wait) as address:
         yield address
@@ -23,7 +25,7 @@ def silent() -> Iterator[str]:
 
 @contextmanager
 def closing() -> Iterator[str]:
-    """Takes every connection, and closes it."""
+    """Accepts every connection and closes it."""
 
     def close(connection: socket.socket, _connections: Connections) -> None:
         connection.close()
@@ -34,13 +36,31 @@ def closing() -> Iterator[str]:
 
 @contextmanager
 def failing_relay(target: str, *, after: int, cut: bool) -> Iterator[str]:
-    """Passes every connection on to `target` until that has answered `after` bytes. Then it is cut, or stands still."""
+    """Connects clients to `target`. After `after` bytes from `target`, the connection is cut, or hangs."""
+    with _relay(target, after=after, cut=cut, failing=math.inf) as address:
+        yield address
+
+
+@contextmanager
+def hanging_once(target: str, *, after: int) -> Iterator[str]:
+    """Connects clients to `target`. The first connection hangs after `after` bytes from `target`; others do not."""
+    with _relay(target, after=after, cut=False, failing=1) as address:
+        yield address
+
+
+@contextmanager
+def _relay(target: str, *, after: int, cut: bool, failing: float) -> Iterator[str]:
     host, port = target.rsplit(":", 1)
+    connected = itertools.count(1)
 
     def relay(connection: socket.socket, connections: Connections) -> None:
+        fails = next(connected) <= failing
         onward = socket.create_connection((host, int(port)))
         connections.callback(_end, onward)
         threading.Thread(target=_pass_on, args=(connection, onward), daemon=True).start()
+        if not fails:
+            _pass_on(onward, connection)
+            return
         answered = 0
         while answered < after and (data := onward.recv(after - answered)):
             answered += len(data)
@@ -58,7 +78,7 @@ def _listening(handler: Handler) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as connections:
 
         def handle(connection: socket.socket) -> None:
-            with suppress(OSError):  # either side went away
+            with suppress(OSError):  # one side has closed
                 handler(connection, connections)
 
         def accept() -> None:
@@ -85,7 +105,7 @@ def _pass_on(source: socket.socket, target: socket.socket) -> None:
 
 
 def _end(connection: socket.socket) -> None:
-    # Closing alone would leave a thread that waits for data.
+    # close alone does not wake a thread that waits for data.
     with suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
     connection.close()

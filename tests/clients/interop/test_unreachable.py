@@ -1,35 +1,38 @@
-"""No client can be made to hang: whatever stands where the gateway should be, a clear error comes in time."""
+"""No client hangs: if there is no working gateway, a clear error comes in time."""
 
 import re
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.clients.interop.conftest import Gateways
-from tests.clients.interop.impostors import closing, failing_relay, silent
-from tests.clients.interop.programs import Outcome, Program
+from tests.clients.interop.impostors import closing, failing_relay, hanging_once, silent
+from tests.clients.interop.programs import PROGRAMS, Outcome, Program
+from tests.clients.interop.scenario_output import DEMO
 
-# Enough for all retries of a read.
-TIMEOUT = 3.0
-# Where none of them could help.
+# Enough for all retries of a read, also on a busy machine.
+TIMEOUT = 8.0
+# For tests in which no retry could help.
 SHORT_TIMEOUT = 1.5
 # To start a JVM on a busy machine, and to end.
 SLACK = 12.0
 
 
 def call(program: Program, address: str, *, timeout: float = TIMEOUT, **settings: str | Path) -> str:
-    """Calls, and answers with what the program says of its failure."""
+    """Runs the program, which has to fail, and returns its error message."""
     outcome = program.run(address, "team/app", "latest", timeout=timeout, **settings)
     assert outcome.code == 1, outcome
-    # A stream may have begun; nothing comes of it.
+    # The catalog may have begun.
     assert "manifest" not in outcome.output, outcome
     assert outcome.seconds < timeout + SLACK
     return said(outcome)
 
 
 def said(outcome: Outcome) -> str:
-    """The program's last word. gRPC itself may log before it."""
+    """The program's own message. gRPC may log before it."""
     assert "Traceback" not in outcome.error
     assert "Exception in thread" not in outcome.error
     assert "scenario: " in outcome.error, outcome
@@ -37,14 +40,14 @@ def said(outcome: Outcome) -> str:
 
 
 def is_unavailable(program: Program, error: str) -> bool:
-    """Whether the error says that there is no gateway. grpcurl has no status for it, and waits where others retry."""
+    """Whether the error says that there is no gateway. grpcurl has no status for it, and waits instead of retrying."""
     if program.language == "grpcurl":
         return "Failed to dial target host" in error or "Unavailable" in error or '"code": 14' in error
     return error.startswith("UNAVAILABLE: ")
 
 
 def is_late(program: Program, error: str) -> bool:
-    """Whether the error says that the deadline ran out."""
+    """Whether the error says that the deadline expired."""
     if program.language == "grpcurl":
         return "context deadline exceeded" in error or '"code": 4' in error
     return error.startswith("DEADLINE_EXCEEDED: ")
@@ -117,3 +120,19 @@ def test_connection_fails_in_the_middle_of_an_answer(program: Program, gateways:
         assert is_unavailable(program, error), error
     else:
         assert is_late(program, error), error
+
+
+def test_a_gateway_that_hangs_is_left_for_another_connection(gateways: Gateways) -> None:
+    """Keepalive notices it after 25 s, and the read is tried again. grpcurl, which has no retries, is left out."""
+    programs = [program for program in PROGRAMS if program.language != "grpcurl"]
+    for program in programs:
+        program.require()
+    # The connection is up, and the response has not begun: after that, there is no retry.
+    with ExitStack() as stack, ThreadPoolExecutor(len(programs)) as pool:
+        relays = [stack.enter_context(hanging_once(gateways.plaintext, after=60)) for _ in programs]
+        outcomes = list(
+            pool.map(lambda program, relay: program.run(relay, "team/app", "latest", timeout=50), programs, relays)
+        )
+    for outcome in outcomes:
+        assert (outcome.code, outcome.output) == (0, DEMO), outcome
+        assert 15 < outcome.seconds < 45
