@@ -15,6 +15,8 @@ ACK: Final = 1
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _INITIAL_WINDOW_SIZE: Final = 4
 _LARGEST_FRAME: Final = 16_384
+_DEFAULT_WINDOW: Final = 65_535
+_CANCEL: Final = 8
 
 Metadata = Sequence[tuple[str, str]]
 
@@ -87,6 +89,25 @@ class RawConnection:
         await self._writer.drain()
         return stream
 
+    async def reset_at_once(self, method: str) -> None:
+        """Calls a method, and ends the call before anybody can answer (CVE-2023-44487)."""
+        stream = await self.call(method, None)
+        self.send(RST_STREAM, 0, stream, struct.pack(">I", _CANCEL))
+
+    async def unfinished(self, method: str, size: int, windows: "Windows") -> None:
+        """Calls a method, and sends all of a message of `size` bytes but the last, as fast as the windows allow.
+
+        Raises `TimeoutError` where the server's windows stay shut for a second, `ConnectionError` where it resets the
+        call.
+        """
+        stream = await self.call(method, None)
+        rest = memoryview(b"\0" + struct.pack(">I", size) + b"x" * (size - 1))
+        while rest:
+            part = rest[: await windows.room(stream, min(len(rest), _LARGEST_FRAME))]
+            self.send(DATA, 0, stream, bytes(part))
+            rest = rest[len(part) :]
+            await self._writer.drain()
+
     async def sent(self) -> None:
         """Waits until what was sent has left."""
         await self._writer.drain()
@@ -103,6 +124,47 @@ class RawConnection:
                 yield frame
         except (asyncio.IncompleteReadError, ConnectionError):
             return
+
+
+class Windows:
+    """How much data the server takes, of the whole connection and of each stream (RFC 9113, 5.2)."""
+
+    def __init__(self) -> None:
+        self._connection = _DEFAULT_WINDOW
+        self._initial = _DEFAULT_WINDOW
+        self._streams: dict[int, int] = {}
+        self._reset: set[int] = set()
+        self._changed = asyncio.Event()
+
+    async def follow(self, connection: RawConnection) -> None:
+        """Reads what the server sends, to the end of the connection."""
+        async for frame in connection.frames():
+            if frame.kind == WINDOW_UPDATE:
+                (more,) = struct.unpack(">I", frame.payload)
+                if frame.stream:
+                    self._streams[frame.stream] = self._streams.get(frame.stream, self._initial) + more
+                else:
+                    self._connection += more
+            elif frame.kind == SETTINGS and not frame.flags & ACK:
+                settings = dict(struct.iter_unpack(">HI", frame.payload))
+                change = settings.get(_INITIAL_WINDOW_SIZE, self._initial) - self._initial
+                self._initial += change
+                self._streams = {stream: room + change for stream, room in self._streams.items()}
+            elif frame.kind == RST_STREAM or (frame.kind == HEADERS and frame.flags & END_STREAM):
+                self._reset.add(frame.stream)
+            self._changed.set()
+
+    async def room(self, stream: int, wanted: int) -> int:
+        """How many of `wanted` bytes may be sent now. They count as sent."""
+        async with asyncio.timeout(1):
+            while (room := min(wanted, self._connection, self._streams.get(stream, self._initial))) <= 0:
+                if stream in self._reset:
+                    raise ConnectionResetError
+                self._changed.clear()
+                await self._changed.wait()
+        self._connection -= room
+        self._streams[stream] = self._streams.get(stream, self._initial) - room
+        return room
 
 
 def _field(name: str, value: str) -> bytes:

@@ -1,6 +1,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack
 
 import grpc
 import pytest
@@ -11,7 +12,7 @@ from portus.registry.v1.registry_service_pb2 import ListTagsRequest, ListTagsRes
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.rpc.interception import IncomingCall
 from portus_gateway.rpc.server import GatewayServer, ServerLimits
-from tests.rpc.failures import failure_of
+from tests.rpc.failures import failure_of, told_by
 from tests.rpc.gateways import (
     FAILING,
     PATIENCE,
@@ -108,11 +109,34 @@ async def test_a_call_that_comes_in_meanwhile_is_refused_and_may_be_tried_again(
         await soon(check(gateway.channel))
         drained = asyncio.ensure_future(gateway.server.drain(30))
         await asyncio.sleep(0)
-        failed = await failure_of(finish(gateway.channel, rpc))
+        call = asyncio.ensure_future(failure_of(finish(gateway.channel, rpc)))
         assert await check(gateway.channel) == NOT_SERVING
+        failed = await soon(call)
         await soon(drained)
     assert failed.outcome == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
     assert registry.asked == []
+
+
+async def test_callers_that_call_again_and_again_are_told_of_the_shutdown_and_never_just_cancelled() -> None:
+    """gRPC's core answers what comes after a stop with a bare CANCELLED, which no client retries."""
+    ends: list[tuple[grpc.StatusCode, str]] = []
+
+    async def call_until_it_fails(channel: grpc.aio.Channel) -> None:
+        while True:
+            try:
+                await finish(channel, "ListTags")
+            except grpc.aio.AioRpcError as error:
+                ends.append(told_by(error).outcome)
+                return
+
+    async with serve(ScriptedRegistry()) as gateway, AsyncExitStack() as stack:
+        channels = [await stack.enter_async_context(connected(gateway.port)) for _ in range(8)]
+        callers = [asyncio.ensure_future(call_until_it_fails(channel)) for channel in channels * 2]
+        for channel in channels:
+            await soon(check(channel))
+        await soon(gateway.server.drain(5))
+        await soon(asyncio.gather(*callers))
+    assert ends == [(grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")] * len(callers)
 
 
 async def test_a_new_call_is_unavailable_on_old_connections_and_on_new_ones() -> None:

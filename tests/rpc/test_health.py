@@ -1,11 +1,14 @@
 import asyncio
+from dataclasses import replace
 
 import grpc
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-from portus_gateway.rpc import health, server
+from portus_gateway.rpc import boundary, health, server
 from portus_gateway.rpc.health_list import HealthListRequest, health_list
+from portus_gateway.rpc.open_services import OPEN_METHODS
+from portus_gateway.rpc.service_names import HEALTH_SERVICE
 from tests.rpc.failures import failure_of
 from tests.rpc.gateways import PATIENCE, SERVICE, connected, serve, soon
 from tests.rpc.health_calls import check, list_all, watch
@@ -66,7 +69,8 @@ async def test_watch_of_a_service_that_there_is_not_says_so_and_stays_open() -> 
 
 
 async def test_a_watcher_too_many_is_refused_and_a_place_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "MAX_WATCHERS", 1)
+    one = {f"/{HEALTH_SERVICE}/Watch": replace(OPEN_METHODS[f"/{HEALTH_SERVICE}/Watch"], for_connection=1)}
+    monkeypatch.setattr(boundary, "OPEN_METHODS", {**OPEN_METHODS, **one})
     async with serve(ScriptedRegistry()) as gateway:
         first = watch(gateway.channel)
         await soon(first.read())

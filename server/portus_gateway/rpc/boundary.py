@@ -17,6 +17,7 @@ from portus_gateway.rpc.call_limit import CallLimit
 from portus_gateway.rpc.interception import Handler, Interceptor
 from portus_gateway.rpc.limits import ServerLimits
 from portus_gateway.rpc.observation import CallObserver
+from portus_gateway.rpc.open_services import OPEN_METHODS
 from portus_gateway.rpc.request_bounds import MessageShape
 from portus_gateway.rpc.served_call import Context, Method, ServedCall, Serving
 from portus_gateway.rpc.service_names import request_type
@@ -45,8 +46,12 @@ class Boundary:
         self._serving = Serving(limits, call_limit, observer, tuple(interceptors))
 
     def drain(self) -> None:
-        """Refuses new calls from now on, except for health checks."""
+        """Takes no new calls from now on, except for health checks. They are refused after `connections_told`."""
         self._serving.draining = True
+
+    def connections_told(self) -> None:
+        """To be called when all connections have been told to go (GOAWAY): new calls are refused from now on."""
+        self._serving.told_to_go.set()
 
     def end_unlimited_calls(self) -> None:
         """Ends the calls of health and reflection. Each gets the status SHUTTING_DOWN."""
@@ -69,6 +74,7 @@ class Boundary:
             name=method,
             service=method.strip("/").rpartition("/")[0],
             rpc=rpc,
+            open=OPEN_METHODS.get(method),
             request_streams=handler.request_streaming,
             response_streams=handler.response_streaming,
             request_shape=None if rpc is None else MessageShape.of(request_type(rpc.name)),
@@ -84,11 +90,11 @@ class Boundary:
         return cast("Handler", self._unary(described, answers))
 
     def _unary(self, method: Method, answers: UnaryBehaviour) -> GrpcHandler:
-        async def answer(incoming: AsyncIterator[bytes], context: Context) -> bytes | BaseException:
+        async def answer(context: Context) -> bytes | BaseException:
             call = ServedCall(self._serving, method, context)
             try:
                 await call.admitted()
-                work = answers(await call.request(incoming), context)
+                work = answers(await call.request(), context)
                 seconds = call.remaining()
                 response = await (work if seconds is None else deadline.bounded(seconds, work))
                 content = method.serialize(response)
@@ -99,11 +105,11 @@ class Boundary:
             call.succeeded()
             return content
 
-        async def serve(incoming: AsyncIterator[bytes], context: Context) -> bytes:
-            answered = await answer(incoming, context)
+        async def serve(_: AsyncIterator[bytes], context: Context) -> bytes:
+            answered = await answer(context)
             if isinstance(answered, bytes):
                 return answered
-            del incoming, context
+            del _, context
             # gRPC keeps the error, and with it this frame, for as long as the call: neither may refer to the call.
             try:
                 raise answered
@@ -113,11 +119,11 @@ class Boundary:
         return grpc.stream_unary_rpc_method_handler(serve)
 
     def _streaming(self, method: Method, streams: StreamBehaviour) -> GrpcHandler:
-        async def answer(incoming: AsyncIterator[bytes], context: Context) -> BaseException | None:
+        async def answer(context: Context) -> BaseException | None:
             call = ServedCall(self._serving, method, context)
             try:
                 await call.admitted()
-                request = await call.request(incoming)
+                request = await call.request()
                 seconds = call.remaining()
                 bound = nullcontext() if seconds is None else deadline.within(seconds)
                 async with bound, aclosing(streams(request, context)) as responses:
@@ -130,11 +136,11 @@ class Boundary:
 
         # A coroutine that writes, not a generator: nobody closes a generator that is left behind, and if somebody does,
         # it is outside of its context.
-        async def serve(incoming: AsyncIterator[bytes], context: Context) -> None:
-            failure = await answer(incoming, context)
+        async def serve(_: AsyncIterator[bytes], context: Context) -> None:
+            failure = await answer(context)
             if failure is None:
                 return
-            del incoming, context
+            del _, context
             try:
                 raise failure
             finally:

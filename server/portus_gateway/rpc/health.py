@@ -11,12 +11,11 @@ from google.protobuf.message import Message
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from portus_gateway.distribution.errors import NotFound
-from portus_gateway.rpc.call_errors import ShuttingDown, TooManyCalls
+from portus_gateway.rpc.call_errors import ShuttingDown
 from portus_gateway.rpc.health_list import HealthListRequest, HealthListResponse, health_list
 from portus_gateway.rpc.service_names import HEALTH_SERVICE, REGISTRY_SERVICE
 
 _PROCESS = ""
-MAX_WATCHERS = 256
 
 
 class Health:
@@ -25,7 +24,6 @@ class Health:
     def __init__(self) -> None:
         self._serving = {_PROCESS: True, REGISTRY_SERVICE: False}
         self._draining = False
-        self._watchers = 0
         self._changed = asyncio.Event()
 
     def service(self) -> grpc.GenericRpcHandler:
@@ -67,23 +65,17 @@ class Health:
         request: HealthCheckRequest,
         context: object,  # noqa: ARG002
     ) -> AsyncGenerator[HealthCheckResponse, None]:
-        if self._watchers >= MAX_WATCHERS:
-            raise TooManyCalls(f"{MAX_WATCHERS} callers watch the health of this gateway: try again later")
-        self._watchers += 1
-        try:
-            told: int | None = None
-            while True:
-                # Taken before the caller is told: a change meanwhile must not be missed.
-                changed, draining = self._changed, self._draining
-                status = self._status(request.service)
-                if status != told:
-                    yield HealthCheckResponse(status=status)
-                    told = status
-                if draining:
-                    raise ShuttingDown
-                await changed.wait()
-        finally:
-            self._watchers -= 1
+        sent: int | None = None
+        while True:
+            # Read before the status is sent, so that no change in between is missed.
+            changed, draining = self._changed, self._draining
+            status = self._status(request.service)
+            if status != sent:
+                yield HealthCheckResponse(status=status)
+                sent = status
+            if draining:
+                raise ShuttingDown
+            await changed.wait()
 
     def _status(self, service: str) -> int:
         match self._serving.get(service):

@@ -25,6 +25,7 @@ from portus_gateway.rpc.interception import Interceptor
 from portus_gateway.rpc.known_error import known_error
 from portus_gateway.rpc.limits import ServerLimits
 from portus_gateway.rpc.observation import CallObserver, FinishedCall
+from portus_gateway.rpc.open_services import OpenCallLimit, OpenMethod, Place
 from portus_gateway.rpc.request_bounds import MessageShape, check_parts
 from portus_gateway.rpc.resources import resource_of
 from portus_gateway.rpc.status import DETAILS_METADATA_KEY, code_of, problem_of, status_of
@@ -38,6 +39,7 @@ _log = structlog.get_logger(__name__)
 _CHECK_INTERVAL: Final = 1.0
 # How long to wait for the request of a refused call, in seconds.
 _PEEK: Final = 1.0
+_CLIENT_CERTIFICATE: Final = "x509_pem_cert"
 # A caller that has read its answer may call again at once, but the gateway hears a little later that the answer has
 # been read. So before it refuses a call for want of a place, it tries again after each of these delays, in seconds.
 _PLACE_DELAYS: Final = (0.005, 0.015, 0.03, 0.05)
@@ -53,6 +55,7 @@ class Method:
     name: str
     service: str
     rpc: Rpc | None
+    open: OpenMethod | None
     request_streams: bool
     response_streams: bool
     request_shape: MessageShape | None
@@ -69,6 +72,9 @@ class Serving:
     observer: CallObserver
     interceptors: tuple[Interceptor, ...]
     draining: bool = False
+    told_to_go: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the connections have been told to go, so that nobody who is refused comes back on the same one."""
+    open_calls: OpenCallLimit = field(default_factory=OpenCallLimit)
     calls: "set[ServedCall]" = field(default_factory=set)
     """All calls that are not over."""
     _check: asyncio.TimerHandle | None = None
@@ -106,6 +112,7 @@ class ServedCall:
         "_end",
         "_entered",
         "_has_place",
+        "_place",
         "_reading",
         "_request",
         "_seconds",
@@ -128,6 +135,7 @@ class ServedCall:
         self._end: GatewayError | None = None
         self._entered = 0
         self._has_place = False
+        self._place: Place | None = None
         self._reading = False
         self._request: Message | None = None
         self._seconds: float | None = None
@@ -135,11 +143,12 @@ class ServedCall:
         self._task = asyncio.current_task()
         # With the status, at the end: a client retries no call of which it has received initial metadata (gRFC A6).
         context.set_trailing_metadata(((request_id.METADATA_KEY, self.call.request_id),))
-        if method.rpc is not None:
-            limits = serving.limits
-            limit = limits.max_stream_duration if method.response_streams else limits.max_call_duration
-            wanted: float | None = context.time_remaining()
-            self._seconds = limit if wanted is None else min(limit, wanted)
+        limits = serving.limits
+        limit = limits.max_stream_duration if method.response_streams else limits.max_call_duration
+        if method.open is not None and method.open.seconds is not None:
+            limit = min(limit, method.open.seconds)
+        wanted: float | None = context.time_remaining()
+        self._seconds = limit if wanted is None else min(limit, wanted)
         serving.begin(self)
         if self._task is not None:
             # The task of the whole call: it ends when the answer has been sent, not when the handler returns it.
@@ -168,16 +177,16 @@ class ServedCall:
 
     async def admitted(self) -> None:
         """Lets the call in. Raises `ShuttingDown`, `TooManyCalls`, and what the interceptors raise."""
-        self._refuse_when_draining()
+        await self._refuse_when_draining()
         seconds = self._seconds
         await (self._enter() if seconds is None else deadline.bounded(seconds, self._enter()))
 
-    async def request(self, incoming: AsyncIterator[bytes]) -> Message | AsyncIterator[Message]:
+    async def request(self) -> Message | AsyncIterator[Message]:
         """The request, or all requests of a caller that streams. Raises `InvalidFields`, `ShuttingDown`."""
         if self.method.request_streams:
-            return self._all(incoming)
+            return self._all()
         self._request = self._parsed(await self._read())
-        self._refuse_when_draining()
+        await self._refuse_when_draining()
         return self._request
 
     def remaining(self) -> float | None:
@@ -234,6 +243,9 @@ class ServedCall:
         if self.method.rpc is not None:
             await self._with_patience(self._take_place)
             self._has_place = True
+        elif self.method.open is not None:
+            known = bool(self._context.auth_context().get(_CLIENT_CERTIFICATE))
+            self._place = self._serving.open_calls.enter(self.method.open, self.call.peer, known=known)
 
     async def _with_patience(self, enter: Callable[[], Awaitable[None]]) -> None:
         for delay in _PLACE_DELAYS:
@@ -248,8 +260,11 @@ class ServedCall:
     async def _take_place(self) -> None:
         self._serving.call_limit.enter(streaming=self.method.response_streams)
 
-    def _refuse_when_draining(self) -> None:
+    async def _refuse_when_draining(self) -> None:
         if self._serving.draining and (self.method.rpc is not None or self.method.response_streams):
+            # Refused at once, the caller would try again on this connection, and gRPC's core would answer that with a
+            # bare CANCELLED.
+            await self._serving.told_to_go.wait()
             raise ShuttingDown
 
     def _over(self, _: object) -> None:
@@ -257,6 +272,8 @@ class ServedCall:
         serving.calls.discard(self)
         if self._has_place:
             serving.call_limit.leave(streaming=self.method.response_streams)
+        if self._place is not None:
+            serving.open_calls.leave(self._place)
         for interceptor in serving.interceptors[: self._entered]:
             interceptor.leave(self)
 
@@ -325,14 +342,18 @@ class ServedCall:
     def _parsed(self, data: bytes) -> Message:
         if self.method.request_shape is not None:
             check_parts(data, self.method.request_shape)
+        if self.method.open is not None and len(data) > self.method.open.request_bytes:
+            problem = f"has {len(data)} bytes; this method takes {self.method.open.request_bytes} at most"
+            raise InvalidFields([FieldViolation("request", problem)])
         try:
             return self.method.deserialize(data)
         except DecodeError as error:
             violation = FieldViolation("request", "not a message of the type that this method takes")
             raise InvalidFields([violation]) from error
 
-    async def _all(self, incoming: AsyncIterator[bytes]) -> AsyncIterator[Message]:
-        async for data in incoming:
+    async def _all(self) -> AsyncIterator[Message]:
+        # Not by gRPC's own iterator: it refers to the call, and the call to it, with the last request.
+        while isinstance(data := await self._context.read(), bytes):
             yield self._parsed(data)
 
 

@@ -25,12 +25,18 @@ __all__ = ["CallObserver", "FinishedCall", "GatewayServer", "ServerLimits"]
 
 _RECEIVE_LIMIT = 1024 * 1024
 _METADATA_LIMIT = 16 * 1024
+# Calls of one connection at a time. A client waits with the others; a channel may open more connections.
+_STREAMS_OF_CONNECTION = 100
+_HANDSHAKE = 10.0
+_IDLE = 300.0
 _SEND_LIMIT = 16 * 1024 * 1024
 # A manifest comes twice, as it is and parsed, and the parsed form may be the larger one.
 _MANIFEST_FACTOR = 4
-# For how long new calls are refused before connections are told to go, in seconds. What comes in after that, gRPC's
-# core answers with CANCELLED, which nobody retries; whoever was refused is waiting for the next try by then.
-_REFUSAL = 0.1
+# How long new calls wait before connections are told to go, in seconds. gRPC's core answers what comes after that with
+# CANCELLED, which nobody retries.
+_REFUSAL = 0.25
+# For the core to write GOAWAY, in seconds. What is refused after that comes behind it on the same connection.
+_GOAWAY = 0.05
 # How much earlier than the grace's end running calls are ended, in seconds: time to tell their callers why.
 _FAREWELL = 1.0
 
@@ -143,9 +149,15 @@ class GatewayServer:
             loop.call_later(grace - farewell, self._boundary.end_calls),
         )
         try:
+            # Calls that come now wait. Their callers have no other call on its way when the connections are told to go,
+            # so that none of them meets gRPC's core, which answers calls after that with a bare CANCELLED.
             await asyncio.sleep(refusal)
-            await server.stop(grace - refusal)
+            stopping = asyncio.ensure_future(server.stop(grace - refusal))
+            await asyncio.sleep(_GOAWAY)
+            self._boundary.connections_told()
+            await stopping
         finally:
+            self._boundary.connections_told()
             for ending in endings:
                 ending.cancel()
             self._boundary.close()
@@ -171,6 +183,13 @@ def _options(limits: ServerLimits, reuse_port: bool) -> list[tuple[str, int]]:
     return [
         # With it, a second process takes the same port in silence.
         ("grpc.so_reuseport", int(reuse_port)),
+        # A flood of calls that are reset as soon as they are opened (CVE-2023-44487) ends other connections' calls
+        # without this. It bounds what unfinished messages take, too.
+        ("grpc.max_concurrent_streams", _STREAMS_OF_CONNECTION),
+        # For TLS and the first frame. Without it a connection that says nothing keeps its place for two minutes.
+        ("grpc.server_handshake_timeout_ms", milliseconds(_HANDSHAKE)),
+        # Clients connect anew when they call; a watch of the health is a call.
+        ("grpc.max_connection_idle_ms", milliseconds(_IDLE)),
         ("grpc.max_receive_message_length", _RECEIVE_LIMIT),
         # No compression, identity alone: gRPC would unpack 1 KiB to the limit above before anybody is asked.
         ("grpc.compression_enabled_algorithms_bitset", 1),
