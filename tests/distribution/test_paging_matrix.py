@@ -4,8 +4,9 @@ from typing import get_args
 
 import pytest
 
-from portus_gateway.distribution.errors import DistributionError, IncompleteListing
+from portus_gateway.distribution.errors import DistributionError, IncompleteListing, Unavailable
 from portus_gateway.distribution.listing_requests import Subject
+from portus_gateway.distribution.page import Cursor
 from portus_gateway.distribution.paging import Listing, walk
 from tests.distribution.imitated_listing import PATH, ImitatedListing, Link, Size
 
@@ -151,3 +152,32 @@ async def test_any_limit_is_found(limit: int, link: Link) -> None:
         for size in ("clamped", "refused", "fixed"):
             registry = ImitatedListing(names(count), size=size, link=link, limit=limit)
             assert await listed(listing_of(registry), None) == registry.names
+
+
+async def test_a_registry_without_pages_is_asked_once_for_a_list_when_that_is_known() -> None:
+    registry = ImitatedListing(list(reversed(names(1001))), size="ignored", last=False, link="none")
+    listing = listing_of(registry)
+    assert await listed(listing, None) == names(1001)
+    assert registry.requests == ["n=1000", "n=1", "last=team%2Fapp-0001&n=1000"]
+    registry.requests.clear()
+    assert await listed(listing, None) == names(1001)
+    assert registry.requests == [""]
+
+
+async def test_names_that_came_in_another_order_cannot_be_continued_in_a_sorted_list() -> None:
+    """Its links say `last`, which it ignores: after the first page, only the whole list helps."""
+    registry = ImitatedListing(list(reversed(names(1500))), last=False)
+    listing = listing_of(registry)
+    with pytest.raises(Unavailable, match="start again with the first page") as caught:
+        await listed(listing, None)
+    assert caught.value.reason == "LISTING_CHANGED"
+    # It is known now.
+    assert await listed(listing, 400) == names(1500)
+
+
+async def test_a_registry_that_has_pages_by_now_is_listed_from_the_beginning() -> None:
+    registry = ImitatedListing(names(300), size="clamped", link="by name")
+    listing = listing_of(registry)
+    with pytest.raises(Unavailable, match="start again with the first page"):
+        await listing.page(SUBJECT, None, Cursor("sliced", "team/app-0001"))
+    assert await listed(listing, None) == names(300)

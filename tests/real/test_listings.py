@@ -91,6 +91,29 @@ async def test_tags_come_in_pages_and_in_order(gateway: "RegistryServiceAsyncStu
     assert list(whole.tags) == library.tags[library.with_many_tags]
 
 
+async def test_no_tag_is_overlooked_in_a_long_list(backend: Backend, repository: str) -> None:
+    """The last tag is beyond what a registry sends at a time. A delete that overlooked it would take it along."""
+    tags = [f"v{number:04}" for number in range(1005)]
+    for tag in tags:
+        backend.plant(repository, tag, image("last" if tag == tags[-1] else "others"))
+    async with gateway_over(backend.configuration()) as gateway:
+        for page_size in (300, 1000):
+            listed: list[str] = []
+            token = ""
+            while not listed or token:
+                page = await gateway.ListTags(
+                    registry_service_pb2.ListTagsRequest(repository=repository, page_size=page_size, page_token=token)
+                )
+                assert len(page.tags) <= page_size
+                listed.extend(page.tags)
+                token = page.next_page_token
+            assert listed == tags
+        deletion = registry_service_pb2.DeleteManifestRequest(repository=repository, digest=image("last").digest)
+        failure = await failure_of(gateway.DeleteManifest(deletion))
+    assert failure.kind == (grpc.StatusCode.FAILED_PRECONDITION, "TAGGED")
+    assert failure.violations == (tags[-1],)
+
+
 async def test_an_unknown_repository_is_not_an_empty_one(gateway: "RegistryServiceAsyncStub") -> None:
     failure = await failure_of(gateway.ListTags(registry_service_pb2.ListTagsRequest(repository="team/nowhere")))
     assert failure.kind == (grpc.StatusCode.NOT_FOUND, "NAME_UNKNOWN")

@@ -65,7 +65,7 @@ class CatalogListing:
         names, following = await self._page_of_names(size, after, prefix)
         entries: list[CatalogEntry] = []
         room = MOST_BYTES
-        async with aclosing(self._entries(_only(names), include_tags)) as described:
+        async with aclosing(self._entries(_single_page(names), include_tags)) as described:
             async for entry in described:
                 taken = _size(entry.tags) if isinstance(entry.tags, tuple) else 0
                 if taken > room:
@@ -117,7 +117,7 @@ class CatalogListing:
         waiting: deque[Repository | UnusableName] = deque()
         # In order: the first one is sent next. The others continue meanwhile.
         running: deque[asyncio.Future[CatalogEntry]] = deque()
-        following: asyncio.Future[Names | None] | None = _ahead(anext(pages, None))
+        following: asyncio.Future[Names | None] | None = _started(anext(pages, None))
         try:
             while following is not None or waiting or running:
                 if not include_tags:
@@ -125,7 +125,7 @@ class CatalogListing:
                         yield CatalogEntry(name, None)
                     waiting.clear()
                 while waiting and len(running) < 2 * self._concurrency:
-                    running.append(_ahead(self._described(waiting.popleft())))
+                    running.append(_started(self._described(waiting.popleft())))
                 if running and (following is None or waiting or running[0].done() or _failed(following)):
                     # Send the first entry when nothing else can progress or when it is done; finished entries precede
                     # an error.
@@ -134,7 +134,7 @@ class CatalogListing:
                     yield entry
                 elif following is not None and following.done():
                     page = following.result()
-                    following = None if page is None else _ahead(anext(pages, None))
+                    following = None if page is None else _started(anext(pages, None))
                     waiting.extend(page or ())
                 elif following is not None:
                     awaited: list[asyncio.Future[CatalogEntry] | asyncio.Future[Names | None]] = [*list(running)[:1]]
@@ -172,15 +172,15 @@ def _beginning_with(prefix: str, names: Names) -> Names:
 
 
 def _size(tags: Sequence[Tag | UnusableName]) -> int:
-    """About how many bytes tags take in a message."""
-    return sum(len(str(tag)) for tag in tags) + _FRAME * len(tags)
+    """About how many bytes tags take in a message. A name that is no tag may need four bytes for a character."""
+    return sum(len(tag.name) if isinstance(tag, Tag) else 4 * len(tag.text) for tag in tags) + _FRAME * len(tags)
 
 
 def _too_many(subject: str) -> TooManyTags:
     return TooManyTags(f"{subject} has more tags than fit into one answer: ListTags lists them in pages")
 
 
-def _ahead(work: Awaitable[Result]) -> "asyncio.Future[Result]":
+def _started(work: Awaitable[Result]) -> "asyncio.Future[Result]":
     return asyncio.ensure_future(work)
 
 
@@ -196,7 +196,7 @@ async def _end(tasks: "Iterable[asyncio.Future[Result]]") -> None:
     await asyncio.gather(*ended, return_exceptions=True)
 
 
-async def _only(names: Names) -> AsyncGenerator[Names, None]:
+async def _single_page(names: Names) -> AsyncGenerator[Names, None]:
     yield names
 
 

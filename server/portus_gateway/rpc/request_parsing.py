@@ -1,6 +1,6 @@
-"""From requests to values: each RPC's request becomes an object whose every field is valid.
+"""Reads requests: each RPC's request becomes an object whose fields are all valid.
 
-What is not raises `InvalidFields`, which names all bad fields at once. Nothing has been sent to the registry then.
+If a field is not valid, `InvalidFields` names all bad fields at once. Nothing was sent to the registry then.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ _NANOSECONDS = 1_000_000_000
 
 Name = TypeVar("Name", Repository, Tag, Digest)
 
-# The same names come again and again; to know one again is faster than to check it.
+# The same names come in many requests. To find a name in a cache is faster than to check it.
 _REMEMBERED_NAMES = 4096
 _repository = lru_cache(_REMEMBERED_NAMES)(Repository)
 _digest = lru_cache(_REMEMBERED_NAMES)(Digest)
@@ -63,7 +63,7 @@ class ManifestLookup:
 
 @dataclass(frozen=True, slots=True)
 class ManifestRead:
-    """`max_staleness` is in seconds; `platform` None asks for what the reference points to itself."""
+    """`max_staleness` is in seconds. Without a `platform`, an index itself is read, not one of its manifests."""
 
     repository: Repository
     reference: Reference
@@ -128,10 +128,10 @@ def manifest_read(request: registry_service_pb2.GetManifestRequest) -> ManifestR
 def manifest_batch(
     request: registry_service_pb2.BatchGetManifestsRequest,
 ) -> Sequence[registry_service_pb2.GetManifestRequest]:
-    """The requests of a batch, which are parsed one by one: what is wrong with one is no matter of the others."""
+    """The requests of a batch. Each is parsed by itself later, so that a bad one does not affect the others."""
     fields = _Fields()
     if not 1 <= len(request.requests) <= MAX_BATCH:
-        fields.refuse("requests", f"has {len(request.requests)} requests; it has to be between 1 and {MAX_BATCH}")
+        fields.refuse("requests", f"has {len(request.requests)} requests; it must have 1 to {MAX_BATCH}")
     fields.check()
     return request.requests
 
@@ -169,7 +169,7 @@ def blob_deletion(request: registry_service_pb2.DeleteBlobRequest) -> BlobDeleti
 
 
 class _Fields:
-    """Reads fields and keeps what is wrong with them, so that a caller learns of all mistakes at once."""
+    """Reads fields and collects what is wrong with them, so that a caller is told all mistakes at once."""
 
     def __init__(self) -> None:
         self.violations: list[FieldViolation] = []
@@ -224,7 +224,7 @@ class _Fields:
     def platform(self, platform: manifest_pb2.Platform) -> Platform:
         for field, value in (("os", platform.os), ("architecture", platform.architecture)):
             if not value:
-                self.refuse(f"platform.{field}", "required where a platform is given")
+                self.refuse(f"platform.{field}", "is required in a platform")
         return Platform(
             os=platform.os,
             architecture=platform.architecture,
@@ -235,5 +235,5 @@ class _Fields:
 
     def not_negative(self, field: str, duration: Duration) -> float:
         if duration.seconds < 0 or not 0 <= duration.nanos < _NANOSECONDS:
-            self.refuse(field, "has to be 0 or more")
+            self.refuse(field, "must be 0 or more")
         return duration.seconds + duration.nanos / _NANOSECONDS
