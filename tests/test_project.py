@@ -1,10 +1,8 @@
-"""The project's own files agree with each other: make targets, pre-commit hooks, versions, licence."""
+"""The project's own files agree with each other: make targets, pre-commit hooks, the version in the changelog."""
 
-import json
 import re
 import tomllib
 from pathlib import Path
-from xml.etree import ElementTree
 
 import yaml
 
@@ -23,18 +21,6 @@ def test_pre_commit_runs_what_make_lint_runs() -> None:
     (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     assert [hook["entry"] for hook in local["hooks"]] == [f"make {target}" for target in prerequisites("lint")]
     assert not re.search(r"^lint:.*\n\t", MAKEFILE, re.MULTILINE), "lint has commands of its own, which no hook runs"
-
-
-def test_all_artifacts_have_one_version() -> None:
-    npm = json.loads((ROOT / "clients/typescript/package.json").read_text())
-    lock = json.loads((ROOT / "clients/typescript/package-lock.json").read_text())
-    pom = ElementTree.parse(ROOT / "clients/java/pom.xml").getroot()
-    versions = {
-        "npm": npm["version"],
-        "npm lock": lock["version"],
-        "maven": pom.findtext("{http://maven.apache.org/POM/4.0.0}version"),
-    }
-    assert versions == dict.fromkeys(versions, PROJECT["version"])
 
 
 def test_the_changelog_knows_the_version() -> None:
