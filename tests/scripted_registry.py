@@ -78,6 +78,10 @@ class ScriptedRegistry:
             self.running -= 1
         return _page(names, [_tag(name) for name in names], size, after)
 
+    async def is_in_catalog(self, repository: Repository) -> bool:
+        self._ask(f"{repository} in the catalog", f"{repository} in the catalog")
+        return repository.name in self.repositories
+
     async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
         return (await self.get_manifest(repository, reference)).descriptor
 

@@ -31,6 +31,10 @@ class FakeRegistry:
     ) -> Page[Tag | UnusableName]:
         raise self._nothing("list_tags", repository, "NAME_UNKNOWN")
 
+    async def is_in_catalog(self, repository: Repository) -> bool:
+        self.asked.append(f"is_in_catalog {repository}")
+        return repository.name in self.names
+
     async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
         raise self._nothing("resolve_manifest", repository, "MANIFEST_UNKNOWN")
 

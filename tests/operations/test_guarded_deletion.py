@@ -1,14 +1,22 @@
 from collections.abc import Collection
+from dataclasses import replace
 
 import pytest
 
+from portus_gateway.access.errors import AuditUnavailable
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import IncompleteListing, NotFound, Unsupported, UpstreamTimeout
 from portus_gateway.distribution.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
 from portus_gateway.distribution.manifest_parsing import parse_manifest
 from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.operations.deletion import BlobDeletion, Deleted, ManifestDeletion
-from portus_gateway.operations.deletion_errors import DeletionDisabled, IsManifest, ManifestInUse, UnusableTags
+from portus_gateway.operations.deletion_errors import (
+    DeletionDisabled,
+    DeletionRefused,
+    IsManifest,
+    ManifestInUse,
+    UnusableTags,
+)
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.registry.protocol import Reference
 from tests.scripted_registry import ScriptedRegistry, manifest_of
@@ -238,6 +246,37 @@ async def test_validate_only_deletes_no_blob(registry: ScriptedRegistry) -> None
     with pytest.raises(Unsupported):
         await delete_blob(registry, validate_only=True)
     assert registry.deleted == []
+
+
+@pytest.mark.parametrize("validate_only", [False, True])
+@pytest.mark.parametrize("kind", ["manifest", "blob"])
+async def test_the_approval_comes_after_the_checks_and_before_the_delete(
+    registry: ScriptedRegistry, kind: str, validate_only: bool
+) -> None:
+    wanted: ManifestDeletion | BlobDeletion
+    if kind == "manifest":
+        wanted = ManifestDeletion(repository=APP, digest=digest_of("two"), validate_only=validate_only)
+        approvable: ManifestDeletion | BlobDeletion = replace(wanted, force=True)
+    else:
+        wanted = BlobDeletion(repository=APP, digest=digest_of("two"), validate_only=validate_only)
+        registry.blobs.add(digest_of("two"))
+        approvable = replace(wanted, digest=BLOB)
+    approvals = 0
+
+    async def refuse() -> None:
+        nonlocal approvals
+        approvals += 1
+        raise AuditUnavailable("no")
+
+    deletion = GuardedDeletion(registry, True, 4)
+    with pytest.raises(DeletionRefused):
+        await deletion.delete(wanted, refuse)
+    assert approvals == 0
+    with pytest.raises(AuditUnavailable):
+        await deletion.delete(approvable, refuse)
+    assert approvals == 1
+    assert registry.deleted == []
+    assert not any(question.startswith("deletion in") for question in registry.asked)
 
 
 async def test_a_repository_that_is_not_there_is_said_to_be_unknown(registry: ScriptedRegistry) -> None:

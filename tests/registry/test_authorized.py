@@ -205,6 +205,15 @@ async def test_who_may_look_but_not_delete_is_told_so(method: str) -> None:
     assert registry.asked == []
 
 
+async def test_the_catalog_is_not_asked_about_what_is_hidden() -> None:
+    registry = FakeRegistry(["team-a/app", "team-b/app"])
+    with calling(A, "ListTags"):
+        assert await authorized(registry).is_in_catalog(Repository("team-a/app"))
+        with pytest.raises(NotFound):
+            await authorized(registry).is_in_catalog(Repository("team-b/app"))
+    assert registry.asked == ["is_in_catalog team-a/app"]
+
+
 async def test_a_delete_looks_by_the_right_to_delete() -> None:
     only_delete = TEAM_A.replace('rpcs = ["read"]', 'rpcs = ["DeleteManifest"]')
     registry = FakeRegistry([])

@@ -100,6 +100,10 @@ class ScriptedRegistry:
         await self._ask("list_tags")
         return _page(self._tags, size, after)
 
+    async def is_in_catalog(self, repository: Repository) -> bool:
+        await self._ask("is_in_catalog")
+        return repository in self._repositories
+
     async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
         await self._ask("resolve_manifest")
         if reference == BLOB or (isinstance(reference, Tag) and self.deleted):

@@ -20,7 +20,6 @@ from portus_gateway.distribution.connections import connector
 from portus_gateway.distribution.deletion import Deletion
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.environment_proxy import environment_proxy
-from portus_gateway.distribution.errors import NotFound
 from portus_gateway.distribution.exchange import Exchange, sent_once
 from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.manifests import Manifests
@@ -116,16 +115,12 @@ class DistributionClient:
     async def list_tags(
         self, repository: Repository, size: int | None, after: Cursor | None = None
     ) -> Page[Tag | UnusableName]:
-        """A page of at most `size` tags. None: as many as the registry sends at a time.
+        """A page of at most `size` tags. None: as many as the registry sends at a time."""
+        return await self._tags.page(repository, size, after)
 
-        Empty for a repository in which nothing ever had a tag, if the catalog lists it.
-        """
-        try:
-            return await self._tags.page(repository, size, after)
-        except NotFound as error:
-            if error.reason == "NAME_UNKNOWN" and await self._evidence.exists(repository):
-                return Page((), None)
-            raise
+    async def is_in_catalog(self, repository: Repository) -> bool:
+        """Whether the catalog lists the repository. False: it does not, or it cannot be read in time."""
+        return await self._evidence.exists(repository)
 
     async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
         """What `reference` points to, without its content."""

@@ -1,6 +1,7 @@
 """Deletes that leave two records: one before anything is deleted, and one with the outcome."""
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import structlog
 
@@ -11,6 +12,9 @@ from portus_gateway.access.errors import AuditUnavailable, OutcomeNotRecorded
 from portus_gateway.operations.deletion import BlobDeletion, Deleted, Deletion, ManifestDeletion, no_approval
 from portus_gateway.operations.deletion_audit import DeletionAudit
 from portus_gateway.operations.deletion_outcome import described, first_of, outcome_of
+
+# Bytes of a log line about an audit log that cannot be written.
+_FAILURE_LINE: Final = 300
 
 _log = structlog.get_logger(__name__)
 
@@ -73,6 +77,8 @@ class _Attempt:
             self._size = await self._audit.write(self._of("attempt"))
         except OSError as error:
             _log.error("the audit log cannot be written: nothing is deleted", problem=str(error))
+            # This line is also written at the caller's will.
+            self._audit.spend(self._caller, _FAILURE_LINE)
             raise AuditUnavailable(
                 "the audit log of this gateway cannot be written, so nothing was deleted. Tell the gateway's operator"
             ) from error

@@ -49,6 +49,10 @@ class AuthorizedRegistry:
         with self._admission(repository, None):
             return await self._registry.list_tags(repository, size, after)
 
+    async def is_in_catalog(self, repository: Repository) -> bool:
+        with self._admission(repository, None):
+            return await self._registry.is_in_catalog(repository)
+
     async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
         with self._admission(repository, reference):
             return await self._registry.resolve_manifest(repository, reference)

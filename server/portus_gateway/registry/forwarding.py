@@ -23,6 +23,9 @@ class ForwardingRegistry:
     ) -> Page[Tag | UnusableName]:
         return await self._registry.list_tags(repository, size, after)
 
+    async def is_in_catalog(self, repository: Repository) -> bool:
+        return await self._registry.is_in_catalog(repository)
+
     async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
         return await self._registry.resolve_manifest(repository, reference)
 

@@ -43,6 +43,14 @@ class Registry(Protocol):
         """
         ...
 
+    async def is_in_catalog(self, repository: Repository) -> bool:
+        """Whether the catalog lists the repository, asked with one request that may take two seconds.
+
+        False: it does not, or there is no answer. Registries do not know the tags of a repository in which nothing ever
+        had one: only the catalog tells it from one that does not exist.
+        """
+        ...
+
     async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
         """What `reference` points to, without its content (HEAD). Raises `NotFound`."""
         ...
@@ -80,7 +88,7 @@ class Registry(Protocol):
     async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
         """The blob's bytes, verified. For small blobs: raises `AnswerTooLarge` above the limit for manifests.
 
-        Raises `NotFound`; `RegistryFault` where the registry redirects to its storage, which is not followed.
+        Raises `NotFound`.
         """
         ...
 

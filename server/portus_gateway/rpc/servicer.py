@@ -14,6 +14,7 @@ from portus_gateway.operations.catalog_listing import CatalogListing
 from portus_gateway.operations.deletion import Deletion
 from portus_gateway.operations.platform_selection import manifest_for
 from portus_gateway.operations.registry_status import registry_status
+from portus_gateway.operations.tag_listing import tag_page
 from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc import conversion, request_parsing
 from portus_gateway.rpc.converted_manifests import ConvertedManifests
@@ -88,7 +89,7 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         self, request: registry_service_pb2.ListTagsRequest, context: object
     ) -> registry_service_pb2.ListTagsResponse:
         wanted = request_parsing.tag_page(request, self._page_tokens)
-        page = await self._registry.list_tags(wanted.repository, wanted.size, wanted.after)
+        page = await tag_page(self._registry, wanted.repository, wanted.size, wanted.after)
         return registry_service_pb2.ListTagsResponse(
             tags=conversion.tags(page.items),
             unusable_tags=conversion.unusable_tags(page.items),
