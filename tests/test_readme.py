@@ -29,7 +29,7 @@ def settings_table() -> str:
         match field.default:
             case _ if field.is_required():
                 default = "required"
-            case None | "":
+            case None | "" | ():
                 default = ""
             case bool():
                 default = f"`{str(field.default).lower()}`"

@@ -55,6 +55,34 @@ def test_no_secret_is_shown() -> None:
     assert "s3cret" not in str(settings.load())
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://storage.example/bucket",
+        "storage.example",
+        "ftp://storage.example",
+        "https://a.example,",
+        "https://a/?b",
+    ],
+)
+def test_the_origin_of_a_storage_is_scheme_host_and_port(text: str) -> None:
+    assert "is not the scheme, host and port" in problem(blob_origins=text)
+
+
+def test_the_origins_of_storages(environment: pytest.MonkeyPatch) -> None:
+    assert settings.load().blob_origins == ()
+    environment.setenv("PORTUS_BLOB_ORIGINS", "https://Storage.example, https://other.example:9000/")
+    assert list(map(str, settings.load().blob_origins)) == [
+        "https://storage.example:443",
+        "https://other.example:9000",
+    ]
+    assert "redirects to http are not followed" in problem(blob_origins="http://storage.example")
+    assert "must not contain user names" in problem(blob_origins="https://user:pass@storage.example")
+    environment.setenv("PORTUS_REGISTRY_URL", "http://registry:5000")
+    environment.setenv("PORTUS_BLOB_ORIGINS", "http://storage:9000")
+    assert list(map(str, settings.load().blob_origins)) == ["http://storage:9000"]
+
+
 def test_a_secret_has_no_flag() -> None:
     assert {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)} == SECRETS
     assert str(Problem("password", "must be text")) == "PORTUS_PASSWORD: must be text"

@@ -129,6 +129,7 @@ def _configuration(settings: Settings) -> Configuration:
         credentials=_credentials(settings),
         authentication=Authentication(settings.registry_auth),
         token_realm=settings.token_realm,
+        blob_origins=frozenset(settings.blob_origins),
         ca_file=settings.ca_file,
         timeouts=Timeouts(
             connect=settings.connect_timeout,

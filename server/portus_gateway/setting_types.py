@@ -8,7 +8,9 @@ from annotated_types import Ge, Gt, Le
 from pydantic import BeforeValidator, Field
 from pydantic.fields import FieldInfo
 from pydantic_settings import NoDecode
+from yarl import URL
 
+from portus_gateway.distribution.origin import Origin
 from portus_gateway.listen_address import ListenAddress
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -34,6 +36,24 @@ def _address(value: object) -> object:
     return ListenAddress.parse(value) if isinstance(value, str) else value
 
 
+def _origins(value: object) -> object:
+    return tuple(map(_origin, value.split(","))) if isinstance(value, str) else value
+
+
+def _origin(text: str) -> Origin:
+    problem = f"{text.strip()!r} is not the scheme, host and port of a server, such as https://storage.example:443"
+    try:
+        url = URL(text.strip())
+        origin = Origin.of(url)
+    except ValueError:
+        raise ValueError(problem) from None
+    if url.user is not None or url.password is not None:
+        raise ValueError("must not contain user names or passwords")
+    if url.raw_path not in ("", "/") or url.raw_query_string or url.raw_fragment:
+        raise ValueError(problem)
+    return origin
+
+
 _IN_SECONDS = BeforeValidator(_seconds)
 
 Duration = Annotated[float, _IN_SECONDS, Field(gt=0, le=_WEEK, allow_inf_nan=False)]
@@ -41,6 +61,7 @@ Leeway = Annotated[float, _IN_SECONDS, Field(ge=0, le=300, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=100_000)]
 Address = Annotated[ListenAddress, NoDecode, BeforeValidator(_address)]
+Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_origins)]
 # Not `Address | None`: NoDecode, which keeps the text from being read as JSON, does not work inside of a union.
 OptionalAddress = Annotated[ListenAddress | None, NoDecode, BeforeValidator(_address)]
 

@@ -20,7 +20,16 @@ from yarl import URL
 from portus_gateway.distribution.credentials import PasswordFile
 from portus_gateway.distribution.origin import Origin
 from portus_gateway.listen_address import ListenAddress
-from portus_gateway.setting_types import Address, Count, Duration, Leeway, OptionalAddress, Rate, expected_value
+from portus_gateway.setting_types import (
+    Address,
+    Count,
+    Duration,
+    Leeway,
+    OptionalAddress,
+    Origins,
+    Rate,
+    expected_value,
+)
 
 PREFIX = "PORTUS_"
 # The Python client's variables begin with this. They are not settings of the gateway.
@@ -96,6 +105,11 @@ class Settings(BaseSettings):
         None,
         description="Address of the token service: the `realm` in the registry's `auth.token` settings. The password"
         " is sent only to this address and to the registry. Unset: only to the registry.",
+    )
+    blob_origins: Origins = Field(
+        (),
+        description="Servers that the registry may redirect a read of a blob to, besides itself: scheme, host and port"
+        " of its storage, such as `https://storage.example:443`, separated by commas. No credential is sent there.",
     )
     ca_file: Path | None = Field(
         None,
@@ -326,6 +340,16 @@ class Settings(BaseSettings):
                 "must be an https address, because PORTUS_REGISTRY_URL is one: over http the password is not encrypted"
             )
         return str(realm)
+
+    @field_validator("blob_origins")
+    @classmethod
+    def _blob_origins(cls, value: tuple[Origin, ...], info: ValidationInfo) -> tuple[Origin, ...]:
+        registry = info.data.get("registry_url")
+        if registry is not None and registry.startswith("https:") and any(each.scheme == "http" for each in value):
+            raise ValueError(
+                "must be https addresses, because PORTUS_REGISTRY_URL is one: redirects to http are not followed"
+            )
+        return value
 
     @field_validator("ca_file")
     @classmethod

@@ -1,7 +1,10 @@
 """Clients for the tests of this folder: quick to give up, quick to retry."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
+
+from yarl import URL
 
 from portus_gateway.distribution import (
     Authentication,
@@ -13,6 +16,7 @@ from portus_gateway.distribution import (
     Timeouts,
     UpstreamObserver,
 )
+from portus_gateway.distribution.origin import Origin
 
 PASSWORD = "correct-horse-battery"
 PORTUS = Credentials("portus", StaticPassword(PASSWORD))
@@ -53,6 +57,7 @@ def client(
     timeouts: Timeouts = QUICK,
     retries: RetryPolicy = IMPATIENT,
     concurrency: int = 8,
+    blob_origins: Iterable[str] = (),
 ) -> DistributionClient:
     """A client that has an account where there is a token service, unless `credentials` says otherwise."""
     if credentials == "by realm":
@@ -66,6 +71,7 @@ def client(
             timeouts=timeouts,
             retries=retries,
             concurrency=concurrency,
+            blob_origins=frozenset(Origin.of(URL(origin)) for origin in blob_origins),
         ),
         observer,
     )

@@ -24,6 +24,7 @@ from portus_gateway.distribution.errors import (
     DistributionError,
     NotFound,
     PreconditionFailed,
+    RedirectRefused,
     RegistryFault,
     Unavailable,
     Unreachable,
@@ -581,7 +582,7 @@ async def test_a_blob_in_the_registrys_storage_is_fetched_there_without_any_cred
         upstream.script(redirect)
         # Its challenge is not answered, and what it sends is checked like what the registry sends.
         storage.script(answer(302, Location="/further"), answer(200, RAW), basic_challenge(), answer(200, b"other"))
-        async with client(upstream.url, credentials=PORTUS) as registry:
+        async with client(upstream.url, credentials=PORTUS, blob_origins=[storage.url]) as registry:
             assert await registry.get_blob(APP, SHA256) == RAW
             with pytest.raises(Denied) as denied:
                 await registry.get_blob(APP, SHA256)
@@ -590,6 +591,39 @@ async def test_a_blob_in_the_registrys_storage_is_fetched_there_without_any_cred
         assert [seen.target for seen in storage.requests] == ["/signed?a=b%2Fc", "/further", *["/signed?a=b%2Fc"] * 2]
         assert [seen.authorization for seen in storage.requests] == [None] * 4
     assert "secret" not in str(denied.value)
+
+
+@pytest.mark.parametrize("steps", [0, 1], ids=["by the registry", "by its storage"])
+async def test_a_redirect_to_an_origin_that_is_not_allowed_is_refused(upstream: Upstream, steps: int) -> None:
+    async with Upstream() as storage, Upstream() as other:
+        elsewhere = answer(307, Location=f"http://user:secret@127.0.0.1:{other.port}/signed?key=secret")
+        upstream.script(answer(307, Location=f"{storage.url}/signed") if steps else elsewhere)
+        storage.script(elsewhere)
+        async with client(upstream.url, credentials=PORTUS, blob_origins=[storage.url]) as registry:
+            with pytest.raises(RedirectRefused) as refused:
+                await registry.get_blob(APP, SHA256)
+        assert not other.requests
+        assert len(storage.requests) == steps
+    assert refused.value.reason == "REDIRECT_REFUSED"
+    assert refused.value.concern is Concern.BLOB_ORIGINS
+    assert refused.value.operator_detail == f"to http://127.0.0.1:{other.port}"
+    assert "127.0.0.1" not in str(refused.value)
+
+
+async def test_a_blob_may_be_redirected_within_the_registry(upstream: Upstream) -> None:
+    upstream.script(answer(307, Location="/elsewhere"), answer(200, RAW))
+    async with client(upstream.url) as registry:
+        assert await registry.get_blob(APP, SHA256) == RAW
+    assert [seen.target for seen in upstream.requests] == [f"/v2/team/app/blobs/{SHA256}", "/elsewhere"]
+
+
+async def test_a_blob_from_the_storage_is_bounded_in_size(upstream: Upstream) -> None:
+    async with Upstream() as storage:
+        upstream.script(answer(307, Location=f"{storage.url}/signed"))
+        storage.script(answer(200, b"x" * (MANIFEST_LIMIT + 1)))
+        async with client(upstream.url, blob_origins=[storage.url]) as registry:
+            with pytest.raises(AnswerTooLarge):
+                await registry.get_blob(APP, SHA256)
 
 
 @pytest.mark.parametrize("location", ["", "ftp://elsewhere.test/", "//", "http://"])
@@ -604,7 +638,7 @@ async def test_a_storage_that_redirects_for_ever_is_given_up(upstream: Upstream)
     async with Upstream() as storage:
         upstream.script(answer(307, Location=f"{storage.url}/again"))
         storage.script(answer(307, Location="/again"))
-        async with client(upstream.url) as registry:
+        async with client(upstream.url, blob_origins=[storage.url]) as registry:
             with pytest.raises(RegistryFault, match="more than 5 times"):
                 await registry.get_blob(APP, SHA256)
         assert len(storage.requests) == 5

@@ -171,6 +171,24 @@ async def test_unreadable_content_is_never_the_answer_for_a_platform(
     assert failed.resource == ("manifest", "team/app:1.0")
 
 
+async def test_a_refused_redirect_names_the_origin_to_the_operator_alone(
+    registry: DevRegistry, gateway: Gateway
+) -> None:
+    content = multi_platform("app", ["linux/amd64"])
+    document = json.loads(content.manifest)
+    del document["manifests"][0]["platform"]
+    registry.push("team/app", "1.0", content=replace(content, manifest=json.dumps(document).encode()))
+    with registry.inject(Fault(route="blobs", redirect="http://10.1.2.3:9000/bucket/key?signature=secret")):
+        failed = await failure_of(get(gateway, "1.0", Platform(os="linux", architecture="amd64")))
+    assert failed.outcome == (grpc.StatusCode.FAILED_PRECONDITION, "REDIRECT_REFUSED")
+    assert "10.1.2.3" not in failed.message
+    assert "PORTUS_" not in failed.message
+    (call,) = gateway.calls.finished
+    assert "http://10.1.2.3:9000" in call.problem
+    assert "PORTUS_BLOB_ORIGINS" in call.problem
+    assert "secret" not in call.problem
+
+
 async def test_damaged_bytes_are_never_content(registry: DevRegistry, gateway: Gateway) -> None:
     digest = registry.push("team/app", "1.0")
     with registry.inject(Fault(route="manifests", method="GET", corrupt=True)):

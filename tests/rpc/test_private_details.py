@@ -252,11 +252,12 @@ CASES = (
     Case("another realm", challenging(lambda site: bearer_challenge(f"{site.tokens.url}/else")), "RealmRefused"),
     Case("unknown scheme", challenging(lambda _: answer(401, WWW_Authenticate=f"X{ACCOUNT}")), "ChallengeUnusable"),
 )
-# Of a caller's own words, of content, of a delete: tested below.
+# Of a caller's own words, of content, of a delete: tested below. Of a blob: tested in test_get_manifest.
 _ELSEWHERE = {
     "GatewaySetup",
     "InvalidName",
     "IncompleteListing",
+    "RedirectRefused",
     "DigestMismatch",
     "ContentUnclear",
     "DeleteOutcomeUnknown",

@@ -76,6 +76,7 @@ TABLE: list[tuple[GatewayError, Code, str]] = [
     (errors.NotHttp("no"), Code.INTERNAL, "UPSTREAM_ERROR"),
     (errors.DigestMismatch(expected="sha256:a", actual="sha256:b"), Code.DATA_LOSS, "DIGEST_MISMATCH"),
     (errors.IncompleteListing("no"), Code.FAILED_PRECONDITION, "LISTING_INCOMPLETE"),
+    (errors.RedirectRefused("no"), Code.FAILED_PRECONDITION, "REDIRECT_REFUSED"),
     (errors.AnswerTooLarge("no"), Code.DATA_LOSS, "UPSTREAM_ANSWER_TOO_LARGE"),
     (errors.ContentUnclear("no"), Code.FAILED_PRECONDITION, "CONTENT_INVALID"),
     (errors.ContentUnclear("no", reason="CONTENT_AMBIGUOUS"), Code.FAILED_PRECONDITION, "CONTENT_AMBIGUOUS"),

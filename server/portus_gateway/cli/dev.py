@@ -19,7 +19,7 @@ from portus_gateway.telemetry import logs
 # Settings that the registry in memory determines.
 _DECIDED = frozenset(
     {"registry_url", "username", "password", "password_file", "registry_anonymous", "token_realm", "ca_file"}
-    | {"use_environment_proxy", "allow_delete", "workers"}
+    | {"blob_origins", "use_environment_proxy", "allow_delete", "workers"}
 )
 
 

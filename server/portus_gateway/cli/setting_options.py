@@ -42,6 +42,6 @@ def _option(name: str, field: FieldInfo) -> Callable[[Command], Command]:
 
 def _shown_default(field: FieldInfo) -> str:
     """The default as a user writes it, empty if there is none."""
-    if field.is_required() or field.default is None:
+    if field.is_required() or field.default in (None, ()):
         return ""
     return f"{field.default:g}" if isinstance(field.default, float) else str(field.default)

@@ -1,4 +1,4 @@
-"""/v2/<name>/blobs/<digest>: HEAD and DELETE (OCI distribution 1.1, "Pulling" and "Deleting blobs")."""
+"""/v2/<name>/blobs/<digest>: GET, HEAD and DELETE (OCI distribution 1.1, "Pulling" and "Deleting blobs")."""
 
 from portus_gateway.distribution.deletion import Deletion
 from portus_gateway.distribution.digest import Digest
@@ -40,8 +40,8 @@ class Blobs:
     async def get(self, repository: Repository, digest: Digest) -> bytes:
         """The blob's bytes, verified against its digest.
 
-        Where the registry redirects to its storage, the request goes there without any credential. Raises `NotFound`,
-        `AnswerTooLarge`, `DigestMismatch`.
+        If the registry redirects to its storage, the request goes there without any credential. Raises `NotFound`,
+        `AnswerTooLarge`, `DigestMismatch`, `RedirectRefused`.
         """
         request = _request("GET", repository, digest, self._size_limit)
         answer = await self._transport.send(request)

@@ -74,10 +74,19 @@ class DistributionClient:
         authorization = Authorization(origin, tokens, configuration.credentials, realm, configuration.authentication)
         search = ChallengeSearch(authorization)
         account = configuration.credentials.username if configuration.credentials else None
-        names = PrivateNames.of([URL(str(origin)), *([realm] if realm else [])], account)
+        storage = [URL(str(each)) for each in configuration.blob_origins]
+        names = PrivateNames.of([URL(str(origin)), *([realm] if realm else []), *storage], account)
 
         def transport_with(own: Exchange) -> Transport:
-            return Transport(origin, own, authorization, search, names, configuration.retries.clock_delay)
+            return Transport(
+                origin,
+                own,
+                authorization,
+                search,
+                names,
+                configuration.retries.clock_delay,
+                configuration.blob_origins,
+            )
 
         slots = AdaptiveLimit(configuration.concurrency)
         transport = transport_with(exchange(slots))

@@ -16,6 +16,8 @@ class Concern(Enum):
     """`authentication`."""
     TOKEN_REALM = auto()
     """`token_realm`."""
+    BLOB_ORIGINS = auto()
+    """`blob_origins`."""
     CA_FILE = auto()
     """`ca_file`."""
     ENVIRONMENT_PROXY = auto()

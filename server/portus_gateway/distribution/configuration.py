@@ -5,6 +5,7 @@ from enum import Enum
 from pathlib import Path
 
 from portus_gateway.distribution.credentials import Credentials
+from portus_gateway.distribution.origin import Origin
 
 MANIFEST_LIMIT = 4 * 1024 * 1024
 
@@ -61,6 +62,8 @@ class Configuration:
     authentication: Authentication = Authentication.AUTO
     token_realm: str | None = None
     """The only realm, besides the registry's own origin, that may see the password."""
+    blob_origins: frozenset[Origin] = frozenset()
+    """Where the registry may redirect a read of a blob, besides to itself: its storage."""
     ca_file: Path | None = None
     """Certificates (PEM) to trust besides the system's."""
     timeouts: Timeouts = field(default_factory=Timeouts)

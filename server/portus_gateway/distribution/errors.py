@@ -165,6 +165,15 @@ class RegistryFault(DistributionError):
     reason = "UPSTREAM_ERROR"
 
 
+class RedirectRefused(DistributionError):
+    """The registry redirected a read of a blob to an origin that `Configuration.blob_origins` does not have.
+
+    The origin is in `operator_detail`.
+    """
+
+    reason = "REDIRECT_REFUSED"
+
+
 class IncompleteListing(DistributionError):
     """The registry may have more names than it lists, and nothing that it can be asked tells."""
 

@@ -14,5 +14,5 @@ class Peer:
 
 
 REGISTRY = Peer("the registry", Concern.REGISTRY_URL)
-STORAGE = Peer("the registry's storage", Concern.REGISTRY_URL)
+STORAGE = Peer("the registry's storage", Concern.BLOB_ORIGINS)
 TOKEN_SERVICE = Peer("the token service", Concern.TOKEN_REALM)

@@ -14,7 +14,7 @@ from portus_gateway.distribution.challenge_search import ChallengeSearch
 from portus_gateway.distribution.concealment import Concealment, PrivateNames
 from portus_gateway.distribution.concern import Concern
 from portus_gateway.distribution.error_document import ErrorDocument
-from portus_gateway.distribution.errors import DistributionError, RegistryFault, Unavailable
+from portus_gateway.distribution.errors import DistributionError, RedirectRefused, RegistryFault, Unavailable
 from portus_gateway.distribution.exchange import Answer, Exchange, Request
 from portus_gateway.distribution.origin import Origin, without_secrets
 from portus_gateway.distribution.peer import REGISTRY, STORAGE, Peer
@@ -42,8 +42,10 @@ class Transport:
         search: ChallengeSearch,
         names: PrivateNames,
         clock_delay: float,
+        blob_origins: frozenset[Origin] = frozenset(),
     ) -> None:
         self._origin = origin
+        self._blob_origins = blob_origins
         self._search = search
         self._clock_delay = clock_delay
         self._authority = URL(str(origin)).raw_authority
@@ -72,18 +74,26 @@ class Transport:
         raise RegistryFault(f"the registry redirected {request.path} more than {_MOST_REDIRECTS} times")
 
     async def fetch_from_storage(self, request: RegistryRequest, redirect: Answer) -> Answer:
-        """The answer from where `redirect`, the registry's answer to a blob's GET, leads: to any http server.
+        """The answer from where `redirect` leads. It is the registry's answer to the GET of a blob.
 
-        No credential goes to another server, and a challenge from there is only a status. The caller has to verify the
-        content.
+        Redirects are followed to the registry's own origin and to `blob_origins`. No credential goes to another origin
+        than the registry's, and a challenge from there is only a status. The caller has to verify the content. Raises
+        `RedirectRefused`.
         """
         url = URL(str(self._origin)).with_path(request.path, encoded=True)
         for _ in range(_MOST_REDIRECTS):
             url = self._location(url, redirect)
-            if Origin.of(url) == self._origin:
+            target = Origin.of(url)
+            if target == self._origin:
                 redirect = await self._admitted(request, url)
-            else:
+            elif target in self._blob_origins:
                 redirect = await self._exchange_once(request, url, {}, STORAGE)
+            else:
+                raise RedirectRefused(
+                    "the registry redirected the request for a blob to a server that the gateway may not use",
+                    operator_detail=f"to {redirect.concealment.for_operator(str(target))}",
+                    concern=Concern.BLOB_ORIGINS,
+                )
             if redirect.status not in REDIRECTS:
                 return redirect
         raise RegistryFault(f"the registry's storage redirected {request.path} more than {_MOST_REDIRECTS} times")

@@ -18,6 +18,7 @@ ADVICE: Mapping[Concern, str] = MappingProxyType(
         Concern.PASSWORD_FILE: "Check PORTUS_PASSWORD_FILE.",
         Concern.AUTHENTICATION: "Check PORTUS_REGISTRY_AUTH, and PORTUS_REGISTRY_ANONYMOUS if no account is needed.",
         Concern.TOKEN_REALM: "Check PORTUS_TOKEN_REALM: it must be the realm in the registry's auth.token settings.",
+        Concern.BLOB_ORIGINS: "Check PORTUS_BLOB_ORIGINS: it must have the origin of the registry's storage.",
         Concern.CA_FILE: "PORTUS_CA_FILE can name CA certificates to trust in addition to those of the system.",
         Concern.ENVIRONMENT_PROXY: "Check PORTUS_USE_ENVIRONMENT_PROXY and the variables that name the proxy.",
     }

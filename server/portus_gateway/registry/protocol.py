@@ -88,7 +88,7 @@ class Registry(Protocol):
     async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
         """The blob's bytes, verified. For small blobs: raises `AnswerTooLarge` above the limit for manifests.
 
-        Raises `NotFound`.
+        Raises `NotFound`; `RedirectRefused` if the registry redirects to an origin that is not allowed.
         """
         ...
 

@@ -69,6 +69,7 @@ CODES: Mapping[type[GatewayError], grpc.StatusCode] = MappingProxyType(
         errors.RealmRefused: grpc.StatusCode.INTERNAL,
         errors.ChallengeUnusable: grpc.StatusCode.INTERNAL,
         errors.RegistryFault: grpc.StatusCode.INTERNAL,
+        errors.RedirectRefused: grpc.StatusCode.FAILED_PRECONDITION,
         errors.IncompleteListing: grpc.StatusCode.FAILED_PRECONDITION,
         errors.UntrustedAnswer: grpc.StatusCode.DATA_LOSS,
         errors.NotHttp: grpc.StatusCode.INTERNAL,

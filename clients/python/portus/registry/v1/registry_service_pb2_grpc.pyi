@@ -114,6 +114,8 @@ class RegistryServiceStub:
       NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`. The message lists the platforms that it has.
       FAILED_PRECONDITION  PLATFORM_UNDECIDED: it cannot be told which manifest is for `platform`: the content of an index is ambiguous or invalid,
       or more than 4 levels of indexes or 32 manifests and configurations would have to be read. The message says why.
+      FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request for a configuration to a server that the gateway may not use. Only with `platform`,
+      if the index states no platform for an image. The gateway's operator can allow the registry's storage.
       FAILED_PRECONDITION  SCHEMA_1: the manifest has Docker's schema 1, whose digest cannot be checked. Push the image again.
     """
     BatchGetManifests: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.BatchGetManifestsRequest, _registry_service_pb2.BatchGetManifestsResponse]
@@ -243,6 +245,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
       NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`. The message lists the platforms that it has.
       FAILED_PRECONDITION  PLATFORM_UNDECIDED: it cannot be told which manifest is for `platform`: the content of an index is ambiguous or invalid,
       or more than 4 levels of indexes or 32 manifests and configurations would have to be read. The message says why.
+      FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request for a configuration to a server that the gateway may not use. Only with `platform`,
+      if the index states no platform for an image. The gateway's operator can allow the registry's storage.
       FAILED_PRECONDITION  SCHEMA_1: the manifest has Docker's schema 1, whose digest cannot be checked. Push the image again.
     """
     BatchGetManifests: _aio.UnaryStreamMultiCallable[_registry_service_pb2.BatchGetManifestsRequest, _registry_service_pb2.BatchGetManifestsResponse]  # type: ignore[assignment]
@@ -405,6 +409,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
           NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`. The message lists the platforms that it has.
           FAILED_PRECONDITION  PLATFORM_UNDECIDED: it cannot be told which manifest is for `platform`: the content of an index is ambiguous or invalid,
           or more than 4 levels of indexes or 32 manifests and configurations would have to be read. The message says why.
+          FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request for a configuration to a server that the gateway may not use. Only with `platform`,
+          if the index states no platform for an image. The gateway's operator can allow the registry's storage.
           FAILED_PRECONDITION  SCHEMA_1: the manifest has Docker's schema 1, whose digest cannot be checked. Push the image again.
         """
 

@@ -2050,7 +2050,8 @@ export const RegistryServiceService = {
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments.
-   *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+   *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist. Registries also say so about a repository in which nothing ever had a tag. The gateway then looks for it in the
+   *              registry's catalog and answers with an empty page if it is there. If the catalog cannot be read within two seconds, the answer is NAME_UNKNOWN.
    *   FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
    *   UNAVAILABLE  LISTING_CHANGED: as for Catalog.
    */
@@ -2091,6 +2092,8 @@ export const RegistryServiceService = {
    *   NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`. The message lists the platforms that it has.
    *   FAILED_PRECONDITION  PLATFORM_UNDECIDED: it cannot be told which manifest is for `platform`: the content of an index is ambiguous or invalid,
    *   or more than 4 levels of indexes or 32 manifests and configurations would have to be read. The message says why.
+   *   FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request for a configuration to a server that the gateway may not use. Only with `platform`,
+   *   if the index states no platform for an image. The gateway's operator can allow the registry's storage.
    *   FAILED_PRECONDITION  SCHEMA_1: the manifest has Docker's schema 1, whose digest cannot be checked. Push the image again.
    */
   getManifest: {
@@ -2133,10 +2136,11 @@ export const RegistryServiceService = {
    *   FAILED_PRECONDITION  TAGGED: tags outside of `expected_tags` point to the digest. PreconditionFailure has a violation of the type TAGGED for each; `subject` is the tag.
    *   FAILED_PRECONDITION  REFERENCED: tagged indexes contain the manifest, or their content cannot be read. PreconditionFailure has a violation of the type REFERENCED for
    *                        each; `subject` is the index's tag. Only `force` overrides it. If both TAGGED and REFERENCED apply, the reason is TAGGED and there are violations of both types.
+   *                        There are at most 50 violations. The metadata of ErrorInfo has the numbers: `tags`, `index_tags`, `unreadable_index_tags`.
    *   FAILED_PRECONDITION  UNUSABLE_TAGS: the registry lists names that are not valid tags and may point to the digest. `force` overrides it.
    *   FAILED_PRECONDITION  LISTING_INCOMPLETE: the repository may have more tags than the registry lists. `force` does not override it.
-   *                        There are at most 50 violations. The metadata of ErrorInfo has the numbers: `tags`, `index_tags`, `unreadable_index_tags`.
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
+   *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: the registry refuses the delete as things are (409, 412, 423, 428). If it names a code, this is the reason instead. The message has its words.
    *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
    *                afterwards. Look again before you retry.
    */
@@ -2160,6 +2164,7 @@ export const RegistryServiceService = {
    *   NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
    *   FAILED_PRECONDITION  IS_MANIFEST: the digest is a manifest. Use DeleteManifest.
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them.
+   *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
    *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the blob still existed afterwards. Look again before you retry.
    */
   deleteBlob: {
@@ -2206,7 +2211,8 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments.
-   *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+   *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist. Registries also say so about a repository in which nothing ever had a tag. The gateway then looks for it in the
+   *              registry's catalog and answers with an empty page if it is there. If the catalog cannot be read within two seconds, the answer is NAME_UNKNOWN.
    *   FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
    *   UNAVAILABLE  LISTING_CHANGED: as for Catalog.
    */
@@ -2229,6 +2235,8 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    *   NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`. The message lists the platforms that it has.
    *   FAILED_PRECONDITION  PLATFORM_UNDECIDED: it cannot be told which manifest is for `platform`: the content of an index is ambiguous or invalid,
    *   or more than 4 levels of indexes or 32 manifests and configurations would have to be read. The message says why.
+   *   FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request for a configuration to a server that the gateway may not use. Only with `platform`,
+   *   if the index states no platform for an image. The gateway's operator can allow the registry's storage.
    *   FAILED_PRECONDITION  SCHEMA_1: the manifest has Docker's schema 1, whose digest cannot be checked. Push the image again.
    */
   getManifest: handleUnaryCall<GetManifestRequest, GetManifestResponse>;
@@ -2253,10 +2261,11 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    *   FAILED_PRECONDITION  TAGGED: tags outside of `expected_tags` point to the digest. PreconditionFailure has a violation of the type TAGGED for each; `subject` is the tag.
    *   FAILED_PRECONDITION  REFERENCED: tagged indexes contain the manifest, or their content cannot be read. PreconditionFailure has a violation of the type REFERENCED for
    *                        each; `subject` is the index's tag. Only `force` overrides it. If both TAGGED and REFERENCED apply, the reason is TAGGED and there are violations of both types.
+   *                        There are at most 50 violations. The metadata of ErrorInfo has the numbers: `tags`, `index_tags`, `unreadable_index_tags`.
    *   FAILED_PRECONDITION  UNUSABLE_TAGS: the registry lists names that are not valid tags and may point to the digest. `force` overrides it.
    *   FAILED_PRECONDITION  LISTING_INCOMPLETE: the repository may have more tags than the registry lists. `force` does not override it.
-   *                        There are at most 50 violations. The metadata of ErrorInfo has the numbers: `tags`, `index_tags`, `unreadable_index_tags`.
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
+   *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: the registry refuses the delete as things are (409, 412, 423, 428). If it names a code, this is the reason instead. The message has its words.
    *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
    *                afterwards. Look again before you retry.
    */
@@ -2270,6 +2279,7 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    *   NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
    *   FAILED_PRECONDITION  IS_MANIFEST: the digest is a manifest. Use DeleteManifest.
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them.
+   *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
    *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the blob still existed afterwards. Look again before you retry.
    */
   deleteBlob: handleUnaryCall<DeleteBlobRequest, DeleteBlobResponse>;
@@ -2344,7 +2354,8 @@ export interface RegistryServiceClient extends Client {
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments.
-   *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+   *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist. Registries also say so about a repository in which nothing ever had a tag. The gateway then looks for it in the
+   *              registry's catalog and answers with an empty page if it is there. If the catalog cannot be read within two seconds, the answer is NAME_UNKNOWN.
    *   FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
    *   UNAVAILABLE  LISTING_CHANGED: as for Catalog.
    */
@@ -2395,6 +2406,8 @@ export interface RegistryServiceClient extends Client {
    *   NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`. The message lists the platforms that it has.
    *   FAILED_PRECONDITION  PLATFORM_UNDECIDED: it cannot be told which manifest is for `platform`: the content of an index is ambiguous or invalid,
    *   or more than 4 levels of indexes or 32 manifests and configurations would have to be read. The message says why.
+   *   FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request for a configuration to a server that the gateway may not use. Only with `platform`,
+   *   if the index states no platform for an image. The gateway's operator can allow the registry's storage.
    *   FAILED_PRECONDITION  SCHEMA_1: the manifest has Docker's schema 1, whose digest cannot be checked. Push the image again.
    */
   getManifest(
@@ -2441,10 +2454,11 @@ export interface RegistryServiceClient extends Client {
    *   FAILED_PRECONDITION  TAGGED: tags outside of `expected_tags` point to the digest. PreconditionFailure has a violation of the type TAGGED for each; `subject` is the tag.
    *   FAILED_PRECONDITION  REFERENCED: tagged indexes contain the manifest, or their content cannot be read. PreconditionFailure has a violation of the type REFERENCED for
    *                        each; `subject` is the index's tag. Only `force` overrides it. If both TAGGED and REFERENCED apply, the reason is TAGGED and there are violations of both types.
+   *                        There are at most 50 violations. The metadata of ErrorInfo has the numbers: `tags`, `index_tags`, `unreadable_index_tags`.
    *   FAILED_PRECONDITION  UNUSABLE_TAGS: the registry lists names that are not valid tags and may point to the digest. `force` overrides it.
    *   FAILED_PRECONDITION  LISTING_INCOMPLETE: the repository may have more tags than the registry lists. `force` does not override it.
-   *                        There are at most 50 violations. The metadata of ErrorInfo has the numbers: `tags`, `index_tags`, `unreadable_index_tags`.
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
+   *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: the registry refuses the delete as things are (409, 412, 423, 428). If it names a code, this is the reason instead. The message has its words.
    *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
    *                afterwards. Look again before you retry.
    */
@@ -2472,6 +2486,7 @@ export interface RegistryServiceClient extends Client {
    *   NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
    *   FAILED_PRECONDITION  IS_MANIFEST: the digest is a manifest. Use DeleteManifest.
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them.
+   *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
    *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the blob still existed afterwards. Look again before you retry.
    */
   deleteBlob(
