@@ -7,7 +7,7 @@ FROZEN := protos/frozen/portus-registry-v1.binpb
 # A file's tests share what they start, so that they stay together.
 PYTEST := $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --max-worker-restart=0
 
-.PHONY: help demo test test-model test-attack test-clients lint lint-style lint-types lint-contract format protos clients bench requirements clean
+.PHONY: help demo test test-model test-attack test-clients mutation lint lint-style lint-types lint-contract format protos clients bench requirements clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
@@ -26,6 +26,9 @@ test-attack: .venv/installed ## what attackers do, against the real process
 
 test-clients: clients ## one scenario in five languages, against one gateway
 	$(PYTEST) tests/clients/interop
+
+mutation: .venv/installed ## a test has to fail for each small change of access, rpc and deletes: hours; MODULE=access/policy.py
+	$(BIN)/python -m tests.mutation $(MODULE)
 
 # .pre-commit-config.yaml runs the same targets.
 lint: lint-style lint-types lint-contract ## ruff, mypy, buf

@@ -1,0 +1,53 @@
+"""What the tests do with a module as it is."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from tests.mutation.executed_lines import ExecutedLines
+
+# Where very many tests run a line, the quick ones among them have to notice.
+_MOST_SECONDS = 15.0
+# A change can make a loop endless. On a busy machine tests take some times as long as they took before.
+_SECONDS_BESIDE = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """Which test runs which lines, and how long it takes. Lines that run at import concern every test."""
+
+    mirror: str
+    at_import: frozenset[int]
+    lines: Mapping[str, frozenset[int]]
+    seconds: Mapping[str, float]
+
+    def runs_at_import(self, first: int, last: int) -> bool:
+        return not self.at_import.isdisjoint(range(first, last + 1))
+
+    def tests_of(self, first: int, last: int) -> list[str]:
+        """The tests that can notice a change of these lines: those of the mirrored file first, then the quick ones."""
+        wanted = set(range(first, last + 1))
+        concerned = (test for test, lines in self.lines.items() if wanted & lines or self.runs_at_import(first, last))
+        ordered = sorted(concerned, key=lambda test: (not test.startswith(f"{self.mirror}::"), self.seconds[test]))
+        chosen: list[str] = []
+        for test in ordered:
+            if chosen and sum(map(self.seconds.__getitem__, [*chosen, test])) > _MOST_SECONDS:
+                break
+            chosen.append(test)
+        return chosen
+
+    def time_for(self, tests: list[str]) -> float:
+        """The seconds after which a trial with `tests` is ended."""
+        return _SECONDS_BESIDE + 4 * sum(self.seconds[test] for test in tests)
+
+    @classmethod
+    def read(cls, mirror: str, path: Path) -> Self:
+        at_import, lines, seconds = json.loads(path.read_text())
+        return cls(mirror, frozenset(at_import), {test: frozenset(ran) for test, ran in lines.items()}, seconds)
+
+
+def write(executed: ExecutedLines, path: Path) -> None:
+    lines = {test: sorted(ran) for test, ran in executed.lines.items()}
+    path.write_text(json.dumps([sorted(executed.at_import), lines, executed.seconds]))

@@ -1,0 +1,73 @@
+"""The modules that a mutation run covers, and the tests that must notice a change in each.
+
+A module's tests are its mirror, `tests/access/test_policy.py` for `access/policy.py`, and those named here. All run the
+module in the test's own process.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+_INTERCEPTOR: Final = "rpc/test_caller_interceptor.py"
+_AUTHORIZED: Final = "registry/test_authorized.py"
+_KEYS: Final = ("access/test_key_url.py", "access/test_jwt_authenticator.py")
+_FILES: Final = ("access/test_policy_file.py", "access/test_token_file.py")
+_DELETE: Final = ("rpc/test_delete_manifest.py", "rpc/test_delete_blob.py")
+_AUDITED: Final = "operations/test_audited_deletion.py"
+_GUARDED: Final = "operations/test_guarded_deletion.py"
+_CALLS: Final = ("rpc/test_boundary.py", _INTERCEPTOR, "rpc/test_server.py")
+
+TESTS: Final[dict[str, Sequence[str]]] = {
+    "access/audit_log.py": (),
+    "access/authentication.py": (_INTERCEPTOR,),
+    "access/caller.py": ("access/test_authentication.py", "access/test_token_file.py", *_KEYS),
+    "access/caller_limits.py": (),
+    "access/client_certificates.py": ("access/test_tls.py",),
+    "access/current_call.py": (_INTERCEPTOR, _AUTHORIZED),
+    "access/errors.py": (_AUTHORIZED, "access/test_caller_limits.py", "access/test_jwt_authenticator.py"),
+    "access/jwt_authenticator.py": ("access/test_key_url.py",),
+    "access/key_set.py": _KEYS,
+    "access/key_sources.py": _KEYS,
+    "access/key_url.py": ("access/test_jwt_authenticator.py",),
+    "access/policy.py": (_AUTHORIZED,),
+    "access/policy_file.py": (),
+    "access/policy_parsing.py": (),
+    "access/principal_pattern.py": ("access/test_policy.py",),
+    "access/reloaded_file.py": _FILES,
+    "access/repository_glob.py": ("access/test_policy.py",),
+    "access/rpcs.py": ("access/test_policy.py", "access/test_policy_parsing.py", "access/test_documents.py"),
+    "access/tls.py": (),
+    "access/token_file.py": (),
+    "access/watched_file.py": (*_FILES, "access/test_tls.py"),
+    "distribution/authorization.py": ("distribution/test_account.py",),
+    "distribution/deletion.py": (*_DELETE, _GUARDED, _AUDITED),
+    "distribution/origin.py": ("distribution/test_authorization.py", "distribution/test_paging.py"),
+    "operations/audited_deletion.py": (),
+    "operations/deletion.py": (_GUARDED, _AUDITED),
+    "operations/deletion_audit.py": (_AUDITED, _INTERCEPTOR),
+    "operations/deletion_errors.py": (_GUARDED, _AUDITED, *_DELETE),
+    "operations/guarded_deletion.py": _DELETE,
+    "operations/manifest_dependents.py": (_GUARDED,),
+    "operations/manifest_presence.py": (_GUARDED, *_DELETE),
+    "operations/remaining_tags.py": (_GUARDED,),
+    "registry/authorized.py": (),
+    "registry/cached.py": (),
+    "registry/fresh.py": (_GUARDED, "operations/test_manifest_dependents.py", *_DELETE),
+    "registry/visible_catalog.py": (_AUTHORIZED, "rpc/test_catalog.py"),
+    "rpc/boundary.py": _CALLS,
+    "rpc/call_errors.py": ("rpc/test_status.py", "rpc/test_failed_calls_keep_nothing.py", *_CALLS),
+    "rpc/call_limit.py": _CALLS,
+    "rpc/caller_interceptor.py": _CALLS,
+    "rpc/interception.py": _CALLS,
+    "rpc/page_tokens.py": ("rpc/test_list_tags.py", "rpc/test_catalog.py"),
+    "rpc/request_bounds.py": _CALLS,
+    "rpc/request_parsing.py": (),
+    "rpc/served_call.py": ("rpc/test_drain.py", "rpc/test_failed_calls_keep_nothing.py", *_CALLS),
+    "rpc/status.py": ("rpc/test_private_details.py",),
+}
+
+
+def files_for(module: str, present: Sequence[str]) -> list[str]:
+    """The test files for `module`, the mirrored one first. `present` are all test files there are."""
+    folder, _, name = module.rpartition("/")
+    wanted = dict.fromkeys([f"{folder}/test_{name}", *TESTS[module]])
+    return [f"tests/{file}" for file in wanted if file in present]

@@ -1,0 +1,83 @@
+"""Which changes a mutation run makes."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.mutation.accepted import Accepted
+from tests.mutation.modules import TESTS, files_for
+from tests.mutation.mutants import mutants
+
+ROOT = Path(__file__).parents[2]
+TEST_FILES = [str(path.relative_to(ROOT / "tests")) for path in ROOT.glob("tests/*/test_*.py")]
+
+
+def changed(source: str) -> set[str]:
+    """The source with each change."""
+    tree = ast.parse(source)
+    texts = set()
+    for mutant in mutants(tree):
+        with mutant.applied():
+            texts.add(ast.unparse(tree))
+    assert ast.unparse(tree) == ast.unparse(ast.parse(source)), "a change was not taken back"
+    return texts
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("x = a < b", {"x = a <= b", "x = a >= b"}),
+        ("x = a is b", {"x = a is not b"}),
+        ("x = a in b", {"x = a not in b"}),
+        ("x = a and b", {"x = True and b", "x = a and a"}),
+        ("x = a or b", {"x = False or b", "x = a or a"}),
+        ("x = not a", {"x = a"}),
+        ("x = True", {"x = False"}),
+        ("x = 1", {"x = 2", "x = 0"}),
+        ("x = 0", {"x = 1"}),
+        ("x = 4096", set()),
+        ("x = a + b", {"x = a - b"}),
+        ("x = min(a, b)", {"x = max(a, b)"}),
+        ("x = a if b else c", {"x = a if True else c", "x = a if False else c"}),
+        ("x = [a for a in b if a]", {"x = [a for a in b if True]", "x = [a for a in b if False]"}),
+        ("x = f(a, b=c)", {"x = f(a)"}),
+        ("f()", {"pass"}),
+        ("self.x = a", {"pass"}),
+        ("with a:\n    x = b", {"if True:\n    x = b"}),
+        ("try:\n    x = a\nexcept E:\n    x = b", {"try:\n    x = a\nexcept E:\n    raise"}),
+        ("_log.info('x', y=1)", set()),
+        ("x: Literal[1] = a", set()),
+        ("x = f'{a + 1}'", set()),
+    ],
+)
+def test_changes(source: str, expected: set[str]) -> None:
+    assert changed(source) == expected
+
+
+def test_a_guard_is_skipped_and_always_taken_and_its_error_is_left_out() -> None:
+    assert changed("if not a == b:\n    raise E(a)") == {
+        "if not True:\n    raise E(a)",
+        "if not False:\n    raise E(a)",
+        "if not a == b:\n    pass",
+    }
+
+
+def test_equal_changes_in_one_function_are_told_apart() -> None:
+    first, second = mutants(ast.parse("def f():\n    g()\n    g()"))
+    assert (first.function, first.change) == ("f", "without `g()`")
+    assert (second.function, second.change) == ("f", "without `g()` (number 2)")
+
+
+@pytest.mark.parametrize("module", TESTS)
+def test_every_module_that_is_covered_has_tests(module: str) -> None:
+    assert (ROOT / "server/portus_gateway" / module).is_file()
+    assert files_for(module, TEST_FILES)
+    assert [file for file in TESTS[module] if file not in TEST_FILES] == []
+
+
+def test_what_may_survive_is_a_change_of_the_module_and_has_a_reason() -> None:
+    accepted = Accepted.read(Path(__file__).with_name("survivors.toml"))
+    for module, changes in accepted.changes.items():
+        tree = ast.parse((ROOT / "server/portus_gateway" / module).read_text())
+        assert sorted(changes - {(mutant.function, mutant.change) for mutant in mutants(tree)}) == []
