@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         InvalidArgument,
         NotFound,
         PermissionDenied,
+        Referenced,
         RegistryError,
         ResourceExhausted,
         Tagged,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from portus_client.image_name import ImageName, InvalidImageName
     from portus_client.manifest import Image, Index, Manifest
     from portus_client.registry_info import Limits, RegistryInfo
-    from portus_client.repository import CatalogPage, Repository
+    from portus_client.repository import CatalogPage, Repository, TagPage
 
 __all__ = [
     "AsyncRegistryClient",
@@ -60,12 +61,14 @@ __all__ = [
     "PermissionDenied",
     "Platform",
     "PreconditionViolation",
+    "Referenced",
     "RegistryClient",
     "RegistryError",
     "RegistryInfo",
     "Repository",
     "Resource",
     "ResourceExhausted",
+    "TagPage",
     "Tagged",
     "Unauthenticated",
     "Unavailable",

@@ -17,7 +17,7 @@ from portus_client.deletion import DeletedBlob, DeletedManifest
 from portus_client.descriptor import Descriptor, Platform
 from portus_client.manifest import Manifest
 from portus_client.registry_info import RegistryInfo
-from portus_client.repository import CatalogPage, Repository
+from portus_client.repository import CatalogPage, Repository, TagPage
 from portus_client.tag_pages import TagPages
 
 Request = TypeVar("Request")
@@ -85,11 +85,17 @@ class AsyncRegistryClient(Connection):
 
     async def tags(self, repository: str, *, timeout: float | None = None) -> AsyncGenerator[str, None]:
         """See `RegistryClient.tags`."""
+        async with aclosing(self.tag_pages(repository, timeout=timeout)) as pages:
+            async for page in pages:
+                for tag in page.tags:
+                    yield tag
+
+    async def tag_pages(self, repository: str, *, timeout: float | None = None) -> AsyncGenerator[TagPage, None]:
+        """See `RegistryClient.tag_pages`."""
         pages = TagPages(repository)
         while pages.request is not None:
             page = await self._call(self._stub.ListTags, pages.request, self._terms(timeout))
-            for tag in page.tags:
-                yield tag
+            yield conversion.tag_page(page)
             pages.advance(page)
 
     async def resolve(self, repository: str, reference: str, *, timeout: float | None = None) -> Descriptor:

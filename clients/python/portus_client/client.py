@@ -15,7 +15,7 @@ from portus_client.deletion import DeletedBlob, DeletedManifest
 from portus_client.descriptor import Descriptor, Platform
 from portus_client.manifest import Manifest
 from portus_client.registry_info import RegistryInfo
-from portus_client.repository import CatalogPage, Repository
+from portus_client.repository import CatalogPage, Repository, TagPage
 from portus_client.tag_pages import TagPages
 
 Request = TypeVar("Request")
@@ -92,11 +92,16 @@ class RegistryClient(Connection):
         return conversion.catalog_page(response, include_tags=include_tags)
 
     def tags(self, repository: str, *, timeout: float | None = None) -> Iterator[str]:
-        """Lists the tags of a repository, page by page. `timeout` is for each page."""
+        """Lists the tags of a repository. Names that are not valid tags are left out. `timeout` is for each page."""
+        for page in self.tag_pages(repository, timeout=timeout):
+            yield from page.tags
+
+    def tag_pages(self, repository: str, *, timeout: float | None = None) -> Iterator[TagPage]:
+        """Lists the tags of a repository page by page, with the names that are not valid tags."""
         pages = TagPages(repository)
         while pages.request is not None:
             page = self._call(self._stub.ListTags, pages.request, self._terms(timeout))
-            yield from page.tags
+            yield conversion.tag_page(page)
             pages.advance(page)
 
     def resolve(self, repository: str, reference: str, *, timeout: float | None = None) -> Descriptor:
@@ -150,9 +155,10 @@ class RegistryClient(Connection):
     ) -> DeletedManifest:
         """Deletes a manifest and every tag that points to it.
 
-        Raises `Tagged` if a tag that is not in `expected_tags` points to it, unless `force` is set. With
-        `validate_only`, all checks are made and nothing is deleted. After `Unavailable` and `DeadlineExceeded` the
-        manifest may or may not be deleted: check before the next try.
+        Unless `force` is set, raises `Tagged` if a tag that is not in `expected_tags` points to it, and `Referenced` if
+        a tagged index contains it. With `validate_only`, all checks are made and nothing is deleted.
+
+        After `Unavailable` and `DeadlineExceeded`, the manifest may or may not be deleted: check before the next try.
         """
         request = requests.delete_manifest(
             repository, digest, expected_tags=expected_tags, force=force, validate_only=validate_only

@@ -9,7 +9,7 @@ from portus_client.descriptor import Descriptor, Platform
 from portus_client.errors import RegistryError
 from portus_client.manifest import Image, Index, Manifest
 from portus_client.registry_info import Limits, RegistryInfo
-from portus_client.repository import CatalogPage, Repository
+from portus_client.repository import CatalogPage, Repository, TagPage
 
 
 def registry_info(message: registry_service_pb2.GetRegistryInfoResponse) -> RegistryInfo:
@@ -33,7 +33,11 @@ def registry_info(message: registry_service_pb2.GetRegistryInfoResponse) -> Regi
 def repository(message: registry_service_pb2.Repository, *, include_tags: bool) -> Repository:
     if message.HasField("tags_status"):
         return Repository(message.name, tags_error=errors.from_status(message.tags_status))
-    return Repository(message.name, tags=tuple(message.tags) if include_tags else None)
+    return Repository(
+        message.name,
+        tags=tuple(message.tags) if include_tags else None,
+        unusable_tags=tuple(message.unusable_tags),
+    )
 
 
 def catalog_page(message: registry_service_pb2.CatalogResponse, *, include_tags: bool) -> CatalogPage:
@@ -41,6 +45,10 @@ def catalog_page(message: registry_service_pb2.CatalogResponse, *, include_tags:
         repositories=tuple(repository(item, include_tags=include_tags) for item in message.repositories),
         next_page_token=message.next_page_token,
     )
+
+
+def tag_page(message: registry_service_pb2.ListTagsResponse) -> TagPage:
+    return TagPage(tags=tuple(message.tags), unusable_tags=tuple(message.unusable_tags))
 
 
 def descriptor(message: manifest_pb2.Descriptor) -> Descriptor:

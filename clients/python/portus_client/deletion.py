@@ -12,7 +12,7 @@ class DeletedManifest:
     deleted_tags: tuple[str, ...]
     """The tags that were deleted with it, in lexical order."""
     remaining_tags: tuple[str, ...] = ()
-    """The tags that pointed to it and still exist, in lexical order."""
+    """The tags that pointed to it and still exist: the registry kept them, or they were moved meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """The platform that an image is built for. In a request, an empty field matches every value."""
+    """The platform that an image is built for. In a request: the platform of a machine, chosen as containerd does."""
 
     os: str
     """Operating system, in Go's spelling: `linux`, `windows`. Required in a request."""
@@ -16,9 +16,9 @@ class Platform:
     variant: str = ""
     """Variant of the architecture: `v7`, `v8`. Empty if there is none."""
     os_version: str = ""
-    """Version of the operating system. Empty if the index does not state it."""
+    """Version of the operating system. Empty if not stated. In a request, only that of Windows counts."""
     os_features: tuple[str, ...] = ()
-    """Features that the operating system must have. Empty if the index does not state any."""
+    """Features that the operating system must have. Empty if not stated."""
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -100,13 +100,27 @@ class Tagged(FailedPrecondition):
     @property
     def tags(self) -> tuple[str, ...]:
         """The unexpected tags. If there are very many, the first of them; see `tag_count`."""
-        return tuple(violation.subject for violation in self.precondition_violations if violation.kind == "TAGGED")
+        return _subjects(self, "TAGGED")
+
+    @property
+    def index_tags(self) -> tuple[str, ...]:
+        """The tags of indexes that contain the manifest. They refuse the delete as well."""
+        return _subjects(self, "REFERENCED")
 
     @property
     def tag_count(self) -> int:
         """The number of unexpected tags, including those that `tags` leaves out."""
         stated = self.metadata.get("tags", "")
         return max(len(self.tags), int(stated) if stated.isdecimal() else 0)
+
+
+class Referenced(FailedPrecondition):
+    """A delete was refused because tagged indexes contain the manifest. Nothing was deleted. `force` overrides it."""
+
+    @property
+    def index_tags(self) -> tuple[str, ...]:
+        """The tags of these indexes, at most the first 50."""
+        return _subjects(self, "REFERENCED")
 
 
 class PermissionDenied(RegistryError):
@@ -162,13 +176,21 @@ _CLASSES: Mapping[grpc.StatusCode, type[RegistryError]] = MappingProxyType(
     }
 )
 
+_REFUSED_DELETES: Mapping[str, type[FailedPrecondition]] = MappingProxyType(
+    {"TAGGED": Tagged, "REFERENCED": Referenced}
+)
+
 
 def from_status(status: Status, request_id: str = "") -> RegistryError:
     """Converts a google.rpc.Status."""
     error = _CLASSES.get(_CODES.get(status.code, grpc.StatusCode.UNKNOWN), RegistryError)(status, request_id)
-    if isinstance(error, FailedPrecondition) and error.reason == "TAGGED":
-        return Tagged(status, request_id)
+    if isinstance(error, FailedPrecondition) and error.reason in _REFUSED_DELETES:
+        return _REFUSED_DELETES[error.reason](status, request_id)
     return error
+
+
+def _subjects(error: RegistryError, kind: str) -> tuple[str, ...]:
+    return tuple(violation.subject for violation in error.precondition_violations if violation.kind == kind)
 
 
 def client_error(code: grpc.StatusCode, message: str) -> RegistryError:

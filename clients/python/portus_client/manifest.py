@@ -24,7 +24,7 @@ class Image:
     image_id: str = ""
     """Digest of the configuration. `docker images` shows it as the image id. Empty without a configuration."""
     total_size: int | None = None
-    """Size of the configuration and all layers in bytes. None if the manifest does not state every size."""
+    """Size of the configuration and all different layers in bytes. None if the manifest does not state every size."""
 
 
 @dataclass(frozen=True, slots=True)

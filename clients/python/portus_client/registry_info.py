@@ -39,4 +39,8 @@ class RegistryInfo:
     deletion_enabled: bool
     """Whether the gateway allows deletes. The registry can still refuse them; only a delete shows that."""
     problem: RegistryError | None = None
-    """Why the registry cannot be used: it does not answer, or it rejects the gateway's account. None if it can."""
+    """Why the registry cannot be used: it does not answer, or it rejects the gateway's account. None if it can.
+
+    With the reason ACCOUNT_NOT_ASKED_FOR, the registry can be used, but may hide private repositories, because it has
+    not asked for the gateway's account yet.
+    """

@@ -15,6 +15,8 @@ class Repository:
     """Its tags in lexical order, empty if it has none. None if not requested or not known; see `tags_error`."""
     tags_error: RegistryError | None = None
     """Why the tags could not be listed. It does not mean that there are none. None if there was no error."""
+    unusable_tags: tuple[str, ...] = ()
+    """Names that the registry lists as tags but that are not valid tags. No request can be made for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +27,13 @@ class CatalogPage:
     """The repositories, in the registry's order. A page that is not the last can be short or empty."""
     next_page_token: str
     """The token of the next page. Empty on the last page."""
+
+
+@dataclass(frozen=True, slots=True)
+class TagPage:
+    """One page of the tags of a repository."""
+
+    tags: tuple[str, ...]
+    """The tags in lexical order. A page can be short or empty without being the last."""
+    unusable_tags: tuple[str, ...] = ()
+    """Names that the registry lists as tags but that are not valid tags. Without `force`, deletes are refused then."""

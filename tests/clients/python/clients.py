@@ -18,6 +18,7 @@ from portus_client import (
     RegistryClient,
     RegistryInfo,
     Repository,
+    TagPage,
 )
 
 Item = TypeVar("Item")
@@ -37,6 +38,8 @@ class Client(Protocol):
     ) -> CatalogPage: ...
 
     def tags(self, repository: str, *, timeout: float | None = None) -> Iterable[str]: ...
+
+    def tag_pages(self, repository: str, *, timeout: float | None = None) -> Iterable[TagPage]: ...
 
     def resolve(self, repository: str, reference: str, *, timeout: float | None = None) -> Descriptor: ...
 

@@ -64,6 +64,16 @@ def tagged(tags: Iterable[str], count: int | None = None) -> Status:
     )
 
 
+def referenced_by(tags: Iterable[str]) -> Status:
+    violations = [PreconditionFailure.Violation(type="REFERENCED", subject=tag) for tag in tags]
+    return status(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "tagged indexes contain the manifest",
+        "REFERENCED",
+        PreconditionFailure(violations=violations),
+    )
+
+
 TAGS_UNKNOWN = status(grpc.StatusCode.UNAVAILABLE, "the registry took too long", "UPSTREAM_TIMEOUT")
 
 
@@ -126,7 +136,8 @@ MANY_TAGS = tuple(f"v{number:04}" for number in range(2500))
 class Gateway(RegistryServiceServicer):
     """Serves `repositories` (their tags, or the status that stands for them) and `manifests`, until it is closed.
 
-    `referenced` are digests that a tagged index contains.
+    `referenced` are digests that a tagged index contains. `kept_tags` remain when their manifest is deleted.
+    `unusable_tags` are names of a repository that are not valid tags.
     `failures` are what calls of an RPC end with, one after the other. An RPC in `silent` never answers.
     `next_page_token`, where it is set, is the token of every page of tags.
     """
@@ -152,6 +163,8 @@ class Gateway(RegistryServiceServicer):
         )
         self.failures: dict[str, list[Status]] = {}
         self.referenced: set[str] = set()
+        self.unusable_tags: dict[str, tuple[str, ...]] = {}
+        self.kept_tags: set[str] = set()
         self.silent: set[str] = set()
         self.next_page_token = ""
         self.requests: list[tuple[str, Message]] = []
@@ -225,7 +238,9 @@ class Gateway(RegistryServiceServicer):
         end = start + min(request.page_size or 100, TAGS_PER_PAGE)
         # As the API allows: there may be an empty page before the last one.
         return registry_service_pb2.ListTagsResponse(
-            tags=tags[start:end], next_page_token=str(end) if start < len(tags) else ""
+            tags=tags[start:end],
+            next_page_token=str(end) if start < len(tags) else "",
+            unusable_tags=self.unusable_tags.get(request.repository, ()) if start == 0 else (),
         )
 
     def ResolveManifest(  # noqa: N802
@@ -268,12 +283,16 @@ class Gateway(RegistryServiceServicer):
         if unexpected and not request.force:
             _fail(context, tagged(unexpected))
         if request.digest in self.referenced and not request.force:
-            _fail(context, status(grpc.StatusCode.FAILED_PRECONDITION, "an index contains it", "REFERENCED"))
+            _fail(context, referenced_by(["multi"]))
         if not request.validate_only:
             del self.manifests[request.digest]
             for tag in tags:
                 del self.tags[tag]
-        return registry_service_pb2.DeleteManifestResponse(digest=request.digest, deleted_tags=tags)
+        return registry_service_pb2.DeleteManifestResponse(
+            digest=request.digest,
+            deleted_tags=[tag for tag in tags if tag not in self.kept_tags],
+            remaining_tags=[tag for tag in tags if tag in self.kept_tags and not request.validate_only],
+        )
 
     def DeleteBlob(  # noqa: N802
         self, request: registry_service_pb2.DeleteBlobRequest, context: grpc.ServicerContext
@@ -307,7 +326,8 @@ class Gateway(RegistryServiceServicer):
             return registry_service_pb2.Repository(name=name)
         if isinstance(tags, Status):
             return registry_service_pb2.Repository(name=name, tags_status=tags)
-        return registry_service_pb2.Repository(name=name, tags=tags)
+        unusable = self.unusable_tags.get(name, ())
+        return registry_service_pb2.Repository(name=name, tags=tags, unusable_tags=unusable)
 
     def _batch_result(
         self, index: int, request: registry_service_pb2.GetManifestRequest

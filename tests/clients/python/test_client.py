@@ -22,11 +22,13 @@ from portus_client import (
     InvalidArgument,
     NotFound,
     Platform,
+    Referenced,
     RegistryClient,
     RegistryError,
     Repository,
     ResourceExhausted,
     Tagged,
+    TagPage,
     Unavailable,
 )
 from tests.clients.python import gateway as canned
@@ -123,6 +125,16 @@ def test_a_listing_of_tags_that_goes_round_in_circles_is_an_error(client: Client
         list(client.tags("many"))
 
     assert gateway.called("ListTags") == 2
+
+
+def test_names_that_are_no_tags_are_shown_apart(client: Client, gateway: Gateway) -> None:
+    gateway.unusable_tags = {"team/app": ("-bad",)}
+
+    pages = list(client.tag_pages("team/app"))
+
+    assert list(client.tags("team/app")) == ["1.0", "latest", "multi"]
+    assert pages[0] == TagPage(("1.0", "latest", "multi"), ("-bad",))
+    assert next(iter(client.catalog(include_tags=True, prefix="team/"))).unusable_tags == ("-bad",)
 
 
 def test_a_repository_without_tags_has_none_and_one_that_is_not_there_raises(client: Client) -> None:
@@ -235,6 +247,25 @@ def test_a_delete_that_would_take_other_tags_is_refused_and_names_them(client: C
     assert raised.value.tags == ("latest",)
     assert raised.value.tag_count == 1
     assert IMAGE_DIGEST in gateway.manifests
+
+
+def test_a_delete_of_what_an_index_contains_is_refused_and_names_the_index(client: Client, gateway: Gateway) -> None:
+    gateway.referenced.add(IMAGE_DIGEST)
+
+    with pytest.raises(Referenced) as raised:
+        client.delete_manifest("team/app", IMAGE_DIGEST, expected_tags=["1.0", "latest"])
+
+    assert isinstance(raised.value, FailedPrecondition)
+    assert raised.value.index_tags == ("multi",)
+    assert client.delete_manifest("team/app", IMAGE_DIGEST, force=True).deleted_tags == ("1.0", "latest")
+
+
+def test_tags_that_remain_are_in_the_result(client: Client, gateway: Gateway) -> None:
+    gateway.kept_tags.add("latest")
+
+    deleted = client.delete_manifest("team/app", IMAGE_DIGEST, expected_tags=["1.0", "latest"])
+
+    assert deleted == DeletedManifest(IMAGE_DIGEST, ("1.0",), ("latest",))
 
 
 @pytest.mark.parametrize("rpc", [rpc for rpc in CALLS if rpc not in DELETES])

@@ -100,6 +100,38 @@ def test_tags_are_listed_over_all_pages(gateway: Gateway) -> None:
     }
 
 
+def test_tags_with_invalid_names_are_left_out_and_told(gateway: Gateway) -> None:
+    gateway.unusable_tags = {"team/app": ("-bad", "sha256:1")}
+
+    text = run(gateway.address, "tags", "team/app")
+    document = run(gateway.address, "tags", "team/app", "--output", "json")
+    catalog = run(gateway.address, "catalog", "--prefix", "team/", "--output", "json")
+
+    assert (text.status, text.output.split()) == (0, ["1.0", "latest", "multi"])
+    assert text.errors == "portus-client: 2 tags have invalid names and were left out: -bad, sha256:1\n"
+    assert json.loads(document.output)["unusable_tags"] == ["-bad", "sha256:1"]
+    assert json.loads(catalog.output)["unusable_tags"] == ["-bad", "sha256:1"]
+    assert "2 tags have invalid names and were left out" in catalog.errors
+
+
+def test_a_manifest_without_parsed_content_says_why(gateway: Gateway) -> None:
+    ambiguous = canned.unknown_content(b'{"layers": [], "Layers": []}')
+    ambiguous.content_status.CopyFrom(
+        status(grpc.StatusCode.FAILED_PRECONDITION, "two fields differ only in case", "CONTENT_AMBIGUOUS")
+    )
+    gateway.manifests["sha256:u"] = ambiguous
+    gateway.tags["odd"] = "sha256:u"
+
+    document = json.loads(run(gateway.address, "manifest", "team/app:odd", "--output", "json").output)
+
+    assert document["manifest"] == {"layers": [], "Layers": []}
+    assert document["content_error"] == {
+        "code": "FAILED_PRECONDITION",
+        "reason": "CONTENT_AMBIGUOUS",
+        "message": "two fields differ only in case",
+    }
+
+
 def test_manifest_is_json_on_standard_output_and_the_digest_on_standard_error(gateway: Gateway) -> None:
     finished = run(gateway.address, "manifest", "host:5000/team/app:1.0")
 
@@ -241,6 +273,17 @@ def test_ping_says_in_one_line_and_in_its_status_how_things_are(gateway: Gateway
     )
     assert rejected.status == 1
     assert "UPSTREAM_CREDENTIALS_REJECTED" in rejected.output
+
+
+def test_ping_says_that_private_repositories_may_be_hidden_and_is_well(gateway: Gateway) -> None:
+    gateway.info.registry_status.CopyFrom(
+        status(grpc.StatusCode.FAILED_PRECONDITION, "no challenge came yet", "ACCOUNT_NOT_ASKED_FOR")
+    )
+
+    finished = run(gateway.address, "ping")
+
+    assert finished.status == 0
+    assert "registry reachable, but it may hide private repositories: no challenge came yet" in finished.output
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,7 @@ def test_a_dry_run_says_what_would_go_and_deletes_nothing(gateway: Gateway) -> N
     assert json.loads(run(gateway.address, *arguments).output) == {
         "digest": IMAGE_DIGEST,
         "deleted_tags": ["1.0", "latest"],
+        "remaining_tags": [],
         "dry_run": True,
     }
     assert real_deletes(gateway) == []
@@ -84,7 +85,11 @@ def test_what_an_index_contains_goes_by_force_alone(gateway: Gateway) -> None:
     arguments = ("delete", "team/app", IMAGE_DIGEST, "manifests", "--yes")
 
     refused = run(gateway.address, *arguments, *BOTH)
-    assert (refused.status, refused.errors) == (4, "portus-client: an index contains it (REFERENCED)\n")
+    assert refused.status == 4
+    assert refused.errors == (
+        "portus-client: nothing was deleted: tagged indexes contain the manifest: multi (REFERENCED);"
+        " --force deletes it and leaves them incomplete\n"
+    )
     assert IMAGE_DIGEST in gateway.manifests
 
     assert run(gateway.address, *arguments, "--force").status == 0
@@ -199,3 +204,19 @@ def test_a_delete_whose_output_cannot_be_written_still_says_what_was_deleted(
         f"portus-client: deleted team/app@{IMAGE_DIGEST} and its 2 tags 1.0, latest\n"
         "portus-client: cannot write the output: No space left on device\n"
     )
+
+
+def test_tags_that_the_registry_keeps_are_named_and_make_the_status_6(gateway: Gateway) -> None:
+    gateway.kept_tags.add("latest")
+    arguments = ("delete", "team/app", IMAGE_DIGEST, "manifests", *BOTH, "--yes")
+
+    finished = run(gateway.address, *arguments, "--output", "json")
+
+    assert finished.status == 6
+    assert finished.errors == "portus-client: these tags pointed to it and still exist: latest\n"
+    assert json.loads(finished.output) == {
+        "digest": IMAGE_DIGEST,
+        "dry_run": False,
+        "deleted_tags": ["1.0"],
+        "remaining_tags": ["latest"],
+    }

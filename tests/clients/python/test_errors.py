@@ -97,7 +97,7 @@ def test_tags_of_indexes_are_not_among_the_tags_of_the_manifest() -> None:
     error = from_status(status(code, "in use", "TAGGED", PreconditionFailure(violations=violations), tags="2"))
 
     assert isinstance(error, Tagged)
-    assert (error.tags, error.tag_count) == (("1.0-amd64", "old"), 2)
+    assert (error.tags, error.tag_count, error.index_tags) == (("1.0-amd64", "old"), 2, ("1.0",))
 
 
 def test_an_error_survives_the_way_to_another_process() -> None:

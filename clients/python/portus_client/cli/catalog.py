@@ -57,6 +57,8 @@ def catalog(session: Session, prefix: str, tags: bool) -> ExitCode:
                     click.echo(_line(repository))
             case OutputFormat.TERMINAL:
                 _show(listing, tally, include_tags=tags)
+    if tally.unusable:
+        print_error(f"{tally.unusable} tags have invalid names and were left out; --output json shows them")
     if tally.unknown:
         print_error(f"the tags of {tally.unknown} of {tally.repositories} repositories are not known")
         return ExitCode.PARTIAL
@@ -70,12 +72,14 @@ class _Tally:
         self.repositories = 0
         self.tags = 0
         self.unknown = 0
+        self.unusable = 0
 
     def counting(self, listing: Iterable[Repository]) -> Iterator[Repository]:
         for repository in listing:
             self.repositories += 1
             self.tags += len(repository.tags or ())
             self.unknown += repository.tags_error is not None
+            self.unusable += len(repository.unusable_tags)
             yield repository
 
 

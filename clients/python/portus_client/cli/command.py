@@ -32,7 +32,7 @@ Exit status:
   3    the repository, manifest, blob or platform does not exist
   4    refused: tags point to the digest, deletion is disabled, or no permission
   5    gateway or registry not available, or no answer in time: try again
-  6    partial result: some tags or manifests could not be fetched
+  6    partial result: some tags or manifests could not be fetched, or tags remain
   130  interrupted
   141  the reader of the output has closed the pipe
 

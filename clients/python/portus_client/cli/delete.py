@@ -15,8 +15,8 @@ from portus_client.deletion import DeletedBlob, DeletedManifest
 from portus_client.errors import (
     Cancelled,
     DeadlineExceeded,
-    FailedPrecondition,
     Internal,
+    Referenced,
     RegistryError,
     Tagged,
     Unavailable,
@@ -57,7 +57,8 @@ def delete(
 
     Deleting a manifest deletes every tag that points to it. The delete is refused (status 4) if there are such tags
     other than the tag in IMAGE (NAME:TAG) and those given with --expect, unless --force is given. The command shows
-    what it will delete, asks for confirmation unless --yes is given, and then deletes nothing else.
+    what it will delete, asks for confirmation unless --yes is given, and then deletes nothing else. The delete is also
+    refused if a tagged index contains the manifest, unless --force is given. The exit status is 6 if tags remain.
 
     \b
     Examples:
@@ -91,6 +92,9 @@ def delete(
         # The script must not take the failed output for a failed delete.
         print_error(f"deleted {_description(deleted, image)}")
         raise
+    if isinstance(deleted, DeletedManifest) and deleted.remaining_tags:
+        print_error(f"these tags pointed to it and still exist: {', '.join(deleted.remaining_tags)}")
+        return ExitCode.PARTIAL
     return ExitCode.OK
 
 
@@ -122,8 +126,8 @@ class _Deletion:
         except Tagged as error:
             error.add_note("they were set after the check")
             raise
-        except FailedPrecondition as error:
-            if error.reason != "REFERENCED" or not self._force:
+        except Referenced:
+            if not self._force:
                 raise
             # Only the tags that were shown point to it. --force also allows that an index becomes incomplete.
             return self._delete(expected, force=True, validate_only=False)

@@ -1,6 +1,7 @@
 """The error message for a failed call: one line with the cause, the reason, and what to do."""
 
 import socket
+from collections.abc import Sequence
 from typing import Final
 
 from portus_client.connection import DEFAULT_DELETE_TIMEOUT, DEFAULT_STREAM_TIMEOUT, DEFAULT_TIMEOUT
@@ -8,6 +9,7 @@ from portus_client.errors import (
     DataLoss,
     DeadlineExceeded,
     Internal,
+    Referenced,
     RegistryError,
     Tagged,
     Unavailable,
@@ -60,8 +62,13 @@ def summary(error: RegistryError) -> str:
 def _message(error: RegistryError, address: str, timeout: float | None) -> str:
     if isinstance(error, Tagged):
         return (
-            f"nothing was deleted: unexpected tags point to the manifest: {_tags(error)} ({error.reason});"
-            " name each with --expect, or give --force"
+            f"nothing was deleted: unexpected tags point to the manifest: {_first(error.tags, error.tag_count)}"
+            f" ({error.reason}); name each with --expect, or give --force"
+        )
+    if isinstance(error, Referenced) and error.index_tags:
+        return (
+            f"nothing was deleted: tagged indexes contain the manifest: {_first(error.index_tags)} ({error.reason});"
+            " --force deletes it and leaves them incomplete"
         )
     if error.reason:
         return summary(error)
@@ -102,7 +109,8 @@ def _listens(address: str) -> bool:
         return False
 
 
-def _tags(error: Tagged) -> str:
-    shown = ", ".join(error.tags[:_LISTED_TAGS])
-    more = error.tag_count - min(len(error.tags), _LISTED_TAGS)
+def _first(tags: Sequence[str], count: int = 0) -> str:
+    """The first of `tags`, and how many more there are. `count` is their number if `tags` does not have all."""
+    shown = ", ".join(tags[:_LISTED_TAGS])
+    more = max(count, len(tags)) - min(len(tags), _LISTED_TAGS)
     return f"{shown} and {more} more" if more else shown

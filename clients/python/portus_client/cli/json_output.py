@@ -1,5 +1,6 @@
 """The JSON that `--output json` writes."""
 
+import base64
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
@@ -33,6 +34,8 @@ def repository(value: Repository, *, include_tags: bool) -> Json:
         answer["tags"] = None if value.tags is None else list(value.tags)
     if value.tags_error is not None:
         answer["tags_error"] = failure(value.tags_error)
+    if value.unusable_tags:
+        answer["unusable_tags"] = list(value.unusable_tags)
     return answer
 
 
@@ -48,12 +51,22 @@ def descriptor(value: Descriptor) -> dict[str, Json]:
         answer["artifact_type"] = value.artifact_type
     if value.annotations:
         answer["annotations"] = dict(value.annotations)
+    if value.urls:
+        answer["urls"] = list(value.urls)
+    if value.data:
+        answer["data"] = base64.b64encode(value.data).decode()
     return answer
 
 
 def manifest(value: Manifest) -> dict[str, Json]:
-    """The descriptor's fields, and under `manifest` the document that the registry stores."""
-    return {**descriptor(value.descriptor), "manifest": manifest_document(value)}
+    """The descriptor's fields, and under `manifest` the document that the registry stores.
+
+    `content_error` says why the gateway cannot tell what the document means.
+    """
+    answer: dict[str, Json] = {**descriptor(value.descriptor), "manifest": manifest_document(value)}
+    if value.content_error is not None:
+        answer["content_error"] = failure(value.content_error)
+    return answer
 
 
 def outcome(value: Manifest | RegistryError) -> dict[str, Json]:
@@ -78,6 +91,7 @@ def deleted(value: DeletedManifest | DeletedBlob, *, dry_run: bool) -> Json:
     answer: dict[str, Json] = {"digest": value.digest, "dry_run": dry_run}
     if isinstance(value, DeletedManifest):
         answer["deleted_tags"] = list(value.deleted_tags)
+        answer["remaining_tags"] = list(value.remaining_tags)
     return answer
 
 

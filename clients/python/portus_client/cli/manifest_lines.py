@@ -97,4 +97,5 @@ def _content(manifest: Manifest) -> str:
             platforms = [str(child.platform) for child in index.manifests if child.platform is not None]
             return index.artifact_type or ", ".join(platforms) or f"index of {len(index.manifests)}"
         case None:
-            return manifest.descriptor.media_type
+            reason = manifest.content_error.reason if manifest.content_error is not None else ""
+            return f"{_UNKNOWN} {reason or manifest.descriptor.media_type}"

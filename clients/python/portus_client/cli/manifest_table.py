@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.text import Text
 
+from portus_client.cli import failures
 from portus_client.cli.columns import Columns
 from portus_client.cli.terminal import DIGEST, SHORT_DIGEST, printable, short_digest, size
 from portus_client.descriptor import Descriptor
@@ -51,7 +52,7 @@ def _properties(manifest: Manifest, *, whole_digests: bool) -> Iterator[tuple[st
         case None:
             yield (
                 "Content",
-                f"not shown: {manifest.content_error or 'not known to the gateway'}; --raw prints the bytes",
+                f"not shown: {_reason(manifest)}; --raw writes the bytes",
             )
             return
     if content.artifact_type:
@@ -60,6 +61,12 @@ def _properties(manifest: Manifest, *, whole_digests: bool) -> Iterator[tuple[st
         yield "Subject", shown(content.subject.digest)
     for key, value in sorted(content.annotations.items()):
         yield "Annotation", f"{key}={value}"
+
+
+def _reason(manifest: Manifest) -> str:
+    if manifest.content_error is None:
+        return "not known to the gateway"
+    return failures.summary(manifest.content_error)
 
 
 def _show_descriptors(

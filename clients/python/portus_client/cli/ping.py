@@ -8,6 +8,9 @@ from portus_client.cli.session import OutputFormat, Session, with_session
 from portus_client.cli.terminal import printable
 from portus_client.registry_info import RegistryInfo
 
+# The registry can be used, but has not asked for the gateway's account.
+_MAY_HIDE_REPOSITORIES = "ACCOUNT_NOT_ASKED_FOR"
+
 
 @click.command()
 @with_session
@@ -28,13 +31,15 @@ def ping(session: Session) -> ExitCode:
         json_output.write_document(json_output.registry_info(info))
     else:
         click.echo(printable(_line(info)))
-    if info.problem is not None:
+    if info.problem is not None and info.problem.reason != _MAY_HIDE_REPOSITORIES:
         return exit_code(info.problem)
     return ExitCode.OK if info.reachable else ExitCode.UNAVAILABLE
 
 
 def _line(info: RegistryInfo) -> str:
-    if info.problem is not None:
+    if info.problem is not None and info.problem.reason == _MAY_HIDE_REPOSITORIES:
+        state = f"registry reachable, but it may hide private repositories: {failures.summary(info.problem)}"
+    elif info.problem is not None:
         state = f"registry {'reachable, but not usable' if info.reachable else 'not reachable'}"
         state += f": {failures.summary(info.problem)}"
     elif info.reachable:

@@ -1,12 +1,14 @@
 """`portus-client tags`."""
 
+from collections.abc import Iterator
+
 import click
 
 from portus_client.cli import json_output, manifest_lines, names
 from portus_client.cli.exit_codes import ExitCode
 from portus_client.cli.names import explaining_host, parsed
 from portus_client.cli.session import OutputFormat, Session, with_session
-from portus_client.cli.terminal import printable
+from portus_client.cli.terminal import print_error, printable
 from portus_client.client import RegistryClient
 from portus_client.errors import RegistryError
 from portus_client.image_name import ImageName
@@ -28,15 +30,34 @@ def tags(session: Session, repository: ImageName, digests: bool) -> ExitCode:
       portus-client tags team/app --digests
       portus-client tags registry.example:5000/team/app --output json
     """
+    unusable: list[str] = []
     with session.connect() as client, explaining_host(repository):
-        listing = client.tags(repository.repository)
+        listing = _listed(client, repository.repository, unusable)
         if digests:
-            return _show_digests(session, client, repository.repository, list(listing))
-        if session.output_format is OutputFormat.JSON:
-            json_output.write_document({"repository": repository.repository, "tags": list(listing)})
+            code = _show_digests(session, client, repository.repository, list(listing))
+        elif session.output_format is OutputFormat.JSON:
+            code = _write(repository.repository, list(listing), unusable)
         else:
             for tag in listing:
                 click.echo(printable(tag))
+            code = ExitCode.OK
+    if unusable:
+        print_error(f"{len(unusable)} tags have invalid names and were left out: {', '.join(unusable)}")
+    return code
+
+
+def _listed(client: RegistryClient, repository: str, unusable: list[str]) -> Iterator[str]:
+    """Yields the tags, and appends the names that are not valid tags to `unusable`."""
+    for page in client.tag_pages(repository):
+        unusable.extend(page.unusable_tags)
+        yield from page.tags
+
+
+def _write(repository: str, listed: list[str], unusable: list[str]) -> ExitCode:
+    answer: dict[str, json_output.Json] = {"repository": repository, "tags": list(listed)}
+    if unusable:
+        answer["unusable_tags"] = list(unusable)
+    json_output.write_document(answer)
     return ExitCode.OK
 
 
