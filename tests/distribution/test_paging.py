@@ -337,3 +337,17 @@ async def test_a_registry_that_refused_every_size_once_is_asked_for_large_pages_
             await registry.list_repositories(1000)
         await registry.list_repositories(1000)
     assert _size(upstream.requests[-1].query) == 1000
+
+
+@pytest.mark.parametrize("status", [404, 500, 501])
+async def test_a_registry_that_fails_at_the_question_for_the_rest_is_asked_for_all(
+    upstream: Upstream, status: int
+) -> None:
+    async def without_pages(request: web.Request) -> web.StreamResponse:
+        if "last" in request.raw_path or "n=1000" not in request.raw_path:
+            return refusal(status, "NAME_UNKNOWN") if "?" in request.raw_path else names("a", "b", "c")
+        return names("a", "b", "c")
+
+    upstream.script(without_pages)
+    async with client(upstream.url) as registry:
+        assert await all_repositories(registry, 2) == ["a", "b", "c"]

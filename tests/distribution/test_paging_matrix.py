@@ -134,9 +134,12 @@ async def test_another_replica_continues_a_list(size: Size, link: Link) -> None:
 
 async def test_a_limit_that_cannot_be_told_from_the_whole_list_is_an_error() -> None:
     registry = ImitatedListing(names(250), size="clamped", last=False, link="none")
-    with pytest.raises(IncompleteListing, match="answers 100 names, however many it is asked for") as caught:
+    with pytest.raises(IncompleteListing, match="may have more names than it lists") as caught:
         await listing_of(registry).page(SUBJECT, None, None)
     assert caught.value.reason == "LISTING_INCOMPLETE"
+    # The number is for the operator: a caller may not see all of them.
+    assert "100" not in str(caught.value)
+    assert "100 names" in caught.value.operator_detail
 
 
 async def test_a_registry_without_order_is_listed_whole() -> None:
@@ -181,3 +184,13 @@ async def test_a_registry_that_has_pages_by_now_is_listed_from_the_beginning() -
     with pytest.raises(Unavailable, match="start again with the first page"):
         await listing.page(SUBJECT, None, Cursor("sliced", "team/app-0001"))
     assert await listed(listing, None) == names(300)
+
+
+async def test_a_registry_with_cursors_of_its_own_is_not_asked_for_names_again() -> None:
+    registry = ImitatedListing(names(1500), last=False, link="own cursor")
+    listing = listing_of(registry)
+    for count in (1500, 2000, 1500):
+        registry.names = names(count)
+        registry.requests.clear()
+        assert await listed(listing, None) == registry.names
+    assert registry.requests == ["n=1000", "cursor=1000&n=1000"]

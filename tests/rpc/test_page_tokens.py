@@ -65,7 +65,19 @@ def test_nothing_can_be_read_from_it_and_it_fits_a_url() -> None:
     assert b"team" not in content
     assert b"app" not in content
     assert set(TOKEN) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
-    assert TOKENS.encode(CURSOR, "Catalog", *ARGUMENTS) != TOKEN
+
+
+def test_a_position_has_one_token_and_no_nonce_is_used_twice() -> None:
+    """Clients end a listing when a token repeats."""
+    assert TOKENS.encode(CURSOR, "Catalog", *ARGUMENTS) == TOKEN
+    others = [
+        TOKENS.encode(Cursor("after", "team/apq"), "Catalog", *ARGUMENTS),
+        TOKENS.encode(CURSOR, "ListTags", *ARGUMENTS),
+        TOKENS.encode(CURSOR, "Catalog"),
+        PageTokens(SecretKey.random()).encode(CURSOR, "Catalog", *ARGUMENTS),
+    ]
+    # The version and the nonce.
+    assert len({token[:17] for token in (TOKEN, *others)}) == 5
 
 
 @given(st.text(alphabet="abc/-", min_size=1, max_size=255), st.integers(0, 10**6))

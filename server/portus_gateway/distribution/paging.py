@@ -13,7 +13,14 @@ from enum import Enum, auto
 from operator import le
 from typing import TypeVar
 
-from portus_gateway.distribution.errors import DistributionError, IncompleteListing, RegistryFault, Unavailable
+from portus_gateway.distribution.errors import (
+    DistributionError,
+    IncompleteListing,
+    NotFound,
+    RegistryFault,
+    Unavailable,
+    UntrustedAnswer,
+)
 from portus_gateway.distribution.exchange import Answer
 from portus_gateway.distribution.failures import failure
 from portus_gateway.distribution.link import continues_after
@@ -23,6 +30,10 @@ from portus_gateway.distribution.paging_behaviour import PagingBehaviour, could_
 from portus_gateway.distribution.transport import Transport
 
 Item = TypeVar("Item")
+
+
+# How registries answer to questions that only those understand which have pages.
+_NO_ANSWER = (QueryRefused, NotFound, RegistryFault, UntrustedAnswer)
 
 
 class _Rest(Enum):
@@ -141,7 +152,7 @@ class Listing:
         known = self._known
         try:
             answer = await self._requests.of_size(subject, last, 1)
-        except QueryRefused:
+        except _NO_ANSWER:
             known.sends_links = False
             return
         known.ignores_size = answer.count > 1
@@ -170,7 +181,7 @@ class Listing:
         expected = names[len(before) :]
         try:
             following = await self._requests.after(subject, before[-1])
-        except QueryRefused:
+        except _NO_ANSWER:
             return unproven
         if not set(before).isdisjoint(following.names):
             known.honours_last = False
@@ -215,8 +226,10 @@ class Listing:
             return whole.names
         if could_be_a_limit(whole.count):
             raise IncompleteListing(
-                f"{subject.action}: the registry answers {whole.count} names, however many it is asked for. That may"
-                " be its limit, and the rest cannot be asked for: it ignores `last` and sends no Link"
+                f"{subject.action}: the registry may have more names than it lists. It ignores `last` and sends no"
+                " Link, so the rest cannot be asked for",
+                # Who may not see all of the names must not be told their number.
+                operator_detail=f"{whole.count} names, however many it is asked for",
             )
         return whole.names
 
@@ -230,7 +243,7 @@ class Listing:
     async def _of_size_if_taken(self, subject: Subject, size: int) -> NamesAnswer | None:
         try:
             return await self._requests.of_size(subject, "", size)
-        except QueryRefused:
+        except _NO_ANSWER:
             return None
 
 

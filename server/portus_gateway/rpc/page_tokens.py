@@ -7,8 +7,8 @@ it was given to: the name at which it continues is one that this caller was show
 
 import base64
 import binascii
+import hmac
 import json
-import os
 from typing import Final
 
 from portus_gateway.access.current_call import current_call
@@ -44,9 +44,10 @@ class PageTokens:
 
         if cursor is None:
             return ""
-        nonce = os.urandom(_NONCE)
-        encrypted = AESGCM(self._keys.current()[0]).encrypt(nonce, _padded(cursor), _bound(rpc, arguments))
-        return _text(_VERSION + nonce + encrypted)
+        key = self._keys.current()[0]
+        position, bound = _padded(cursor), _bound(rpc, arguments)
+        nonce = _nonce(key, position, bound)
+        return _text(_VERSION + nonce + AESGCM(key).encrypt(nonce, position, bound))
 
     def decode(self, token: str, rpc: str, *arguments: Argument) -> Cursor | None:
         """The cursor in `token`. None for the empty token, the beginning. Raises `InvalidPageToken`."""
@@ -62,6 +63,15 @@ class PageTokens:
             "not valid for this request. It belongs to another request or another caller, it was changed, or its key"
             " was replaced: start again with the first page"
         )
+
+
+def _nonce(key: bytes, position: bytes, bound: bytes) -> bytes:
+    """A nonce that only this position and binding have (a synthetic nonce, as in RFC 8452).
+
+    So a position always has the same token: clients notice by a token that repeats that a listing has no end.
+    """
+    nonce_key = hmac.digest(key, b"nonce", "sha256")
+    return hmac.digest(nonce_key, len(bound).to_bytes(8) + bound + position, "sha256")[:_NONCE]
 
 
 def _text(content: bytes) -> str:
