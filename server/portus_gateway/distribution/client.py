@@ -20,7 +20,7 @@ from portus_gateway.distribution.connections import connector
 from portus_gateway.distribution.deletion import Deletion
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.environment_proxy import environment_proxy
-from portus_gateway.distribution.exchange import Exchange, sent_once
+from portus_gateway.distribution.exchange import Exchange, connection_traces, sent_once
 from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.manifests import Manifests
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
@@ -54,12 +54,13 @@ class DistributionClient:
         tls = trusting(configuration.ca_file)
         session = await self._open.enter_async_context(_session(configuration, connector(tls, keep=True)))
         # A kept connection may just be closed by the registry. A delete that goes out over it gets lost.
-        for_deletes = await self._open.enter_async_context(_session(configuration, connector(tls, keep=False)))
+        fresh = await self._open.enter_async_context(_session(configuration, connector(tls, keep=False)))
 
         def exchange(slots: AdaptiveLimit | None = None, session: aiohttp.ClientSession = session) -> Exchange:
             # The token service gets slots of its own: a request that waits for a token must not hold up the token.
             return Exchange(
                 session,
+                fresh,
                 slots or AdaptiveLimit(configuration.concurrency),
                 timeouts=configuration.timeouts,
                 retries=configuration.retries,
@@ -69,7 +70,7 @@ class DistributionClient:
 
         origin = Origin.of(URL(configuration.url))
         realm = URL(configuration.token_realm) if configuration.token_realm else None
-        tokens = TokenSource(exchange(), configuration.credentials, observer)
+        tokens = TokenSource(exchange(), configuration.credentials, observer, configuration.timeouts.token)
         self._open.push_async_callback(tokens.close)
         authorization = Authorization(origin, tokens, configuration.credentials, realm, configuration.authentication)
         search = ChallengeSearch(authorization)
@@ -90,7 +91,7 @@ class DistributionClient:
 
         slots = AdaptiveLimit(configuration.concurrency)
         transport = transport_with(exchange(slots))
-        deleting = transport_with(exchange(slots, for_deletes))
+        deleting = transport_with(exchange(slots, fresh))
         # Half of the slots at most: a delete can take minutes, and must not keep out the reads.
         deletion_slots = asyncio.Semaphore(max(1, configuration.concurrency // 2))
         deletion = Deletion(deleting, configuration.timeouts.delete, deletion_slots)
@@ -182,5 +183,6 @@ def _session(configuration: Configuration, connections: aiohttp.TCPConnector) ->
         # A compressed answer is refused, not unpacked: its size would be anyone's guess.
         auto_decompress=False,
         middlewares=(sent_once,),
+        trace_configs=[connection_traces()],
         cookie_jar=aiohttp.DummyCookieJar(),
     )

@@ -20,5 +20,7 @@ class Concern(Enum):
     """`blob_origins`."""
     CA_FILE = auto()
     """`ca_file`."""
+    OPEN_FILES = auto()
+    """The process's limit of open files, which is no part of `Configuration`."""
     ENVIRONMENT_PROXY = auto()
     """`use_environment_proxy`, and the variables that name the proxy."""

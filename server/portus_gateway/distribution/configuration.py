@@ -31,6 +31,8 @@ class Timeouts:
     """Between two reads of an answer."""
     total: float = 60.0
     """For the whole request and answer."""
+    token: float = 10.0
+    """For a whole token, retries included: requests to the registry wait for it."""
     delete: float = 300.0
     """For a whole delete: a registry takes some 2 ms for each tag on the digest and says nothing until it is done."""
 

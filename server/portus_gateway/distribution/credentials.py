@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from portus_gateway.distribution.concern import Concern
-from portus_gateway.distribution.errors import CredentialsRejected
+from portus_gateway.distribution.errors import CredentialsRejected, TooManyOpenFiles
 
 
 class Password(Protocol):
@@ -56,6 +56,8 @@ class Credentials:
         try:
             return self.password.read()
         except (OSError, UnicodeError) as error:
+            if isinstance(error, OSError) and TooManyOpenFiles.is_cause_of(error):
+                raise TooManyOpenFiles from error
             problem = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise CredentialsRejected(
                 "the file with the gateway's own password cannot be read",

@@ -5,6 +5,8 @@ name. Addresses and names are in `operator_detail`. `reason` is the registry's o
 (`MANIFEST_UNKNOWN`), else one of ours (`DIGEST_MISMATCH`).
 """
 
+import errno
+
 from portus_gateway.distribution.concern import Concern
 from portus_gateway.errors import GatewayError
 
@@ -113,6 +115,19 @@ class Unreachable(Unavailable):
     """No connection: the host name is unknown, the port refuses, TLS fails, or the connection broke."""
 
     reason = "UPSTREAM_UNREACHABLE"
+
+
+class TooManyOpenFiles(Unavailable):
+    """This process has as many files and connections open as it may. The registry was not asked."""
+
+    reason = "TOO_MANY_OPEN_FILES"
+
+    def __init__(self) -> None:
+        super().__init__("the gateway has too many files and connections open", concern=Concern.OPEN_FILES, sent=False)
+
+    @staticmethod
+    def is_cause_of(error: OSError) -> bool:
+        return error.errno in (errno.EMFILE, errno.ENFILE)
 
 
 class UpstreamTimeout(Unavailable):

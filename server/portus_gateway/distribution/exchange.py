@@ -8,8 +8,9 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -26,6 +27,7 @@ from portus_gateway.distribution.errors import (
     AnswerTooLarge,
     DistributionError,
     NotHttp,
+    TooManyOpenFiles,
     Unavailable,
     Unreachable,
     UntrustedAnswer,
@@ -101,12 +103,43 @@ async def sent_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandl
         raise _BrokenOff from error
 
 
+@dataclass(slots=True)
+class Connection:
+    """What became of the connection of one attempt."""
+
+    is_kept: bool = False
+    """Whether it had served another request before."""
+    broke: bool = False
+    """Whether it ended before an answer began."""
+
+
+def connection_traces() -> aiohttp.TraceConfig:
+    """Makes a session note in the `Connection` of a request whether that is a kept one."""
+
+    async def note(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+        if isinstance(context.trace_request_ctx, Connection):
+            context.trace_request_ctx.is_kept = True
+
+    traces = aiohttp.TraceConfig()
+    traces.on_connection_reuseconn.append(note)
+    return traces
+
+
+Credentials = Callable[[], Awaitable[Mapping[str, str]]]
+"""Gives the header fields that show the account."""
+
+
 class Exchange:
-    """Sends requests over one session, as many at a time as `slots` has."""
+    """Sends requests over one session, as many at a time as `slots` has.
+
+    `fresh_session` opens a new connection for each request. It is used after a kept connection broke: others may be
+    broken, too.
+    """
 
     def __init__(
         self,
         session: aiohttp.ClientSession,
+        fresh_session: aiohttp.ClientSession,
         slots: AdaptiveLimit,
         *,
         timeouts: Timeouts,
@@ -116,6 +149,7 @@ class Exchange:
     ) -> None:
         self._proxy_for = proxy_for
         self._session = session
+        self._fresh_session = fresh_session
         self._slots = slots
         self._timeouts = timeouts
         self._usual_bounds = aiohttp.ClientTimeout(
@@ -124,37 +158,60 @@ class Exchange:
         self._retries = retries
         self._observer = observer
 
-    async def send(self, request: Request) -> Answer:
+    async def send(self, request: Request, credentials: Credentials | None = None) -> Answer:
         """The answer, whatever its status.
 
         Asks again, after a pause, on broken connections, 429 and what `Answer.is_transient`, if the request is
-        repeatable and the caller's deadline leaves time for it. One that is not repeatable is not broken off once it is
-        on its way: what becomes of it is told even to a task that was cancelled meanwhile. Raises the `Unavailable`
-        family and `UntrustedAnswer`.
+        repeatable and the caller's deadline leaves time for it. A kept connection that broke is no attempt: the request
+        goes out over a new one at once. A request that is not repeatable is not broken off once it is on its way: what
+        becomes of it is told even to a task that was cancelled meanwhile.
+
+        `credentials` are asked for when the request has its slot, so that a wait for the slot does not outlive them.
+        Raises the `Unavailable` family, `UntrustedAnswer`, `WrongAddress`, and what `credentials` raises.
         """
         backoff = Backoff(self._retries if request.repeatable else RetryPolicy(attempts=1))
+        session = self._session
         while True:
-            try:
-                answer = await self._attempt(request)
-            except Unavailable as error:
-                pause = None if isinstance(error, UpstreamTimeout) and error.sent else backoff.next_pause()
-                if pause is None or not deadline.allows(pause):
-                    raise
+            connection = Connection()
+            outcome = await self._attempt(request, credentials, session, connection)
+            if connection.is_kept and connection.broke and request.repeatable:
+                session = self._fresh_session
+                self._observer.retried(route=request.route)
+                continue
+            if isinstance(outcome, Answer):
+                if outcome.status != 429 and not outcome.is_transient:
+                    return outcome
+                pause = backoff.next_pause(retry_after(outcome.headers))
             else:
-                if answer.status != 429 and not answer.is_transient:
-                    return answer
-                pause = backoff.next_pause(retry_after(answer.headers))
-                if pause is None or not deadline.allows(pause):
-                    return answer
+                pause = None if isinstance(outcome, UpstreamTimeout) and outcome.sent else backoff.next_pause()
+            if pause is None or not deadline.allows(pause):
+                if isinstance(outcome, Unavailable):
+                    raise outcome
+                return outcome
             self._observer.retried(route=request.route)
             await asyncio.sleep(pause)
 
-    async def _attempt(self, request: Request) -> Answer:
+    async def _attempt(
+        self, request: Request, credentials: Credentials | None, session: aiohttp.ClientSession, connection: Connection
+    ) -> Answer | Unavailable:
+        """The answer, or why there is none now."""
         await self._slots.acquire()
+        try:
+            if credentials is not None:
+                request.headers.update(await credentials())
+            try:
+                return await self._observed(request, session, connection)
+            except Unavailable as error:
+                return error
+        finally:
+            self._slots.release()
+
+    async def _observed(self, request: Request, session: aiohttp.ClientSession, connection: Connection) -> Answer:
         started = time.monotonic()
         outcome = "cancelled"
         try:
-            answer = await (self._exchange(request) if request.repeatable else self._carried_through(request))
+            exchange = self._exchange(request, session, connection)
+            answer = await (exchange if request.repeatable else self._carried_through(exchange))
             outcome = str(answer.status)
             if answer.status in _OVERLOADED:
                 self._slots.overloaded(started)
@@ -168,7 +225,6 @@ class Exchange:
                 self._slots.overloaded(started)
             raise
         finally:
-            self._slots.release()
             self._observer.request_finished(
                 method=request.method,
                 route=request.route,
@@ -179,25 +235,26 @@ class Exchange:
     def _bounds(self, total: float) -> aiohttp.ClientTimeout:
         return aiohttp.ClientTimeout(total=total, sock_connect=self._timeouts.connect, sock_read=total)
 
-    async def _carried_through(self, request: Request) -> Answer:
-        answer, cancellation = await carried_through(self._exchange(request))
+    async def _carried_through(self, exchange: Coroutine[object, None, Answer]) -> Answer:
+        answer, cancellation = await carried_through(exchange)
         if cancellation is not None and 300 <= answer.status < 500 and not answer.is_transient:
             # Nothing has come of it, and nothing is to follow.
             raise cancellation
         return answer
 
-    async def _exchange(self, request: Request) -> Answer:
-        if self._session.closed:
+    async def _exchange(self, request: Request, session: aiohttp.ClientSession, connection: Connection) -> Answer:
+        if session.closed:
             raise Unavailable("the client is closing", reason="SHUTTING_DOWN", sent=False)
         peer = request.peer.name
         try:
-            async with self._session.request(
+            async with session.request(
                 request.method,
                 request.url,
                 headers=request.headers,
                 proxy=self._proxy_for(request.url),
                 timeout=self._usual_bounds if request.total is None else self._bounds(request.total),
                 allow_redirects=False,
+                trace_request_ctx=connection,
             ) as response:
                 return Answer(response.status, response.headers, await _body(response, request))
         except aiohttp.ConnectionTimeoutError as error:
@@ -211,6 +268,8 @@ class Exchange:
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError) as error:
             raise tls_failure(error, request.peer, request.where) from error
         except aiohttp.ClientConnectorError as error:
+            if TooManyOpenFiles.is_cause_of(error.os_error):
+                raise TooManyOpenFiles from error
             raise Unreachable(
                 f"no connection to {peer}: {_reason_of(error.os_error)}", operator_detail=request.where, sent=False
             ) from error
@@ -227,6 +286,7 @@ class Exchange:
                 f"the answer of {peer} is not HTTP", operator_detail=request.where, concern=request.peer.address
             ) from None
         except (aiohttp.ClientError, ConnectionError) as error:
+            connection.broke = isinstance(error, _BrokenOff)
             raise Unreachable(
                 f"{peer} broke the connection off before its answer was complete", operator_detail=request.where
             ) from error

@@ -3,6 +3,7 @@
 Follows Docker's "Token Authentication Specification". The password is sent to the pinned realm alone.
 """
 
+import asyncio
 import json
 import time
 from collections import OrderedDict
@@ -24,6 +25,7 @@ from portus_gateway.distribution.errors import (
     TooManyRequests,
     Unavailable,
     UntrustedAnswer,
+    UpstreamTimeout,
     WrongAddress,
 )
 from portus_gateway.distribution.exchange import Answer, Exchange, Request
@@ -64,6 +66,8 @@ class Token:
     secret: str = field(repr=False)
     renewed_at: float
     """From when on a new one is fetched."""
+    ends_at: float
+    """From when on the registry does not accept it, as far as the token service says."""
     fetched_at: float
     accepted: bool = False
     """Whether the registry has accepted it."""
@@ -74,10 +78,13 @@ def words_for(scopes: tuple[str, ...]) -> str:
 
 
 class TokenSource:
-    """Gives out tokens, fetching them as needed."""
+    """Gives out tokens, and fetches them as needed. A fetch takes `longest` seconds at most, retries included."""
 
-    def __init__(self, exchange: Exchange, credentials: Credentials | None, observer: UpstreamObserver) -> None:
+    def __init__(
+        self, exchange: Exchange, credentials: Credentials | None, observer: UpstreamObserver, longest: float
+    ) -> None:
         self._exchange = exchange
+        self._longest = longest
         self._credentials = credentials
         self._observer = observer
         self._works: str | None = None
@@ -104,8 +111,13 @@ class TokenSource:
         started = time.perf_counter()
         outcome = "failed"
         try:
-            token = await self._fetch(request)
+            async with asyncio.timeout(self._longest):
+                token = await self._fetch(request)
             outcome = "ok"
+        except TimeoutError as error:
+            raise UpstreamTimeout(
+                f"the token service gave no token within {self._longest:g} s", operator_detail=str(request), sent=False
+            ) from error
         except CredentialsRejected:
             outcome = "rejected"
             raise
@@ -122,9 +134,9 @@ class TokenSource:
         asked_at = time.monotonic()
         answer = await self._ask(request, authorization)
         if answer.status == 401 and (reread := self._authorization()) != authorization:
-            # The secret was rotated since we read it.
-            asked_at = time.monotonic()
-            answer = await self._ask(request, reread)
+            # The password was rotated since we read it.
+            asked_at, authorization = time.monotonic(), reread
+            answer = await self._ask(request, authorization)
         if answer.status in _REFUSALS and await self._is_right_of_one_scope(request, answer):
             raise Denied(
                 f"the token service gives the gateway's account no token for {words_for(request.scopes)}"
@@ -133,9 +145,8 @@ class TokenSource:
             )
         if answer.status != 200:
             raise self._failure(request, answer)
-        token = _token(answer, asked_at)
-        self._works = self._authorization()
-        return token
+        self._works = authorization
+        return _token(answer, asked_at)
 
     async def _is_right_of_one_scope(self, request: TokenRequest, refusal: Answer) -> bool:
         """Whether the token service accepts our password, and refuses only the scopes of `request`."""
@@ -220,8 +231,8 @@ def _token(answer: Answer, asked_at: float) -> Token:
     age = _age(body.get("issued_at"), answer)
     # A token that has ended when it comes was issued now: some services write 0001-01-01 or the time of a cache.
     left = lifetime - age if age < lifetime else lifetime
-    renewed_at = asked_at + left - min(_RENEWED_AT_SECONDS, _RENEWED_AT_SHARE * left)
-    return Token(secret, renewed_at, fetched_at=asked_at)
+    ends_at = asked_at + left
+    return Token(secret, ends_at - min(_RENEWED_AT_SECONDS, _RENEWED_AT_SHARE * left), ends_at, fetched_at=asked_at)
 
 
 def _unusable(sent: str) -> UntrustedAnswer:

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from multidict import CIMultiDict
 from yarl import URL
@@ -29,6 +29,9 @@ _MOST_CREDENTIALS = 3
 # What registries answer to a credential that they do not accept.
 _REFUSALS = frozenset({400, 401, 403})
 _REFUSAL_CODES = frozenset({"UNAUTHORIZED", "DENIED", "UNKNOWN"})
+
+
+Authorize = Callable[[], Awaitable[Authorized]]
 
 
 class Transport:
@@ -87,7 +90,7 @@ class Transport:
             if target == self._origin:
                 redirect = await self._admitted(request, url)
             elif target in self._blob_origins:
-                redirect = await self._exchange_once(request, url, {}, STORAGE)
+                redirect = await self._exchange_once(request, url, Authorized({}), STORAGE)
             else:
                 raise RedirectRefused(
                     "the registry redirected the request for a blob to a server that the gateway may not use",
@@ -103,18 +106,20 @@ class Transport:
         if self._authorization.needs_challenge and not await self.finds_challenge():
             self._authorization.assume_token_service()
         started = time.monotonic()
+        # A token is fetched before there is a slot, so that requests which have theirs do not wait for it.
         carried = await self._authorized(scopes)
-        answer = await self._exchange_once(request, url, carried.fields)
+        if carried.token is None:
+            answer = await self._exchange_once(request, url, carried)
+        else:
+            answer, carried = await self._exchange_authorized(request, url, self._unless_ended(carried, scopes))
         # Whether a registry answers must not depend on how long a search takes: `Ping` sees to that itself.
         searches = answer.status != 401 and not carried.fields and request != PING
         if searches and await self.finds_challenge():
             # This is what the registry answers to strangers.
             if request.method in _REPEATABLE or 400 <= answer.status < 500:
-                carried = await self._authorized(scopes)
-                answer = await self._exchange_once(request, url, carried.fields)
+                answer, carried = await self._exchange_authorized(request, url, self._in_place_of(carried, scopes))
         elif _may_mean_expired(answer, carried, started):
-            carried = await self._authorized(scopes, refused=carried.token)
-            answer = await self._exchange_once(request, url, carried.fields)
+            answer, carried = await self._exchange_authorized(request, url, self._in_place_of(carried, scopes))
         if answer.status == 401:
             return await self._with_fresh_credentials(request, url, scopes, carried, answer, started)
         if answer.status not in _REFUSALS:
@@ -137,8 +142,7 @@ class Transport:
             if self._authorization.is_current(carried, started) and (attempt or carried.token is None):
                 break
             # Once more if that was a kept token of another scope: it may have been revoked too.
-            carried = await self._authorized(scopes, refused=carried.token)
-            answer = await self._exchange_once(request, url, carried.fields)
+            answer, carried = await self._exchange_authorized(request, url, self._in_place_of(carried, scopes))
             if answer.status != 401:
                 break
         if answer.status == 401 and carried.token is not None and self._authorization.may_become_valid(refusal):
@@ -154,7 +158,7 @@ class Transport:
         if not deadline.allows(self._clock_delay):
             return None
         await asyncio.sleep(self._clock_delay)
-        return await self._exchange_once(request, url, carried.fields)
+        return await self._exchange_once(request, url, carried)
 
     async def _refused(
         self, request: RegistryRequest, scopes: tuple[str, ...], carried: Authorized, refusal: Refusal
@@ -166,7 +170,7 @@ class Transport:
 
     async def _password_works(self, carried: Authorized) -> bool:
         """Whether the registry takes the password at `/v2/`. Where that is open to all, whether it took it before."""
-        with_password = await self.send_plain(PING, carried.fields)
+        with_password = await self._exchange_once(PING, self._url_of(PING), carried)
         if with_password.status == 401:
             return False
         return (await self.send_plain(PING)).status == 401 or self._authorization.is_known_to_work(carried)
@@ -175,9 +179,9 @@ class Transport:
         """Whether the registry asks for credentials, if it is asked for something that needs a right."""
         return await self._search.finds(self.send_plain)
 
-    async def send_plain(self, request: RegistryRequest, fields: Mapping[str, str] | None = None) -> Answer:
-        """The registry's answer to just these header fields, whatever its status."""
-        return await self._exchange_once(request, self._url_of(request), fields or {})
+    async def send_plain(self, request: RegistryRequest) -> Answer:
+        """The registry's answer to the request without credentials, whatever its status."""
+        return await self._exchange_once(request, self._url_of(request), Authorized({}))
 
     def _url_of(self, request: RegistryRequest) -> URL:
         path, _, query = request.target.partition("?")
@@ -194,29 +198,64 @@ class Transport:
             error.sent = False
             raise
 
+    def _unless_ended(self, carried: Authorized, scopes: tuple[str, ...]) -> Authorize:
+        """Gives `carried`, or a new token if that of `carried` ended in the meantime."""
+        obtained, token = time.monotonic(), carried.token
+
+        async def authorize() -> Authorized:
+            if token is None or not obtained < token.ends_at <= time.monotonic():
+                return carried
+            return await self._authorized(scopes, refused=token)
+
+        return authorize
+
+    def _in_place_of(self, carried: Authorized, scopes: tuple[str, ...]) -> Authorize:
+        """Gives what the registry is known to want now, and no token that it has refused."""
+        return lambda: self._authorized(scopes, refused=carried.token)
+
+    async def _exchange_authorized(
+        self, request: RegistryRequest, url: URL, authorize: Authorize
+    ) -> tuple[Answer, Authorized]:
+        """The answer, and what the request carried. `authorize` is called when the request has its slot."""
+        carried = Authorized({})
+
+        async def credentials() -> Mapping[str, str]:
+            nonlocal carried
+            carried = await authorize()
+            return carried.fields
+
+        answer = await self._exchange.send(self._request(request, url, REGISTRY), credentials)
+        return self._concealing(answer, carried), carried
+
     async def _exchange_once(
-        self, request: RegistryRequest, url: URL, authorization: Mapping[str, str], peer: Peer = REGISTRY
+        self, request: RegistryRequest, url: URL, carried: Authorized, peer: Peer = REGISTRY
     ) -> Answer:
-        headers = CIMultiDict({"Accept-Encoding": "identity", **authorization})
+        made = self._request(request, url, peer)
+        made.headers.update(carried.fields)
+        return self._concealing(await self._exchange.send(made), carried)
+
+    def _request(self, request: RegistryRequest, url: URL, peer: Peer) -> Request:
+        headers = CIMultiDict({"Accept-Encoding": "identity"})
         headers["Accept"] = ", ".join(request.accept) if request.accept else "application/json"
         if request.method in _REPEATABLE:
             # A cache on the way must not answer with what was there before: a delete may be decided on it.
             headers["Cache-Control"] = "no-cache"
         if request.if_none_match:
             headers["If-None-Match"] = request.if_none_match
-        answer = await self._exchange.send(
-            Request(
-                method=request.method,
-                url=url,
-                route=request.route,
-                peer=peer,
-                headers=headers,
-                body_limit=request.body_limit,
-                repeatable=request.method in _REPEATABLE or request.is_harmless,
-                total=request.total,
-            )
+        return Request(
+            method=request.method,
+            url=url,
+            route=request.route,
+            peer=peer,
+            headers=headers,
+            body_limit=request.body_limit,
+            repeatable=request.method in _REPEATABLE or request.is_harmless,
+            total=request.total,
         )
-        concealment = Concealment(tuple(_secrets(authorization)), self._names)
+
+    def _concealing(self, answer: Answer, carried: Authorized) -> Answer:
+        """The answer, which knows what errors must not repeat of it."""
+        concealment = Concealment(tuple(_secrets(carried.fields)), self._names)
         return Answer(answer.status, answer.headers, answer.body, concealment)
 
     def _redirect_target(self, url: URL, answer: Answer) -> URL:

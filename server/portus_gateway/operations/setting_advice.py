@@ -20,6 +20,7 @@ ADVICE: Mapping[Concern, str] = MappingProxyType(
         Concern.TOKEN_REALM: "Check PORTUS_TOKEN_REALM: it must be the realm in the registry's auth.token settings.",
         Concern.BLOB_ORIGINS: "Check PORTUS_BLOB_ORIGINS: it must have the origin of the registry's storage.",
         Concern.CA_FILE: "PORTUS_CA_FILE can name CA certificates to trust in addition to those of the system.",
+        Concern.OPEN_FILES: "Raise the process's limit of open files: ulimit -n, or LimitNOFILE= of systemd.",
         Concern.ENVIRONMENT_PROXY: "Check PORTUS_USE_ENVIRONMENT_PROXY and the variables that name the proxy.",
     }
 )

@@ -61,6 +61,7 @@ CODES: Mapping[type[GatewayError], grpc.StatusCode] = MappingProxyType(
         errors.TooManyRequests: grpc.StatusCode.RESOURCE_EXHAUSTED,
         errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
         errors.Unreachable: grpc.StatusCode.UNAVAILABLE,
+        errors.TooManyOpenFiles: grpc.StatusCode.UNAVAILABLE,
         errors.UpstreamTimeout: grpc.StatusCode.UNAVAILABLE,
         errors.DeleteOutcomeUnknown: grpc.StatusCode.UNAVAILABLE,
         errors.GatewaySetup: grpc.StatusCode.INTERNAL,

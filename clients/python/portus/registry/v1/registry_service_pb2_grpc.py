@@ -49,7 +49,7 @@ class RegistryServiceStub(object):
     OUT_OF_RANGE         RANGE_INVALID: the registry cannot serve the requested range.
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline or the gateway's own limit has passed.
     UNAVAILABLE          UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is too slow, or
-    answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys to check callers' tokens
+    answers 502, 503 or 504. TOO_MANY_OPEN_FILES: the gateway has too many files and connections open. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys to check callers' tokens
     are not available. AUDIT_FAILED: the audit log cannot be written, and nothing was deleted. Try again.
     INTERNAL             UPSTREAM_CREDENTIALS_REJECTED, UPSTREAM_REALM_REFUSED, UPSTREAM_CHALLENGE_UNUSABLE, UPSTREAM_SETUP: the gateway's own account or settings are wrong.
     The caller did nothing wrong. UPSTREAM_ERROR: the registry failed (500), or its answer violates the protocol. BUG: the gateway
@@ -135,7 +135,7 @@ class RegistryServiceServicer(object):
     OUT_OF_RANGE         RANGE_INVALID: the registry cannot serve the requested range.
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline or the gateway's own limit has passed.
     UNAVAILABLE          UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is too slow, or
-    answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys to check callers' tokens
+    answers 502, 503 or 504. TOO_MANY_OPEN_FILES: the gateway has too many files and connections open. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys to check callers' tokens
     are not available. AUDIT_FAILED: the audit log cannot be written, and nothing was deleted. Try again.
     INTERNAL             UPSTREAM_CREDENTIALS_REJECTED, UPSTREAM_REALM_REFUSED, UPSTREAM_CHALLENGE_UNUSABLE, UPSTREAM_SETUP: the gateway's own account or settings are wrong.
     The caller did nothing wrong. UPSTREAM_ERROR: the registry failed (500), or its answer violates the protocol. BUG: the gateway
@@ -355,7 +355,7 @@ class RegistryService(object):
     OUT_OF_RANGE         RANGE_INVALID: the registry cannot serve the requested range.
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline or the gateway's own limit has passed.
     UNAVAILABLE          UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is too slow, or
-    answers 502, 503 or 504. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys to check callers' tokens
+    answers 502, 503 or 504. TOO_MANY_OPEN_FILES: the gateway has too many files and connections open. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys to check callers' tokens
     are not available. AUDIT_FAILED: the audit log cannot be written, and nothing was deleted. Try again.
     INTERNAL             UPSTREAM_CREDENTIALS_REJECTED, UPSTREAM_REALM_REFUSED, UPSTREAM_CHALLENGE_UNUSABLE, UPSTREAM_SETUP: the gateway's own account or settings are wrong.
     The caller did nothing wrong. UPSTREAM_ERROR: the registry failed (500), or its answer violates the protocol. BUG: the gateway
