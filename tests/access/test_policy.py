@@ -1,5 +1,7 @@
 """What a policy decides."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +14,14 @@ from portus_gateway.access.repository_glob import RepositoryGlob
 from portus_gateway.access.rpcs import ALL, GROUPS, REPOSITORY_RPCS, RPCS, SERVICE
 from tests.access.policies import ROOT, STRANGER, TEAM_A, A, parsed
 from tests.access.test_repository_glob import NAMES, PATTERNS, naive_match
+
+DENIED_SECRETS = """
+[[deny]]
+name = "secrets are nobody's"
+principals = ["*"]
+rpcs = ["*"]
+repositories = ["secret/**"]
+"""
 
 
 def test_what_no_rule_allows_is_denied() -> None:
@@ -76,6 +86,60 @@ repositories = ["{}"]
 """
     assert parsed(TEAM_A + barred.format("secret/**")).decide(A, RPCS["GetRegistryInfo"], None).allowed
     assert not parsed(TEAM_A + barred.format("**")).decide(A, RPCS["GetRegistryInfo"], None).allowed
+
+
+def test_a_deny_rule_alone_allows_nothing() -> None:
+    assert not parsed(TEAM_A + DENIED_SECRETS).decide(STRANGER, RPCS["GetRegistryInfo"], None).allowed
+
+
+def test_a_caller_to_whom_one_repository_is_denied_has_rights_everywhere_else_only() -> None:
+    everywhere = TEAM_A.replace('"token:root"', '"token:a"')
+    assert parsed(everywhere).rights(A, RPCS["GetManifest"]).everywhere
+    rights = parsed(everywhere + DENIED_SECRETS).rights(A, RPCS["GetManifest"])
+    assert not rights.everywhere
+    assert rights.in_repository("team-b/app").allowed
+    assert not rights.in_repository("secret/app").allowed
+
+
+def test_one_pattern_for_all_repositories_is_enough_to_be_allowed_everywhere() -> None:
+    both = TEAM_A.replace('repositories = ["**"]', 'repositories = ["team-a/**", "**"]')
+    assert parsed(both).rights(ROOT, RPCS["GetManifest"]).everywhere
+
+
+def test_a_rule_without_a_line_is_told_by_its_name() -> None:
+    rule = Rule(
+        name="built in",
+        effect="allow",
+        principals=(PrincipalPattern("*"),),
+        rpcs=frozenset({"GetManifest"}),
+        repositories=(RepositoryGlob("**"),),
+    )
+    assert str(rule) == "allow rule 'built in'"
+
+
+def test_who_may_only_ask_for_the_registry_info_sees_no_repository() -> None:
+    policy = parsed(TEAM_A.replace('rpcs = ["*"]', 'rpcs = ["GetRegistryInfo"]'))
+    assert policy.decide(ROOT, RPCS["GetRegistryInfo"], None).allowed
+    assert not policy.sees(ROOT, "team-a/app")
+
+
+def test_questions_about_ever_new_repositories_and_callers_take_little_memory() -> None:
+    policy = parsed(TEAM_A)
+
+    def ask(first: int) -> int:
+        """Asks 5,000 new questions. The bytes that are kept of them."""
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(first, first + 5000):
+            policy.decide(A, RPCS["GetManifest"], f"team-a/{number}")
+            policy.rights(Caller.known_as("token", [f"token:{number}"]), RPCS["GetManifest"])
+        return tracemalloc.get_traced_memory()[0] - before
+
+    tracemalloc.start()
+    try:
+        ask(0)
+        assert ask(10_000) < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_repository_is_seen_by_whoever_may_do_anything_with_it() -> None:

@@ -17,7 +17,7 @@ from portus_gateway.access.repository_glob import RepositoryGlob
         (
             "team-a/**",
             ["team-a/x", "team-a/x/y", "team-a/x/y/z"],
-            ["team-a", "team-a-evil", "team-a-evil/x", "team-a.evil/x", "team/a", "x/team-a/x"],
+            ["team-a", "team-a/", "team-a-evil", "team-a-evil/x", "team-a.evil/x", "team/a", "x/team-a/x"],
         ),
         ("**", ["a", "a/b", "a/b/c"], []),
         ("*", ["a", "team-a"], ["a/b"]),
@@ -55,6 +55,10 @@ def test_what_a_pattern_names(pattern: str, matching: list[str], other: list[str
 def test_a_pattern_that_could_never_match_is_refused(pattern: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         RepositoryGlob(pattern)
+
+
+def test_a_pattern_may_be_as_long_as_a_repository_name() -> None:
+    assert RepositoryGlob("a" * 255).matches("a" * 255)
 
 
 SEGMENTS = st.text("ab-", min_size=1, max_size=4)

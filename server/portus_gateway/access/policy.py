@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, Protocol
 
 from portus_gateway.access.caller import Caller
@@ -24,10 +25,10 @@ class Rule:
     repositories: tuple[RepositoryGlob, ...]
     line: int | None = None
 
-    def concerns(self, caller: Caller, rpc: Rpc) -> bool:
-        """Whether it applies to this RPC of this caller, in at least one repository."""
+    def concerns(self, principals: frozenset[str], rpc: Rpc) -> bool:
+        """Whether it applies to this RPC of a caller with these principals, in at least one repository."""
         return rpc.name in self.rpcs and any(
-            pattern.matches(principal) for pattern in self.principals for principal in caller.principals
+            pattern.matches(principal) for pattern in self.principals for principal in principals
         )
 
     @property
@@ -97,8 +98,8 @@ class Policy:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = tuple(rules)
-        self._rights: dict[tuple[frozenset[str], Rpc], Rights] = {}
-        self._decisions: dict[tuple[frozenset[str], Rpc, str], Decision] = {}
+        self._rights = lru_cache(_REMEMBERED_RIGHTS)(self._find_rights)
+        self._decisions = lru_cache(_REMEMBERED_DECISIONS)(self._find_decision)
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -106,18 +107,7 @@ class Policy:
 
     def rights(self, caller: Caller, rpc: Rpc) -> Rights:
         """What `caller` may do with `rpc`."""
-        key = (caller.principals, rpc)
-        rights = self._rights.get(key)
-        if rights is None:
-            concerned = [rule for rule in self._rules if rule.concerns(caller, rpc)]
-            rights = Rights(
-                deny=tuple(rule for rule in concerned if rule.effect == "deny"),
-                allow=tuple(rule for rule in concerned if rule.effect == "allow"),
-            )
-            if len(self._rights) >= _REMEMBERED_RIGHTS:
-                self._rights.clear()
-            self._rights[key] = rights
-        return rights
+        return self._rights(caller.principals, rpc)
 
     def decide(self, caller: Caller, rpc: Rpc, repository: str | None) -> Decision:
         """Whether `caller` may call `rpc` on `repository`, and why.
@@ -128,20 +118,23 @@ class Policy:
             return self.rights(caller, rpc).in_registry
         if repository is None:
             raise ValueError(f"{rpc.name} concerns a repository: name one")
-        key = (caller.principals, rpc, repository)
-        decision = self._decisions.get(key)
-        if decision is None:
-            decision = self.rights(caller, rpc).in_repository(repository)
-            if len(self._decisions) >= _REMEMBERED_DECISIONS:
-                self._decisions.clear()
-            self._decisions[key] = decision
-        return decision
+        return self._decisions(caller.principals, rpc, repository)
 
     def sees(self, caller: Caller, repository: str) -> bool:
         """Whether `caller` may do anything with `repository`, and so may know that it exists."""
         return any(
             self.rights(caller, rpc).in_repository(repository).allowed for rpc in RPCS.values() if rpc.in_repository
         )
+
+    def _find_rights(self, principals: frozenset[str], rpc: Rpc) -> Rights:
+        concerned = [rule for rule in self._rules if rule.concerns(principals, rpc)]
+        return Rights(
+            deny=tuple(rule for rule in concerned if rule.effect == "deny"),
+            allow=tuple(rule for rule in concerned if rule.effect == "allow"),
+        )
+
+    def _find_decision(self, principals: frozenset[str], rpc: Rpc, repository: str) -> Decision:
+        return self._rights(principals, rpc).in_repository(repository)
 
 
 class PolicySource(Protocol):
