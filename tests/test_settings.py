@@ -60,13 +60,15 @@ def test_no_secret_is_shown() -> None:
     [
         "https://storage.example/bucket",
         "storage.example",
+        "user:s3cret@storage.example",
         "ftp://storage.example",
         "https://a.example,",
         "https://a/?b",
     ],
 )
 def test_the_origin_of_a_storage_is_scheme_host_and_port(text: str) -> None:
-    assert "is not the scheme, host and port" in problem(blob_origins=text)
+    message = problem(blob_origins=text)
+    assert message.endswith("each server must be scheme, host and port, such as https://storage.example:443")
 
 
 def test_the_origins_of_storages(environment: pytest.MonkeyPatch) -> None:

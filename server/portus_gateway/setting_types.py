@@ -41,7 +41,8 @@ def _origins(value: object) -> object:
 
 
 def _origin(text: str) -> Origin:
-    problem = f"{text.strip()!r} is not the scheme, host and port of a server, such as https://storage.example:443"
+    # The text itself is not shown: a mistyped address could contain a password.
+    problem = "each server must be scheme, host and port, such as https://storage.example:443"
     try:
         url = URL(text.strip())
         origin = Origin.of(url)

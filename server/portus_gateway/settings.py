@@ -108,8 +108,9 @@ class Settings(BaseSettings):
     )
     blob_origins: Origins = Field(
         (),
-        description="Servers that the registry may redirect a read of a blob to, besides itself: scheme, host and port"
-        " of its storage, such as `https://storage.example:443`, separated by commas. No credential is sent there.",
+        description="Servers to which the registry may redirect a read of a blob, such as its object storage: scheme,"
+        " host and port of each, separated by commas, such as `https://storage.example:443`. No credential is sent to"
+        " them. The registry itself is always allowed.",
     )
     ca_file: Path | None = Field(
         None,
