@@ -832,11 +832,12 @@ type GetManifestRequest struct {
 	//	*GetManifestRequest_Tag
 	//	*GetManifestRequest_Digest
 	Reference isGetManifestRequest_Reference `protobuf_oneof:"reference"`
-	// If the manifest is an index, the answer is the manifest in it that containerd takes on a machine of this platform, also from
-	// indexes in the index. If this is unset, the answer is the index itself. An image is returned in any case.
+	// If the manifest is an index, the answer is the image in it that containerd would run on a machine of this platform.
+	// Indexes in the index are searched too. If this is unset, the answer is the index itself. If the manifest is an
+	// image, it is returned in any case.
 	Platform *Platform `protobuf:"bytes,4,opt,name=platform,proto3" json:"platform,omitempty"`
 	// Maximum age of the gateway's knowledge of what the tag points to. Unset means 0: the gateway asks the registry in this
-	// call. Calls for the same manifest that wait at the same time share one request, which begins after all of them came.
+	// call. Calls that wait for the same manifest share one request, which begins after all of them came.
 	MaxStaleness  *durationpb.Duration `protobuf:"bytes,5,opt,name=max_staleness,json=maxStaleness,proto3" json:"max_staleness,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

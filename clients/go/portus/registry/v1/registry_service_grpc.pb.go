@@ -45,25 +45,43 @@ const (
 // `reason`: the registry's own code (`MANIFEST_UNKNOWN`) or a code of the gateway (`TAGGED`).
 // Each RPC lists its own errors. In addition, any RPC can answer with these:
 //
-//	INVALID_ARGUMENT     INVALID_FIELD: a field of the request is invalid. BadRequest names it. Nothing was sent to the registry.
-//	                     INVALID_REQUEST: the registry rejected the request as malformed and gave no code of its own.
-//	RESOURCE_EXHAUSTED   TOO_MANY_CALLS: the gateway has reached its limit of calls. TOOMANYREQUESTS: the registry gets too many requests. RetryInfo says when to try again.
-//	                     CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
-//	UNAUTHENTICATED      CREDENTIAL_MISSING, CREDENTIAL_INVALID: the call has no credential, or an invalid one.
-//	PERMISSION_DENIED    POLICY_DENIED: the gateway's policy does not allow this to the caller. For a repository that the caller may not see at all, the answer is NOT_FOUND.
-//	                     DENIED: the registry does not allow this to the gateway's account, even with a new token.
-//	FAILED_PRECONDITION  ACCOUNT_NOT_ASKED_FOR: only in GetRegistryInfoResponse.registry_status.
-//	                     UNSUPPORTED: the registry does not support this, or it is switched off. MANIFEST_BLOB_UNKNOWN: the registry answered that a blob of the manifest is missing.
-//	OUT_OF_RANGE         RANGE_INVALID: the registry cannot serve the requested range.
-//	DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline or the gateway's own limit has passed.
-//	UNAVAILABLE          UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is too slow, or
-//	                     answers 502, 503 or 504. TOO_MANY_OPEN_FILES: the gateway has too many files and connections open. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys to check callers' tokens
-//	                     are not available. AUDIT_FAILED: the audit log cannot be written, and nothing was deleted. Try again.
-//	INTERNAL             UPSTREAM_CREDENTIALS_REJECTED, UPSTREAM_REALM_REFUSED, UPSTREAM_CHALLENGE_UNUSABLE, UPSTREAM_SETUP: the gateway's own account or settings are wrong.
-//	                     The caller did nothing wrong. UPSTREAM_ERROR: the registry failed (500), or its answer violates the protocol. BUG: the gateway
-//	                     failed. Its log has the cause, under the request id in the message. AUDIT_OUTCOME_NOT_RECORDED: the delete was carried out, but
-//	                     its outcome could not be recorded in the audit log.
-//	DATA_LOSS            DIGEST_MISMATCH, UPSTREAM_ANSWER_INVALID, UPSTREAM_ANSWER_TOO_LARGE: the registry sent wrong, invalid or too much data. The gateway does not pass it on.
+//	INVALID_ARGUMENT
+//	  INVALID_FIELD: a field of the request is invalid. BadRequest names it. Nothing was sent to the registry.
+//	  INVALID_REQUEST: the registry rejected the request as malformed and gave no code of its own.
+//	UNAUTHENTICATED
+//	  CREDENTIAL_MISSING, CREDENTIAL_INVALID: the call has no credential, or an invalid one.
+//	PERMISSION_DENIED
+//	  POLICY_DENIED: the gateway's policy does not let the caller do this. For a repository that the caller may not see
+//	  at all, the answer is NOT_FOUND.
+//	  DENIED: the registry does not allow this to the gateway's account, even with a new token.
+//	RESOURCE_EXHAUSTED (RetryInfo says when to try again)
+//	  TOO_MANY_CALLS: the gateway has reached its limit of calls.
+//	  TOOMANYREQUESTS: the registry gets too many requests.
+//	  CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
+//	FAILED_PRECONDITION
+//	  UNSUPPORTED: the registry does not support this, or it is switched off.
+//	  MANIFEST_BLOB_UNKNOWN: the registry answered that a blob of the manifest is missing.
+//	  ACCOUNT_NOT_ASKED_FOR: only in GetRegistryInfoResponse.registry_status.
+//	OUT_OF_RANGE
+//	  RANGE_INVALID: the registry cannot serve the requested range.
+//	DEADLINE_EXCEEDED
+//	  DEADLINE_EXCEEDED: the call's deadline or the gateway's own limit has passed.
+//	UNAVAILABLE (try again)
+//	  UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is
+//	  too slow, or a proxy in front of it fails.
+//	  TOO_MANY_OPEN_FILES: the gateway has too many files and connections open.
+//	  SHUTTING_DOWN: this gateway is stopping.
+//	  KEYS_UNAVAILABLE: the keys to check callers' tokens are not available.
+//	  AUDIT_FAILED: the audit log cannot be written, and nothing was deleted.
+//	INTERNAL
+//	  UPSTREAM_CREDENTIALS_REJECTED, UPSTREAM_REALM_REFUSED, UPSTREAM_CHALLENGE_UNUSABLE, UPSTREAM_SETUP: the gateway's own
+//	  account or settings are wrong. The caller did nothing wrong.
+//	  UPSTREAM_ERROR: the registry failed (500), or its answer violates the protocol.
+//	  BUG: the gateway failed. Its log has the cause, under the request id in the message.
+//	  AUDIT_OUTCOME_NOT_RECORDED: the delete was carried out, but its outcome could not be recorded in the audit log.
+//	DATA_LOSS
+//	  DIGEST_MISMATCH, UPSTREAM_ANSWER_INVALID, UPSTREAM_ANSWER_TOO_LARGE: the registry sent wrong, invalid or too much data.
+//	  The gateway does not pass it on.
 type RegistryServiceClient interface {
 	// Returns whether the registry answers, the version of its API, and the limits of this gateway.
 	// If the registry does not answer, the status is still OK, with `reachable: false`.
@@ -74,7 +92,7 @@ type RegistryServiceClient interface {
 	//
 	// Errors:
 	//
-	//	INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments; `prefix` is too long.
+	//	INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller; `prefix` is too long.
 	//	FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
 	//	FAILED_PRECONDITION  LISTING_INCOMPLETE: the registry may have more names than it lists, and it has no way to ask for the rest.
 	//	UNAVAILABLE  LISTING_CHANGED: the list changed while it was read. Start again with the first page.
@@ -93,7 +111,7 @@ type RegistryServiceClient interface {
 	//
 	// Errors:
 	//
-	//	INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments.
+	//	INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
 	//	NOT_FOUND  NAME_UNKNOWN: the repository does not exist. Registries also say so about a repository in which nothing ever had a tag. The gateway then looks for it in the
 	//	           registry's catalog and answers with an empty page if it is there. If the catalog cannot be read within two seconds, the answer is NAME_UNKNOWN.
 	//	FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
@@ -114,10 +132,10 @@ type RegistryServiceClient interface {
 	//	INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid; there is no reference; `platform` lacks `os` or `architecture`; `max_staleness` is negative.
 	//	NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the manifest does not exist.
 	//	NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`. The message lists the platforms that it has.
-	//	FAILED_PRECONDITION  PLATFORM_UNDECIDED: it cannot be told which manifest is for `platform`: the content of an index is ambiguous or invalid,
-	//	or more than 4 levels of indexes or 32 manifests and configurations would have to be read. The message says why.
+	//	FAILED_PRECONDITION  PLATFORM_UNDECIDED: the gateway cannot decide which manifest is for `platform`: the content of an index is ambiguous or invalid,
+	//	                     or it would have to read more than 4 levels of indexes, or 32 manifests and configurations. The message says why.
 	//	FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request for a configuration to a server that the gateway may not use. Only with `platform`,
-	//	if the index states no platform for an image. The gateway's operator can allow the registry's storage.
+	//	                     if the index states no platform for an image. The gateway's operator can allow the registry's storage.
 	//	FAILED_PRECONDITION  SCHEMA_1: the manifest has Docker's schema 1, whose digest cannot be checked. Push the image again.
 	GetManifest(ctx context.Context, in *GetManifestRequest, opts ...grpc.CallOption) (*GetManifestResponse, error)
 	// Fetches up to 1000 manifests in one call. Results are sent as soon as they are known, in any order: each
@@ -144,7 +162,8 @@ type RegistryServiceClient interface {
 	//	FAILED_PRECONDITION  UNUSABLE_TAGS: the registry lists names that are not valid tags and may point to the digest. `force` overrides it.
 	//	FAILED_PRECONDITION  LISTING_INCOMPLETE: the repository may have more tags than the registry lists. `force` does not override it.
 	//	FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
-	//	FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: the registry refuses the delete as things are (409, 412, 423, 428). If it names a code, this is the reason instead. The message has its words.
+	//	FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: the registry refuses the delete (409, 412, 423, 428), for example because something needs the manifest.
+	//	                     If the registry names a code, this code is the reason instead. The message has the registry's words.
 	//	UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
 	//	             afterwards. Look again before you retry.
 	DeleteManifest(ctx context.Context, in *DeleteManifestRequest, opts ...grpc.CallOption) (*DeleteManifestResponse, error)
@@ -293,25 +312,43 @@ func (c *registryServiceClient) DeleteBlob(ctx context.Context, in *DeleteBlobRe
 // `reason`: the registry's own code (`MANIFEST_UNKNOWN`) or a code of the gateway (`TAGGED`).
 // Each RPC lists its own errors. In addition, any RPC can answer with these:
 //
-//	INVALID_ARGUMENT     INVALID_FIELD: a field of the request is invalid. BadRequest names it. Nothing was sent to the registry.
-//	                     INVALID_REQUEST: the registry rejected the request as malformed and gave no code of its own.
-//	RESOURCE_EXHAUSTED   TOO_MANY_CALLS: the gateway has reached its limit of calls. TOOMANYREQUESTS: the registry gets too many requests. RetryInfo says when to try again.
-//	                     CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
-//	UNAUTHENTICATED      CREDENTIAL_MISSING, CREDENTIAL_INVALID: the call has no credential, or an invalid one.
-//	PERMISSION_DENIED    POLICY_DENIED: the gateway's policy does not allow this to the caller. For a repository that the caller may not see at all, the answer is NOT_FOUND.
-//	                     DENIED: the registry does not allow this to the gateway's account, even with a new token.
-//	FAILED_PRECONDITION  ACCOUNT_NOT_ASKED_FOR: only in GetRegistryInfoResponse.registry_status.
-//	                     UNSUPPORTED: the registry does not support this, or it is switched off. MANIFEST_BLOB_UNKNOWN: the registry answered that a blob of the manifest is missing.
-//	OUT_OF_RANGE         RANGE_INVALID: the registry cannot serve the requested range.
-//	DEADLINE_EXCEEDED    DEADLINE_EXCEEDED: the call's deadline or the gateway's own limit has passed.
-//	UNAVAILABLE          UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is too slow, or
-//	                     answers 502, 503 or 504. TOO_MANY_OPEN_FILES: the gateway has too many files and connections open. SHUTTING_DOWN: this gateway is stopping. KEYS_UNAVAILABLE: the keys to check callers' tokens
-//	                     are not available. AUDIT_FAILED: the audit log cannot be written, and nothing was deleted. Try again.
-//	INTERNAL             UPSTREAM_CREDENTIALS_REJECTED, UPSTREAM_REALM_REFUSED, UPSTREAM_CHALLENGE_UNUSABLE, UPSTREAM_SETUP: the gateway's own account or settings are wrong.
-//	                     The caller did nothing wrong. UPSTREAM_ERROR: the registry failed (500), or its answer violates the protocol. BUG: the gateway
-//	                     failed. Its log has the cause, under the request id in the message. AUDIT_OUTCOME_NOT_RECORDED: the delete was carried out, but
-//	                     its outcome could not be recorded in the audit log.
-//	DATA_LOSS            DIGEST_MISMATCH, UPSTREAM_ANSWER_INVALID, UPSTREAM_ANSWER_TOO_LARGE: the registry sent wrong, invalid or too much data. The gateway does not pass it on.
+//	INVALID_ARGUMENT
+//	  INVALID_FIELD: a field of the request is invalid. BadRequest names it. Nothing was sent to the registry.
+//	  INVALID_REQUEST: the registry rejected the request as malformed and gave no code of its own.
+//	UNAUTHENTICATED
+//	  CREDENTIAL_MISSING, CREDENTIAL_INVALID: the call has no credential, or an invalid one.
+//	PERMISSION_DENIED
+//	  POLICY_DENIED: the gateway's policy does not let the caller do this. For a repository that the caller may not see
+//	  at all, the answer is NOT_FOUND.
+//	  DENIED: the registry does not allow this to the gateway's account, even with a new token.
+//	RESOURCE_EXHAUSTED (RetryInfo says when to try again)
+//	  TOO_MANY_CALLS: the gateway has reached its limit of calls.
+//	  TOOMANYREQUESTS: the registry gets too many requests.
+//	  CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
+//	FAILED_PRECONDITION
+//	  UNSUPPORTED: the registry does not support this, or it is switched off.
+//	  MANIFEST_BLOB_UNKNOWN: the registry answered that a blob of the manifest is missing.
+//	  ACCOUNT_NOT_ASKED_FOR: only in GetRegistryInfoResponse.registry_status.
+//	OUT_OF_RANGE
+//	  RANGE_INVALID: the registry cannot serve the requested range.
+//	DEADLINE_EXCEEDED
+//	  DEADLINE_EXCEEDED: the call's deadline or the gateway's own limit has passed.
+//	UNAVAILABLE (try again)
+//	  UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is
+//	  too slow, or a proxy in front of it fails.
+//	  TOO_MANY_OPEN_FILES: the gateway has too many files and connections open.
+//	  SHUTTING_DOWN: this gateway is stopping.
+//	  KEYS_UNAVAILABLE: the keys to check callers' tokens are not available.
+//	  AUDIT_FAILED: the audit log cannot be written, and nothing was deleted.
+//	INTERNAL
+//	  UPSTREAM_CREDENTIALS_REJECTED, UPSTREAM_REALM_REFUSED, UPSTREAM_CHALLENGE_UNUSABLE, UPSTREAM_SETUP: the gateway's own
+//	  account or settings are wrong. The caller did nothing wrong.
+//	  UPSTREAM_ERROR: the registry failed (500), or its answer violates the protocol.
+//	  BUG: the gateway failed. Its log has the cause, under the request id in the message.
+//	  AUDIT_OUTCOME_NOT_RECORDED: the delete was carried out, but its outcome could not be recorded in the audit log.
+//	DATA_LOSS
+//	  DIGEST_MISMATCH, UPSTREAM_ANSWER_INVALID, UPSTREAM_ANSWER_TOO_LARGE: the registry sent wrong, invalid or too much data.
+//	  The gateway does not pass it on.
 type RegistryServiceServer interface {
 	// Returns whether the registry answers, the version of its API, and the limits of this gateway.
 	// If the registry does not answer, the status is still OK, with `reachable: false`.
@@ -322,7 +359,7 @@ type RegistryServiceServer interface {
 	//
 	// Errors:
 	//
-	//	INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments; `prefix` is too long.
+	//	INVALID_ARGUMENT  INVALID_FIELD: `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller; `prefix` is too long.
 	//	FAILED_PRECONDITION  UNSUPPORTED: the registry does not offer its catalog.
 	//	FAILED_PRECONDITION  LISTING_INCOMPLETE: the registry may have more names than it lists, and it has no way to ask for the rest.
 	//	UNAVAILABLE  LISTING_CHANGED: the list changed while it was read. Start again with the first page.
@@ -341,7 +378,7 @@ type RegistryServiceServer interface {
 	//
 	// Errors:
 	//
-	//	INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway or belongs to other arguments.
+	//	INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
 	//	NOT_FOUND  NAME_UNKNOWN: the repository does not exist. Registries also say so about a repository in which nothing ever had a tag. The gateway then looks for it in the
 	//	           registry's catalog and answers with an empty page if it is there. If the catalog cannot be read within two seconds, the answer is NAME_UNKNOWN.
 	//	FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
@@ -362,10 +399,10 @@ type RegistryServiceServer interface {
 	//	INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid; there is no reference; `platform` lacks `os` or `architecture`; `max_staleness` is negative.
 	//	NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the manifest does not exist.
 	//	NOT_FOUND  PLATFORM_UNKNOWN: the index has no manifest for `platform`. The message lists the platforms that it has.
-	//	FAILED_PRECONDITION  PLATFORM_UNDECIDED: it cannot be told which manifest is for `platform`: the content of an index is ambiguous or invalid,
-	//	or more than 4 levels of indexes or 32 manifests and configurations would have to be read. The message says why.
+	//	FAILED_PRECONDITION  PLATFORM_UNDECIDED: the gateway cannot decide which manifest is for `platform`: the content of an index is ambiguous or invalid,
+	//	                     or it would have to read more than 4 levels of indexes, or 32 manifests and configurations. The message says why.
 	//	FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request for a configuration to a server that the gateway may not use. Only with `platform`,
-	//	if the index states no platform for an image. The gateway's operator can allow the registry's storage.
+	//	                     if the index states no platform for an image. The gateway's operator can allow the registry's storage.
 	//	FAILED_PRECONDITION  SCHEMA_1: the manifest has Docker's schema 1, whose digest cannot be checked. Push the image again.
 	GetManifest(context.Context, *GetManifestRequest) (*GetManifestResponse, error)
 	// Fetches up to 1000 manifests in one call. Results are sent as soon as they are known, in any order: each
@@ -392,7 +429,8 @@ type RegistryServiceServer interface {
 	//	FAILED_PRECONDITION  UNUSABLE_TAGS: the registry lists names that are not valid tags and may point to the digest. `force` overrides it.
 	//	FAILED_PRECONDITION  LISTING_INCOMPLETE: the repository may have more tags than the registry lists. `force` does not override it.
 	//	FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
-	//	FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: the registry refuses the delete as things are (409, 412, 423, 428). If it names a code, this is the reason instead. The message has its words.
+	//	FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: the registry refuses the delete (409, 412, 423, 428), for example because something needs the manifest.
+	//	                     If the registry names a code, this code is the reason instead. The message has the registry's words.
 	//	UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
 	//	             afterwards. Look again before you retry.
 	DeleteManifest(context.Context, *DeleteManifestRequest) (*DeleteManifestResponse, error)

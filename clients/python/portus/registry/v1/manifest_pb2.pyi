@@ -22,8 +22,9 @@ DESCRIPTOR: descriptor.FileDescriptor
 @typing.final
 class Platform(message.Message):
     """The platform of an image, as in the OCI image index specification. In a request, it is the platform of a machine, and the
-    answer is the image that containerd runs there: other names are understood (`x86_64`, `aarch64`, `armhf`), `arm` without a
-    variant is `v7`, `arm64` is `v8`, and older variants fit (`arm/v6` for `arm/v7`, `386` for `amd64`), the newest first.
+    answer is the image that containerd would run there. Other names are accepted (`x86_64`, `aarch64`, `armhf`). `arm`
+    without a variant means `v7`, `arm64` means `v8`. If there is no image for the exact platform, the newest older one is
+    taken that runs there (`arm/v6` for `arm/v7`, `386` for `amd64`).
     """
 
     DESCRIPTOR: descriptor.Descriptor
@@ -40,12 +41,12 @@ class Platform(message.Message):
     variant: builtins.str
     """Variant of the architecture: `v7`, `v8`. Empty if there is none."""
     os_version: builtins.str
-    """Version of the operating system. Empty if the index names none. In a request, only that of Windows counts: a machine runs
-    images of its own build, and from build 20348 on images of some older ones. Empty matches any version.
+    """Version of the operating system. Empty if the index names none. In a request, it matters only for Windows:
+    a machine runs images of its own build and, from build 20348 on, images of some older builds. Empty matches any version.
     """
     @builtins.property
     def os_features(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Features that the operating system must have. Empty if the index names none. In a request, those that the machine has."""
+        """Features that the operating system must have. Empty if the index names none. In a request, the features that the machine has."""
 
     def __init__(
         self,
@@ -168,8 +169,8 @@ class Manifest(message.Message):
     @builtins.property
     def content_status(self) -> status_pb2.Status:
         """Why there is no parsed content. Its code is FAILED_PRECONDITION; its ErrorInfo has one of these reasons:
-          CONTENT_AMBIGUOUS: different readers see different content. For example, a known field is there twice, or in another case
-          (`layers`, `Layers`); or an index has layers.
+          CONTENT_AMBIGUOUS: different readers see different content. For example, a known field occurs twice or with another case
+          (`layers`, `Layers`), or an index has layers.
           CONTENT_INVALID: the content does not follow the specification. For example, a text is not valid UTF-8, a size is negative,
           a digest has an unknown algorithm, or the nesting is deeper than 200 levels.
           CONTENT_TOO_LARGE: more than 10,000 entries (descriptors, annotations and the like) or 100,000 values; or the parsed content

@@ -406,14 +406,15 @@ class GetManifestRequest(message.Message):
     """The manifest with this digest."""
     @builtins.property
     def platform(self) -> manifest_pb2.Platform:
-        """If the manifest is an index, the answer is the manifest in it that containerd takes on a machine of this platform, also from
-        indexes in the index. If this is unset, the answer is the index itself. An image is returned in any case.
+        """If the manifest is an index, the answer is the image in it that containerd would run on a machine of this platform.
+        Indexes in the index are searched too. If this is unset, the answer is the index itself. If the manifest is an
+        image, it is returned in any case.
         """
 
     @builtins.property
     def max_staleness(self) -> duration_pb2.Duration:
         """Maximum age of the gateway's knowledge of what the tag points to. Unset means 0: the gateway asks the registry in this
-        call. Calls for the same manifest that wait at the same time share one request, which begins after all of them came.
+        call. Calls that wait for the same manifest share one request, which begins after all of them came.
         """
 
     def __init__(
