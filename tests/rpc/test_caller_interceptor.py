@@ -246,6 +246,29 @@ async def test_hidden_and_absent_are_alike_over_the_wire(registry: DevRegistry, 
     assert not registry.requests.select(repository="team-b/secret")
 
 
+async def test_a_page_token_is_of_use_to_its_caller_alone(
+    registry: DevRegistry, authentication: Authentication
+) -> None:
+    """Another one would learn what comes after a name that it may not see."""
+    registry.push_many(f"team-a/app{number}" for number in range(4))
+    async with gateway(registry, authentication) as address, channel(address) as opened:
+        tokens = {}
+        for name in ("a", "root"):
+            first = CatalogRequest(page_size=1)
+            answer = await stub(opened).Catalog(first, metadata=bearer(f"secret-{name}"), timeout=10)
+            tokens[name] = answer.next_page_token
+        for name, token in tokens.items():
+            following = CatalogRequest(page_token=token)
+            for caller in tokens:
+                call = stub(opened).Catalog(following, metadata=bearer(f"secret-{caller}"), timeout=10)
+                if caller == name:
+                    assert (await call).repositories
+                else:
+                    failure = await failure_of(call)
+                    assert failure.outcome == (Code.INVALID_ARGUMENT, "INVALID_FIELD")
+                    assert "start again with the first page" in failure.fields["page_token"]
+
+
 async def test_who_may_look_but_not_delete_is_denied_and_told_what(
     registry: DevRegistry, authentication: Authentication
 ) -> None:

@@ -188,10 +188,9 @@ class Listing:
             return unproven
         if not set(expected).issubset(following.names):
             return unproven
+        known.honours_last = True
         if following.next_query is not None or set(following.names) != set(expected):
             return _Rest.SOME
-        if expected:
-            known.honours_last = True
         known.proved_whole(answer.count)
         return _Rest.NONE
 
