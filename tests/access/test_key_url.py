@@ -309,9 +309,9 @@ async def test_keys_come_when_the_issuer_does(upstream: Upstream, clock: Clock, 
     ("url", "problem"),
     [
         ("http://login.example.org/jwks", "use https"),
-        ("ftp://login.example.org/jwks", "no http or https"),
-        ("https://user@login.example.org/jwks", "without a user"),
-        ("jwks.json", "no http or https"),
+        ("ftp://login.example.org/jwks", "not an http or https"),
+        ("https://user@login.example.org/jwks", "contains a user"),
+        ("jwks.json", "not an http or https"),
     ],
 )
 def test_keys_come_over_https_or_from_this_machine(url: str, problem: str) -> None:

@@ -60,7 +60,7 @@ async def test_a_bad_new_file_leaves_the_old_policy_in_force_and_is_told_loudly(
     (entry,) = logs
     assert entry["log_level"] == "error"
     assert "the old one stays in force" in entry["event"]
-    assert "'reed' is no RPC" in entry["problems"][0]
+    assert "'reed' is neither an RPC" in entry["problems"][0]
     assert entry["problems"] == list(file.problems)
     path.write_text(TEAM_B)
     assert await file.reload()

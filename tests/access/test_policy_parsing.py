@@ -37,10 +37,10 @@ def problems_of(text: str | bytes) -> tuple[str, ...]:
 def test_all_mistakes_are_told_at_once_with_rule_and_line() -> None:
     problems = problems_of(MISTAKES)
     expected = [
-        "'version' is nothing that a policy has",
+        "'version' is unknown",
         "deny rule 1 (line 4): needs a `name`",
         "allow rule 'twice' (line 9): principals: 'ci' is neither `*` nor `anonymous`",
-        "allow rule 'twice' (line 9): rpcs: 'reed' is no RPC and no group; there are read, delete, *, Batch",
+        "allow rule 'twice' (line 9): rpcs: 'reed' is neither an RPC nor a group; these exist: read, delete, *, Batch",
         "allow rule 'twice' (line 9): repositories: 'Team/**': 'Team' is no segment",
         "allow rule 'twice' (line 15): has no 'principal'; it has name, principals, rpcs, repositories",
         "allow rule 'twice' (line 15): needs `principals`",

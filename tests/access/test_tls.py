@@ -108,7 +108,7 @@ async def test_only_certificates_of_the_client_authority_connect_where_one_is_ne
 
 def test_client_certificates_need_an_authority(folder: Path) -> None:
     certificate = ServerCertificate(folder / "tls.crt", folder / "tls.key")
-    with pytest.raises(ValueError, match="need the authorities"):
+    with pytest.raises(ValueError, match="need the CA"):
         certificate.credentials(client_certificates=True)
 
 
@@ -144,7 +144,7 @@ async def test_a_broken_new_certificate_leaves_the_old_one_in_use_and_is_told_lo
         (entry,) = logs
         assert entry["log_level"] == "error"
         assert "the old one stays in use" in entry["event"]
-        assert entry["problems"] == ["the key is not that of the certificate, which has to be the first in its file"]
+        assert entry["problems"] == ["the key does not belong to the first certificate of the file"]
         (folder / "tls.key").write_bytes(fresh.key)
         assert await asyncio.to_thread(serial_at, port, authority) == serial_in(folder) != old
 
@@ -166,14 +166,14 @@ def test_a_pair_that_cannot_serve_is_refused_at_start(folder: Path, authority: A
         serialization.BestAvailableEncryption(b"password"),
     )
     (folder / "tls.key").write_bytes(encrypted)
-    assert problems() == ("the key is encrypted: it has to be one without a password",)
+    assert problems() == ("the key is encrypted: use a key without a passphrase",)
     (folder / "tls.key").write_bytes(good.certificate)
     assert problems() == ("the key's file has no private key in PEM form",)
     (folder / "tls.crt").write_bytes(good.key)
     (folder / "clients.pem").write_bytes(b"")
     assert problems() == (
         "it has no certificates in PEM form",
-        "the file of client authorities has no certificates in PEM form",
+        "the client CA file has no certificates in PEM form",
     )
     (folder / "tls.crt").unlink()
     (folder / "tls.key").unlink()

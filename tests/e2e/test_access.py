@@ -283,7 +283,7 @@ async def test_a_hang_up_at_the_very_start_does_not_end_the_gateway(settings: di
 
     async def hang_up() -> None:
         nonlocal sent
-        while process.returncode is None:
+        while process.returncode is None and sent < 20:
             # Settings are loaded with pydantic: that is before anything is served, and before files are watched.
             if "pydantic_core" in maps.read_text():  # noqa: ASYNC240
                 process.send_signal(signal.SIGHUP)
@@ -293,11 +293,11 @@ async def test_a_hang_up_at_the_very_start_does_not_end_the_gateway(settings: di
     hanging_up = asyncio.create_task(hang_up())
     try:
         assert process.stderr is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             async for line in process.stderr:
                 if b"listening" in line:
                     break
-        assert (process.returncode, sent > 10) == (None, True)
+        assert (process.returncode, sent) == (None, 20)
     finally:
         hanging_up.cancel()
         process.kill()

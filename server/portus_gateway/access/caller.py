@@ -7,18 +7,18 @@ from typing import Final, Literal, Self
 CallerKind = Literal["certificate", "jwt", "token", "anonymous"]
 
 ANONYMOUS: Final = "anonymous"
-# What the name of a principal begins with. What follows is the credential's own word for its bearer.
+# What a principal begins with. The rest is the credential's own name for its holder.
 PRINCIPAL_KINDS: Final = ("spiffe://", "dns:", "cn:", "jwt:", "claim:", "token:")
 LONGEST_PRINCIPAL: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever makes a call, as its credential says.
+    """Who makes a call, according to its credential.
 
-    `principals` are all the names that it goes by: `spiffe://example.org/ci`, `dns:ci.example.org`, `cn:ci`,
+    `principals` are all its names: `spiffe://example.org/ci`, `dns:ci.example.org`, `cn:ci`,
     `jwt:<issuer>#<subject>`, `claim:<issuer>#<claim>=<value>`, `token:<name>` or `anonymous`. `name` is the one
-    that logs and limits know it by.
+    that logs and limits use.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Caller:
 
     @classmethod
     def known_as(cls, kind: CallerKind, principals: Iterable[str]) -> Self:
-        """The caller with these principals, the first of which names it. Raises `ValueError` for what names nobody."""
+        """The caller with these principals, the first of which is its name. Raises `ValueError` for malformed ones."""
         names = tuple(principals)
         if not names:
             raise ValueError("a caller needs a principal")

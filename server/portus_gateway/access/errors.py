@@ -1,4 +1,4 @@
-"""What access control refuses. Each message is safe to show to the caller that it is for."""
+"""The errors of access control. Each message is safe to show to the caller that it is for."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,13 @@ from portus_gateway.errors import GatewayError
 
 
 class AccessError(GatewayError):
-    """What every error of this package is, but for those that are told as another's."""
+    """The base of this package's errors, except those that callers see as errors of another package."""
 
     reason = "ACCESS"
 
 
 class Unauthenticated(AccessError):
-    """The call shows no credential (`CREDENTIAL_MISSING`), or one that is not good (`CREDENTIAL_INVALID`)."""
+    """The call has no credential (`CREDENTIAL_MISSING`), or an invalid one (`CREDENTIAL_INVALID`)."""
 
     reason = "CREDENTIAL_INVALID"
 
@@ -25,11 +25,11 @@ class PermissionDenied(AccessError):
 
 
 class Hidden(NotFound):
-    """A repository that the caller may not see. It is told as one that does not exist: only logs tell them apart."""
+    """A repository that the caller may not see. To the caller it does not exist; only logs tell the difference."""
 
 
 class KeysUnavailable(AccessError):
-    """The keys that tokens are checked with cannot be had now: nobody can tell whether a token is good."""
+    """The keys that tokens are verified with are not available, so no token can be verified."""
 
     reason = "KEYS_UNAVAILABLE"
 
@@ -41,7 +41,7 @@ class AuditUnavailable(AccessError):
 
 
 class OutcomeNotRecorded(AccessError):
-    """The delete was carried out; that it was could not be written into the audit log."""
+    """The delete was carried out, but its outcome could not be written to the audit log."""
 
     reason = "AUDIT_OUTCOME_NOT_RECORDED"
 
@@ -59,7 +59,7 @@ class CallerConcurrencyExceeded(TooManyRequests):
 
 
 class InvalidAccessFile(ValueError):
-    """A file of settings that cannot be used, with everything that is wrong with it. For its operator, at start."""
+    """A file that cannot be used, with all its mistakes. For its operator, at start."""
 
     def __init__(self, path: str, problems: Sequence[str]) -> None:
         super().__init__(f"{path}: " + "; ".join(problems))

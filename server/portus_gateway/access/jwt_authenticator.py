@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import jwt
+from cachetools import LRUCache
 from jwt.exceptions import ExpiredSignatureError, ImmatureSignatureError, InvalidAudienceError, PyJWTError
 
 from portus_gateway.access.caller import Caller
@@ -23,7 +24,7 @@ _REMEMBERED: Final = 4096
 _MOST_VALUES: Final = 100
 # Some 280,000 years from now.
 _FAR: Final = 2**43
-# What PyJWT lets through from values that nobody would put into a token.
+# What PyJWT raises for values that nobody would put into a token.
 _MALFORMED: Final = (PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
 
 
@@ -35,11 +36,11 @@ class _Verified:
 
 
 class JwtAuthenticator:
-    """Takes the tokens of `issuer` for one of `audiences`, signed with one of `keys` by an asymmetric algorithm.
+    """Accepts the tokens of `issuer` for one of `audiences`, signed with one of `keys` by an asymmetric algorithm.
 
-    A token needs `exp`, `iss`, `aud` and `sub`. `leeway`: by how many seconds clocks may differ, at most 300. `claims`:
-    those whose values (a string, an integer, a boolean, or a list of them) are principals too. The caller is
-    `jwt:<issuer>#<subject>`, its further principals are `claim:<issuer>#<claim>=<value>`.
+    A token needs `exp`, `iss`, `aud` and `sub`. `leeway` is by how many seconds clocks may differ, at most 300.
+    `claims` are those whose values (a string, an integer, a boolean, or a list of them) are principals too. The caller
+    is `jwt:<issuer>#<subject>`, its further principals are `claim:<issuer>#<claim>=<value>`.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class JwtAuthenticator:
         self._keys = keys
         self._leeway = leeway
         self._claims = tuple(claims)
-        self._remembered: dict[bytes, _Verified] = {}
+        self._remembered: LRUCache[bytes, _Verified] = LRUCache(_REMEMBERED)
 
     async def authenticate(self, token: str) -> Caller | None:
         """Whose token it is; None where it is no JWT, or another issuer's.
@@ -74,9 +75,9 @@ class JwtAuthenticator:
         if remembered is not None:
             if remembered.key_set is await self._keys.key_set() and time.time() < remembered.until:
                 return remembered.caller
-            # Expired, or the key that it is signed with may be gone: all is checked anew.
+            # It has expired, or its key may have been withdrawn: check everything again.
             self._remembered.pop(digest, None)
-        # Nothing of these is believed yet.
+        # Neither is verified yet.
         header, claimed = _documents(token)
         if claimed.get("iss") != self._issuer:
             return None
@@ -88,8 +89,6 @@ class JwtAuthenticator:
             candidates = key_set.candidates(key_id, algorithm)
         claims = self._verified(token, algorithm, candidates)
         caller = self._caller(claims)
-        if len(self._remembered) >= _REMEMBERED:
-            del self._remembered[next(iter(self._remembered))]
         self._remembered[digest] = _Verified(caller, key_set, _seconds(claims["exp"]) + self._leeway)
         return caller
 
@@ -130,7 +129,7 @@ class JwtAuthenticator:
             value = claims.get(name)
             values = value if isinstance(value, list) else [value]
             if len(values) > _MOST_VALUES:
-                # To leave some out could leave out the one that a deny rule speaks of.
+                # A deny rule may be about any of them, so none is left out.
                 raise _refused(f"its `{name}` has {len(values)} values; at most {_MOST_VALUES} are taken")
             principals += [f"claim:{self._issuer}#{name}={_text(name, one)}" for one in values if one is not None]
         try:
@@ -155,8 +154,8 @@ def _signature_of(header: Mapping[str, object]) -> tuple[str, str | None]:
     """By which algorithm, and which key, a token says that it is signed."""
     algorithm, key_id = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
-        raise _refused("its `alg` is none that this gateway takes: RS, PS, ES and EdDSA are")
-    # What is critical has to be understood (RFC 7515, 4.1.11), and nothing of the kind is.
+        raise _refused("its `alg` is not accepted: use RS, PS, ES or EdDSA")
+    # Critical extensions have to be understood (RFC 7515, 4.1.11), and this gateway knows none.
     if "crit" in header or "b64" in header:
         raise _refused("its header asks for extensions that this gateway does not know")
     if not isinstance(key_id, str | None):

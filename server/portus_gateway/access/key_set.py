@@ -20,7 +20,7 @@ _log = structlog.get_logger(__name__)
 
 _RSA: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVES: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA", "Ed448": "EdDSA"}
-# Signatures that the holder of the public key cannot make. No token gets past with anything else.
+# Algorithms whose signatures the holder of the public key cannot make. No other algorithm is accepted.
 ALGORITHMS: Final = frozenset({*_RSA, *_CURVES.values()})
 _LEAST_RSA_BITS: Final = 2048
 _MOST_KEYS: Final = 100
@@ -42,7 +42,7 @@ class KeySet:
     keys: tuple[VerificationKey, ...]
 
     def candidates(self, key_id: str | None, algorithm: str) -> tuple[VerificationKey, ...]:
-        """The keys that a token may be signed with whose header says this; `key_id` is None where it says none."""
+        """The keys that may have signed a token with this header. `key_id` is None where the header names none."""
         return tuple(
             key
             for key in self.keys
@@ -51,7 +51,7 @@ class KeySet:
 
 
 def parse_key_set(content: bytes, source: str) -> KeySet:
-    """The keys in a JWKS. Those that verify no signatures of ours are left out, and logged.
+    """The keys in a JWKS. Keys that cannot verify accepted signatures are left out, and logged.
 
     Raises `InvalidAccessFile` where `content` is no JWKS or has no usable key; `source` is where it came from.
     """
@@ -61,7 +61,7 @@ def parse_key_set(content: bytes, source: str) -> KeySet:
         raise InvalidAccessFile(source, ["not JSON"]) from error
     listed = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list):
-        raise InvalidAccessFile(source, ["no JWKS: it has no list `keys`"])
+        raise InvalidAccessFile(source, ["not a JWKS: it has no list `keys`"])
     if len(listed) > _MOST_KEYS:
         raise InvalidAccessFile(source, [f"{len(listed)} keys; at most {_MOST_KEYS} are allowed"])
     keys = []
@@ -72,7 +72,7 @@ def parse_key_set(content: bytes, source: str) -> KeySet:
         except ValueError as error:
             unusable.append(f"key {number} is left out: {error}")
     if not keys:
-        raise InvalidAccessFile(source, ["no key that a token could be checked with", *unusable])
+        raise InvalidAccessFile(source, ["no key that can verify a token", *unusable])
     if unusable:
         _log.warning("keys that cannot be used", source=source, problems=unusable)
     return KeySet(tuple(keys))
@@ -80,32 +80,32 @@ def parse_key_set(content: bytes, source: str) -> KeySet:
 
 def _key(item: object) -> VerificationKey:
     if not isinstance(item, dict):
-        raise ValueError("it is no object")
+        raise ValueError("it is not an object")
     if "d" in item:
-        raise ValueError("it is a private key: whoever reads it can make tokens")
+        raise ValueError("it is a private key: everybody who can read it can make tokens")
     if item.get("use", "sig") != "sig":
         raise ValueError("it is not for signatures")
     key_id, algorithm = item.get("kid"), item.get("alg")
     if not isinstance(key_id, str | None) or not isinstance(algorithm, str | None):
-        raise ValueError("its `kid` or `alg` is no string")
+        raise ValueError("its `kid` or `alg` is not a string")
     fitting = _fitting(item)
     if algorithm is not None:
         fitting &= {algorithm}
     if not fitting:
-        raise ValueError("it is for no signature that this gateway takes: RS, PS, ES and EdDSA are")
+        raise ValueError("it is for no accepted algorithm: use RS, PS, ES or EdDSA")
     try:
         public = PyJWK(item, algorithm=min(fitting)).key
     except (PyJWTError, ValueError, TypeError, KeyError) as error:
         raise ValueError("it is malformed") from error
     if not isinstance(public, PublicKey):
-        raise ValueError("it is no public key")
+        raise ValueError("it is not a public key")
     if isinstance(public, RSAPublicKey) and public.key_size < _LEAST_RSA_BITS:
-        raise ValueError(f"it has {public.key_size} bits; {_LEAST_RSA_BITS} are the least")
+        raise ValueError(f"it has {public.key_size} bits; at least {_LEAST_RSA_BITS} are needed")
     return VerificationKey(key_id, fitting, public)
 
 
 def _fitting(item: dict[str, object]) -> frozenset[str]:
-    """The algorithms that a key of this type is for; none for a shared secret (`oct`)."""
+    """The algorithms that a key of this type is for. None for a shared secret (`oct`)."""
     match item.get("kty"), item.get("crv"):
         case "RSA", _:
             return frozenset(_RSA)

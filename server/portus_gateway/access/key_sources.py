@@ -1,4 +1,4 @@
-"""Where the keys that tokens are checked with come from: a file."""
+"""Where the keys come from that tokens are verified with: here, a file."""
 
 import time
 from collections.abc import Callable
@@ -17,7 +17,7 @@ class KeySource(Protocol):
     """Has an issuer's keys."""
 
     async def key_set(self) -> KeySet:
-        """The keys now: the same object for as long as nothing changed. Raises `KeysUnavailable`."""
+        """The current keys: the same object for as long as nothing has changed. Raises `KeysUnavailable`."""
         ...
 
     async def newer_than(self, known: KeySet) -> KeySet:

@@ -1,4 +1,4 @@
-"""The keys that tokens are checked with, from their issuer's own address."""
+"""The keys that tokens are verified with, from their issuer's own address."""
 
 import asyncio
 import time
@@ -63,7 +63,7 @@ class KeyUrl:
         context = await asyncio.to_thread(trusting, self._ca_file)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=1, ssl=context),
-            # A compressed answer is not unpacked: its size would be anyone's guess.
+            # A compressed answer is not unpacked: its real size is not known before.
             auto_decompress=False,
             headers={"Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -112,12 +112,12 @@ class KeyUrl:
         return self._clock() - self._fetched
 
     def _begin(self) -> "asyncio.Task[None] | None":
-        """The fetch that runs; a new one unless it is too early for that."""
+        """The running fetch, or a new one. None where it is too early for a new one."""
         if self._fetching is None or self._fetching.done():
             if self._tried is not None and self._clock() - self._tried < self._min_interval:
                 return None
             self._tried = self._clock()
-            # It is nobody's in particular: no caller's deadline or cancellation ends it.
+            # It belongs to no caller: nobody's deadline or cancellation ends it.
             self._fetching = asyncio.create_task(self._fetch(), context=Context())
         return self._fetching
 
@@ -144,7 +144,7 @@ class KeyUrl:
             )
 
     async def _read(self) -> bytes:
-        # A redirect could lead to anybody's keys.
+        # A redirect could lead to somebody else's keys.
         async with self._session.get(self._url, allow_redirects=False) as answer:
             if answer.status != 200:
                 raise aiohttp.ClientError(f"the answer was {answer.status}")
@@ -165,7 +165,7 @@ def _unavailable() -> KeysUnavailable:
 def _checked(text: str) -> URL:
     url = URL(text)
     if url.host is None or url.scheme not in ("http", "https") or url.user is not None:
-        raise ValueError("no http or https address without a user in it")
+        raise ValueError("not an http or https address, or it contains a user")
     if url.scheme == "http" and url.host not in _LOOPBACK:
-        raise ValueError("http, where anybody on the way could put in keys of his own: use https")
+        raise ValueError("http, where anybody on the way could replace the keys: use https")
     return url

@@ -1,4 +1,4 @@
-"""From TOML to a policy. All that is wrong is said at once, each with its rule and line."""
+"""From TOML to a policy. All mistakes are reported at once, each with its rule and line."""
 
 import re
 import tomllib
@@ -27,11 +27,7 @@ def parse_policy(content: bytes, path: str) -> Policy:
         document: dict[str, object] = tomllib.loads(text)
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise InvalidAccessFile(path, [f"not TOML: {error}"]) from error
-    problems = [
-        f"{key!r} is nothing that a policy has: it has [[deny]] and [[allow]]"
-        for key in document
-        if key not in _EFFECTS
-    ]
+    problems = [f"{key!r} is unknown: a policy has [[deny]] and [[allow]]" for key in document if key not in _EFFECTS]
     rules: list[Rule] = []
     for effect in _EFFECTS:
         tables = document.get(effect, [])
@@ -48,14 +44,14 @@ def parse_policy(content: bytes, path: str) -> Policy:
     names = [rule.name for rule in rules]
     problems.extend(f"two rules have the name {name!r}" for name in dict.fromkeys(names) if names.count(name) > 1)
     if not problems and not any(rule.effect == "allow" for rule in rules):
-        problems.append("no [[allow]] rule: nobody could do anything. A file cut short looks like this too")
+        problems.append("no [[allow]] rule, so nobody could do anything. Is the file complete?")
     if problems:
         raise InvalidAccessFile(path, problems)
     return Policy(rules)
 
 
 class _RuleReader:
-    """Reads one rule, and keeps what is wrong with it."""
+    """Reads one rule, and collects its mistakes."""
 
     def __init__(self, effect: Effect, number: int, line: int | None, table: dict[str, object]) -> None:
         self.problems: list[str] = []
@@ -76,7 +72,7 @@ class _RuleReader:
         if "repositories" in self._table or rpcs & REPOSITORY_RPCS or not rpcs:
             repositories = self._values("repositories", RepositoryGlob)
         else:
-            # Of what concerns no repository, all is meant.
+            # These RPCs concern no repository.
             repositories = (RepositoryGlob("**"),)
         if self.problems:
             return None
@@ -118,12 +114,12 @@ def _rpcs(text: str) -> frozenset[str]:
     if group is not None:
         return group
     if text not in ALL:
-        raise ValueError(f"{text!r} is no RPC and no group; there are {', '.join((*GROUPS, *sorted(ALL)))}")
+        raise ValueError(f"{text!r} is neither an RPC nor a group; these exist: {', '.join((*GROUPS, *sorted(ALL)))}")
     return frozenset({text})
 
 
 def _lines(text: str, effect: Effect, count: int) -> list[int | None]:
-    """In which line each rule begins; unknown where rules are written otherwise than below [[deny]] and [[allow]]."""
+    """The line on which each rule begins. Unknown where rules are not written below [[deny]] and [[allow]]."""
     headers = [found.start() for found in _HEADER.finditer(text) if found[1] == effect]
     if len(headers) != count:
         return [None] * count

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from portus_gateway.access.caller import ANONYMOUS, LONGEST_PRINCIPAL, PRINCIPAL_KINDS
 
 _STAR = "*"
-# What ends the name of the authority that vouches for a principal: a prefix has to name it in full.
+# What ends the name of the authority behind a principal. A prefix pattern has to contain the whole name.
 _WHOLE = {"spiffe://": "/", "jwt:": "#", "claim:": "#"}
 
 
@@ -13,10 +13,10 @@ _WHOLE = {"spiffe://": "/", "jwt:": "#", "claim:": "#"}
 class PrincipalPattern:
     """A pattern that names some principals.
 
-    `*` is every caller that has shown a credential, `anonymous` the one that has shown none. All others begin with the
-    kind of principal, and what follows is exact (`token:ci`), a prefix (`spiffe://example.org/team-a/*`), a suffix
-    (`dns:*.example.org`) or any (`token:*`). The kind is never left open: a token's subject must not pass for a DNS
-    name. Raises `ValueError` for anything else.
+    `*` matches every caller with a credential, `anonymous` matches callers without one. All other patterns begin with a
+    kind of principal. The rest is exact (`token:ci`), a prefix (`spiffe://example.org/team-a/*`), a suffix
+    (`dns:*.example.org`) or anything (`token:*`). The kind is never a wildcard, so that a token's subject cannot pass
+    for a DNS name. Raises `ValueError` for anything else.
     """
 
     text: str
@@ -49,12 +49,12 @@ class PrincipalPattern:
         object.__setattr__(self, "_tail", tail if star else None)
 
     def matches(self, principal: str) -> bool:
-        """Whether this principal is meant."""
+        """Whether this principal matches."""
         if self.text == _STAR:
             return principal != ANONYMOUS
         if self._tail is None:
             return principal == self.text
-        # A star stands for at least one character, so that `token:*` is somebody.
+        # A star matches at least one character, so that `token:*` needs a name.
         return (
             len(principal) > len(self._head) + len(self._tail)
             and principal.startswith(self._head)

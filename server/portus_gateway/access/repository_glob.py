@@ -14,18 +14,18 @@ _SEGMENT = re.compile(r"[a-z0-9._*-]+")
 class RepositoryGlob:
     """A pattern that names some repositories.
 
-    `*` stands for any characters within one segment, none included. `**` is a segment of its own and stands for one or
-    more whole segments: `team-a/**` is all below `team-a/`, neither `team-a` itself nor `team-a-evil/x`; `**` alone is
-    every repository. Anything else stands for itself. Raises `ValueError` for what can match no repository's name.
+    `*` matches any number of characters within one segment, also none. `**` is a whole segment and matches one or more
+    segments: `team-a/**` is everything below `team-a/`, but neither `team-a` itself nor `team-a-evil/x`. `**` alone is
+    every repository. All other characters match themselves. Raises `ValueError` for what matches no repository's name.
     """
 
     text: str
     _segments: tuple[str, ...] = field(init=False, repr=False, compare=False)
-    # What a name begins with, where that is all there is to it (`team-a/**`): by far the most usual pattern.
+    # The prefix, where the pattern is only that (`team-a/**`), as most are.
     _below: str | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Both `**` and `*` stand for at least one character between slashes, so that a longer pattern matches nothing.
+        # Every segment matches at least one character, so a longer pattern matches no name.
         if len(self.text) > REPOSITORY_MAX_LENGTH:
             raise ValueError(f"{self.text[:40]!r}… has more than {REPOSITORY_MAX_LENGTH} characters")
         segments = tuple(self.text.split("/"))
@@ -47,7 +47,7 @@ class RepositoryGlob:
         return self.text == ANY_SEGMENTS
 
     def matches(self, name: str) -> bool:
-        """Whether a repository of this name is meant."""
+        """Whether a repository of this name matches."""
         if self._below is not None:
             return len(name) > len(self._below) and name.startswith(self._below)
         return _matches(self._segments, name.split("/"), ANY_SEGMENTS, _segment_matches, least=1)
@@ -65,9 +65,9 @@ def _segment_matches(pattern: str, segment: str) -> bool:
 def _matches(
     pattern: Sequence[str], items: Sequence[str], star: str, equal: Callable[[str, str], bool], *, least: int
 ) -> bool:
-    """Whether `items` are what `pattern` says, where `star` stands for `least` or more of them.
+    """Whether `items` match `pattern`, in which `star` matches `least` or more of them.
 
-    Goes back to the last star alone, so that no name can make it slow: pattern times name is the most that it takes.
+    It goes back to the last star only, so its time is bounded by the length of the pattern times that of the name.
     """
     position = index = 0
     last_star = resume = -1
@@ -85,5 +85,5 @@ def _matches(
         else:
             return False
     rest = pattern[position:]
-    # What is left of the pattern has nothing left to stand for.
+    # The rest of the pattern has nothing left to match.
     return all(part == star for part in rest) and (not rest or least == 0)

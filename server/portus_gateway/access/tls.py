@@ -24,7 +24,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """A certificate with its chain, its key, and the authorities of clients, all in PEM form."""
+    """A certificate with its chain, its key, and the CA of clients, all in PEM form."""
 
     certificates: bytes
     key: bytes = field(repr=False)
@@ -32,29 +32,29 @@ class _Pair:
 
 
 class ServerCertificate:
-    """The certificate (with its chain) and the key in these files; `client_ca_file` has those who vouch for clients.
+    """A certificate with its chain and key, from files. `client_ca_file` is the CA that signs client certificates.
 
-    The files are looked at whenever a client connects. A new pair that does not fit together, or cannot be read, is
-    logged as an error, and the old one stays. gRPC's core takes TLS 1.2 and later only. Raises `InvalidAccessFile`
-    where there is no valid pair to begin with.
+    The files are checked for changes whenever a client connects. A new pair that does not match, or cannot be read, is
+    logged as an error, and the old one stays in use. gRPC's core accepts TLS 1.2 and later only. Raises
+    `InvalidAccessFile` where there is no valid pair at the start.
     """
 
     def __init__(self, certificate_file: Path, key_file: Path, client_ca_file: Path | None = None) -> None:
         self._certificates = WatchedFile(certificate_file, _LIMIT)
         self._key = WatchedFile(key_file, _LIMIT)
         self._client_authorities = None if client_ca_file is None else WatchedFile(client_ca_file, _LIMIT)
-        # Handshakes come on threads of gRPC's own.
+        # Handshakes run on gRPC's own threads.
         self._reading = Lock()
         self._pair = self._read()
 
     def credentials(self, *, client_certificates: bool) -> grpc.ServerCredentials:
-        """For a port of a server. With `client_certificates`, whoever connects there needs one of `client_ca_file`.
+        """For a port of a server. With `client_certificates`, clients need a certificate of `client_ca_file`.
 
-        gRPC's Python has nothing between needing one and not asking for any: a gateway that takes tokens without
-        certificates, and certificates as well, has a port for each.
+        gRPC for Python can only require certificates or not ask for them. A gateway that accepts callers with and
+        without certificates therefore has a port for each.
         """
         if client_certificates and self._client_authorities is None:
-            raise ValueError("client certificates need the authorities that vouch for them")
+            raise ValueError("client certificates need the CA that signs them")
         served = self._pair
 
         def current() -> grpc.ServerCertificateConfiguration | None:
@@ -67,7 +67,7 @@ class ServerCertificate:
 
         return grpc.dynamic_ssl_server_credentials(
             _configuration(served),
-            # None, which the stubs do not know, is 'as it was'.
+            # None, which the stubs do not know, means no change.
             cast("Callable[[], grpc.ServerCertificateConfiguration]", current),
             require_client_authentication=client_certificates,
         )
@@ -93,7 +93,7 @@ class ServerCertificate:
 
     def _read(self) -> _Pair:
         problems: list[str] = []
-        # All of them, whatever is wrong with the first: what was read once is not looked at again until it changes.
+        # All are read, also after a mistake: a file that was read is not read again until it changes.
         contents = [_content(file, problems) for file in self._files()]
         pair = _Pair(contents[0], contents[1], contents[2] if len(contents) > 2 else None)
         if not problems:
@@ -118,10 +118,10 @@ def _content(file: WatchedFile, problems: list[str]) -> bytes:
 
 
 def _problems(pair: _Pair) -> list[str]:
-    """What is wrong with a pair. What is in the key's file is never told."""
+    """What is wrong with a pair. The content of the key file is never shown."""
     problems = []
     if pair.client_authorities is not None and not _certificates(pair.client_authorities):
-        problems.append("the file of client authorities has no certificates in PEM form")
+        problems.append("the client CA file has no certificates in PEM form")
     chain = _certificates(pair.certificates)
     if not chain:
         return ["it has no certificates in PEM form", *problems]
@@ -134,12 +134,12 @@ def _problems(pair: _Pair) -> list[str]:
     try:
         key = load_pem_private_key(pair.key, password=None)
     except TypeError:
-        problems.append("the key is encrypted: it has to be one without a password")
+        problems.append("the key is encrypted: use a key without a passphrase")
     except (ValueError, UnsupportedAlgorithm):
         problems.append("the key's file has no private key in PEM form")
     else:
         if _encoded(key.public_key()) != _encoded(chain[0].public_key()):
-            problems.append("the key is not that of the certificate, which has to be the first in its file")
+            problems.append("the key does not belong to the first certificate of the file")
     return problems
 
 
