@@ -11,7 +11,7 @@ from typing import Literal
 import pytest
 from structlog.testing import capture_logs
 
-from portus_gateway.access.audit_log import AuditLog
+from portus_gateway.access.audit_log import AuditLog, Record
 from portus_gateway.access.caller import Caller
 from portus_gateway.access.errors import AuditUnavailable, OutcomeNotRecorded, PermissionDenied, Unauthenticated
 from portus_gateway.aio.carried_through import BREAK_OFF
@@ -395,6 +395,10 @@ async def test_a_refusal_that_cannot_be_recorded_is_still_told(file: AuditFile) 
     assert logs[0]["record"]["reason"] == "DELETION_DISABLED"
 
 
+# Deletes are switched off.
+DISABLED = GuardedDeletion(ScriptedRegistry({}), enabled=False, concurrency=2)
+
+
 class Request:
     repository = "team-a/app"
     digest = ABSENT.text
@@ -491,3 +495,67 @@ async def test_without_a_good_record_a_delete_beyond_the_budget_is_refused_too(
     with capture_logs(), pytest.raises(AuditUnavailable):
         await delete(AuditedDeletion(guarded, file.audit), digest)
     assert registry.holds(NAME.name, digest.text)
+
+
+class Approved:
+    """A deletion whose checks pass, and which the registry then does not carry out."""
+
+    async def delete(
+        self, wanted: ManifestDeletion | BlobDeletion, approved: Callable[[], Awaitable[None]] = no_approval
+    ) -> Deleted:
+        await approved()
+        raise Unavailable("no answer", sent=True)
+
+
+BUDGET = 1024 * 1024
+
+
+async def test_only_refusals_use_up_the_budget_and_not_deletes_that_the_registry_fails(file: AuditFile) -> None:
+    file.audit.spend(A, BUDGET - 100)
+    with pytest.raises(Unavailable):
+        await delete(AuditedDeletion(Approved(), file.audit), ABSENT)
+    assert file.audit.may_record_refusal(A)
+    with pytest.raises(DeletionDisabled):
+        await delete(AuditedDeletion(DISABLED, file.audit), ABSENT)
+    assert not file.audit.may_record_refusal(A)
+
+
+async def test_a_flood_while_the_audit_log_cannot_be_written_does_not_fill_the_ordinary_log() -> None:
+    with AuditLog("/dev/full") as log, capture_logs() as logs:
+        audit = DeletionAudit(log, lambda: "the-id")
+        audit.spend(A, BUDGET - 1000)
+        for _ in range(20):
+            with pytest.raises((AuditUnavailable, DeletionDisabled)):
+                await delete(AuditedDeletion(DISABLED, audit), ABSENT)
+    assert 0 < len(logs) < 10
+
+
+async def test_a_delete_needs_the_approval_of_whoever_wants_it_too(file: AuditFile) -> None:
+    async def refuse() -> None:
+        raise PermissionDenied("no")
+
+    wanted = ManifestDeletion(repository=NAME, digest=ABSENT)
+    with calling(A, "DeleteManifest"), pytest.raises(PermissionDenied):
+        await AuditedDeletion(Approved(), file.audit).delete(wanted, refuse)
+    assert [record.get("outcome") for record in file.records] == [None, "refused"]
+
+
+async def test_who_goes_away_while_the_attempt_is_written_leaves_an_outcome(
+    file: AuditFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = file.log.write
+    begun = asyncio.Event()
+
+    async def slowly(record: Record) -> int:
+        if record["event"] == "attempt":
+            begun.set()
+            await asyncio.Event().wait()
+        return await written(record)
+
+    monkeypatch.setattr(file.log, "write", slowly)
+    deleting = asyncio.create_task(delete(AuditedDeletion(DISABLED, file.audit), ABSENT))
+    await begun.wait()
+    deleting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await deleting
+    assert [(record["event"], record["outcome"]) for record in file.records] == [("outcome", "cancelled")]

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from portus_gateway.access.caller import Caller
 from portus_gateway.access.errors import PermissionDenied
@@ -16,17 +17,19 @@ from portus_gateway.devregistry import DevRegistry
 from portus_gateway.distribution import Configuration, Credentials, DistributionClient, StaticPassword
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import NotFound, RegistryFault
+from portus_gateway.distribution.manifest import Manifest
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.operations import catalog_listing
 from portus_gateway.operations.catalog_listing import CatalogEntry, CatalogListing
 from portus_gateway.operations.deletion import BlobDeletion, Deleted, ManifestDeletion
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.registry.authorized import AuthorizedRegistry
-from portus_gateway.registry.protocol import Cursor, Page
+from portus_gateway.registry.protocol import Cursor, Page, Reference
 from portus_gateway.rpc.page_tokens import PageTokens
 from tests.access.calls import calling
 from tests.access.fake_registry import FakeRegistry
 from tests.access.policies import ROOT, TEAM_A, A, Fixed, parsed
+from tests.scripted_registry import manifest_of
 
 TOKENS = PageTokens(SecretKey.random())
 ABSENT = Digest("sha256:" + "0" * 64)
@@ -212,6 +215,92 @@ async def test_the_catalog_is_not_asked_about_what_is_hidden() -> None:
         with pytest.raises(NotFound):
             await authorized(registry).is_in_catalog(Repository("team-b/app"))
     assert registry.asked == ["is_in_catalog team-a/app"]
+
+
+async def test_whether_deletes_are_possible_is_not_asked_about_what_is_hidden() -> None:
+    registry = FakeRegistry([])
+    with calling(A, "DeleteManifest"):
+        await authorized(registry, SCRATCH).check_deletion(Repository("team-a/app"))
+        with pytest.raises(NotFound):
+            await authorized(registry, SCRATCH).check_deletion(Repository("team-b/app"))
+    assert registry.asked == ["check_deletion team-a/app"]
+
+
+@pytest.mark.parametrize(
+    ("rpc", "reference", "named"),
+    [
+        ("ListTags", None, "team-b/app"),
+        ("GetManifest", Tag("v1"), "team-b/app:v1"),
+        ("GetManifest", ABSENT, f"team-b/app@{ABSENT}"),
+    ],
+)
+async def test_the_error_names_what_the_caller_asked_for(rpc: str, reference: Tag | Digest | None, named: str) -> None:
+    registry, app = authorized(FakeRegistry([])), Repository("team-b/app")
+    with calling(A, rpc), pytest.raises(NotFound) as caught:
+        await (registry.list_tags(app, 10) if reference is None else registry.get_manifest(app, reference))
+    assert str(caught.value) == f"{named} does not exist, or token:a may not see it"
+
+
+async def test_the_log_says_who_was_refused_what_and_by_which_rule() -> None:
+    denied = (
+        TEAM_A
+        + """
+[[deny]]
+name = "not this one"
+principals = ["token:a"]
+rpcs = ["GetManifest"]
+repositories = ["team-a/secret"]
+"""
+    )
+    with capture_logs() as logs, calling(A, "BatchGetManifests"), pytest.raises(PermissionDenied):
+        await authorized(FakeRegistry([]), denied).get_manifest(Repository("team-a/secret"), Tag("v1"))
+    (line,) = logs
+    assert line == {
+        "log_level": "info",
+        "event": "refused",
+        "caller": "token:a",
+        "rpc": "GetManifest",
+        "repository": "team-a/secret",
+        "decision": "denied by deny rule 'not this one' (line 20)",
+    }
+
+
+async def test_a_read_that_names_no_age_gets_what_is_there_now() -> None:
+    class Noting(FakeRegistry):
+        staleness: float | None = None
+
+        async def get_manifest(
+            self,
+            repository: Repository,
+            reference: Reference,
+            max_staleness: float = 0,
+            known: Manifest | None = None,
+        ) -> Manifest:
+            self.staleness = max_staleness
+            return manifest_of("x")
+
+    registry = Noting([])
+    with calling(A, "GetManifest"):
+        await authorized(registry).get_manifest(Repository("team-a/app"), Tag("v1"))
+    assert registry.staleness == 0
+
+
+async def test_a_name_that_is_no_repository_name_is_hidden_like_others() -> None:
+    class Unusable(FakeRegistry):
+        async def list_repositories(
+            self, size: int | None, after: Cursor | None = None
+        ) -> Page[Repository | UnusableName]:
+            return Page((UnusableName("team-a/X", "upper case"), UnusableName("team-b/X", "upper case")), None)
+
+    with calling(A, "Catalog"):
+        page = await authorized(Unusable([])).list_repositories(10)
+    assert [name.text for name in page.items if isinstance(name, UnusableName)] == ["team-a/X"]
+
+
+async def test_a_page_has_no_more_names_than_were_asked_for() -> None:
+    with calling(A, "Catalog"):
+        page = await authorized(FakeRegistry([f"team-a/{n}" for n in range(5)])).list_repositories(2)
+    assert [str(name) for name in page.items] == ["team-a/0", "team-a/1"]
 
 
 async def test_a_delete_looks_by_the_right_to_delete() -> None:
