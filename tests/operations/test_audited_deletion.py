@@ -4,6 +4,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from pathlib import Path
 from typing import Literal
@@ -431,6 +432,7 @@ async def test_of_many_tags_that_prevent_a_delete_fifty_and_their_number_are_rec
 
 
 FLOOD = 6000
+BUDGET = 1024 * 1024
 
 
 async def test_a_flood_of_refusals_at_the_door_does_not_fill_the_disk_but_is_counted(file: AuditFile) -> None:
@@ -448,7 +450,7 @@ async def test_a_flood_of_refusals_at_the_door_does_not_fill_the_disk_but_is_cou
         assert file.records[-1]["caller"] == STRANGER.name
     summary = file.records[-1]
     assert (summary["event"], summary["caller"], summary["count"]) == ("refusals_left_out", None, FLOOD - recorded)
-    assert summary["since"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", str(summary["since"]))
 
 
 async def test_a_flood_of_refused_deletes_does_not_fill_the_disk_and_drops_no_delete_that_is_done(
@@ -475,14 +477,40 @@ async def test_what_was_left_out_is_recorded_every_now_and_then(file: AuditFile)
     def left_out() -> list[object]:
         return [record["count"] for record in file.records if record["event"] == "refusals_left_out"]
 
+    file.audit.spend(None, BUDGET)
     async with file.audit.summaries(interval=0.01):
-        for _ in range(FLOOD):
+        for _ in range(10):
             await file.audit.refused(None, "ipv4:127.0.0.1:1", "DeleteManifest", Request(), Unauthenticated("no"))
         async with asyncio.timeout(10):
             while not left_out():
                 await asyncio.sleep(0.01)
     recorded = [record["event"] for record in file.records].count("refused")
-    assert sum(map(int, map(str, left_out()))) == FLOOD - recorded
+    assert sum(map(int, map(str, left_out()))) == 10 - recorded > 0
+    # What writes the summaries has ended with its block.
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_nothing_is_recorded_where_nothing_was_left_out(file: AuditFile) -> None:
+    async with file.audit.summaries():
+        pass
+    assert file.records == []
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_refused_request_that_names_nothing_is_recorded_without_names(file: AuditFile) -> None:
+    await file.audit.refused(A, "ipv4:127.0.0.1:1", "DeleteManifest", object(), PermissionDenied("no"))
+    (record,) = file.records
+    assert (record["caller"], record["outcome"]) == (A.name, "refused")
+    assert {"repository", "digest"} & record.keys() == set()
+
+
+async def test_refusals_that_cannot_be_recorded_do_not_fill_the_ordinary_log() -> None:
+    with AuditLog("/dev/full") as log, capture_logs() as logs:
+        audit = DeletionAudit(log, lambda: "the-id")
+        audit.spend(A, BUDGET - 1000)
+        for _ in range(20):
+            await audit.refused(A, "ipv4:127.0.0.1:1", "DeleteManifest", Request(), PermissionDenied("no"))
+    assert 0 < len(logs) < 10
 
 
 async def test_without_a_good_record_a_delete_beyond_the_budget_is_refused_too(
@@ -505,9 +533,6 @@ class Approved:
     ) -> Deleted:
         await approved()
         raise Unavailable("no answer", sent=True)
-
-
-BUDGET = 1024 * 1024
 
 
 async def test_only_refusals_use_up_the_budget_and_not_deletes_that_the_registry_fails(file: AuditFile) -> None:

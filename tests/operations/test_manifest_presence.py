@@ -94,3 +94,11 @@ async def test_a_tag_that_went_and_a_repository_without_tags_are_no_evidence() -
     await cannot_be_told(registry, BLOB)
     registry.failures["team/app"] = NotFound("never tagged", reason="NAME_UNKNOWN")
     await cannot_be_told(registry, BLOB)
+
+
+async def test_a_name_that_is_no_tag_is_no_evidence() -> None:
+    registry = registry_with(tags={"-latest": "one"}, blobs={BLOB})
+    await is_blob(registry, BLOB)
+    registry = registry_with(tags={"-latest": "one"}, blobs={MANIFEST})
+    registry.contents[MANIFEST] = b'{"layers": []}'
+    await cannot_be_told(registry, MANIFEST)

@@ -108,8 +108,6 @@ class DeletionAudit:
         self.spend(caller, await self.write_if_possible(record) or _LONGEST_TEXT)
 
     async def _record_left_out(self) -> None:
-        if not self._budgets.has_left_out:
-            return
         since, self._counting_since = self._counting_since, _now()
         for key, count in self._budgets.left_out(_MOST_NAMED).items():
             await self.write_if_possible(
