@@ -29,6 +29,8 @@ type Error struct {
 	ResourceName string
 	// Tags are the unexpected tags that refused a delete (TAGGED), at most the first 50. Metadata["tags"] is their number.
 	Tags []string
+	// IndexTags are the tags of indexes that contain the manifest and so refused a delete (REFERENCED, TAGGED).
+	IndexTags []string
 	// Fields are the invalid fields of the request (INVALID_FIELD).
 	Fields []FieldViolation
 	// RetryDelay is the time to wait before the next try. 0 if the gateway does not say.
@@ -111,8 +113,11 @@ func FromStatus(stated *statuspb.Status) *Error {
 			}
 		case *errdetails.PreconditionFailure:
 			for _, violation := range detail.GetViolations() {
-				if violation.GetType() == "TAGGED" {
+				switch violation.GetType() {
+				case "TAGGED":
 					result.Tags = append(result.Tags, violation.GetSubject())
+				case "REFERENCED":
+					result.IndexTags = append(result.IndexTags, violation.GetSubject())
 				}
 			}
 		}

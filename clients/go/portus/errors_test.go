@@ -35,6 +35,7 @@ func TestRefusalNamesItsReasonAndTheTags(t *testing.T) {
 		&errdetails.ResourceInfo{ResourceType: "manifest", ResourceName: "team/app@sha256:0"},
 		&errdetails.PreconditionFailure{Violations: []*errdetails.PreconditionFailure_Violation{
 			{Type: "TAGGED", Subject: "1.0"}, {Type: "OTHER", Subject: "x"}, {Type: "TAGGED", Subject: "latest"},
+			{Type: "REFERENCED", Subject: "multi"},
 		}},
 	)}
 	client := dial(t, g.start(t), portus.Plaintext())
@@ -49,6 +50,9 @@ func TestRefusalNamesItsReasonAndTheTags(t *testing.T) {
 	}
 	if want := []string{"1.0", "latest"}; !slices.Equal(got.Tags, want) {
 		t.Errorf("got the tags %v, want %v", got.Tags, want)
+	}
+	if want := []string{"multi"}; !slices.Equal(got.IndexTags, want) {
+		t.Errorf("got the tags of indexes %v, want %v", got.IndexTags, want)
 	}
 }
 

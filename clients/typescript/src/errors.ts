@@ -39,6 +39,8 @@ export class PortusError extends Error {
   resourceName = "";
   /** The unexpected tags that refused a delete (TAGGED), at most the first 50. `metadata.tags` is their number. */
   readonly tags: string[] = [];
+  /** The tags of indexes that contain the manifest and so refused a delete (REFERENCED, TAGGED). */
+  readonly indexTags: string[] = [];
   /** The invalid fields of the request (INVALID_FIELD). */
   readonly fields: FieldViolation[] = [];
   /** How long to wait before the next try, in milliseconds. Unset if the gateway does not say. */
@@ -101,6 +103,8 @@ export class PortusError extends Error {
         for (const violation of PreconditionFailure.decode(value).violations) {
           if (violation.type === "TAGGED") {
             this.tags.push(violation.subject);
+          } else if (violation.type === "REFERENCED") {
+            this.indexTags.push(violation.subject);
           }
         }
         break;

@@ -31,6 +31,7 @@ test("a refusal names its reason, its resource and the tags", () => {
       { type: "TAGGED", subject: "1.0" },
       { type: "OTHER", subject: "x" },
       { type: "TAGGED", subject: "latest" },
+      { type: "REFERENCED", subject: "multi" },
     ],
   });
   const error = read(status.FAILED_PRECONDITION, [
@@ -45,6 +46,7 @@ test("a refusal names its reason, its resource and the tags", () => {
   assert.deepEqual(error.metadata, { tags: "2" });
   assert.equal(`${error.resourceType} ${error.resourceName}`, "manifest team/app");
   assert.deepEqual(error.tags, ["1.0", "latest"]);
+  assert.deepEqual(error.indexTags, ["multi"]);
 });
 
 test("fields and the retry delay are read", () => {

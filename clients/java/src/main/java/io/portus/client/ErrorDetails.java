@@ -27,6 +27,7 @@ import java.util.Optional;
  * @param resourceName the name of that resource
  * @param tags the unexpected tags that refused a delete (TAGGED), at most the first 50; their number is in {@code
  *     metadata} under {@code tags}
+ * @param indexTags the tags of indexes that contain the manifest and so refused a delete (REFERENCED, TAGGED)
  * @param fields the invalid fields of the request (INVALID_FIELD)
  * @param retryDelay how long to wait before the next try, if the gateway says it
  */
@@ -39,6 +40,7 @@ public record ErrorDetails(
     String resourceType,
     String resourceName,
     List<String> tags,
+    List<String> indexTags,
     List<FieldViolation> fields,
     Optional<Duration> retryDelay) {
 
@@ -75,11 +77,8 @@ public record ErrorDetails(
         info.getMetadataMap(),
         resource.getResourceType(),
         resource.getResourceName(),
-        find(status, PreconditionFailure.class).stream()
-            .flatMap(failure -> failure.getViolationsList().stream())
-            .filter(violation -> violation.getType().equals("TAGGED"))
-            .map(PreconditionFailure.Violation::getSubject)
-            .toList(),
+        subjects(status, "TAGGED"),
+        subjects(status, "REFERENCED"),
         find(status, BadRequest.class).stream()
             .flatMap(request -> request.getFieldViolationsList().stream())
             .map(violation -> new FieldViolation(violation.getField(), violation.getDescription()))
@@ -88,6 +87,14 @@ public record ErrorDetails(
             .filter(RetryInfo::hasRetryDelay)
             .map(RetryInfo::getRetryDelay)
             .map(delay -> Duration.ofSeconds(delay.getSeconds(), delay.getNanos())));
+  }
+
+  private static List<String> subjects(com.google.rpc.Status status, String type) {
+    return find(status, PreconditionFailure.class).stream()
+        .flatMap(failure -> failure.getViolationsList().stream())
+        .filter(violation -> violation.getType().equals(type))
+        .map(PreconditionFailure.Violation::getSubject)
+        .toList();
   }
 
   private static <M extends com.google.protobuf.Message> Optional<M> find(com.google.rpc.Status status, Class<M> type) {

@@ -34,6 +34,7 @@ class ErrorDetailsTest {
                 .addViolations(violation("TAGGED", "1.0"))
                 .addViolations(violation("OTHER", "x"))
                 .addViolations(violation("TAGGED", "latest"))
+                .addViolations(violation("REFERENCED", "multi"))
                 .build());
     ErrorDetails details = ErrorDetails.of(new ExecutionException(refusal));
     assertEquals(
@@ -46,6 +47,7 @@ class ErrorDetailsTest {
             "manifest",
             "team/app",
             List.of("1.0", "latest"),
+            List.of("multi"),
             List.of(),
             Optional.empty()),
         details);
