@@ -1,4 +1,4 @@
-"""What goes into the artifacts of the clients: the licence, the version, and nothing more."""
+"""The artifacts of the clients: licence, version, content."""
 
 import json
 import re
@@ -31,7 +31,7 @@ def output_of(*command: str | Path, folder: Path = ROOT) -> str:
 
 @pytest.fixture(scope="module")
 def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The wheel and the sdist, built from what git has."""
+    """The wheel and the sdist, built from a copy of the source tree."""
     source = tmp_path_factory.mktemp("source")
     listed = output_of("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z").rstrip("\0").split("\0")
     for name in listed:
@@ -69,7 +69,7 @@ def test_a_package_that_is_a_folder_has_the_licence(folder: Path) -> None:
     assert (folder / "LICENSE").read_bytes() == LICENSE, "copy LICENSE over it"
 
 
-def test_the_npm_package_has_the_licence_and_the_compiled_code_alone() -> None:
+def test_the_npm_package_has_only_the_licence_and_the_compiled_code() -> None:
     if shutil.which("npm") is None:
         missing("npm is not installed")
     if not (TYPESCRIPT / "dist/src/index.js").exists():
@@ -99,7 +99,7 @@ def test_package_metadata_names_the_licence() -> None:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy of all files that have the version."""
+    """A copy of all files with the version."""
     shutil.copytree(
         ROOT / "clients", tmp_path / "clients", ignore=shutil.ignore_patterns("node_modules", "dist", "target")
     )
@@ -130,13 +130,13 @@ def test_make_version_sets_it_in_all_places(copy: Path) -> None:
 
 
 @pytest.mark.parametrize("version", ["1.2", "v1.2.3", "1.2.3-rc1", "01.2.3", ""])
-def test_a_version_that_not_all_package_managers_take_is_refused(copy: Path, version: str) -> None:
+def test_a_version_that_some_package_manager_would_reject_is_refused(copy: Path, version: str) -> None:
     refused = subprocess.run([copy / "clients/version", version], capture_output=True, check=False, timeout=PATIENCE)
     assert refused.returncode == 1
     assert b"usage: clients/version" in refused.stderr
 
 
-def test_a_place_with_another_version_is_named(copy: Path) -> None:
+def test_a_file_with_another_version_is_named(copy: Path) -> None:
     place = copy / "clients/go/portus/version.go"
     place.write_text(place.read_text().replace('Version = "', 'Version = "9'))
 

@@ -198,7 +198,7 @@ func requests(count int) []*registryv1.GetManifestRequest {
 	return made
 }
 
-// answer is a manifest with the request's tag as its bytes.
+// answer is a manifest whose bytes are the tag of the request.
 func answer(request *registryv1.BatchGetManifestsRequest, index int) *registryv1.BatchGetManifestsResult {
 	return &registryv1.BatchGetManifestsResult{
 		RequestIndex: int32(index),
@@ -217,7 +217,7 @@ func answerAll(request *registryv1.BatchGetManifestsRequest, stream batchStream)
 	return nil
 }
 
-// answerOne answers the first request, and no other.
+// answerOne answers only the first request.
 func answerOne(request *registryv1.BatchGetManifestsRequest, stream batchStream) error {
 	if err := send(stream, answer(request, 0)); err != nil {
 		return err

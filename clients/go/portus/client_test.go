@@ -170,7 +170,7 @@ func TestIterationGoesOnOverShortAndEmptyPages(t *testing.T) {
 	}}
 	client := dial(t, g.start(t), portus.Plaintext())
 	tags := client.Tags(context.Background(), &registryv1.ListTagsRequest{Repository: "team/app"})
-	for range 2 { // an iterator can be ranged over again
+	for range 2 { // an iterator can be used again
 		var listed []string
 		for tag, err := range tags {
 			if err != nil {

@@ -93,7 +93,7 @@ func TestUnusableFilesAreSaidWhenDialling(t *testing.T) {
 	}
 }
 
-// secured serves a gateway that sends on the authorization it was given, one a call.
+// secured serves a gateway that reports the authorization of each call.
 func secured(t *testing.T, certificateFile, keyFile string, clients tls.ClientAuthType) (string, <-chan string) {
 	t.Helper()
 	pair, err := tls.LoadX509KeyPair(certificateFile, keyFile)

@@ -32,7 +32,7 @@ function requests(count: number): Pick<GetManifestRequest, "repository" | "refer
   }));
 }
 
-/** A manifest with the request's tag as its bytes. */
+/** A manifest whose bytes are the tag of the request. */
 function answer(call: Call, requestIndex: number): BatchGetManifestsResult {
   const raw = Buffer.from(String(call.request.requests[requestIndex]?.reference?.value));
   return {

@@ -206,7 +206,7 @@ for (const [when, pages, calls] of [
     const client = await clientOf({
       listTags: ({ request: { pageToken } }, answer) => {
         asked.push(pageToken);
-        // An iteration without an end would be a hanging test.
+        // An endless iteration would make the test hang.
         const nextPageToken = asked.length > 10 ? "" : (pages as Record<string, string>)[pageToken];
         const tags = pageToken === "1" ? ["a"] : [];
         answer(null, ListTagsResponse.fromPartial({ tags, nextPageToken: nextPageToken ?? "" }));

@@ -8,7 +8,7 @@ export interface Gateway {
   stop(): void;
 }
 
-/** Serves what a test needs; all else is UNIMPLEMENTED. */
+/** Serves the methods that a test sets. Others are UNIMPLEMENTED. */
 export async function serve(
   methods: Partial<RegistryServiceServer>,
   credentials = ServerCredentials.createInsecure(),
@@ -21,7 +21,7 @@ export async function serve(
   return { address: `127.0.0.1:${port}`, stop: () => server.forceShutdown() };
 }
 
-/** An error as a server raises it, with its details packed. */
+/** An error of a server, with its packed details. */
 export function failure(code: status, details: string, packed?: Uint8Array): ServiceError {
   const metadata = new Metadata();
   if (packed !== undefined) {

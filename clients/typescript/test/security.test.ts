@@ -26,7 +26,7 @@ if (openssl) {
   ], { stdio: "ignore" });
 }
 
-/** Calls a gateway with TLS twice; answers with the authorizations that it saw. */
+/** Calls a gateway with TLS twice. Returns the authorizations that it received. */
 async function authorizations(security: Security, between: () => void, checkClients = false): Promise<string[]> {
   const pair = { private_key: readFileSync(keyFile), cert_chain: readFileSync(certificateFile) };
   const seen: string[] = [];

@@ -1,4 +1,4 @@
-"""An event loop in a thread: what is asynchronous stays up while a test waits for other programs."""
+"""An event loop in a thread. It keeps servers running while a test waits for other programs."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ Value = TypeVar("Value")
 
 @contextmanager
 def running(context: AbstractAsyncContextManager[Value]) -> Iterator[Value]:
-    """Keeps `context` open in a thread of its own, entered and left there."""
+    """Enters and leaves `context` in its own thread, and keeps it open between."""
     entered: Future[Value] = Future()
     loop = asyncio.new_event_loop()
     leave = asyncio.Event()

@@ -20,17 +20,17 @@ TOKEN = "open-sesame"
 
 @dataclass(frozen=True, slots=True)
 class Gateways:
-    """Gateways in plaintext and with TLS over one registry: their addresses, and what it takes to be let in."""
+    """Gateways in plaintext and with TLS over one registry: their addresses and credentials."""
 
     plaintext: str
     tls: str
-    """Wants the token, too."""
+    """It also requires the token."""
     ca_file: Path
     other_ca_file: Path
     token_file: Path
     wrong_token_file: Path
     registry: str
-    """The registry's own host and port, which speak HTTP."""
+    """Host and port of the registry, which use HTTP."""
 
 
 @pytest.fixture(params=PROGRAMS, ids=lambda program: program.language)
@@ -43,7 +43,7 @@ def program(request: pytest.FixtureRequest) -> Program:
 
 @pytest.fixture(scope="session")
 def gateways(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateways]:
-    """Over the in-memory registry as `portus-gateway dev` seeds it, and two repositories that have no tags to show."""
+    """Over the demo images, one repository without tags, and one whose tags cannot be listed."""
     with running(_gateways(tmp_path_factory.mktemp("gateways"))) as served:
         yield served
 
@@ -75,7 +75,7 @@ async def _gateways(folder: Path) -> AsyncIterator[Gateways]:
         ):
             yield Gateways(
                 plaintext=plaintext,
-                # The certificate's name.
+                # The name in the certificate.
                 tls=tls.replace("127.0.0.1", "localhost"),
                 ca_file=folder / "ca.pem",
                 other_ca_file=folder / "other-ca.pem",

@@ -1,4 +1,4 @@
-"""Gateways to call: over the in-memory registry or over a real one, in plaintext or with TLS and a token."""
+"""Gateways over the in-memory registry or a real one, in plaintext or with TLS and a token."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -27,7 +27,7 @@ class _Unobserved:
 
 
 def requiring(tokens: Path) -> CallerInterceptor:
-    """Lets nobody in without one of the tokens in a file of their hashes."""
+    """Requires one of the tokens whose hashes are in the file."""
     return CallerInterceptor(
         authentication=Authentication(bearers=[TokenFile(tokens)], certificates=False, anonymous=False),
         policy=None,
@@ -38,7 +38,7 @@ def requiring(tokens: Path) -> CallerInterceptor:
 
 
 def configuration_of(registry: DevRegistry) -> Configuration:
-    """How the gateway reaches the in-memory registry."""
+    """The configuration for the in-memory registry."""
     return Configuration(
         url=registry.url,
         credentials=Credentials(registry.username, StaticPassword(registry.password)),
@@ -48,7 +48,7 @@ def configuration_of(registry: DevRegistry) -> Configuration:
 
 @asynccontextmanager
 async def dev_gateway(*arguments: str) -> AsyncIterator[str]:
-    """Runs `portus-gateway dev`; answers with its address."""
+    """Runs `portus-gateway dev`. Gives its address."""
     async with gateway_process("dev", *arguments) as running:
         await running.event("registry ready")
         yield running.address
@@ -61,7 +61,7 @@ async def gateway(
     credentials: grpc.ServerCredentials | None = None,
     interceptors: Sequence[Interceptor] = (),
 ) -> AsyncIterator[str]:
-    """Serves a gateway; answers with its address."""
+    """Serves a gateway. Gives its address."""
     async with DistributionClient(configuration) as registry:
         server = GatewayServer(
             registry=registry,

@@ -1,4 +1,4 @@
-"""The scenario in five languages: how to run each, once `clients/build` has made what has to be made."""
+"""The scenario in five languages, and how to run each. `clients/build` builds them."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ JAVA_CLASSES = f"{JAVA}/target/*:{JAVA}/target/dependency/*"
 GRPCURL = ROOT / "clients/grpcurl/scenario"
 PYTHON = Path(__file__).with_name("scenario.py")
 
-# Nobody waits longer: whatever runs is hanging then.
+# In seconds. A program that runs longer hangs.
 _PATIENCE = 60.0
 
 
@@ -37,7 +37,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The scenario in one language, the `tools` that it runs with, and the `product` of `clients/build` that it is."""
+    """The scenario in one language, the `tools` that it needs, and its file, the `product` of `clients/build`."""
 
     language: str
     command: tuple[str, ...]
@@ -45,7 +45,7 @@ class Program:
     product: Path
 
     def require(self) -> None:
-        """Skips the test, named, where a tool or the product is missing; an error in CI."""
+        """Skips the test if a tool or the product is missing. In CI, that is an error."""
         for tool in self.tools:
             if shutil.which(tool, path=search_path()) is None:
                 missing(f"{self.language}: {tool} is not installed")
@@ -59,7 +59,7 @@ class Program:
 
 
 def run(command: list[str], variables: Mapping[str, str], folder: Path | None = None) -> Outcome:
-    """Runs a command to its end. Fails the test where it does not end."""
+    """Runs a command until it ends. Fails the test if it does not end."""
     started = time.monotonic()
     try:
         ended = subprocess.run(
@@ -77,7 +77,7 @@ def run(command: list[str], variables: Mapping[str, str], folder: Path | None = 
 
 
 def search_path() -> str:
-    """PATH, and before it where this Python's own commands are: grpcurl comes from PyPI."""
+    """PATH, after the folder of this Python's commands: grpcurl is installed from PyPI."""
     return os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
 
 
@@ -87,7 +87,7 @@ PROGRAMS = (
     Program("typescript", ("node", str(TYPESCRIPT)), ("node",), TYPESCRIPT),
     Program(
         "java",
-        # Whoever ends after a second is not worth the better compiler.
+        # The better compiler would only slow down a program of one second.
         ("java", "-XX:TieredStopAtLevel=1", "-cp", f"{JAVA_CLASSES}:{JAVA}/target/examples", "Scenario"),
         ("java",),
         JAVA / "target/examples/Scenario.class",

@@ -20,7 +20,7 @@ _START = 20.0
 
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
-    """Runs an empty registry that allows deletes and asks for no credentials; answers with its URL."""
+    """Runs an empty registry that allows deletes and needs no credentials. Gives its URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     configuration = folder / "registry.json"  # JSON is YAML
@@ -46,7 +46,7 @@ def serving(folder: Path) -> Iterator[str]:
 
 
 def push(url: str, repository: str, content: Content, *tags: str) -> None:
-    """Pushes a manifest, and all that it names, under each of the tags."""
+    """Pushes a manifest and everything it refers to, with each of the tags."""
     for child in content.children:
         push(url, repository, child, child.digest)
     for digest, blob in content.blobs.items():
@@ -72,4 +72,4 @@ def _wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
         except (urllib.error.URLError, OSError):
             if process.poll() is not None or time.monotonic() > end:
                 pytest.fail(f"the registry does not answer at {url}; it ended with {process.poll()}")
-            time.sleep(0.05)  # nothing tells when it listens
+            time.sleep(0.05)  # there is no event when it listens

@@ -1,4 +1,4 @@
-"""The commands in a document, and what they print: run, compared, or written anew."""
+"""The commands in a document and their output: reads, runs and rewrites them."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _MARK = "=====8<====="
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A line that begins with `$ `, and what stands below it."""
+    """A command (a line that begins with `$ `) and the output below it."""
 
     command: str
     output: str
@@ -29,7 +29,7 @@ def read(document: str) -> list[Recipe]:
 
 
 def write(document: str, recipes: list[Recipe]) -> str:
-    """The document with these outputs below its commands, in the same order."""
+    """The document with these outputs below its commands."""
     outputs = iter(recipes)
 
     def block(match: re.Match[str]) -> str:
@@ -42,9 +42,9 @@ def write(document: str, recipes: list[Recipe]) -> str:
 def execute(
     recipes: list[Recipe], folder: Path, addresses: Mapping[str, str], variables: Mapping[str, str]
 ) -> list[Recipe]:
-    """Runs the commands in one shell, in `folder`, and answers with what they print.
+    """Runs the commands in one shell, in `folder`, and returns them with their output.
 
-    `addresses` says where the addresses that the document names really are.
+    `addresses` are the real addresses of those in the document.
     """
     script = "".join(f"{{ {recipe.command}\n}} 2>&1; echo '{_MARK}'\n" for recipe in recipes)
     for documented, real in addresses.items():
@@ -53,7 +53,7 @@ def execute(
     text = outcome.output
     for documented, real in addresses.items():
         text = text.replace(real, documented)
-    # The last line of some outputs has no end.
+    # Some outputs have no newline at the end.
     outputs = [part.removeprefix("\n") for part in text.split(_MARK)][:-1]
     return [
         Recipe(recipe.command, output if not output or output.endswith("\n") else output + "\n")

@@ -1,12 +1,12 @@
-"""What a caller of the gateway does.
+"""Shows how to use the gateway.
 
-Lists the catalog with its tags, checks a manifest against its digest, tries a guarded delete, and asks for what is not
-there.
+Lists the catalog with its tags, verifies a manifest, tries a delete that is refused, and requests a tag that does not
+exist.
 
     python scenario.py ADDRESS REPOSITORY TAG
 
-PORTUS_GATEWAY_CA_FILE turns TLS on, PORTUS_GATEWAY_TOKEN_FILE has a bearer token, PORTUS_GATEWAY_TIMEOUT is each call's
-time in seconds.
+PORTUS_GATEWAY_CA_FILE turns TLS on, PORTUS_GATEWAY_TOKEN_FILE is a file with a bearer token, and
+PORTUS_GATEWAY_TIMEOUT is the timeout of each call in seconds.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ def run(client: RegistryClient, repository: str, tag: str) -> None:
     print(f"  digest: {digest}")
     print(f"  SHA-256 of the bytes: {computed}")
     if computed != digest:
-        raise SystemExit(f"scenario: the bytes are not those of {digest}")
+        raise SystemExit(f"scenario: the digest of the bytes is not {digest}")
 
     for validate_only in (True, False):
         stated = "true" if validate_only else "false"
@@ -56,7 +56,7 @@ def tags_of(repository: Repository) -> str:
 
 
 def show(error: RegistryError) -> None:
-    """Prints an error of the gateway's; any other is raised again."""
+    """Prints an error of the gateway, and raises any other again."""
     if not error.reason:
         raise error
     print(f"  code: {error.code.name}")

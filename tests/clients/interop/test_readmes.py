@@ -1,4 +1,4 @@
-"""What stands in the README of a client works for a person who has nothing else."""
+"""The programs and commands in the READMEs of the clients work as written."""
 
 import re
 import uuid
@@ -14,7 +14,7 @@ DOCUMENTED = "127.0.0.1:50051"
 
 
 def readme(language: str, address: str) -> str:
-    """The document, with the address of a gateway that is there."""
+    """The README, with the address of the running gateway."""
     next(program for program in PROGRAMS if program.language == language).require()
     document = (ROOT / "clients" / language / "README.md").read_text(encoding="utf-8")
     assert DOCUMENTED in document
@@ -22,7 +22,7 @@ def readme(language: str, address: str) -> str:
 
 
 def programs(document: str, fence: str) -> tuple[str, str]:
-    """What prints a manifest, and what goes on from there to a delete."""
+    """The program that prints a manifest, and its continuation with a delete."""
     first, second = re.findall(rf"^```{fence}\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
     return first, second
 
@@ -41,7 +41,7 @@ def test_go(gateways: Gateways, tmp_path: Path) -> None:
 
 def test_typescript(gateways: Gateways) -> None:
     get, delete = programs(readme("typescript", gateways.plaintext), "ts")
-    # In the package's own folder its name is known.
+    # Node finds the package by its name in the package's own folder.
     source = ROOT / f"clients/typescript/dist/readme-{uuid.uuid4()}.mjs"
     source.write_text(get.removesuffix("client.close();\n") + delete + "client.close();\n")
     try:

@@ -1,6 +1,6 @@
-"""clients/grpcurl/README.md shows what its lines really print.
+"""clients/grpcurl/README.md shows the real output of its commands.
 
-`PORTUS_RECORD=1 pytest tests/clients/interop/test_recipes.py` writes it anew.
+`PORTUS_RECORD=1 pytest tests/clients/interop/test_recipes.py` records it again.
 """
 
 import os
@@ -20,7 +20,7 @@ DOCUMENT = ROOT / "clients/grpcurl/README.md"
 CONTRACT = ROOT / "build/portus-registry-v1.binpb"
 
 
-def test_every_line_of_the_document_prints_what_stands_below_it(gateways: Gateways, tmp_path: Path) -> None:
+def test_every_command_in_the_document_prints_the_documented_output(gateways: Gateways, tmp_path: Path) -> None:
     next(program for program in PROGRAMS if program.language == "grpcurl").require()
     shutil.copy(CONTRACT, tmp_path)
     shutil.copy(gateways.ca_file, tmp_path)
@@ -39,7 +39,7 @@ def test_every_line_of_the_document_prints_what_stands_below_it(gateways: Gatewa
         )
     if os.environ.get("PORTUS_RECORD"):
         DOCUMENT.write_text(recipes.write(document, printed), encoding="utf-8")
-        pytest.skip("written anew: look at the difference")
+        pytest.skip("recorded: look at the difference")
     for wanted, got in zip(documented, printed, strict=True):
         assert _squeezed(got.output) == _squeezed(wanted.output), f"{wanted.command}\n{got.output}"
 
@@ -53,5 +53,5 @@ def test_every_rpc_has_a_recipe() -> None:
 
 
 def _squeezed(output: str) -> str:
-    # Each version of grpcurl lays out the details of an error in its own way, and each release has a version.
+    # The layout of error details depends on the version of grpcurl. The version of the gateway changes with releases.
     return re.sub(r'"gatewayVersion":"[^"]+"', '"gatewayVersion":"…"', "".join(output.split()))

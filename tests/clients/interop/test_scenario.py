@@ -53,7 +53,7 @@ def test_prints_the_same_over_a_real_registry(program: Program, over_a_real_regi
     )
 
 
-# A page has a hundred.
+# A page has 100 items.
 MANY = [f"many/repository-{number:03}" for number in range(230)]
 
 
@@ -71,7 +71,7 @@ def over_many_repositories() -> Iterator[str]:
         yield address
 
 
-def test_goes_through_all_pages(program: Program, over_many_repositories: str) -> None:
+def test_lists_all_pages(program: Program, over_many_repositories: str) -> None:
     outcome = program.run(over_many_repositories, "team/app", "latest")
     assert (outcome.code, outcome.error) == (0, "")
     listed = outcome.output.partition("manifest ")[0].splitlines()[1:]

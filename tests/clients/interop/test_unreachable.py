@@ -53,7 +53,7 @@ def is_late(program: Program, error: str) -> bool:
     return error.startswith("DEADLINE_EXCEEDED: ")
 
 
-def test_nothing_listens(program: Program) -> None:
+def test_no_server_at_the_address(program: Program) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
     error = call(program, address)
@@ -62,44 +62,44 @@ def test_nothing_listens(program: Program) -> None:
     assert program.language == "grpcurl" or re.search("refused", error, re.IGNORECASE), error
 
 
-def test_something_else_listens(program: Program, gateways: Gateways) -> None:
+def test_an_http_server_at_the_address(program: Program, gateways: Gateways) -> None:
     """The registry's own port speaks HTTP/1.1."""
     error = call(program, gateways.registry)
-    if program.language == "java":  # grpc-java's own status for it
+    if program.language == "java":  # this is the status that grpc-java uses
         assert error.startswith("INTERNAL: http2 exception"), error
     else:
         assert is_unavailable(program, error), error
 
 
-def test_what_listens_says_nothing(program: Program) -> None:
+def test_a_server_that_never_responds(program: Program) -> None:
     with silent() as address:
         error = call(program, address, timeout=SHORT_TIMEOUT)
     assert is_late(program, error), error
 
 
-def test_what_listens_says_nothing_to_tls(program: Program, gateways: Gateways) -> None:
+def test_a_server_that_never_responds_to_tls(program: Program, gateways: Gateways) -> None:
     with silent() as address:
         error = call(program, address, timeout=SHORT_TIMEOUT, ca_file=gateways.ca_file)
     assert is_late(program, error), error
 
 
-def test_what_listens_closes_every_connection(program: Program) -> None:
+def test_a_server_that_closes_every_connection(program: Program) -> None:
     with closing() as address:
         error = call(program, address)
     assert is_unavailable(program, error), error
 
 
-def test_plaintext_meets_tls(program: Program, gateways: Gateways) -> None:
+def test_plaintext_to_a_tls_port(program: Program, gateways: Gateways) -> None:
     error = call(program, gateways.tls)
     assert is_unavailable(program, error), error
 
 
-def test_tls_meets_plaintext(program: Program, gateways: Gateways) -> None:
+def test_tls_to_a_plaintext_port(program: Program, gateways: Gateways) -> None:
     error = call(program, gateways.plaintext.replace("127.0.0.1", "localhost"), ca_file=gateways.ca_file)
     assert is_unavailable(program, error), error
 
 
-def test_gateway_of_an_unknown_authority(program: Program, gateways: Gateways) -> None:
+def test_certificate_of_an_unknown_ca(program: Program, gateways: Gateways) -> None:
     error = call(program, gateways.tls, ca_file=gateways.other_ca_file)
     assert is_unavailable(program, error), error
     assert re.search("certificate", error, re.IGNORECASE) or program.language in ("python", "java"), error
@@ -112,8 +112,8 @@ def test_wrong_token(program: Program, gateways: Gateways) -> None:
 
 
 @pytest.mark.parametrize("cut", [True, False], ids=["is cut", "stands still"])
-def test_connection_fails_in_the_middle_of_an_answer(program: Program, gateways: Gateways, cut: bool) -> None:
-    # Behind the settings of HTTP/2, within the first answer's frames.
+def test_connection_fails_during_a_response(program: Program, gateways: Gateways, cut: bool) -> None:
+    # After the settings of HTTP/2, within the frames of the first response.
     with failing_relay(gateways.plaintext, after=250, cut=cut) as address:
         error = call(program, address, timeout=TIMEOUT if cut else SHORT_TIMEOUT)
     if cut:
@@ -122,7 +122,7 @@ def test_connection_fails_in_the_middle_of_an_answer(program: Program, gateways:
         assert is_late(program, error), error
 
 
-def test_a_gateway_that_hangs_is_left_for_another_connection(gateways: Gateways) -> None:
+def test_keepalive_replaces_a_connection_that_hangs(gateways: Gateways) -> None:
     """Keepalive notices it after 25 s, and the read is tried again. grpcurl, which has no retries, is left out."""
     programs = [program for program in PROGRAMS if program.language != "grpcurl"]
     for program in programs:

@@ -1,4 +1,4 @@
-"""A certificate authority for one test, and certificates that it signed."""
+"""A CA for one test, and certificates that it signs."""
 
 import ipaddress
 import uuid
@@ -15,13 +15,13 @@ LIFETIME = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A certificate and its key, in PEM form."""
+    """A certificate and its key, in PEM format."""
 
     certificate: bytes
     key: bytes
 
     def write(self, folder: Path, name: str) -> tuple[Path, Path]:
-        """Writes both into `folder`."""
+        """Writes both to `folder`."""
         paths = folder / f"{name}.pem", folder / f"{name}.key"
         paths[0].write_bytes(self.certificate)
         paths[1].write_bytes(self.key)
@@ -29,7 +29,7 @@ class Pair:
 
 
 class Authority:
-    """Signs certificates; `pem` is its own."""
+    """A CA. `pem` is its own certificate."""
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())

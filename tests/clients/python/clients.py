@@ -1,4 +1,4 @@
-"""Both clients behind one face, so that one test says what both do."""
+"""One interface for both clients, so that one test covers both."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
@@ -25,7 +25,7 @@ Item = TypeVar("Item")
 
 
 class Client(Protocol):
-    """What both clients do; the asynchronous one is driven to the end of each call."""
+    """The methods of both clients. Each call of the asynchronous one runs to its end."""
 
     def info(self, *, timeout: float | None = None) -> RegistryInfo: ...
 
@@ -67,7 +67,7 @@ class Client(Protocol):
 
 
 class Driven:
-    """An asynchronous client whose every method runs to its end at once."""
+    """An asynchronous client whose methods run to their end when they are called."""
 
     def __init__(self, client: AsyncRegistryClient, runner: asyncio.Runner) -> None:
         self._client = client
@@ -106,7 +106,7 @@ Open = Callable[..., "Client"]
 
 @contextmanager
 def synchronous() -> Iterator[Open]:
-    """Makes synchronous clients, and closes them."""
+    """Makes synchronous clients and closes them."""
     clients: list[RegistryClient] = []
 
     def make(address: str, **settings: object) -> Client:
@@ -120,7 +120,7 @@ def synchronous() -> Iterator[Open]:
 
 @contextmanager
 def asynchronous() -> Iterator[Open]:
-    """Makes asynchronous clients in a loop of their own, and closes them."""
+    """Makes asynchronous clients in their own loop and closes them."""
     clients: list[AsyncRegistryClient] = []
     with asyncio.Runner() as runner:
 

@@ -1,4 +1,4 @@
-"""Runs `portus-client` as its users do: as a process, in a pipe or on a terminal."""
+"""Runs `portus-client` as a process, in a pipe or on a terminal."""
 
 import os
 import pty
@@ -21,7 +21,7 @@ _CONTROL_SEQUENCES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What a run left behind."""
+    """The result of a run."""
 
     status: int
     output: str
@@ -29,7 +29,7 @@ class Finished:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """The environment of a run: nothing of ours in it that the command would listen to."""
+    """The environment of a run, without variables that influence the command."""
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -40,7 +40,7 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 def run(address: str | None, *arguments: str, **variables: str) -> Finished:
-    """Runs the command with its output in pipes, without a terminal, and with nothing to read."""
+    """Runs the command with its output in pipes and with empty standard input."""
     return run_with_input(b"", address, *arguments, **variables)
 
 
@@ -60,7 +60,7 @@ def run_with_input(text: bytes, address: str | None, *arguments: str, **variable
 
 
 def run_in_shell(line: str, address: str) -> Finished:
-    """Runs a line of bash, for redirections. Standard error is read, and standard output where it goes to no file."""
+    """Runs a command line in bash, for redirections."""
     finished = subprocess.run(
         ["bash", "-c", line],
         env=environment(PORTUS_GATEWAY_ADDRESS=address),
@@ -75,7 +75,7 @@ def run_in_shell(line: str, address: str) -> Finished:
 
 @dataclass
 class Terminal:
-    """A terminal in which the command runs; both its outputs go there."""
+    """A terminal on which the command runs. Standard output and standard error go there."""
 
     address: str
     arguments: Sequence[str]
@@ -100,7 +100,7 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """What is shown, without colours and movements."""
+        """The output without control sequences."""
         return _CONTROL_SEQUENCES.sub("", self.shown).replace("\r\n", "\n")
 
     def wait_for(self, text: str) -> None:
@@ -110,11 +110,11 @@ class Terminal:
             assert self._read(deadline), f"the command ended before it showed {text!r}: {self.text}"
 
     def type(self, text: str) -> None:
-        """Types on the terminal."""
+        """Types `text` on the terminal."""
         os.write(self._ours, text.encode())
 
     def interrupt(self) -> None:
-        """What Ctrl-C does."""
+        """Sends SIGINT, as Ctrl-C does."""
         self._process.send_signal(signal.SIGINT)
 
     def interrupt_the_question(self) -> None:
@@ -130,7 +130,7 @@ class Terminal:
                 return
 
     def end(self) -> int:
-        """Waits for the end, and answers with the exit status."""
+        """Waits for the end and returns the exit status."""
         deadline = time.monotonic() + PATIENCE
         try:
             while self._read(deadline):
@@ -144,7 +144,7 @@ class Terminal:
 
     def _read(self, deadline: float) -> bool:
         readable, _, _ = select.select([self._ours], [], [], max(0.0, deadline - time.monotonic()))
-        assert readable, f"the command shows nothing any more: {self.text}"
+        assert readable, f"the command writes nothing more: {self.text}"
         try:
             received = os.read(self._ours, 65536)
         except OSError:

@@ -1,4 +1,4 @@
-"""A gateway for the client's tests: the generated service on a free port, with canned content, and errors on demand."""
+"""A fake gateway for the tests of the client: fixed content on a free port, and failures on demand."""
 
 import hashlib
 import json
@@ -32,12 +32,12 @@ CONFIG_DIGEST = "sha256:" + "c" * 64
 LAYER_DIGEST = "sha256:" + "b" * 64
 TAGS_PER_PAGE = 1000
 
-# In `failures` and `silent`: after the results of a batch, not before.
+# For `failures` and `silent`: after the results of a batch instead of before them.
 BATCH_END = "BatchGetManifests' end"
 
 
 def status(code: grpc.StatusCode, message: str, reason: str = "", *details: Message, **metadata: str) -> Status:
-    """A status as the gateway answers with: ErrorInfo, where there is a reason, and the `details`."""
+    """A status with ErrorInfo, if there is a reason, and the `details`."""
     number: int = code.value[0]
     answer = Status(code=number, message=message)
     information = [ErrorInfo(domain="portus-gateway", reason=reason, metadata=metadata)] if reason else []
@@ -57,7 +57,7 @@ def tagged(tags: Iterable[str], count: int | None = None) -> Status:
     violations = [PreconditionFailure.Violation(type="TAGGED", subject=tag) for tag in listed]
     return status(
         grpc.StatusCode.FAILED_PRECONDITION,
-        "tags point to the digest that were not expected",
+        "unexpected tags point to the digest",
         "TAGGED",
         PreconditionFailure(violations=violations),
         tags=str(len(listed) if count is None else count),
@@ -134,12 +134,12 @@ MANY_TAGS = tuple(f"v{number:04}" for number in range(2500))
 
 
 class Gateway(RegistryServiceServicer):
-    """Serves `repositories` (their tags, or the status that stands for them) and `manifests`, until it is closed.
+    """Serves `repositories` (their tags, or a status instead) and `manifests` until it is closed.
 
     `referenced` are digests that a tagged index contains. `kept_tags` remain when their manifest is deleted.
     `unusable_tags` are names of a repository that are not valid tags.
-    `failures` are what calls of an RPC end with, one after the other. An RPC in `silent` never answers.
-    `next_page_token`, where it is set, is the token of every page of tags.
+    `failures` are the errors of the next calls of an RPC. An RPC in `silent` never responds.
+    `next_page_token`, if set, is the token of every page of tags.
     """
 
     def __init__(self, credentials: grpc.ServerCredentials | None = None) -> None:
@@ -195,7 +195,7 @@ class Gateway(RegistryServiceServicer):
         return f"127.0.0.1:{self.port}"
 
     def called(self, rpc: str) -> int:
-        """How often an RPC was called."""
+        """Number of calls of an RPC."""
         return sum(name == rpc for name, _ in self.requests)
 
     def GetRegistryInfo(  # noqa: N802
@@ -222,7 +222,7 @@ class Gateway(RegistryServiceServicer):
         context.add_callback(self.listing_ended.set)
         for name in self._names(request.prefix):
             yield registry_service_pb2.StreamCatalogResponse(repository=self._repository(name, request.include_tags))
-        # What came before an error stands.
+        # An error comes after the repositories.
         self._begin("StreamCatalog", request, context)
 
     def ListTags(  # noqa: N802
@@ -236,7 +236,7 @@ class Gateway(RegistryServiceServicer):
             return registry_service_pb2.ListTagsResponse(tags=tags, next_page_token=self.next_page_token)
         start = int(request.page_token or 0)
         end = start + min(request.page_size or 100, TAGS_PER_PAGE)
-        # As the API allows: there may be an empty page before the last one.
+        # The API allows an empty page before the end.
         return registry_service_pb2.ListTagsResponse(
             tags=tags[start:end],
             next_page_token=str(end) if start < len(tags) else "",
@@ -266,11 +266,11 @@ class Gateway(RegistryServiceServicer):
     ) -> Iterator[registry_service_pb2.BatchGetManifestsResponse]:
         context.add_callback(self.batch_ended.set)
         self._begin("BatchGetManifests", request, context)
-        # Nobody may rely on the order, so it is the wrong one; and some come together.
+        # The API promises no order, so the results come in reverse, and several in one message.
         results = [self._batch_result(index, item) for index, item in enumerate(request.requests)][::-1]
         for start in range(0, len(results), 3):
             yield registry_service_pb2.BatchGetManifestsResponse(results=results[start : start + 3])
-        self._suffer(BATCH_END, context)
+        self._fail_if_asked(BATCH_END, context)
 
     def DeleteManifest(  # noqa: N802
         self, request: registry_service_pb2.DeleteManifestRequest, context: grpc.ServicerContext
@@ -309,9 +309,9 @@ class Gateway(RegistryServiceServicer):
         self.metadata = dict(context.invocation_metadata())
         self.time_given = context.time_remaining()
         context.set_trailing_metadata((("x-request-id", str(self.metadata.get("x-request-id", ""))),))
-        self._suffer(rpc, context)
+        self._fail_if_asked(rpc, context)
 
-    def _suffer(self, when: str, context: grpc.ServicerContext) -> None:
+    def _fail_if_asked(self, when: str, context: grpc.ServicerContext) -> None:
         if when in self.silent:
             self._closed.wait()
         if self.failures.get(when):

@@ -1,4 +1,4 @@
-"""The real `portus-gateway dev`, as a process of its own on free ports."""
+"""`portus-gateway dev` as a process, on free ports."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ from tests.clients.python.command_line import PATIENCE, environment
 
 @contextmanager
 def real_gateway(*arguments: str) -> Iterator[str]:
-    """Runs `portus-gateway dev` for as long as the block does; gives its address."""
+    """Runs `portus-gateway dev` as long as the block runs. Gives its address."""
     with subprocess.Popen(
         [sys.executable, "-m", "portus_gateway", "dev", "--listen", "127.0.0.1:0", *arguments],
         env=environment(PORTUS_LOG_FORMAT="json"),
@@ -34,7 +34,7 @@ def _listening(log: IO[str]) -> str:
     for line in log:
         read.append(line)
         if '"listening"' in line:
-            # What it writes from here on has to go somewhere, or it would wait for its reader.
+            # Without a reader, the process would block when the pipe is full.
             Thread(target=log.read, daemon=True).start()
             return str(json.loads(line)["address"])
     raise AssertionError("the gateway ended before it listened:\n" + "".join(read))

@@ -1,4 +1,4 @@
-"""A relay before a gateway, which can hang as a stopped process does: connections stay open and nothing moves."""
+"""A relay before a gateway. It can hang like a stopped process: connections stay open, and no data moves."""
 
 import socket
 import threading
@@ -7,14 +7,14 @@ from contextlib import ExitStack, contextmanager, suppress
 
 
 class HangingRelay:
-    """Passes bytes on to the gateway and back, until it hangs."""
+    """Copies bytes to the gateway and back until it hangs."""
 
     def __init__(self, address: str) -> None:
         self.address = address
         self._hangs = threading.Event()
 
     def hang(self) -> None:
-        """From now on, nothing is passed on."""
+        """From now on, nothing is copied."""
         self._hangs.set()
 
     def copy(self, source: socket.socket, target: socket.socket) -> None:

@@ -7,19 +7,19 @@ from portus_client.address import Address
     "text",
     ["127.0.0.1:50051", "gateway:50051", "[::1]:50051", "gw.example:1", "dns:///gateway:50051", "unix:/run/gateway"],
 )
-def test_host_and_port_and_grpcs_own_names_are_addresses(text: str) -> None:
+def test_host_and_port_and_grpc_names_are_addresses(text: str) -> None:
     assert str(Address(text)) == text
 
 
 @pytest.mark.parametrize(
     "text", ["", "gateway", "gateway:", ":50051", "gateway:0", "gateway:65536", "gateway:http", "::1", "a b:1", "a:1\n"]
 )
-def test_what_grpc_would_take_for_another_address_is_refused(text: str) -> None:
+def test_an_invalid_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="host:port"):
         Address(text)
 
 
-def test_a_url_is_refused_with_what_to_leave_out() -> None:
+def test_a_url_is_refused_with_the_part_to_leave_out() -> None:
     with pytest.raises(ValueError, match="without http://"):
         Address("http://gateway:50051")
 
@@ -27,12 +27,12 @@ def test_a_url_is_refused_with_what_to_leave_out() -> None:
 @pytest.mark.parametrize(
     "text", ["127.0.0.1:1", "127.9.9.9:1", "localhost:1", "[::1]:1", "dns:///localhost:1", "unix:/x"]
 )
-def test_this_machine_is_known(text: str) -> None:
+def test_loopback_addresses_are_local(text: str) -> None:
     assert Address(text).is_local
 
 
 @pytest.mark.parametrize(
     "text", ["gateway:1", "10.0.0.1:1", "[2001:db8::1]:1", "dns:///gateway:1", "localhost.example:1"]
 )
-def test_everything_else_is_another_machine(text: str) -> None:
+def test_other_addresses_are_not_local(text: str) -> None:
     assert not Address(text).is_local

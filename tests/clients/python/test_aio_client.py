@@ -1,4 +1,4 @@
-"""What only asyncio brings: cancelling, and stopping early."""
+"""What only the asyncio client has: cancelling and stopping early."""
 
 import asyncio
 from contextlib import aclosing
@@ -9,7 +9,7 @@ from portus_client import AsyncRegistryClient
 from tests.clients.python.gateway import Gateway
 
 
-async def test_a_listing_that_is_left_early_ends_at_the_gateway_too(gateway: Gateway) -> None:
+async def test_stopping_a_listing_early_cancels_the_call(gateway: Gateway) -> None:
     gateway.silent.add("StreamCatalog")
     async with AsyncRegistryClient(gateway.address) as client:
         async with aclosing(client.catalog()) as listing:

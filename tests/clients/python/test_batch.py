@@ -56,11 +56,11 @@ def test_each_result_says_which_request_it_answers(client: Client) -> None:
     assert results[2].request == wanted[2]
 
 
-def test_they_come_in_the_order_in_which_the_gateway_knows_them(client: Client) -> None:
+def test_results_come_in_the_order_of_the_gateway(client: Client) -> None:
     assert [result.index for result in client.batch_manifests(TEN)] == list(range(10))[::-1]
 
 
-def test_what_fails_is_one_outcome_and_ends_nothing(client: Client) -> None:
+def test_an_error_is_one_outcome_and_does_not_end_the_batch(client: Client) -> None:
     results = list(client.batch_manifests([("team/app", "1.0"), ("nowhere", "1.0"), ("team/app", "gone")]))
 
     gone, nowhere, found = (result.outcome for result in results)
@@ -71,14 +71,14 @@ def test_what_fails_is_one_outcome_and_ends_nothing(client: Client) -> None:
     assert gone.reason == "MANIFEST_UNKNOWN"
 
 
-def test_all_that_can_be_asked_of_one_can_be_asked_of_each(client: Client, gateway: Gateway) -> None:
+def test_each_request_can_have_its_own_arguments(client: Client, gateway: Gateway) -> None:
     list(client.batch_manifests([ManifestRequest("team/app", "1.0", max_staleness=timedelta(seconds=5))]))
 
     (request,) = batches(gateway)
     assert request.requests[0].max_staleness.ToTimedelta() == timedelta(seconds=5)
 
 
-def test_any_number_goes_in_calls_of_a_thousand(client: Client, gateway: Gateway) -> None:
+def test_a_batch_is_split_into_calls_of_a_thousand(client: Client, gateway: Gateway) -> None:
     results = list(client.batch_manifests(("team/app", "1.0" if n % 2 else "multi") for n in range(2500)))
 
     assert sorted(result.index for result in results) == list(range(2500))
@@ -87,7 +87,7 @@ def test_any_number_goes_in_calls_of_a_thousand(client: Client, gateway: Gateway
     assert [len(batch.requests) for batch in batches(gateway)] == [1000, 1000, 500]
 
 
-def test_the_next_thousand_are_not_read_before_the_first_are_answered(client: Client) -> None:
+def test_the_next_thousand_are_not_read_before_they_are_needed(client: Client) -> None:
     read = 0
 
     def wanted() -> Iterator[tuple[str, str]]:
@@ -101,12 +101,12 @@ def test_the_next_thousand_are_not_read_before_the_first_are_answered(client: Cl
     assert read == CHUNK_SIZE
 
 
-def test_nothing_wanted_is_nothing_asked(client: Client, gateway: Gateway) -> None:
+def test_an_empty_batch_makes_no_call(client: Client, gateway: Gateway) -> None:
     assert list(client.batch_manifests([])) == []
     assert gateway.requests == []
 
 
-def test_a_call_that_fails_raises_after_the_results_that_came(client: Client, gateway: Gateway) -> None:
+def test_a_failed_call_raises_after_its_results(client: Client, gateway: Gateway) -> None:
     gateway.failures[BATCH_END] = [status(grpc.StatusCode.INTERNAL, "the gateway failed", "BUG")]
     results = iter(client.batch_manifests([("team/app", "1.0")]))
 
@@ -125,14 +125,14 @@ def answer(*indexes: int) -> registry_service_pb2.BatchGetManifestsResponse:
 
 
 @pytest.mark.parametrize("indexes", [(2,), (-1,), (0, 0)])
-def test_an_answer_to_what_nobody_asked_is_an_error(indexes: tuple[int, ...]) -> None:
+def test_an_unexpected_result_is_an_error(indexes: tuple[int, ...]) -> None:
     chunk = Chunk(0, [ManifestRequest("team/app", "1.0")] * 2)
 
     with pytest.raises(RegistryError, match="comes twice or was not requested"):
         list(chunk.results(answer(*indexes)))
 
 
-def test_a_request_without_an_answer_is_an_error_and_not_passed_over() -> None:
+def test_a_missing_result_is_an_error() -> None:
     chunk = Chunk(0, [ManifestRequest("team/app", "1.0")] * 3)
     list(chunk.results(answer(1)))
 
@@ -140,7 +140,7 @@ def test_a_request_without_an_answer_is_an_error_and_not_passed_over() -> None:
         chunk.check_complete()
 
 
-def test_an_outcome_of_a_later_version_is_an_error_of_that_one_alone() -> None:
+def test_an_unknown_kind_of_outcome_is_an_error_of_that_request() -> None:
     chunk = Chunk(0, [ManifestRequest("team/app", "1.0")])
     message = registry_service_pb2.BatchGetManifestsResponse(
         results=[registry_service_pb2.BatchGetManifestsResult(request_index=0)]
@@ -152,7 +152,7 @@ def test_an_outcome_of_a_later_version_is_an_error_of_that_one_alone() -> None:
     assert result.outcome.code is grpc.StatusCode.UNKNOWN
 
 
-def test_a_batch_that_is_left_early_ends_at_the_gateway_too(gateway: Gateway) -> None:
+def test_stopping_a_batch_early_cancels_the_call(gateway: Gateway) -> None:
     gateway.silent.add(BATCH_END)
     with RegistryClient(gateway.address) as client:
         for result in client.batch_manifests(TEN):
@@ -161,7 +161,7 @@ def test_a_batch_that_is_left_early_ends_at_the_gateway_too(gateway: Gateway) ->
         assert gateway.batch_ended.wait(10)
 
 
-async def test_an_asynchronous_batch_that_is_left_early_ends_at_the_gateway_too(gateway: Gateway) -> None:
+async def test_stopping_an_asynchronous_batch_early_cancels_the_call(gateway: Gateway) -> None:
     gateway.silent.add(BATCH_END)
     async with AsyncRegistryClient(gateway.address) as client:
         async with aclosing(client.batch_manifests(TEN)) as results:

@@ -1,4 +1,4 @@
-"""How calls reach the gateway: the shipped service config, TLS, tokens."""
+"""The connection to the gateway: service config, TLS, tokens, keepalive."""
 
 import json
 from pathlib import Path
@@ -17,11 +17,11 @@ from tests.clients.python.relay import hanging_relay
 BESIDE_THE_PROTO = Path(__file__).parents[3] / "protos/portus/registry/v1/service_config.json"
 
 
-def test_the_service_config_beside_the_proto_is_the_one_that_the_client_brings() -> None:
+def test_the_client_has_the_service_config_that_is_beside_the_proto() -> None:
     assert BESIDE_THE_PROTO.read_text(encoding="utf-8") == channel.service_config(), "copy one over the other"
 
 
-def test_the_service_config_retries_exactly_the_rpcs_that_change_nothing() -> None:
+def test_the_service_config_retries_exactly_the_reads() -> None:
     (policy,) = json.loads(channel.service_config())["methodConfig"]
     service = registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"]
 
@@ -32,7 +32,7 @@ def test_the_service_config_retries_exactly_the_rpcs_that_change_nothing() -> No
     assert policy["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
 
 
-def test_calls_go_through_tls_with_the_authority_that_was_given(connect: Open, tmp_path: Path) -> None:
+def test_tls_uses_the_given_ca(connect: Open, tmp_path: Path) -> None:
     authority = Authority()
     pair = authority.issue("127.0.0.1")
     (tmp_path / "ca.pem").write_bytes(authority.pem)
@@ -44,7 +44,7 @@ def test_calls_go_through_tls_with_the_authority_that_was_given(connect: Open, t
             connect(gateway.address, ca_file=tmp_path / "other.pem").info()
 
 
-def test_a_gateway_that_asks_for_a_certificate_gets_it(connect: Open, tmp_path: Path) -> None:
+def test_the_client_certificate_is_sent(connect: Open, tmp_path: Path) -> None:
     authority = Authority()
     server = authority.issue("127.0.0.1")
     (tmp_path / "ca.pem").write_bytes(authority.pem)
@@ -60,7 +60,7 @@ def test_a_gateway_that_asks_for_a_certificate_gets_it(connect: Open, tmp_path: 
             connect(gateway.address, **settings).info()
 
 
-def test_the_token_goes_with_every_call(connect: Open, gateway: Gateway) -> None:
+def test_the_token_is_sent_with_every_call(connect: Open, gateway: Gateway) -> None:
     client = connect(gateway.address, token="s3cret")
     client.info()
     assert gateway.metadata["authorization"] == "Bearer s3cret"
@@ -68,7 +68,7 @@ def test_the_token_goes_with_every_call(connect: Open, gateway: Gateway) -> None
     assert gateway.metadata["authorization"] == "Bearer s3cret"
 
 
-def test_the_tokens_file_is_read_for_each_call(connect: Open, gateway: Gateway, tmp_path: Path) -> None:
+def test_the_token_file_is_read_for_every_call(connect: Open, gateway: Gateway, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("first\n")
     client = connect(gateway.address, token_file=file)
@@ -80,7 +80,7 @@ def test_the_tokens_file_is_read_for_each_call(connect: Open, gateway: Gateway, 
     assert gateway.metadata["authorization"] == "Bearer second"
 
 
-def test_a_tokens_file_that_goes_bad_fails_the_call_and_not_the_client(
+def test_an_invalid_token_file_fails_the_call_and_not_the_client(
     connect: Open, gateway: Gateway, tmp_path: Path
 ) -> None:
     file = tmp_path / "token"
@@ -101,7 +101,7 @@ def test_a_tokens_file_that_goes_bad_fails_the_call_and_not_the_client(
 
 
 @pytest.mark.parametrize("content", [b"", b"s3 cret", b"\xffs3cret"])
-def test_a_tokens_file_without_a_token_is_refused_at_once(tmp_path: Path, content: bytes) -> None:
+def test_a_token_file_without_a_token_is_refused_at_once(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "token"
     file.write_bytes(content)
     with pytest.raises(ValueError, match=f"{file}") as raised:
@@ -113,7 +113,7 @@ def test_a_tokens_file_without_a_token_is_refused_at_once(tmp_path: Path, conten
         RegistryClient("127.0.0.1:1", token="t", token_file=file)
 
 
-def test_a_gateway_that_hangs_is_noticed_before_the_deadline(
+def test_keepalive_ends_a_call_to_a_gateway_that_hangs(
     connect: Open, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(channel, "KEEPALIVE_TIME_MS", 1_000)
@@ -145,7 +145,7 @@ def test_the_token_is_in_no_repr() -> None:
         assert "s3cret" not in repr(client._terms(None))
 
 
-def test_another_machine_is_spoken_to_in_tls_unless_told_otherwise() -> None:
+def test_tls_is_the_default_to_other_machines() -> None:
     def credentials(address: str, plaintext: bool | None) -> grpc.ChannelCredentials | None:
         return channel.credentials(
             Address(address), plaintext=plaintext, ca_file=None, certificate_file=None, key_file=None
@@ -157,7 +157,7 @@ def test_another_machine_is_spoken_to_in_tls_unless_told_otherwise() -> None:
     assert credentials("gateway.example:1", True) is None
 
 
-def test_settings_that_cannot_work_are_refused_before_any_call(tmp_path: Path) -> None:
+def test_invalid_settings_are_refused_before_any_call(tmp_path: Path) -> None:
     authority = Authority()
     certificate, key = authority.issue("localhost").write(tmp_path, "one")
     _, other_key = authority.issue("localhost").write(tmp_path, "two")

@@ -1,4 +1,4 @@
-"""What both clients do."""
+"""The behaviour of both clients."""
 
 import time
 from collections.abc import Callable
@@ -59,7 +59,7 @@ def test_every_rpc_of_the_api_has_a_method(client: Client, gateway: Gateway) -> 
     assert {name for name, _ in gateway.requests} == {method.name for method in service.methods}
 
 
-def test_info_says_what_the_gateway_says(client: Client) -> None:
+def test_info_has_the_response_of_the_gateway(client: Client) -> None:
     info = client.info()
 
     assert info.reachable
@@ -69,7 +69,7 @@ def test_info_says_what_the_gateway_says(client: Client) -> None:
     assert info.problem is None
 
 
-def test_info_answers_with_what_is_wrong_with_the_registry(client: Client, gateway: Gateway) -> None:
+def test_info_has_the_problem_of_the_registry(client: Client, gateway: Gateway) -> None:
     gateway.info = registry_service_pb2.GetRegistryInfoResponse(registry_status=UNAVAILABLE)
 
     info = client.info()
@@ -79,7 +79,7 @@ def test_info_answers_with_what_is_wrong_with_the_registry(client: Client, gatew
     assert info.problem.reason == "UPSTREAM_UNREACHABLE"
 
 
-def test_catalog_tells_no_tags_from_unknown_tags_from_tags_not_asked_for(client: Client, gateway: Gateway) -> None:
+def test_catalog_distinguishes_no_tags_unknown_tags_and_tags_not_requested(client: Client, gateway: Gateway) -> None:
     gateway.repositories = {"broken": canned.TAGS_UNKNOWN, "empty": (), "team/app": ("1.0",)}
 
     broken, empty, app = client.catalog(include_tags=True)
@@ -92,7 +92,7 @@ def test_catalog_tells_no_tags_from_unknown_tags_from_tags_not_asked_for(client:
     assert list(client.catalog(prefix="team/")) == [Repository("team/app", tags=None)]
 
 
-def test_what_the_catalog_listed_before_an_error_stands(client: Client, gateway: Gateway) -> None:
+def test_repositories_before_an_error_are_yielded(client: Client, gateway: Gateway) -> None:
     gateway.failures["StreamCatalog"] = [
         status(grpc.StatusCode.DATA_LOSS, "a page is damaged", "UPSTREAM_ANSWER_INVALID")
     ]
@@ -104,7 +104,7 @@ def test_what_the_catalog_listed_before_an_error_stands(client: Client, gateway:
     assert raised.value.reason == "UPSTREAM_ANSWER_INVALID"
 
 
-def test_catalog_pages_lead_from_one_to_the_next(client: Client) -> None:
+def test_each_catalog_page_has_the_token_of_the_next(client: Client) -> None:
     first = client.catalog_page(page_size=2)
     second = client.catalog_page(first.next_page_token, page_size=2, include_tags=True)
 
@@ -113,12 +113,12 @@ def test_catalog_pages_lead_from_one_to_the_next(client: Client) -> None:
     assert second == CatalogPage((Repository("team/app", tags=("1.0", "latest", "multi")),), next_page_token="")
 
 
-def test_tags_follow_all_pages_also_an_empty_one(client: Client, gateway: Gateway) -> None:
+def test_tags_continue_after_an_empty_page(client: Client, gateway: Gateway) -> None:
     assert tuple(client.tags("many")) == MANY_TAGS
     assert gateway.called("ListTags") > len(MANY_TAGS) / canned.TAGS_PER_PAGE
 
 
-def test_a_listing_of_tags_that_goes_round_in_circles_is_an_error(client: Client, gateway: Gateway) -> None:
+def test_a_repeated_page_token_is_an_error(client: Client, gateway: Gateway) -> None:
     gateway.next_page_token = "again"
 
     with pytest.raises(Internal, match="repeats a page token"):
@@ -127,7 +127,7 @@ def test_a_listing_of_tags_that_goes_round_in_circles_is_an_error(client: Client
     assert gateway.called("ListTags") == 2
 
 
-def test_names_that_are_no_tags_are_shown_apart(client: Client, gateway: Gateway) -> None:
+def test_names_that_are_not_valid_tags_are_separate(client: Client, gateway: Gateway) -> None:
     gateway.unusable_tags = {"team/app": ("-bad",)}
 
     pages = list(client.tag_pages("team/app"))
@@ -137,7 +137,7 @@ def test_names_that_are_no_tags_are_shown_apart(client: Client, gateway: Gateway
     assert next(iter(client.catalog(include_tags=True, prefix="team/"))).unusable_tags == ("-bad",)
 
 
-def test_a_repository_without_tags_has_none_and_one_that_is_not_there_raises(client: Client) -> None:
+def test_a_repository_without_tags_is_empty_and_a_missing_one_raises(client: Client) -> None:
     assert list(client.tags("empty")) == []
     with pytest.raises(NotFound) as raised:
         list(client.tags("nowhere"))
@@ -151,7 +151,7 @@ def test_a_reference_is_a_tag_or_a_digest(client: Client, reference: str) -> Non
     assert client.manifest("team/app", reference).descriptor.digest == IMAGE_DIGEST
 
 
-def test_an_image_comes_with_its_exact_bytes_and_what_they_say(client: Client) -> None:
+def test_an_image_has_its_exact_bytes_and_its_parsed_content(client: Client) -> None:
     manifest = client.manifest("team/app", "1.0")
 
     assert manifest.raw == IMAGE.raw
@@ -182,7 +182,7 @@ def test_a_missing_size_config_or_content_is_none_not_zero(client: Client, gatew
     assert client.manifest("team/app", "sha256:u").content is None
 
 
-def test_an_index_comes_with_its_platforms_and_a_platform_picks_from_it(client: Client) -> None:
+def test_an_index_has_its_platforms_and_a_platform_selects_a_manifest(client: Client) -> None:
     index = client.manifest("team/app", "multi")
     picked = client.manifest("team/app", "multi", platform=Platform("linux", "arm64"))
 
@@ -194,7 +194,7 @@ def test_an_index_comes_with_its_platforms_and_a_platform_picks_from_it(client: 
     assert raised.value.reason == "PLATFORM_UNKNOWN"
 
 
-def test_why_a_manifest_has_no_parsed_content(client: Client, gateway: Gateway) -> None:
+def test_a_manifest_without_parsed_content_has_a_content_error(client: Client, gateway: Gateway) -> None:
     ambiguous = canned.unknown_content(b'{"layers": [], "Layers": []}')
     ambiguous.content_status.CopyFrom(
         status(grpc.StatusCode.FAILED_PRECONDITION, "layers is written in another case", "CONTENT_AMBIGUOUS")
@@ -217,7 +217,7 @@ def test_a_descriptor_has_its_addresses_and_its_embedded_content(client: Client,
     assert (content.layers[0].urls, content.layers[0].data) == (("https://elsewhere.test/",), b"data")
 
 
-def test_a_manifest_of_4_mib_and_its_parsed_form_come_through(client: Client, gateway: Gateway) -> None:
+def test_a_manifest_of_4_mib_and_its_parsed_content_are_received(client: Client, gateway: Gateway) -> None:
     raw = b" " * (4 * 1024 * 1024)
     layer = manifest_pb2.Descriptor(media_type=canned.LAYER_TYPE, digest=LAYER_DIGEST, annotations={"a": "x" * 1000})
     gateway.manifests["sha256:large"] = manifest_pb2.Manifest(
@@ -227,7 +227,7 @@ def test_a_manifest_of_4_mib_and_its_parsed_form_come_through(client: Client, ga
     assert len(client.manifest("team/app", "sha256:large").raw) == len(raw)
 
 
-def test_a_delete_says_which_tags_went(client: Client, gateway: Gateway) -> None:
+def test_a_delete_returns_the_deleted_tags(client: Client, gateway: Gateway) -> None:
     planned = client.delete_manifest("team/app", IMAGE_DIGEST, expected_tags=["1.0", "latest"], validate_only=True)
     assert IMAGE_DIGEST in gateway.manifests
 
@@ -239,7 +239,7 @@ def test_a_delete_says_which_tags_went(client: Client, gateway: Gateway) -> None
     assert LAYER_DIGEST in gateway.blobs
 
 
-def test_a_delete_that_would_take_other_tags_is_refused_and_names_them(client: Client, gateway: Gateway) -> None:
+def test_a_delete_is_refused_for_unexpected_tags_and_names_them(client: Client, gateway: Gateway) -> None:
     with pytest.raises(Tagged) as raised:
         client.delete_manifest("team/app", IMAGE_DIGEST, expected_tags=["1.0"])
 
@@ -249,7 +249,7 @@ def test_a_delete_that_would_take_other_tags_is_refused_and_names_them(client: C
     assert IMAGE_DIGEST in gateway.manifests
 
 
-def test_a_delete_of_what_an_index_contains_is_refused_and_names_the_index(client: Client, gateway: Gateway) -> None:
+def test_a_delete_is_refused_for_a_tagged_index_and_names_it(client: Client, gateway: Gateway) -> None:
     gateway.referenced.add(IMAGE_DIGEST)
 
     with pytest.raises(Referenced) as raised:
@@ -260,7 +260,7 @@ def test_a_delete_of_what_an_index_contains_is_refused_and_names_the_index(clien
     assert client.delete_manifest("team/app", IMAGE_DIGEST, force=True).deleted_tags == ("1.0", "latest")
 
 
-def test_tags_that_remain_are_in_the_result(client: Client, gateway: Gateway) -> None:
+def test_a_delete_returns_the_remaining_tags(client: Client, gateway: Gateway) -> None:
     gateway.kept_tags.add("latest")
 
     deleted = client.delete_manifest("team/app", IMAGE_DIGEST, expected_tags=["1.0", "latest"])
@@ -269,9 +269,9 @@ def test_tags_that_remain_are_in_the_result(client: Client, gateway: Gateway) ->
 
 
 @pytest.mark.parametrize("rpc", [rpc for rpc in CALLS if rpc not in DELETES])
-def test_a_read_is_tried_again_while_the_gateway_is_unavailable(client: Client, gateway: Gateway, rpc: str) -> None:
+def test_a_read_is_retried_while_the_gateway_is_unavailable(client: Client, gateway: Gateway, rpc: str) -> None:
     if rpc == "StreamCatalog":
-        gateway.repositories = {}  # Once something was listed there is no other try.
+        gateway.repositories = {}  # Once a repository was received, there is no retry.
     gateway.failures[rpc] = [UNAVAILABLE]
 
     CALLS[rpc](client)
@@ -280,7 +280,7 @@ def test_a_read_is_tried_again_while_the_gateway_is_unavailable(client: Client, 
 
 
 @pytest.mark.parametrize("rpc", DELETES)
-def test_a_delete_is_never_tried_again(client: Client, gateway: Gateway, rpc: str) -> None:
+def test_a_delete_is_never_retried(client: Client, gateway: Gateway, rpc: str) -> None:
     gateway.failures[rpc] = [UNAVAILABLE]
 
     with pytest.raises(Unavailable):
@@ -289,7 +289,7 @@ def test_a_delete_is_never_tried_again(client: Client, gateway: Gateway, rpc: st
     assert gateway.called(rpc) == 1
 
 
-def test_an_error_that_another_try_would_not_change_is_not_tried_again(client: Client, gateway: Gateway) -> None:
+def test_other_errors_are_not_retried(client: Client, gateway: Gateway) -> None:
     gateway.failures["GetManifest"] = [status(grpc.StatusCode.INTERNAL, "bug", "BUG")]
 
     with pytest.raises(Internal):
@@ -299,7 +299,7 @@ def test_an_error_that_another_try_would_not_change_is_not_tried_again(client: C
 
 
 @pytest.mark.parametrize("rpc", CALLS)
-def test_a_gateway_that_never_answers_ends_every_call_at_its_deadline(
+def test_every_call_ends_at_its_deadline_if_the_gateway_never_responds(
     connect: Open, gateway: Gateway, rpc: str
 ) -> None:
     gateway.silent.add(rpc)
@@ -326,21 +326,21 @@ def test_calls_have_a_deadline_by_default_and_can_set_their_own(client: Client, 
     assert 0 < gateway.time_given < 10
 
 
-def test_one_text_is_not_taken_for_the_tags_that_its_letters_are(client: Client, gateway: Gateway) -> None:
+def test_a_string_is_not_accepted_as_a_list_of_tags(client: Client, gateway: Gateway) -> None:
     with pytest.raises(TypeError, match="must be a list of tags"):
         client.delete_manifest("team/app", IMAGE_DIGEST, expected_tags="v1")
     assert gateway.requests == []
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan")])
-def test_a_call_without_an_end_is_refused(connect: Open, gateway: Gateway, timeout: float) -> None:
+def test_an_invalid_timeout_is_refused(connect: Open, gateway: Gateway, timeout: float) -> None:
     with pytest.raises(ValueError, match="deadline"):
         connect(gateway.address).info(timeout=timeout)
     with pytest.raises(ValueError, match="deadline"):
         connect(gateway.address, timeout=timeout)
 
 
-def test_where_nothing_listens_a_call_fails_soon_with_grpcs_own_error_as_its_cause(connect: Open) -> None:
+def test_a_refused_connection_fails_soon_and_has_the_grpc_error_as_its_cause(connect: Open) -> None:
     began = time.monotonic()
 
     with pytest.raises(Unavailable) as raised:
@@ -360,7 +360,7 @@ def test_an_error_carries_the_request_id_that_the_gateway_logs(client: Client, g
     assert raised.value.request_id == gateway.metadata["x-request-id"]
 
 
-def test_wrong_fields_and_waiting_times_are_in_the_error(client: Client, gateway: Gateway) -> None:
+def test_an_error_has_the_invalid_fields_and_the_retry_delay(client: Client, gateway: Gateway) -> None:
     violation = BadRequest.FieldViolation(field="repository", description="no upper case")
     gateway.failures["GetManifest"] = [
         status(
@@ -391,7 +391,7 @@ def test_wrong_fields_and_waiting_times_are_in_the_error(client: Client, gateway
     assert exhausted.value.resource.name == "team/app"
 
 
-def test_a_listing_that_is_left_early_ends_at_the_gateway_too(gateway: Gateway) -> None:
+def test_stopping_a_listing_early_cancels_the_call(gateway: Gateway) -> None:
     gateway.silent.add("StreamCatalog")
     with RegistryClient(gateway.address) as client:
         for repository in client.catalog():

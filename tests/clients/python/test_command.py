@@ -1,4 +1,4 @@
-"""The command's output, in a pipe."""
+"""The output of the command in a pipe."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ from tests.clients.python.gateway import IMAGE, IMAGE_DIGEST, INDEX, LAYER_DIGES
 from tests.programs import missing
 
 
-def test_catalog_lists_each_repository_with_its_tags_on_a_line(gateway: Gateway) -> None:
+def test_catalog_prints_each_repository_with_its_tags_on_one_line(gateway: Gateway) -> None:
     gateway.repositories["many"] = ("v1",)
 
     finished = run(gateway.address, "catalog")
@@ -38,11 +38,11 @@ def test_catalog_lists_each_repository_with_its_tags_on_a_line(gateway: Gateway)
     assert finished.errors == ""
 
 
-def test_catalog_can_be_narrowed_and_do_without_tags(gateway: Gateway) -> None:
+def test_catalog_takes_a_prefix_and_can_leave_out_tags(gateway: Gateway) -> None:
     assert run(gateway.address, "catalog", "--prefix", "team/", "--no-tags").output == "team/app\n"
 
 
-def test_unknown_tags_are_shown_as_unknown_and_make_the_status_6(gateway: Gateway) -> None:
+def test_unknown_tags_are_shown_as_unknown_and_the_status_is_6(gateway: Gateway) -> None:
     gateway.repositories = {"app": ("1.0",), "broken": canned.TAGS_UNKNOWN, "empty": ()}
 
     text = run(gateway.address, "catalog")
@@ -70,7 +70,7 @@ def test_unknown_tags_are_shown_as_unknown_and_make_the_status_6(gateway: Gatewa
     ]
 
 
-def test_catalog_shows_what_came_before_an_error_and_is_not_ok(gateway: Gateway) -> None:
+def test_catalog_prints_repositories_before_an_error_and_fails(gateway: Gateway) -> None:
     gateway.failures["StreamCatalog"] = [
         status(grpc.StatusCode.INTERNAL, "the password is wrong", "UPSTREAM_CREDENTIALS_REJECTED")
     ]
@@ -84,7 +84,7 @@ def test_catalog_shows_what_came_before_an_error_and_is_not_ok(gateway: Gateway)
     )
 
 
-def test_names_that_would_steer_a_terminal_are_shown_as_text(gateway: Gateway) -> None:
+def test_control_characters_in_names_are_escaped(gateway: Gateway) -> None:
     gateway.repositories = {"evil\x1b[2J\n": ("a\x9bb",)}
 
     finished = run(gateway.address, "catalog")
@@ -100,7 +100,7 @@ def test_tags_are_listed_over_all_pages(gateway: Gateway) -> None:
     }
 
 
-def test_tags_with_invalid_names_are_left_out_and_told(gateway: Gateway) -> None:
+def test_tags_with_invalid_names_are_left_out_and_reported(gateway: Gateway) -> None:
     gateway.unusable_tags = {"team/app": ("-bad", "sha256:1")}
 
     text = run(gateway.address, "tags", "team/app")
@@ -114,7 +114,7 @@ def test_tags_with_invalid_names_are_left_out_and_told(gateway: Gateway) -> None
     assert "2 tags have invalid names and were left out" in catalog.errors
 
 
-def test_a_manifest_without_parsed_content_says_why(gateway: Gateway) -> None:
+def test_manifest_in_json_says_why_there_is_no_parsed_content(gateway: Gateway) -> None:
     ambiguous = canned.unknown_content(b'{"layers": [], "Layers": []}')
     ambiguous.content_status.CopyFrom(
         status(grpc.StatusCode.FAILED_PRECONDITION, "two fields differ only in case", "CONTENT_AMBIGUOUS")
@@ -149,7 +149,7 @@ def test_manifest_goes_into_jq(gateway: Gateway) -> None:
     assert (finished.status, finished.output) == (0, f"{canned.CONFIG_DIGEST}\n")
 
 
-def test_manifest_without_a_tag_is_the_latest_and_with_a_digest_the_one_of_the_digest(gateway: Gateway) -> None:
+def test_manifest_takes_latest_by_default_and_accepts_a_digest(gateway: Gateway) -> None:
     assert IMAGE_DIGEST in run(gateway.address, "manifest", "team/app").errors
     reference = f"team/app@{INDEX.descriptor.digest}"
     assert INDEX.descriptor.digest in run(gateway.address, "manifest", reference).errors
@@ -179,7 +179,7 @@ def strict(text: str) -> dict[str, object]:
         *(r'"\ud800"', r'"\u0000"', '"\u2028"', "[]", "{}", "null", "true"),
     ],
 )
-def test_every_number_and_text_of_a_manifest_is_json_and_as_it_was(gateway: Gateway, member: str) -> None:
+def test_json_keeps_every_number_and_string_of_a_manifest(gateway: Gateway, member: str) -> None:
     gateway.manifests["sha256:u"] = canned.unknown_content(f'{{"odd": [{member}]}}'.encode())
     gateway.tags["odd"] = "sha256:u"
     expected = {"odd": [strict(member)]}
@@ -214,7 +214,7 @@ def test_a_repeated_key_of_a_manifest_is_shown_twice(gateway: Gateway) -> None:
     assert run(gateway.address, "manifest", "team/app:odd").output.count('"layers"') == 2
 
 
-def test_raw_is_exactly_what_the_digest_is_of(gateway: Gateway) -> None:
+def test_raw_writes_the_exact_bytes(gateway: Gateway) -> None:
     raw = b'\x00\xff{"not": "text"}'
     gateway.manifests["sha256:u"] = canned.unknown_content(raw)
     gateway.tags["odd"] = "sha256:u"
@@ -230,7 +230,7 @@ def test_raw_is_exactly_what_the_digest_is_of(gateway: Gateway) -> None:
     assert hashlib.sha256(finished.stdout).digest() == hashlib.sha256(raw).digest()
 
 
-def test_platform_picks_from_an_index(gateway: Gateway) -> None:
+def test_platform_selects_a_manifest_of_an_index(gateway: Gateway) -> None:
     picked = run(gateway.address, "manifest", "team/app:multi", "--platform", "linux/arm64")
     missing = run(gateway.address, "manifest", "team/app:multi", "--platform", "windows/amd64")
 
@@ -250,7 +250,7 @@ def test_resolve_begins_with_the_digest(gateway: Gateway) -> None:
     }
 
 
-def test_ping_says_in_one_line_and_in_its_status_how_things_are(gateway: Gateway) -> None:
+def test_ping_reports_the_state_in_one_line_and_in_its_status(gateway: Gateway) -> None:
     well = run(gateway.address, "ping")
     gateway.info = registry_service_pb2.GetRegistryInfoResponse(
         gateway_version="1.2.3",
@@ -275,7 +275,7 @@ def test_ping_says_in_one_line_and_in_its_status_how_things_are(gateway: Gateway
     assert "UPSTREAM_CREDENTIALS_REJECTED" in rejected.output
 
 
-def test_ping_says_that_private_repositories_may_be_hidden_and_is_well(gateway: Gateway) -> None:
+def test_ping_warns_of_hidden_private_repositories_and_succeeds(gateway: Gateway) -> None:
     gateway.info.registry_status.CopyFrom(
         status(grpc.StatusCode.FAILED_PRECONDITION, "no challenge came yet", "ACCOUNT_NOT_ASKED_FOR")
     )
@@ -300,7 +300,7 @@ def test_ping_says_that_private_repositories_may_be_hidden_and_is_well(gateway: 
         (grpc.StatusCode.UNIMPLEMENTED, "", 1),
     ],
 )
-def test_the_exit_status_tells_failures_apart_and_one_line_says_why(
+def test_each_kind_of_failure_has_its_exit_status_and_one_line(
     gateway: Gateway, code: grpc.StatusCode, reason: str, expected: int
 ) -> None:
     gateway.failures["ResolveManifest"] = [status(code, "what\nhappened", reason)]
@@ -325,7 +325,7 @@ def test_a_busy_gateway_says_when_to_try_again(gateway: Gateway) -> None:
     )
 
 
-def test_not_found_says_what_was_left_out_of_the_name(gateway: Gateway) -> None:
+def test_not_found_mentions_an_ignored_host(gateway: Gateway) -> None:
     finished = run(gateway.address, "resolve", "my.team/app")
 
     assert finished.status == 3
@@ -367,7 +367,7 @@ def test_wrong_usage_has_status_2_and_calls_nothing(gateway: Gateway, arguments:
     assert gateway.requests == []
 
 
-def test_options_stand_before_or_behind_the_command_and_win_over_the_environment(gateway: Gateway) -> None:
+def test_options_are_allowed_before_and_after_the_command_and_override_the_environment(gateway: Gateway) -> None:
     behind = run("127.0.0.1:1", "ping", "--address", gateway.address, "--timeout", "7")
     assert behind.status == 0
     assert 0 < gateway.time_given < 10
@@ -385,7 +385,7 @@ def test_help_shows_examples_and_exit_statuses(gateway: Gateway) -> None:
     assert run(gateway.address, "--version").output.startswith("portus-client, version ")
 
 
-def test_where_nothing_listens_one_line_says_so() -> None:
+def test_a_refused_connection_is_reported_in_one_line() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -399,7 +399,7 @@ def test_where_nothing_listens_one_line_says_so() -> None:
     )
 
 
-def test_a_gateway_that_never_answers_is_given_up_at_the_timeout(gateway: Gateway) -> None:
+def test_the_timeout_ends_a_call_to_a_gateway_that_never_responds(gateway: Gateway) -> None:
     gateway.silent.add("StreamCatalog")
     gateway.repositories = {}
 
@@ -412,7 +412,7 @@ def test_a_gateway_that_never_answers_is_given_up_at_the_timeout(gateway: Gatewa
     )
 
 
-def test_a_port_that_accepts_and_stays_silent_is_given_up_at_the_timeout() -> None:
+def test_the_timeout_ends_a_call_to_a_server_that_never_responds() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         finished = run(f"127.0.0.1:{silent.getsockname()[1]}", "ping", "--timeout", "1")
 
@@ -420,7 +420,7 @@ def test_a_port_that_accepts_and_stays_silent_is_given_up_at_the_timeout() -> No
     assert finished.errors.count("\n") == 1
 
 
-def test_tls_and_plaintext_mixed_up_are_named(tmp_path: Path, gateway: Gateway) -> None:
+def test_mistakes_with_tls_are_explained(tmp_path: Path, gateway: Gateway) -> None:
     authority = Authority()
     pair = authority.issue("localhost")
     ca = tmp_path / "ca.pem"
@@ -444,8 +444,8 @@ def test_tls_and_plaintext_mixed_up_are_named(tmp_path: Path, gateway: Gateway) 
     assert {run.errors.count("\n") for run in (plaintext, untrusted, named, tls)} == {1}
 
 
-def test_a_name_with_an_address_at_which_nothing_listens_is_not_taken_for_down(gateway: Gateway) -> None:
-    # `localhost` is `::1` as well, where gRPC may have tried last: by chance, hence several times.
+def test_a_name_with_one_refusing_address_is_not_reported_as_down(gateway: Gateway) -> None:
+    # `localhost` is also `::1`. Which address gRPC tries last depends on chance, so it is tried several times.
     for _ in range(4):
         finished = run(f"localhost:{gateway.port}", "ping", "--tls")
         assert finished.status == 5
@@ -453,7 +453,7 @@ def test_a_name_with_an_address_at_which_nothing_listens_is_not_taken_for_down(g
         assert "TLS" in finished.errors
 
 
-def test_a_token_comes_from_its_file(gateway: Gateway, tmp_path: Path) -> None:
+def test_the_token_is_read_from_its_file(gateway: Gateway, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text("s3cret\n")
 
@@ -462,12 +462,12 @@ def test_a_token_comes_from_its_file(gateway: Gateway, tmp_path: Path) -> None:
     assert gateway.metadata["authorization"] == "Bearer s3cret"
 
 
-def test_a_proxy_in_the_environment_is_not_for_calls_to_the_gateway(gateway: Gateway) -> None:
+def test_a_proxy_in_the_environment_is_not_used(gateway: Gateway) -> None:
     proxy = "http://127.0.0.1:1"
     assert run(gateway.address, "ping", http_proxy=proxy, https_proxy=proxy, grpc_proxy=proxy, no_proxy="").status == 0
 
 
-def test_a_reader_that_goes_away_ends_the_command_quietly(gateway: Gateway) -> None:
+def test_a_closed_pipe_ends_the_command_quietly(gateway: Gateway) -> None:
     gateway.repositories = {f"repository-{number:05}": ("1.0",) for number in range(20_000)}
     command = subprocess.Popen(
         [*COMMAND, "catalog"],
@@ -542,7 +542,7 @@ def test_ctrl_c_ends_the_command_quietly(gateway: Gateway) -> None:
     assert command.returncode == 130
 
 
-def test_the_client_needs_nothing_of_the_server() -> None:
+def test_the_client_does_not_import_the_server() -> None:
     program = (
         "import sys\n"
         "sys.modules.update(dict.fromkeys(('aiohttp', 'portus_gateway', 'pydantic', 'yarl', 'structlog')))\n"

@@ -13,7 +13,7 @@ INDEX_DIGEST = INDEX.descriptor.digest
 GONE = "? there is no such manifest (MANIFEST_UNKNOWN)"
 
 
-def test_batch_answers_in_the_order_of_the_names(gateway: Gateway) -> None:
+def test_batch_prints_results_in_the_order_of_the_names(gateway: Gateway) -> None:
     finished = run(gateway.address, "batch", "team/app:1.0", "host:5000/team/app:multi", f"team/app@{IMAGE_DIGEST}")
 
     assert (finished.status, finished.errors) == (0, "")
@@ -24,7 +24,7 @@ def test_batch_answers_in_the_order_of_the_names(gateway: Gateway) -> None:
     ]
 
 
-def test_what_fails_in_a_batch_ends_nothing_and_makes_the_status_6(gateway: Gateway) -> None:
+def test_a_failed_image_does_not_end_the_batch_and_the_status_is_6(gateway: Gateway) -> None:
     finished = run(gateway.address, "batch", "team/app:gone", "team/app")
 
     assert finished.status == 6
@@ -32,7 +32,7 @@ def test_what_fails_in_a_batch_ends_nothing_and_makes_the_status_6(gateway: Gate
     assert finished.errors == "portus-client: 1 of 2 manifests could not be fetched\n"
 
 
-def test_batch_in_json_is_a_line_for_each_as_it_comes(gateway: Gateway) -> None:
+def test_batch_in_json_has_one_line_per_result_in_the_order_of_arrival(gateway: Gateway) -> None:
     finished = run(gateway.address, "batch", "team/app:1.0", "team/app:gone", "--output", "json")
 
     assert finished.status == 6
@@ -53,7 +53,7 @@ def test_batch_in_json_is_a_line_for_each_as_it_comes(gateway: Gateway) -> None:
     ]
 
 
-def test_batch_reads_names_from_standard_input_among_those_that_are_given(gateway: Gateway) -> None:
+def test_batch_reads_names_from_standard_input_and_arguments(gateway: Gateway) -> None:
     names = b"team/app:multi\n\n  team/app:latest \n"
 
     finished = run_with_input(names, gateway.address, "batch", "team/app:1.0", "-")
@@ -66,7 +66,7 @@ def test_batch_reads_names_from_standard_input_among_those_that_are_given(gatewa
     ]
 
 
-def test_a_platform_is_for_all_of_a_batch(gateway: Gateway) -> None:
+def test_the_platform_applies_to_the_whole_batch(gateway: Gateway) -> None:
     finished = run(gateway.address, "batch", "team/app:multi", "team/app:1.0", "--platform", "linux/arm64")
 
     assert [line.split()[1] for line in finished.output.splitlines()] == [
@@ -75,7 +75,7 @@ def test_a_platform_is_for_all_of_a_batch(gateway: Gateway) -> None:
     ]
 
 
-def test_nothing_on_standard_input_is_nothing_to_do(gateway: Gateway) -> None:
+def test_batch_with_empty_standard_input_makes_no_call(gateway: Gateway) -> None:
     finished = run(gateway.address, "batch", "-")
 
     assert (finished.status, finished.output, finished.errors) == (0, "", "")
@@ -89,7 +89,7 @@ def test_nothing_on_standard_input_is_nothing_to_do(gateway: Gateway) -> None:
         (b"\xff\xfe", "standard input, line 1: "),
     ],
 )
-def test_a_wrong_name_on_standard_input_stops_the_batch_before_it_begins(
+def test_an_invalid_name_on_standard_input_stops_the_batch_before_any_call(
     gateway: Gateway, text: bytes, said: str
 ) -> None:
     finished = run_with_input(text, gateway.address, "batch", "-")
@@ -100,7 +100,7 @@ def test_a_wrong_name_on_standard_input_stops_the_batch_before_it_begins(
     assert gateway.requests == []
 
 
-def test_a_batch_whose_call_fails_is_not_in_part(gateway: Gateway) -> None:
+def test_a_failed_batch_call_has_its_own_status(gateway: Gateway) -> None:
     gateway.failures[BATCH_END] = [status(grpc.StatusCode.INTERNAL, "the gateway failed", "BUG")]
 
     finished = run(gateway.address, "batch", "team/app")
@@ -120,7 +120,7 @@ def test_a_batch_on_a_terminal_is_a_table_with_sizes_and_platforms(gateway: Gate
     assert rows[2][1] == GONE
 
 
-def test_a_batch_shows_how_far_it_is(gateway: Gateway) -> None:
+def test_a_batch_shows_its_progress(gateway: Gateway) -> None:
     gateway.silent.add(BATCH_END)
     terminal = Terminal(gateway.address, ["batch", "team/app:1.0", "team/app:multi"])
 
@@ -131,14 +131,14 @@ def test_a_batch_shows_how_far_it_is(gateway: Gateway) -> None:
     assert "Traceback" not in terminal.text
 
 
-def test_tags_can_say_what_they_point_to(gateway: Gateway) -> None:
+def test_tags_show_their_digests(gateway: Gateway) -> None:
     finished = run(gateway.address, "tags", "team/app", "--digests")
 
     assert (finished.status, finished.errors) == (0, "")
     assert finished.output == f"1.0     {IMAGE_DIGEST}\nlatest  {IMAGE_DIGEST}\nmulti   {INDEX_DIGEST}\n"
 
 
-def test_a_tag_that_went_meanwhile_is_unknown_and_makes_the_status_6(gateway: Gateway) -> None:
+def test_a_tag_deleted_meanwhile_is_unknown_and_the_status_is_6(gateway: Gateway) -> None:
     del gateway.tags["latest"]
 
     text = run(gateway.address, "tags", "team/app", "--digests")
@@ -178,7 +178,7 @@ def test_tags_with_digests_on_a_terminal_are_a_table(gateway: Gateway) -> None:
     ]
 
 
-def test_tags_of_a_repository_that_is_not_there_are_not_found(gateway: Gateway) -> None:
+def test_tags_of_a_missing_repository_are_not_found(gateway: Gateway) -> None:
     finished = run(gateway.address, "tags", "nowhere", "--digests")
 
     assert finished.status == 3

@@ -1,4 +1,4 @@
-"""`portus-client delete`: what it says, what it asks, and what it never does."""
+"""`portus-client delete`: its output, its question, and its limits."""
 
 import json
 import shlex
@@ -21,7 +21,7 @@ def real_deletes(gateway: Gateway) -> list[registry_service_pb2.DeleteManifestRe
     ]
 
 
-def test_delete_says_which_tags_went(gateway: Gateway) -> None:
+def test_delete_reports_the_deleted_tags(gateway: Gateway) -> None:
     finished = run(gateway.address, "delete", "team/app", IMAGE_DIGEST, "manifests", *BOTH, "--yes")
 
     assert (finished.status, finished.errors) == (0, "")
@@ -29,7 +29,7 @@ def test_delete_says_which_tags_went(gateway: Gateway) -> None:
     assert IMAGE_DIGEST not in gateway.manifests
 
 
-def test_the_tag_in_the_images_name_may_go_and_its_siblings_may_not(gateway: Gateway) -> None:
+def test_the_tag_in_the_image_name_is_expected_and_other_tags_are_not(gateway: Gateway) -> None:
     refused = run(gateway.address, "delete", "team/app:1.0", IMAGE_DIGEST, "manifests", "--yes")
     assert refused.status == 4
     assert refused.errors == (
@@ -42,7 +42,7 @@ def test_the_tag_in_the_images_name_may_go_and_its_siblings_may_not(gateway: Gat
     assert run(gateway.address, "delete", "team/app:1.0", IMAGE_DIGEST, "manifests", "--yes").status == 0
 
 
-def test_what_may_be_a_host_or_a_part_of_the_name_is_not_guessed_at(gateway: Gateway) -> None:
+def test_an_ambiguous_host_is_refused(gateway: Gateway) -> None:
     finished = run(gateway.address, "delete", "docker.io/team/app:1.0", IMAGE_DIGEST, "manifests", *BOTH, "--yes")
 
     assert finished.status == 2
@@ -50,7 +50,7 @@ def test_what_may_be_a_host_or_a_part_of_the_name_is_not_guessed_at(gateway: Gat
     assert gateway.requests == []
 
 
-def test_very_many_tags_are_counted_not_listed(gateway: Gateway) -> None:
+def test_only_the_first_of_many_tags_are_listed(gateway: Gateway) -> None:
     gateway.failures["DeleteManifest"] = [tagged([f"v{number}" for number in range(50)], count=2000)]
 
     finished = run(gateway.address, "delete", "team/app", IMAGE_DIGEST, "manifests", "--yes")
@@ -58,7 +58,7 @@ def test_very_many_tags_are_counted_not_listed(gateway: Gateway) -> None:
     assert "v0, v1, v2, v3, v4, v5, v6, v7, v8, v9 and 1990 more (TAGGED)" in finished.errors
 
 
-def test_a_dry_run_says_what_would_go_and_deletes_nothing(gateway: Gateway) -> None:
+def test_a_dry_run_reports_what_would_be_deleted_and_deletes_nothing(gateway: Gateway) -> None:
     text = run(gateway.address, "delete", "team/app", IMAGE_DIGEST, "manifests", "--force", "--dry-run")
     arguments = ("delete", "team/app", IMAGE_DIGEST, "manifests", "--force", "--dry-run", "--output", "json")
 
@@ -72,7 +72,7 @@ def test_a_dry_run_says_what_would_go_and_deletes_nothing(gateway: Gateway) -> N
     assert real_deletes(gateway) == []
 
 
-def test_even_with_force_no_tag_goes_that_it_did_not_say(gateway: Gateway) -> None:
+def test_force_deletes_only_the_tags_that_were_shown(gateway: Gateway) -> None:
     assert run(gateway.address, "delete", "team/app", IMAGE_DIGEST, "manifests", "--force", "--yes").status == 0
 
     (request,) = real_deletes(gateway)
@@ -80,7 +80,7 @@ def test_even_with_force_no_tag_goes_that_it_did_not_say(gateway: Gateway) -> No
     assert list(request.expected_tags) == ["1.0", "latest"]
 
 
-def test_what_an_index_contains_goes_by_force_alone(gateway: Gateway) -> None:
+def test_a_manifest_in_a_tagged_index_is_deleted_only_by_force(gateway: Gateway) -> None:
     gateway.referenced.add(IMAGE_DIGEST)
     arguments = ("delete", "team/app", IMAGE_DIGEST, "manifests", "--yes")
 
@@ -99,7 +99,7 @@ def test_what_an_index_contains_goes_by_force_alone(gateway: Gateway) -> None:
     ]
 
 
-def test_a_tag_that_comes_between_the_look_and_the_delete_stops_it(gateway: Gateway) -> None:
+def test_a_tag_set_after_the_check_stops_the_delete(gateway: Gateway) -> None:
     terminal = Terminal(gateway.address, ["delete", "team/app", IMAGE_DIGEST, "manifests", "--force"])
     terminal.wait_for("Delete? [y/N]")
     gateway.tags["new"] = IMAGE_DIGEST
@@ -111,7 +111,7 @@ def test_a_tag_that_comes_between_the_look_and_the_delete_stops_it(gateway: Gate
     assert IMAGE_DIGEST in gateway.manifests
 
 
-def test_more_tags_than_can_be_named_go_by_force(gateway: Gateway) -> None:
+def test_more_tags_than_the_limit_are_deleted_by_force(gateway: Gateway) -> None:
     gateway.tags |= {f"v{number:04}": IMAGE_DIGEST for number in range(1500)}
 
     finished = run(gateway.address, "delete", "team/app", IMAGE_DIGEST, "manifests", "--force", "--yes")
@@ -120,7 +120,7 @@ def test_more_tags_than_can_be_named_go_by_force(gateway: Gateway) -> None:
     assert "its 1502 tags" in finished.output
 
 
-def test_without_a_terminal_nothing_is_deleted_unless_told_so(gateway: Gateway) -> None:
+def test_without_a_terminal_the_delete_needs_yes(gateway: Gateway) -> None:
     finished = run(gateway.address, "delete", "team/app", IMAGE_DIGEST, "manifests", *BOTH)
 
     assert finished.status == 2
@@ -129,7 +129,7 @@ def test_without_a_terminal_nothing_is_deleted_unless_told_so(gateway: Gateway) 
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", "\x04"])
-def test_on_a_terminal_it_asks_and_takes_no_for_an_answer(gateway: Gateway, answer: str) -> None:
+def test_on_a_terminal_the_answer_no_deletes_nothing(gateway: Gateway, answer: str) -> None:
     terminal = Terminal(gateway.address, ["delete", "team/app", IMAGE_DIGEST, "manifests", *BOTH])
     terminal.wait_for("and its 2 tags 1.0, latest")
     terminal.wait_for("Delete? [y/N]")
@@ -140,7 +140,7 @@ def test_on_a_terminal_it_asks_and_takes_no_for_an_answer(gateway: Gateway, answ
     assert real_deletes(gateway) == []
 
 
-def test_on_a_terminal_it_asks_and_deletes_after_yes(gateway: Gateway) -> None:
+def test_on_a_terminal_the_answer_yes_deletes(gateway: Gateway) -> None:
     terminal = Terminal(gateway.address, ["delete", "team/app", IMAGE_DIGEST, "manifests", *BOTH])
     terminal.wait_for("Delete? [y/N]")
     assert IMAGE_DIGEST in gateway.manifests
@@ -150,7 +150,7 @@ def test_on_a_terminal_it_asks_and_deletes_after_yes(gateway: Gateway) -> None:
     assert IMAGE_DIGEST not in gateway.manifests
 
 
-def test_blobs_are_deleted_too(gateway: Gateway) -> None:
+def test_a_blob_is_deleted(gateway: Gateway) -> None:
     arguments = ("delete", "team/app", LAYER_DIGEST, "blobs", "--yes")
 
     assert run(gateway.address, *arguments).output == f"deleted the blob team/app@{LAYER_DIGEST}\n"
@@ -159,7 +159,7 @@ def test_blobs_are_deleted_too(gateway: Gateway) -> None:
     assert "BLOB_UNKNOWN" in again.errors
 
 
-def test_a_delete_whose_answer_got_lost_is_called_unknown_not_failed(gateway: Gateway) -> None:
+def test_the_outcome_of_a_delete_without_a_response_is_unknown(gateway: Gateway) -> None:
     terminal = Terminal(gateway.address, ["delete", "team/app", LAYER_DIGEST, "blobs"])
     terminal.wait_for("Delete? [y/N]")
     gateway.failures["DeleteBlob"] = [
@@ -171,7 +171,7 @@ def test_a_delete_whose_answer_got_lost_is_called_unknown_not_failed(gateway: Ga
     assert f"it is not known whether {LAYER_DIGEST} was deleted" in terminal.text
 
 
-def test_a_check_that_failed_leaves_nothing_unknown(gateway: Gateway) -> None:
+def test_a_failed_check_is_not_an_unknown_outcome(gateway: Gateway) -> None:
     gateway.failures["DeleteBlob"] = [status(grpc.StatusCode.UNAVAILABLE, "try later", "UPSTREAM_UNAVAILABLE")]
 
     finished = run(gateway.address, "delete", "team/app", LAYER_DIGEST, "blobs", "--yes")
@@ -206,7 +206,7 @@ def test_a_delete_whose_output_cannot_be_written_still_says_what_was_deleted(
     )
 
 
-def test_tags_that_the_registry_keeps_are_named_and_make_the_status_6(gateway: Gateway) -> None:
+def test_remaining_tags_are_named_and_the_status_is_6(gateway: Gateway) -> None:
     gateway.kept_tags.add("latest")
     arguments = ("delete", "team/app", IMAGE_DIGEST, "manifests", *BOTH, "--yes")
 

@@ -24,7 +24,7 @@ def test_the_catalog_is_a_table_with_a_summary(gateway: Gateway) -> None:
     assert COLOUR in terminal.shown
 
 
-def test_the_catalog_counts_while_it_waits(gateway: Gateway) -> None:
+def test_the_catalog_shows_a_count_while_it_waits(gateway: Gateway) -> None:
     gateway.silent.add("StreamCatalog")
     terminal = Terminal(gateway.address, ["catalog"])
 
@@ -35,7 +35,7 @@ def test_the_catalog_counts_while_it_waits(gateway: Gateway) -> None:
     assert "Traceback" not in terminal.text
 
 
-def test_the_count_is_shown_too_while_output_goes_to_a_file(gateway: Gateway, tmp_path: Path) -> None:
+def test_the_count_is_shown_while_the_output_goes_to_a_file(gateway: Gateway, tmp_path: Path) -> None:
     file = tmp_path / "catalog"
     gateway.silent.add("StreamCatalog")
     terminal = Terminal(gateway.address, ["catalog", "--no-tags"], output_file=file)
@@ -47,7 +47,7 @@ def test_the_count_is_shown_too_while_output_goes_to_a_file(gateway: Gateway, tm
     assert file.read_text() == "empty\nmany\nteam/app\n"
 
 
-def test_what_came_before_an_error_is_shown(gateway: Gateway) -> None:
+def test_rows_before_an_error_are_shown(gateway: Gateway) -> None:
     gateway.failures["StreamCatalog"] = [status(grpc.StatusCode.INTERNAL, "the registry failed", "UPSTREAM_ERROR")]
     terminal = Terminal(gateway.address, ["catalog", "--no-tags"])
 
@@ -103,7 +103,7 @@ def test_each_repository_is_shown_as_soon_as_it_is_known(gateway: Gateway) -> No
 
 
 def test_rows_that_come_together_are_written_together(gateway: Gateway) -> None:
-    # The progress line is drawn anew for each write: with 100,000 rows one by one it took minutes.
+    # The progress line is drawn again for each write. Row by row, 100,000 rows would take a minute.
     gateway.repositories = {f"repository-{number:05}": ("1.0",) for number in range(20_000)}
     terminal = Terminal(gateway.address, ["catalog"])
 
@@ -114,7 +114,7 @@ def test_rows_that_come_together_are_written_together(gateway: Gateway) -> None:
     assert terminal.shown.count(ERASE) < 2_000
 
 
-def test_a_name_that_is_too_long_for_its_column_is_shown_whole(gateway: Gateway) -> None:
+def test_a_name_longer_than_its_column_is_not_cut(gateway: Gateway) -> None:
     gateway.repositories = {"a" * 60: ("1.0",)}
     terminal = Terminal(gateway.address, ["catalog"], variables={"COLUMNS": "80"})
 
@@ -134,7 +134,7 @@ def test_on_eighty_columns_a_digest_is_whole_and_nothing_is_cut(gateway: Gateway
     assert max(map(len, (image.text + index.text).splitlines())) <= 80
 
 
-def test_a_terminal_that_knows_ascii_alone_gets_ascii_alone(gateway: Gateway) -> None:
+def test_an_ascii_terminal_gets_only_ascii(gateway: Gateway) -> None:
     gateway.repositories["broken"] = status(grpc.StatusCode.INTERNAL, "gr\u00f6\u00dfer", "UPSTREAM_ERROR")
     gateway.silent.add("StreamCatalog")
     terminal = Terminal(gateway.address, ["catalog"], variables={"PYTHONIOENCODING": "ascii"})
@@ -145,11 +145,11 @@ def test_a_terminal_that_knows_ascii_alone_gets_ascii_alone(gateway: Gateway) ->
     assert terminal.end() == 130
     assert r"? gr\xf6\xdfer (UPSTREAM_ERROR)" in terminal.text
     assert terminal.shown.isascii()
-    # Nor anything that is written as what it would be.
+    # Nor escapes of other characters.
     assert r"\u2" not in terminal.shown
 
 
-def test_a_terminal_that_cannot_move_its_cursor_gets_lines_alone(gateway: Gateway) -> None:
+def test_a_dumb_terminal_gets_only_lines(gateway: Gateway) -> None:
     terminal = Terminal(gateway.address, ["catalog"], variables={"TERM": "dumb"})
     gateway.repositories = {"team/app": ("1.0",)}
 

@@ -1,4 +1,4 @@
-"""Completion in the shells that people use: click's scripts, loaded as the README says."""
+"""Completion in the usual shells, loaded as in the README."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from tests.programs import required
 
 README = (Path(__file__).parents[3] / "clients/python/README.md").read_text(encoding="utf-8")
 
-# What loads the script, as documented; how the shell is asked what would follow `portus-client ma`.
+# The documented line that loads the script, and a command that lists the completions of `portus-client ma`.
 SHELLS = {
     "bash": (
         'eval "$(_PORTUS_CLIENT_COMPLETE=bash_source portus-client)"',
@@ -20,7 +20,7 @@ SHELLS = {
     ),
     "zsh": (
         'eval "$(_PORTUS_CLIENT_COMPLETE=zsh_source portus-client)"',
-        # Its widgets run in its line editor alone: this is the list from which the script makes the menu.
+        # The widgets of zsh run only in its line editor. This is the list from which the script makes the menu.
         """[[ $_comps[portus-client] == _portus_client_completion ]] || exit 1
         COMP_WORDS="portus-client ma" COMP_CWORD=1 _PORTUS_CLIENT_COMPLETE=zsh_complete portus-client""",
     ),
@@ -56,7 +56,7 @@ def test_commands_are_completed(shell: str, tmp_path: Path) -> None:
 
 
 def suggestions(home: Path, *words: str) -> list[str]:
-    """What the command answers to a shell's question: kinds and values in turn."""
+    """The response of the command to the shell: kinds and values alternate."""
     finished = subprocess.run(
         [sys.executable, "-m", "portus_client"],
         env=environment(

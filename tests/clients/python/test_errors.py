@@ -18,7 +18,7 @@ def call_error(code: grpc.StatusCode, message: str, serialized: bytes) -> grpc.R
     )
 
 
-def test_details_of_unknown_kinds_are_passed_over() -> None:
+def test_details_of_an_unknown_type_are_ignored() -> None:
     answer = Status(code=5, message="gone")
     answer.details.append(Any(type_url="type.googleapis.com/example.Unheard", value=b"\xff\xff"))
     known = Any()
@@ -35,7 +35,7 @@ def test_details_of_unknown_kinds_are_passed_over() -> None:
     assert error.retry_delay is None
 
 
-def test_damaged_details_leave_code_and_message() -> None:
+def test_invalid_details_leave_code_and_message() -> None:
     answer = Status(code=5, message="gone")
     answer.details.append(Any(type_url="type.googleapis.com/google.rpc.ErrorInfo", value=b"\xff\xff"))
 
@@ -49,7 +49,7 @@ def test_damaged_details_leave_code_and_message() -> None:
         assert error.reason == ""
 
 
-def test_details_of_another_status_than_the_calls_are_not_believed() -> None:
+def test_details_of_another_status_are_ignored() -> None:
     rich = status(grpc.StatusCode.NOT_FOUND, "gone", "NAME_UNKNOWN").SerializeToString()
 
     error = from_call(call_error(grpc.StatusCode.UNAVAILABLE, "proxy: no route", rich), "")
@@ -60,14 +60,14 @@ def test_details_of_another_status_than_the_calls_are_not_believed() -> None:
 
 
 @pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK])
-def test_every_status_code_is_an_error_of_the_one_family(code: grpc.StatusCode) -> None:
+def test_every_status_code_is_a_registry_error(code: grpc.StatusCode) -> None:
     error = from_status(status(code, "what happened", "WHY"))
 
     assert error.code is code
     assert str(error) == f"what happened ({code.name}, WHY)"
 
 
-def test_a_code_that_grpc_does_not_know_is_unknown() -> None:
+def test_an_unknown_status_code_is_unknown() -> None:
     error = from_status(Status(code=99, message="?"))
 
     assert type(error) is RegistryError
@@ -80,7 +80,7 @@ def test_only_the_reason_tagged_is_tagged() -> None:
     assert type(disabled) is FailedPrecondition
 
 
-def test_tagged_counts_the_tags_that_did_not_fit_too() -> None:
+def test_tag_count_includes_the_tags_that_are_not_listed() -> None:
     error = from_status(tagged(["1", "2"], count=70))
 
     assert isinstance(error, Tagged)
@@ -100,7 +100,7 @@ def test_tags_of_indexes_are_not_among_the_tags_of_the_manifest() -> None:
     assert (error.tags, error.tag_count, error.index_tags) == (("1.0-amd64", "old"), 2, ("1.0",))
 
 
-def test_an_error_survives_the_way_to_another_process() -> None:
+def test_an_error_can_be_pickled() -> None:
     error = from_status(tagged(["1.0"]), "id-1")
 
     copy = pickle.loads(pickle.dumps(error))

@@ -31,7 +31,7 @@ SHA512 = "sha512:" + "0123456789abcdef" * 8
         ("/localhost/app", "", "localhost/app", "", ""),
     ],
 )
-def test_names_are_taken_apart(text: str, host: str, repository: str, tag: str, digest: str) -> None:
+def test_names_are_parsed(text: str, host: str, repository: str, tag: str, digest: str) -> None:
     image = ImageName.parse(text)
 
     assert (image.host, image.repository, image.tag, image.digest) == (host, repository, tag, digest)
@@ -62,7 +62,7 @@ def test_names_are_taken_apart(text: str, host: str, repository: str, tag: str, 
         (f"team/app@{SHA256}\n", "is not a digest"),
     ],
 )
-def test_what_is_no_name_is_refused_with_the_part_that_is_wrong(text: str, reason: str) -> None:
+def test_an_invalid_name_is_refused_with_its_invalid_part(text: str, reason: str) -> None:
     with pytest.raises(InvalidImageName, match=re.escape(reason)):
         ImageName.parse(text)
 
@@ -78,7 +78,7 @@ def test_what_is_no_name_is_refused_with_the_part_that_is_wrong(text: str, reaso
         ("[::1]:5000/app", False),
     ],
 )
-def test_a_host_that_could_be_a_part_of_the_name_is_known_as_such(text: str, ambiguous: bool) -> None:
+def test_an_ambiguous_host_is_recognized(text: str, ambiguous: bool) -> None:
     assert ImageName.parse(text).is_ambiguous is ambiguous
 
 
@@ -93,13 +93,13 @@ component = st.from_regex(r"[a-z0-9]+([._-][a-z0-9]+)?", fullmatch=True).filter(
 
 @given(
     host=st.sampled_from(["", "localhost", "registry.example", "host:5000", "127.0.0.1:5000"]),
-    # Without a host the first part must not look like one.
+    # Without a host, the first part must not look like a host.
     first=st.from_regex(r"[a-km-z0-9]{1,20}", fullmatch=True),
     rest=st.lists(component, max_size=4),
     tag=st.just("") | st.from_regex(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", fullmatch=True),
     digest=st.sampled_from(["", SHA256, SHA512]),
 )
-def test_what_is_put_together_is_taken_apart_the_same(
+def test_a_formatted_name_parses_to_the_same_parts(
     host: str, first: str, rest: list[str], tag: str, digest: str
 ) -> None:
     image = ImageName(repository="/".join([first, *rest]), tag=tag, digest=digest, host=host)
@@ -108,7 +108,7 @@ def test_what_is_put_together_is_taken_apart_the_same(
 
 
 @given(st.text(max_size=100))
-def test_any_text_is_either_a_name_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
         image = ImageName.parse(text)
     except InvalidImageName:

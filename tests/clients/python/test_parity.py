@@ -1,4 +1,4 @@
-"""Both clients are one: the same methods, arguments and answers, and among them every RPC of the API."""
+"""Both clients have the same methods, parameters and results, and they cover every RPC."""
 
 import inspect
 import re
@@ -20,7 +20,7 @@ def test_both_have_the_same_methods() -> None:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_method_takes_the_same_and_answers_the_same(name: str) -> None:
+def test_a_method_has_the_same_parameters_and_result_in_both(name: str) -> None:
     synchronous, asynchronous = getattr(RegistryClient, name), getattr(AsyncRegistryClient, name)
     hints, other_hints = get_type_hints(synchronous), get_type_hints(asynchronous)
     parameters = inspect.signature(synchronous).parameters.values()
@@ -47,5 +47,5 @@ def test_every_rpc_is_called_by_both(module: object, rpc: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [RegistryClient, AsyncRegistryClient])
-def test_every_method_says_what_it_is_for(kind: type) -> None:
+def test_every_method_has_a_docstring(kind: type) -> None:
     assert [name for name in METHODS if not inspect.getdoc(getattr(kind, name))] == []

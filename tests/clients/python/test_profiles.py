@@ -1,4 +1,4 @@
-"""Connection profiles: what they set, what goes before them, and what is said of their mistakes."""
+"""Connection profiles: what they set, what overrides them, and the messages for their mistakes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +33,7 @@ def with_profiles(folder: Path) -> Configured:
     return start
 
 
-def test_a_profile_says_where_the_gateway_is(gateway: Gateway, with_profiles: Configured) -> None:
+def test_a_profile_sets_the_address(gateway: Gateway, with_profiles: Configured) -> None:
     text = f'[profiles.test]\naddress = "{gateway.address}"\ntimeout = 7\n'
 
     assert with_profiles(text, "--profile", "test", "ping").status == 0
@@ -42,7 +42,7 @@ def test_a_profile_says_where_the_gateway_is(gateway: Gateway, with_profiles: Co
     assert with_profiles(text, "ping", PORTUS_GATEWAY_PROFILE="test").status == 0
 
 
-def test_the_folder_is_the_homes_where_the_environment_names_none(gateway: Gateway, tmp_path: Path) -> None:
+def test_the_default_folder_is_in_the_home_folder(gateway: Gateway, tmp_path: Path) -> None:
     folder = tmp_path / ".config/portus-client"
     folder.mkdir(parents=True)
     (folder / "config.toml").write_text(f'[profiles.test]\naddress = "{gateway.address}"\n')
@@ -51,7 +51,7 @@ def test_the_folder_is_the_homes_where_the_environment_names_none(gateway: Gatew
         assert run(None, "--profile", "test", "ping", HOME=str(tmp_path), XDG_CONFIG_HOME=ignored).status == 0
 
 
-def test_flags_go_before_the_environment_and_that_before_the_profile(
+def test_flags_override_the_environment_and_it_overrides_the_profile(
     gateway: Gateway, with_profiles: Configured
 ) -> None:
     text = f'[profiles.test]\naddress = "{NOBODY}"\n[profiles.other]\naddress = "{gateway.address}"\n'
@@ -67,7 +67,7 @@ def test_flags_go_before_the_environment_and_that_before_the_profile(
     assert with_profiles(text, "ping", "--profile", "other", PORTUS_GATEWAY_PROFILE="test").status == 0
 
 
-def test_files_are_found_beside_the_configuration(folder: Path, with_profiles: Configured) -> None:
+def test_relative_file_names_begin_at_the_configuration(folder: Path, with_profiles: Configured) -> None:
     authority = Authority()
     server = authority.issue("127.0.0.1")
     (folder / "ca.pem").write_bytes(authority.pem)
@@ -89,7 +89,7 @@ def test_files_are_found_beside_the_configuration(folder: Path, with_profiles: C
     assert gateway.metadata["authorization"] == "Bearer s3cret"
 
 
-def test_a_profiles_token_goes_to_the_profiles_gateway_alone(
+def test_a_token_of_a_profile_is_sent_only_to_its_gateway(
     gateway: Gateway, folder: Path, with_profiles: Configured
 ) -> None:
     (folder / "token").write_text("s3cret")
@@ -136,7 +136,7 @@ def test_a_profiles_token_goes_to_the_profiles_gateway_alone(
         ('[profiles.test]\naddress = "127.0.0.1:1"\ntoken_file = "gone"\n', "gone: No such file or directory"),
     ],
 )
-def test_a_mistake_is_said_in_one_line(with_profiles: Configured, text: str, said: str) -> None:
+def test_an_invalid_profile_is_reported_in_one_line(with_profiles: Configured, text: str, said: str) -> None:
     finished = with_profiles(text, "--profile", "test", "ping")
 
     assert finished.status == 2
@@ -145,7 +145,7 @@ def test_a_mistake_is_said_in_one_line(with_profiles: Configured, text: str, sai
     assert "s3cret" not in finished.errors
 
 
-def test_a_configuration_that_is_not_there_or_not_readable_is_said(folder: Path) -> None:
+def test_a_missing_or_unreadable_configuration_is_reported(folder: Path) -> None:
     missing = run(None, "--profile", "test", "ping", XDG_CONFIG_HOME=str(folder.parent))
     (folder / "config.toml").mkdir()
     unreadable = run(None, "--profile", "test", "ping", XDG_CONFIG_HOME=str(folder.parent))

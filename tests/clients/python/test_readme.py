@@ -1,4 +1,4 @@
-"""What stands in the README works when it is pasted, against the `portus-gateway dev` that it tells to start."""
+"""The programs and commands in the README work as written, with `portus-gateway dev`."""
 
 import os
 import re
@@ -18,7 +18,7 @@ DOCUMENTED = "127.0.0.1:50051"
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    # Nothing that stands in the README deletes anything.
+    # No command in the README deletes anything.
     with real_gateway() as address:
         yield address
 
@@ -31,7 +31,7 @@ MANIFEST, DELETE, TESTING = blocks("python")
 
 
 def output_of(program: str) -> str:
-    """What a program prints that ends well."""
+    """The output of a program that succeeds."""
     finished = subprocess.run(
         [sys.executable, "-c", program],
         env=environment(),
@@ -61,19 +61,19 @@ def test_the_delete_is_refused_and_names_the_tag(address: str) -> None:
     assert run(address, "resolve", "team/app").status == 0
 
 
-def test_the_testing_helper_runs_as_shown() -> None:
+def test_the_example_of_the_testing_module_runs() -> None:
     assert output_of(TESTING) == ""
 
 
 def session() -> list[tuple[str, str]]:
-    """The commands that stand in the README, and what they print."""
+    """The commands in the README and their output."""
     (text,) = blocks("console")
     steps = (part.partition("\n") for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:])
     return [(command, output) for command, _, output in steps]
 
 
 @pytest.mark.parametrize(("command", "expected"), session())
-def test_the_session_prints_what_it_says(address: str, command: str, expected: str) -> None:
+def test_every_command_in_the_session_prints_the_documented_output(address: str, command: str, expected: str) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     finished = subprocess.run(
         ["bash", "-c", command],
@@ -88,7 +88,7 @@ def test_the_session_prints_what_it_says(address: str, command: str, expected: s
     assert finished.stdout == expected
 
 
-def test_every_command_and_option_in_the_table_is_one(address: str) -> None:
+def test_every_command_and_option_in_the_table_exists(address: str) -> None:
     table = re.findall(r"^\| `portus-client ([a-z]+)(.*?)\|", README, re.MULTILINE)
     listed = run(address, "--help").output.partition("Commands:\n")[2].partition("\n\n")[0]
     assert {command for command, _ in table} == {line.split()[0] for line in listed.splitlines()}
@@ -98,13 +98,13 @@ def test_every_command_and_option_in_the_table_is_one(address: str) -> None:
             assert option in known, (command, option)
 
 
-def test_the_profile_is_one_that_the_command_takes(address: str, tmp_path: Path) -> None:
+def test_the_documented_profile_is_valid(address: str, tmp_path: Path) -> None:
     (text,) = blocks("toml")
     folder = tmp_path / "portus-client"
     folder.mkdir()
     (folder / "config.toml").write_text(re.sub(r"^(ca_file|token_file).*\n", "", text, flags=re.MULTILINE))
 
-    # The address of the environment goes first: what is left are the other settings.
+    # The address in the environment overrides the one in the profile.
     finished = run(address, "--profile", "prod", "ping", XDG_CONFIG_HOME=str(tmp_path))
     (folder / "config.toml").write_text(re.sub(r"^ca_file.*\n", "", text, flags=re.MULTILINE))
     named = run(None, "--profile", "prod", "ping", XDG_CONFIG_HOME=str(tmp_path), HOME=str(tmp_path))

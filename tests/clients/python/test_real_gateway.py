@@ -1,4 +1,4 @@
-"""The whole client and its command against the real gateway, over the registry that `portus-gateway dev` brings."""
+"""The client and its command with a real gateway, over the registry of `portus-gateway dev`."""
 
 import hashlib
 import json
@@ -22,14 +22,14 @@ NOWHERE = "sha256:" + "0" * 64
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """A gateway for those who change nothing."""
+    """A gateway for tests that change nothing."""
     with real_gateway() as address:
         yield address
 
 
 @pytest.fixture
 def own_address() -> Iterator[str]:
-    """A gateway for one test alone."""
+    """A gateway for one test."""
     with real_gateway() as address:
         yield address
 
@@ -109,7 +109,7 @@ def test_an_image_and_an_index_on_a_terminal(address: str) -> None:
     assert "linux/arm64" in index.text
 
 
-def test_delete_spares_other_tags_and_then_takes_what_it_said(own_address: str) -> None:
+def test_delete_is_refused_for_unexpected_tags_and_deletes_expected_ones(own_address: str) -> None:
     known = digest(own_address, "team/app:1.1.0")
     arguments = ("delete", "team/app:1.1.0", known, "manifests", "--yes")
 
@@ -145,7 +145,7 @@ def test_delete_of_a_blob(own_address: str) -> None:
         (["catalog", "--prefix", "a" * 256], 2, "prefix"),
     ],
 )
-def test_what_fails_has_its_exit_status_and_one_line(
+def test_each_failure_has_its_exit_status_and_one_line(
     address: str, arguments: list[str], status: int, said: str
 ) -> None:
     finished = run(address, *arguments)
@@ -170,7 +170,7 @@ def test_what_fails_has_its_exit_status_and_one_line(
         ("tags:repository=team/app,status=500", ["catalog"], 6, "the tags of 1 of 5 repositories are not known"),
     ],
 )
-def test_what_goes_wrong_with_the_registry_has_its_exit_status_too(
+def test_each_registry_failure_has_its_exit_status_and_one_line(
     fault: str, arguments: list[str], status: int, said: str
 ) -> None:
     with real_gateway("--fault", fault) as address:

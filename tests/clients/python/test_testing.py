@@ -23,7 +23,7 @@ from portus_gateway.devregistry import image, index
 from tests.clients.python.command_line import PATIENCE, environment
 
 
-def test_what_a_test_pushes_is_what_the_gateway_serves() -> None:
+def test_the_gateway_serves_what_a_test_pushes() -> None:
     with testing.gateway() as gateway, gateway.client() as client:
         assert list(client.catalog()) == []
 
@@ -39,7 +39,7 @@ def test_what_a_test_pushes_is_what_the_gateway_serves() -> None:
         assert isinstance(client.manifest("team/multi", "1.0").content, Index)
 
 
-def test_a_test_sees_what_its_program_did_and_changes_what_is_there() -> None:
+def test_a_test_can_read_and_change_the_registry() -> None:
     with testing.gateway() as gateway, gateway.client() as client:
         digest = gateway.registry.push("team/app", "1.0", "latest")
         gateway.registry.tag("team/app", "stable", digest)
@@ -56,7 +56,7 @@ def test_a_test_sees_what_its_program_did_and_changes_what_is_there() -> None:
             gateway.registry.tag("team/app", "gone", other)
 
 
-def test_the_registry_fails_as_the_test_says_and_for_as_long() -> None:
+def test_a_fault_lasts_as_long_as_its_block() -> None:
     with testing.gateway() as gateway, gateway.client() as client:
         gateway.registry.push("team/app", "1.0")
         with gateway.registry.fault("manifests:corrupt"), pytest.raises(RegistryError) as raised:
@@ -67,7 +67,7 @@ def test_the_registry_fails_as_the_test_says_and_for_as_long() -> None:
             pass
 
 
-def test_it_begins_as_it_was_asked_to() -> None:
+def test_the_registry_begins_empty_or_with_the_demo_images() -> None:
     with testing.gateway(seed=True, allow_delete=False) as gateway, gateway.client() as client:
         digest = client.resolve("team/app", "1.0.0").digest
         with pytest.raises(FailedPrecondition) as raised:
@@ -75,7 +75,7 @@ def test_it_begins_as_it_was_asked_to() -> None:
         assert raised.value.reason == "DELETION_DISABLED"
 
 
-def test_after_the_block_nothing_serves_and_no_thread_is_left() -> None:
+def test_after_the_block_the_port_is_closed_and_no_thread_is_left() -> None:
     before = set(threading.enumerate())
 
     with testing.gateway() as gateway:
@@ -94,13 +94,13 @@ def test_a_test_that_fails_ends_the_gateway_too() -> None:
         client.info()
 
 
-def test_two_gateways_know_nothing_of_each_other() -> None:
+def test_two_gateways_are_independent() -> None:
     with testing.gateway() as one, testing.gateway() as other, other.client() as client:
         one.registry.push("team/app", "1.0")
         assert list(client.catalog()) == []
 
 
-async def test_in_an_async_with_it_runs_in_the_loop_that_is_there() -> None:
+async def test_async_with_uses_the_running_loop() -> None:
     async with testing.gateway() as gateway:
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("portus-gateway")]
         digest = gateway.registry.push("team/app", "1.0")
@@ -111,7 +111,7 @@ async def test_in_an_async_with_it_runs_in_the_loop_that_is_there() -> None:
             await client.info()
 
 
-async def test_an_asynchronous_program_can_use_the_one_in_a_thread(caplog: pytest.LogCaptureFixture) -> None:
+async def test_asyncio_code_can_use_a_gateway_in_a_thread(caplog: pytest.LogCaptureFixture) -> None:
     with testing.gateway(seed=True) as gateway:
         async with gateway.async_client() as client:
             answers = await asyncio.gather(*(client.manifest("team/app", "latest") for _ in range(100)))
@@ -119,7 +119,7 @@ async def test_an_asynchronous_program_can_use_the_one_in_a_thread(caplog: pytes
     assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
-def test_settings_in_the_environment_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_in_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PASSWORD_FILE", "CA_FILE", "LISTEN", "METRICS_LISTEN", "REGISTRY_URL", "MAX_CALL_DURATION"):
         monkeypatch.setenv(f"PORTUS_{name}", "/nowhere:1")
 
@@ -127,10 +127,10 @@ def test_settings_in_the_environment_do_not_count(monkeypatch: pytest.MonkeyPatc
         assert client.info().reachable
 
 
-def test_what_it_logs_goes_to_the_standard_librarys_logging(
+def test_log_messages_go_to_the_logging_module(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    # Whoever captured structlog's events before this has configured it.
+    # An earlier test may have configured structlog.
     structlog.reset_defaults()
 
     with caplog.at_level(logging.INFO, "portus_gateway"), testing.gateway():
@@ -140,7 +140,7 @@ def test_what_it_logs_goes_to_the_standard_librarys_logging(
     assert capfd.readouterr() == ("", "")
 
 
-def test_why_it_cannot_start_is_what_the_block_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_block_raises_the_reason_for_a_failed_start(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: object) -> object:
         raise OSError("no port is free")
 
@@ -150,7 +150,7 @@ def test_why_it_cannot_start_is_what_the_block_raises(monkeypatch: pytest.Monkey
         pass
 
 
-def test_without_the_gateway_it_says_what_to_install() -> None:
+def test_without_the_gateway_the_error_says_what_to_install() -> None:
     program = (
         "import sys\n"
         "sys.modules['aiohttp'] = None\n"
@@ -169,5 +169,5 @@ def test_without_the_gateway_it_says_what_to_install() -> None:
         check=True,
     )
     assert finished.stdout == (
-        'portus_client.testing runs the gateway itself, which needs aiohttp: pip install "portus-gateway[server]"\n'
+        'portus_client.testing needs the gateway, but aiohttp is not installed: pip install "portus-gateway[server]"\n'
     )

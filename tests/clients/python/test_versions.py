@@ -1,4 +1,4 @@
-"""The client works with the oldest and the newest libraries that pyproject.toml admits: its tests run with both."""
+"""The tests of the client pass with the oldest and the newest libraries that pyproject.toml allows."""
 
 import os
 import re
@@ -29,7 +29,7 @@ RUN = 300.0
 
 
 def admitted() -> list[str]:
-    """What the client needs, as pyproject.toml says it."""
+    """The requirements of the client in pyproject.toml."""
     with (ROOT / "pyproject.toml").open("rb") as file:
         return list(tomllib.load(file)["project"]["dependencies"])
 
@@ -37,11 +37,11 @@ def admitted() -> list[str]:
 def oldest(requirement: str) -> str:
     """`grpcio==1.80.*` for `grpcio>=1.80`."""
     found = re.fullmatch(r"([a-z-]+)>=([0-9.]+)(?:,<[0-9.]+)?", requirement)
-    assert found is not None, f"{requirement}: say from which version on, so that it can be tried"
+    assert found is not None, f"{requirement}: write it as NAME>=VERSION, so that the oldest version can be tested"
     return f"{found[1]}=={found[2]}.*"
 
 
-def test_the_oldest_is_what_the_requirement_begins_with() -> None:
+def test_the_oldest_version_is_the_lower_bound_of_the_requirement() -> None:
     assert oldest("protobuf>=6.31,<8") == "protobuf==6.31.*"
     assert "grpcio==1.80.*" in map(oldest, admitted())
 
@@ -54,7 +54,7 @@ def test_the_clients_tests_pass(ends: str, tmp_path: Path) -> None:
     python = tmp_path / "bin/python"
     tools = [f"{tool}=={metadata.version(tool)}" for tool in TOOLS]
     _run([python, "-m", "pip", "install", "--quiet", *requirements, *tools], INSTALL)
-    # As an editable install does it, without the gateway's own libraries.
+    # Like an editable install, without the libraries of the gateway.
     site = tmp_path / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
     (site / "portus_client.pth").write_text(str(ROOT / "clients/python"))
 

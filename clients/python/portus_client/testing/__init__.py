@@ -1,4 +1,4 @@
-"""A real gateway over a registry in memory, for the tests of whoever uses this client.
+"""A real gateway over a registry in memory, for your own tests.
 
     from portus_client import testing
 
@@ -7,7 +7,7 @@
         with gateway.client() as client:
             assert client.resolve("team/app", "1.0").digest == digest
 
-It needs the gateway itself: `pip install "portus-gateway[server]"`.
+It needs the gateway: `pip install "portus-gateway[server]"`.
 """
 
 from typing import TYPE_CHECKING
@@ -21,26 +21,26 @@ __all__ = ["GatewayBlock", "GatewayUnderTest", "RegistryInMemory", "gateway"]
 
 
 def gateway(*, seed: bool = False, allow_delete: bool = True) -> "GatewayBlock":
-    """A gateway that serves for as long as a `with` or an `async with` block runs, on a free port of this machine.
+    """A gateway that runs as long as a `with` or `async with` block, on a free port of this machine.
 
-    In a `with` it runs in a thread of its own, in an `async with` in the loop of the block. Settings in the
-    environment do not count. What it logs goes to the standard library's logging.
+    In a `with`, it runs in its own thread; in an `async with`, in the running loop. Settings in the environment are
+    ignored. Log messages go to the module `logging`.
 
-    `seed`: whether the registry begins with the images of `portus-gateway dev`, or empty. `allow_delete`: whether the
-    gateway deletes. Raises `ImportError` where the gateway is not installed.
+    `seed`: begin with the demo images of `portus-gateway dev` instead of an empty registry. `allow_delete`: whether the
+    gateway allows deletes. Raises `ImportError` if the gateway is not installed.
     """
     try:
         from portus_client.testing.block import GatewayBlock
     except ModuleNotFoundError as error:
         raise ImportError(
-            f"portus_client.testing runs the gateway itself, which needs {error.name}:"
+            f"portus_client.testing needs the gateway, but {error.name} is not installed:"
             ' pip install "portus-gateway[server]"'
         ) from error
     return GatewayBlock(seed=seed, allow_delete=allow_delete)
 
 
 def __getattr__(name: str) -> object:
-    # The classes are here for annotations; only who names them needs the gateway.
+    # The classes are for annotations. They are imported on first use, because they need the gateway.
     if name in __all__:
         from portus_client.testing import block, gateway_under_test, registry_in_memory
 

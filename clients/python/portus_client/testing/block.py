@@ -1,4 +1,4 @@
-"""The block in which a gateway serves: in a thread of its own, or in the loop that is there."""
+"""Runs a gateway as long as a block: in its own thread, or in the running loop."""
 
 import asyncio
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,7 +10,7 @@ from portus_client.testing.serving import serving
 
 
 class GatewayBlock:
-    """`with` or `async with`: a gateway that serves until the block ends. Each object is good for one block."""
+    """A gateway for one `with` or `async with` block."""
 
     def __init__(self, *, seed: bool, allow_delete: bool) -> None:
         self._seed = seed
@@ -21,7 +21,7 @@ class GatewayBlock:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="portus-gateway")
         started: Future[GatewayUnderTest] = Future()
         self._ended = self._thread.submit(asyncio.run, self._serve(started))
-        self._ended.add_done_callback(lambda ended: _pass_on(ended, started))
+        self._ended.add_done_callback(lambda ended: _raise_failed_start(ended, started))
         try:
             return started.result()
         except BaseException:
@@ -53,7 +53,7 @@ class GatewayBlock:
             await self._stop.wait()
 
 
-def _pass_on(ended: "Future[None]", started: "Future[GatewayUnderTest]") -> None:
-    """What kept the gateway from starting is what the block raises."""
+def _raise_failed_start(ended: "Future[None]", started: "Future[GatewayUnderTest]") -> None:
+    """Makes the block raise the reason for a failed start."""
     if not started.done():
-        started.set_exception(ended.exception() or RuntimeError("the gateway ended before it served"))
+        started.set_exception(ended.exception() or RuntimeError("the gateway ended before it started"))

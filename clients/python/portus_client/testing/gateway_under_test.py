@@ -1,4 +1,4 @@
-"""A gateway that serves a test."""
+"""The gateway of a test."""
 
 from dataclasses import dataclass
 
@@ -10,17 +10,17 @@ from portus_client.testing.registry_in_memory import RegistryInMemory
 
 @dataclass(frozen=True, slots=True)
 class GatewayUnderTest:
-    """Where the gateway listens, and the registry that it serves."""
+    """The address of the gateway, and its registry."""
 
     address: str
-    """`host:port`, for whatever client."""
+    """`host:port`, for any client."""
     registry: RegistryInMemory
-    """What the gateway serves; a test fills it."""
+    """The registry behind the gateway. The test fills it."""
 
     def client(self, *, timeout: float = DEFAULT_TIMEOUT) -> RegistryClient:
-        """A client of this gateway, to be used in a `with` or closed. `timeout` is that of a call, in seconds."""
+        """A client of this gateway. Use it in a `with`, or close it. `timeout` is for each call, in seconds."""
         return RegistryClient(self.address, timeout=timeout)
 
     def async_client(self, *, timeout: float = DEFAULT_TIMEOUT) -> AsyncRegistryClient:
-        """The same for asyncio."""
+        """An asyncio client of this gateway."""
         return AsyncRegistryClient(self.address, timeout=timeout)

@@ -1,4 +1,4 @@
-"""The registry behind the gateway: what a test puts there, and what it makes go wrong."""
+"""The registry behind the gateway, with its content and its faults."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -11,29 +11,29 @@ Answer = TypeVar("Answer")
 
 
 class RegistryInMemory:
-    """A registry in memory. Its methods can be called from any thread; `portus_gateway.devregistry` makes content."""
+    """A registry in memory. Every thread can call its methods. `portus_gateway.devregistry` makes content."""
 
     def __init__(self, registry: DevRegistry, loop: asyncio.AbstractEventLoop) -> None:
         self._registry = registry
         self._loop = loop
 
     def push(self, repository: str, *tags: str, content: Content | None = None) -> str:
-        """Stores an image and tags it; returns its digest. Without `content` it is one of its own, with one layer.
+        """Stores an image with these tags and returns its digest. The default is a new image with one layer.
 
-        `portus_gateway.devregistry` has `image`, `index` and `artifact`, which make content.
+        `portus_gateway.devregistry` has `image`, `index` and `artifact` to make other content.
         """
         return self._call(lambda: self._registry.push(repository, *tags, content=content))
 
     def tag(self, repository: str, tag: str, digest: str) -> None:
-        """Points a tag at a manifest of the repository. Raises `KeyError` if that is not there."""
+        """Points a tag to a manifest of the repository. Raises `KeyError` if there is no such manifest."""
         self._call(lambda: self._registry.tag(repository, tag, digest))
 
     def untag(self, repository: str, tag: str) -> bool:
-        """Takes a tag away; says whether there was one."""
+        """Removes a tag. Returns whether it existed."""
         return self._call(lambda: self._registry.untag(repository, tag))
 
     def delete(self, repository: str, digest: str) -> bool:
-        """Deletes a manifest with every tag on it; says whether there was one."""
+        """Deletes a manifest with every tag that points to it. Returns whether it existed."""
         return self._call(lambda: self._registry.delete(repository, digest))
 
     def repositories(self) -> list[str]:
@@ -41,14 +41,14 @@ class RegistryInMemory:
         return self._call(self._registry.repositories)
 
     def tags(self, repository: str) -> dict[str, str]:
-        """A repository's tags and their digests; empty for an unknown one."""
+        """The tags of a repository with their digests. Empty for an unknown repository."""
         return self._call(lambda: self._registry.tags(repository))
 
     @contextmanager
     def fault(self, text: str) -> Iterator[None]:
-        """Makes the registry fail for as long as the block runs: `manifests:status=503`, `tags:delay=2`.
+        """Makes the registry fail as long as the block runs: `manifests:status=503`, `tags:delay=2`.
 
-        The text is that of `portus-gateway dev --fault`. Raises `ValueError` where it is none.
+        `text` is as for `portus-gateway dev --fault`. Raises `ValueError` if it is not valid.
         """
         fault = Fault.parse(text)
         injection = self._call(lambda: self._registry.inject(fault))
@@ -58,7 +58,7 @@ class RegistryInMemory:
             self._call(injection.remove)
 
     def _call(self, function: Callable[[], Answer]) -> Answer:
-        """Calls `function` in the registry's loop: nothing there expects another thread to change the content."""
+        """Calls `function` in the loop of the registry, which is not safe for other threads."""
 
         async def call() -> Answer:
             return function()
@@ -67,6 +67,6 @@ class RegistryInMemory:
             if asyncio.get_running_loop() is self._loop:
                 return function()
         except RuntimeError:
-            # No loop runs in this thread.
+            # This thread has no running loop.
             pass
         return asyncio.run_coroutine_threadsafe(call(), self._loop).result()

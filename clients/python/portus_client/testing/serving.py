@@ -1,4 +1,4 @@
-"""A gateway over a registry in memory, put together as `portus-gateway dev` does it."""
+"""A gateway over a registry in memory, built like that of `portus-gateway dev`."""
 
 import asyncio
 import logging
@@ -14,13 +14,13 @@ from portus_gateway import app, settings
 from portus_gateway.devregistry import DevRegistry, seed_demo
 from portus_gateway.settings import Settings, Value
 
-# Seconds that calls which still run at the end get. A test has its answers, or wants none.
+# Seconds for calls that are still running at the end. A test does not wait for them.
 _DRAIN_GRACE = "0.5"
 
 
 @asynccontextmanager
 async def serving(*, seed: bool, allow_delete: bool) -> AsyncGenerator[GatewayUnderTest, None]:
-    """Serves for as long as the block runs, in this loop."""
+    """Serves in this loop as long as the block runs."""
     async with DevRegistry() as registry:
         if seed:
             seed_demo(registry)
@@ -34,7 +34,7 @@ async def serving(*, seed: bool, allow_delete: bool) -> AsyncGenerator[GatewayUn
                 "listen": "127.0.0.1:0",
                 "allow_delete": allow_delete,
                 "drain_grace": _DRAIN_GRACE,
-                # It would go to standard output, which is the test's.
+                # Its default is standard output, which belongs to the test.
                 "audit_log": os.devnull,
             }
         )
@@ -44,14 +44,13 @@ async def serving(*, seed: bool, allow_delete: bool) -> AsyncGenerator[GatewayUn
 
 
 def _defaults() -> dict[str, Value | None]:
-    """Every setting's default, said: what is said goes before the environment."""
-    fields = {name: field.default for name, field in Settings.model_fields.items() if not field.is_required()}
-    return {name: value if value is None or isinstance(value, bool) else str(value) for name, value in fields.items()}
+    """The default of every setting. Explicit values override the environment."""
+    return {name: field.default for name, field in Settings.model_fields.items() if not field.is_required()}
 
 
 @contextmanager
 def _logs_to_the_standard_library() -> Iterator[None]:
-    """For as long as the block runs, and unless the program decides itself where structlog writes."""
+    """Sends log messages to `logging` as long as the block runs, unless the program has configured structlog."""
     if structlog.is_configured():
         yield
         return

@@ -39,12 +39,12 @@ final class Gateway extends RegistryServiceGrpc.RegistryServiceImplBase implemen
   Function<DeleteManifestRequest, DeleteManifestResponse> deletion;
   BiConsumer<BatchGetManifestsRequest, ServerCallStreamObserver<BatchGetManifestsResponse>> batch;
 
-  /** Of the last call. */
+  /** The deadline of the last call. */
   volatile Deadline lastDeadline;
 
   volatile String lastUserAgent;
 
-  /** The authorization of each call, in their order. */
+  /** The authorization of each call. */
   final List<String> authorizations = new CopyOnWriteArrayList<>();
 
   private final Server server;

@@ -64,7 +64,7 @@ class ManifestBatchTest {
           observer.onCompleted();
         };
     try (ManifestBatch batch = client.batchManifests(requests(3))) {
-      for (int time = 0; time < 2; time++) { // an Iterable can be iterated over again
+      for (int time = 0; time < 2; time++) { // an Iterable can be used again
         List<String> got = new ArrayList<>();
         for (BatchGetManifestsResult result : batch) {
           String outcome =
@@ -208,7 +208,7 @@ class ManifestBatchTest {
         .toList();
   }
 
-  /** A manifest with the request's tag as its bytes. */
+  /** A manifest whose bytes are the tag of the request. */
   private static BatchGetManifestsResult answer(BatchGetManifestsRequest request, int index) {
     ByteString raw = ByteString.copyFromUtf8(request.getRequests(index).getTag());
     return BatchGetManifestsResult.newBuilder()

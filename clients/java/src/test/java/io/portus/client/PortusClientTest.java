@@ -151,7 +151,7 @@ class PortusClientTest {
           return pages.get(request.getPageToken());
         };
     Iterable<String> tags = client.tags(ListTagsRequest.newBuilder().setRepository("team/app").build());
-    for (int time = 0; time < 2; time++) { // an Iterable can be iterated over again
+    for (int time = 0; time < 2; time++) { // an Iterable can be used again
       List<String> listed = new ArrayList<>();
       tags.forEach(listed::add);
       assertEquals(List.of("a", "b", "c"), listed);
@@ -178,12 +178,12 @@ class PortusClientTest {
 
   @Test
   void pageTokenThatIsRepeatedEndsTheIteration() {
-    // From each page to the next one.
+    // The token of each page and of the next one.
     for (Map<String, String> pages : List.of(Map.of("1", "1"), Map.of("1", "2", "2", "3", "3", "2"))) {
       int before = gateway.calls();
       gateway.tags =
           request -> {
-            // An iteration without an end would be a hanging test.
+            // An endless iteration would make the test hang.
             String next = gateway.calls() - before > 10 ? "" : pages.get(request.getPageToken());
             List<String> tags = request.getPageToken().equals("1") ? List.of("a") : List.of();
             return ListTagsResponse.newBuilder().addAllTags(tags).setNextPageToken(next).build();
