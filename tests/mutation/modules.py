@@ -19,7 +19,7 @@ _CALLS: Final = ("rpc/test_boundary.py", _INTERCEPTOR, "rpc/test_server.py")
 TESTS: Final[dict[str, Sequence[str]]] = {
     "access/audit_log.py": (),
     "access/audit_record.py": ("access/test_audit_log.py",),
-    "access/authentication.py": (_INTERCEPTOR,),
+    "access/authentication.py": (),
     "access/budgets.py": ("access/test_refusal_log.py",),
     "access/caller.py": ("access/test_authentication.py", "access/test_token_file.py", *_KEYS),
     "access/caller_limits.py": (),
