@@ -21,7 +21,7 @@ TESTS: Final[dict[str, Sequence[str]]] = {
     "access/audit_record.py": ("access/test_audit_log.py",),
     "access/authentication.py": (),
     "access/budgets.py": ("access/test_refusal_log.py",),
-    "access/caller.py": ("access/test_authentication.py", "access/test_token_file.py", *_KEYS),
+    "access/caller.py": (),
     "access/caller_limits.py": (),
     "access/client_certificates.py": ("access/test_tls.py",),
     "access/current_call.py": (_INTERCEPTOR, _AUTHORIZED),
