@@ -8,6 +8,8 @@ from typing import TypeVar
 
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import NotFound
+from portus_gateway.distribution.image_config import ImageConfig
+from portus_gateway.distribution.image_config_parsing import parse_image_config
 from portus_gateway.distribution.manifest import OCI_MANIFEST, Descriptor, Manifest
 from portus_gateway.distribution.manifest_parsing import parse_manifest
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
@@ -120,6 +122,9 @@ class ScriptedRegistry:
     async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
         self._ask(f"content of {digest}", "content")
         return self.contents.get(digest, b"a layer")
+
+    async def get_image_config(self, repository: Repository, config: Descriptor) -> ImageConfig:
+        return parse_image_config(await self.get_blob(repository, config.digest))
 
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
         self.deleted.append(f"{repository}@{digest}")

@@ -37,7 +37,9 @@ def _address(value: object) -> object:
 
 
 def _origins(value: object) -> object:
-    return tuple(map(_origin, value.split(","))) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return tuple(map(_origin, value.split(","))) if value.strip() else ()
 
 
 def _origin(text: str) -> Origin:

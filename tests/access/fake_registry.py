@@ -2,6 +2,7 @@
 
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import NotFound
+from portus_gateway.distribution.image_config import ImageConfig
 from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.registry.protocol import Cursor, Page, Reference, RegistryVersion
@@ -58,6 +59,9 @@ class FakeRegistry:
 
     async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
         raise self._nothing("get_blob", repository, "BLOB_UNKNOWN")
+
+    async def get_image_config(self, repository: Repository, config: Descriptor) -> ImageConfig:
+        raise self._nothing("get_image_config", repository, "BLOB_UNKNOWN")
 
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
         raise self._nothing("delete_blob", repository, "BLOB_UNKNOWN")

@@ -15,6 +15,7 @@ from portus.registry.v1.registry_service_pb2 import (
     CatalogRequest,
     DeleteBlobRequest,
     DeleteManifestRequest,
+    GetImageConfigRequest,
     GetManifestRequest,
     GetRegistryInfoRequest,
     ListTagsRequest,
@@ -23,7 +24,7 @@ from portus.registry.v1.registry_service_pb2 import (
     StreamCatalogRequest,
 )
 from tests.model.calls import CallRecord, DeleteRequest, Failure, Page, Tagged
-from tests.model.content import BY_DIGEST, REPOSITORIES, TAGS
+from tests.model.content import BY_DIGEST, CONFIG_OF, REPOSITORIES, TAGS
 
 if TYPE_CHECKING:
     from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceAsyncStub
@@ -61,6 +62,7 @@ class Caller:
             (self._resolve, 4),
             (self._get, 5),
             (self._batch, 2),
+            (self._config, 3),
             (self._list_tags, 3),
             (self._catalog, 1),
             (self._stream, 1),
@@ -131,6 +133,24 @@ class Caller:
             manifest = answer.manifest  # type: ignore[attr-defined]
             record.answer = manifest.descriptor.digest
             self._check_bytes(record, manifest.raw)
+
+    async def _config(self) -> None:
+        """The configuration of an image, or of the image for amd64 in an index."""
+        asked, staleness = self._get_request()
+        request = GetImageConfigRequest.FromString(asked.SerializeToString())
+        request.platform.os, request.platform.architecture = "linux", "amd64"
+        record = self._begin(
+            "GetImageConfig",
+            repository=request.repository,
+            reference=request.tag or request.digest,
+            max_staleness=staleness,
+        )
+        answer = await self._end(record, self._stub.GetImageConfig(request, timeout=DEADLINE))
+        if answer is not None:
+            config = answer.image_config  # type: ignore[attr-defined]
+            record.answer = config.manifest.digest
+            if config.raw != CONFIG_OF.get(config.manifest.digest):
+                record.notes.append("the configuration is not the one that the manifest names")
 
     async def _batch(self) -> None:
         asked = [self._get_request() for _ in range(self._choice.randint(1, 6))]

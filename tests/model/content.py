@@ -1,5 +1,7 @@
 """The content that comes and goes in a run: a few images, and indexes over some of them."""
 
+import json
+
 from portus_gateway.devregistry.images import Content, image, index
 
 REPOSITORIES = tuple(f"team/{name}" for name in ("app", "db", "web"))
@@ -13,6 +15,18 @@ CONTENTS: tuple[Content, ...] = (
     index([_CHILDREN[0], image("image 0")]),
 )
 BY_DIGEST = {content.digest: content for content in CONTENTS}
+CONFIG_OF = {
+    content.digest: content.blobs[json.loads(content.manifest)["config"]["digest"]]
+    for content in CONTENTS
+    if not content.children
+}
+"""The configuration of each image, by the digest of its manifest."""
+FOR_AMD64 = {
+    content.digest: next(child.digest for child in content.children if child.platform == "linux/amd64")
+    for content in CONTENTS
+    if content.children
+}
+"""The image for linux/amd64 in each index, by the digest of the index."""
 CHILDREN = {
     content.digest: frozenset(child.digest for child in content.children) for content in CONTENTS if content.children
 }

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import grpc
 
 from tests.model.calls import CallRecord, Failure, Page, Tagged
-from tests.model.content import CHILDREN
+from tests.model.content import CHILDREN, FOR_AMD64
 from tests.model.faults import FaultLog
 from tests.model.history import NOTHING, Contents, Delete, History, State
 
@@ -46,6 +46,10 @@ class Oracle:
                 states = self._history.between(self._oldest(call), call.end)
                 if not any(_target(state, call) == call.answer for state in states):
                     yield "was not there at any instant of the call"
+            case "GetImageConfig":
+                states = self._history.between(self._oldest(call), call.end)
+                if not any(_image_for_amd64(state, call) == call.answer for state in states):
+                    yield "names a manifest that the reference did not lead to at any instant of the call"
             case "ListTags":
                 if not any(_is_page(sorted(_of(state, call).tags), call.answer) for state in states):
                     yield "is not what was tagged at any instant of the call"
@@ -89,7 +93,7 @@ class Oracle:
         if failure.code is Code.NOT_FOUND:
             if failure.reason not in ABSENT:
                 yield "an unknown reason for 'not there'"
-            elif not any(_target(state, call) is None for state in states):
+            elif not any(_target(state, call) is None for state in states) and not _lost_its_image(states, call):
                 yield "was there at every instant of the call"
         elif failure.reason in ("TAGGED", "REFERENCED"):
             # An index that cannot be read refuses a delete as well.
@@ -168,6 +172,17 @@ def _target(state: State, call: CallRecord) -> str | None:
     contents = _of(state, call)
     digest = call.reference if ":" in call.reference else contents.tags.get(call.reference)
     return digest if digest in contents.manifests else None
+
+
+def _image_for_amd64(state: State, call: CallRecord) -> str | None:
+    target = _target(state, call)
+    return None if target is None else FOR_AMD64.get(target, target)
+
+
+def _lost_its_image(states: Sequence[State], call: CallRecord) -> bool:
+    """Whether a configuration was not there because an index outlived its image."""
+    images = {_image_for_amd64(state, call) for state in states} if call.rpc == "GetImageConfig" else set()
+    return any(image not in _of(state, call).manifests for state in states for image in images)
 
 
 def _needed(state: State, call: CallRecord) -> bool:

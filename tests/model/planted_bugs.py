@@ -143,10 +143,22 @@ def the_results_of_a_batch_change_places(patch: Patch) -> None:
     patch.setattr(ManifestBatch, "_result", moved)
 
 
+def configurations_share_a_place_in_the_cache(patch: Patch) -> None:
+    get_image_config = CachedRegistry.get_image_config
+    first: list[Any] = []
+
+    async def always_the_first(self: Any, repository: Any, config: Any) -> Any:
+        first.append(config)
+        return await get_image_config(self, repository, first[0])
+
+    patch.setattr(CachedRegistry, "get_image_config", always_the_first)
+
+
 PLANTED: tuple[Callable[[Patch], None], ...] = (
     an_old_answer_where_a_checked_one_was_asked_for,
     a_failure_is_not_there,
     the_guard_does_not_look,
+    configurations_share_a_place_in_the_cache,
     the_guard_overlooks_a_tag,
     a_trial_deletes,
     a_delete_is_not_sent,

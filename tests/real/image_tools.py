@@ -94,6 +94,13 @@ class ImageTools:
             self._address(repository, reference),
         )
 
+    async def configuration(self, repository: str, reference: str) -> bytes:
+        """The bytes of the image's configuration."""
+        return await _run(
+            *(programs.skopeo(), "inspect", "--config", "--raw", "--tls-verify=false"),
+            *("--authfile", self._authentication, self._address(repository, reference)),
+        )
+
     async def digest(self, repository: str, reference: str) -> str:
         """The digest of the manifest, computed by skopeo."""
         file = self._new_folder()

@@ -17,7 +17,7 @@ from portus_gateway.devregistry import DevRegistry
 from portus_gateway.distribution import Configuration, Credentials, DistributionClient, StaticPassword
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import NotFound, RegistryFault
-from portus_gateway.distribution.manifest import Manifest
+from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.operations import catalog_listing
 from portus_gateway.operations.catalog_listing import CatalogEntry, CatalogListing
@@ -156,6 +156,10 @@ METHODS: dict[str, tuple[str, Method]] = {
     "get_manifest of a batch": (
         "BatchGetManifests",
         lambda registry, name: registry.get_manifest(name, Tag("v1")),
+    ),
+    "get_image_config": (
+        "GetImageConfig",
+        lambda registry, name: registry.get_image_config(name, Descriptor("application/x", ABSENT)),
     ),
     "delete_manifest": ("DeleteManifest", lambda registry, name: registry.delete_manifest(name, ABSENT)),
     "delete_tag": ("DeleteManifest", lambda registry, name: registry.delete_tag(name, Tag("v1"))),

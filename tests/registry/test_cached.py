@@ -6,7 +6,7 @@ import pytest
 
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import NotFound, UpstreamTimeout
-from portus_gateway.distribution.manifest import OCI_MANIFEST
+from portus_gateway.distribution.manifest import OCI_MANIFEST, Descriptor
 from portus_gateway.distribution.manifest_parsing import parse_manifest
 from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.registry.cached import CachedRegistry, Outcome
@@ -209,3 +209,49 @@ async def test_a_cache_of_size_0_caches_nothing(registry: ScriptedRegistry, obse
         await cached.get_manifest(APP, V1, MINUTE)
     assert registry.asked == ["team/app:1.0"] * 2
     assert (observed.entries, observed.size) == (0, 0)
+
+
+def config_descriptor(raw: bytes) -> Descriptor:
+    return Descriptor("application/vnd.oci.image.config.v1+json", Digest.of(raw), len(raw))
+
+
+async def test_a_configuration_is_asked_for_once_in_each_repository(
+    registry: ScriptedRegistry, cached: CachedRegistry, observed: Observed
+) -> None:
+    config = config_descriptor(b"{}")
+    registry.contents[config.digest] = b"{}"
+    first = await cached.get_image_config(APP, config)
+    assert await cached.get_image_config(APP, config) is first
+    assert registry.asked == [f"content of {config.digest}"]
+    assert observed.entries == 1
+    await cached.get_image_config(OTHER, config)
+    assert len(registry.asked) == 2
+    # A manifest is something else, even with the same digest.
+    with pytest.raises(NotFound):
+        await cached.get_manifest(APP, config.digest, MINUTE)
+
+
+@pytest.mark.parametrize("delete", ["delete_blob", "delete_manifest"])
+async def test_a_delete_forgets_the_configurations_of_its_repository(
+    registry: ScriptedRegistry, cached: CachedRegistry, delete: str
+) -> None:
+    config = config_descriptor(b"{}")
+    await cached.get_image_config(APP, config)
+    await getattr(cached, delete)(APP, config.digest)
+    await cached.get_image_config(APP, config)
+    assert registry.asked == [f"content of {config.digest}"] * 2
+
+
+async def test_configurations_count_for_the_limit_of_the_cache(registry: ScriptedRegistry, observed: Observed) -> None:
+    cached = CachedRegistry(registry, 20_000, observed)
+    for number in range(10):
+        raw = f'{{"author": "{number}{"x" * 1000}"}}'.encode()
+        config = config_descriptor(raw)
+        registry.contents[config.digest] = raw
+        await cached.get_image_config(APP, config)
+    assert 0 < observed.size <= 20_000
+    large = config_descriptor(b"x" * 10_000)
+    registry.contents[large.digest] = b"x" * 10_000
+    entries = observed.entries
+    await cached.get_image_config(APP, large)
+    assert observed.entries == entries

@@ -5,7 +5,9 @@ import pytest
 from portus_gateway.aio import deadline
 from portus_gateway.aio.deadline import DeadlineExceeded
 from portus_gateway.aio.single_flight import WorkEnded
+from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import UpstreamTimeout
+from portus_gateway.distribution.manifest import Descriptor
 from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.registry.coalesced import CoalescedRegistry
 from tests.scripted_registry import ScriptedRegistry, manifest_of
@@ -138,3 +140,11 @@ async def test_each_caller_gets_its_own_known_manifest_back(registry: ScriptedRe
         first, second, third = await asyncio.gather(*asking)
         assert (first is one, second is other, third is one) == (True, True, True)
         assert registry.asked == [f"team/app:1.0 unless {one.descriptor.digest}"] * 2
+
+
+async def test_simultaneous_reads_of_a_configuration_share_one_request(registry: ScriptedRegistry) -> None:
+    config = Descriptor("application/vnd.oci.image.config.v1+json", Digest.of(b"a layer"), 7)
+    async with CoalescedRegistry(registry) as coalesced:
+        found = await asyncio.gather(*(coalesced.get_image_config(APP, config) for _ in range(32)))
+    assert {one.raw for one in found} == {b"a layer"}
+    assert registry.asked == [f"content of {config.digest}"]

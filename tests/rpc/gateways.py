@@ -10,10 +10,12 @@ import grpc
 from google.protobuf.message import Message
 
 from portus.registry.v1.registry_service_pb2 import (
+    BatchGetImageConfigsRequest,
     BatchGetManifestsRequest,
     CatalogRequest,
     DeleteBlobRequest,
     DeleteManifestRequest,
+    GetImageConfigRequest,
     GetManifestRequest,
     GetRegistryInfoRequest,
     ListTagsRequest,
@@ -59,11 +61,15 @@ REQUESTS: dict[str, Message] = {
     "ResolveManifest": ResolveManifestRequest(repository="team/app", tag="1.0"),
     "GetManifest": GetManifestRequest(repository="team/app", tag="1.0"),
     "BatchGetManifests": BatchGetManifestsRequest(requests=[GetManifestRequest(repository="team/app", tag="1.0")]),
+    "GetImageConfig": GetImageConfigRequest(repository="team/app", tag="1.0"),
+    "BatchGetImageConfigs": BatchGetImageConfigsRequest(
+        requests=[GetImageConfigRequest(repository="team/app", tag="1.0")]
+    ),
     "DeleteManifest": DeleteManifestRequest(repository="team/app", digest=DIGEST.text, force=True),
     "DeleteBlob": DeleteBlobRequest(repository="team/app", digest=BLOB.text),
 }
 """A good request for each RPC."""
-SINGLE = [name for name in REQUESTS if name != "BatchGetManifests"]
+SINGLE = [name for name in REQUESTS if not name.startswith("Batch")]
 """The RPCs that have one outcome."""
 FAILING = [name for name in SINGLE if name != "GetRegistryInfo"]
 """The RPCs that fail when the registry does."""

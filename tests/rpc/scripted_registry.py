@@ -18,6 +18,8 @@ from portus_gateway.distribution import (
     UnusableName,
 )
 from portus_gateway.distribution.errors import NotFound
+from portus_gateway.distribution.image_config import ImageConfig
+from portus_gateway.distribution.image_config_parsing import parse_image_config
 from portus_gateway.distribution.manifest import OCI_MANIFEST
 from portus_gateway.distribution.manifest_parsing import parse_manifest
 from portus_gateway.distribution.page import LARGEST_PAGE
@@ -27,7 +29,11 @@ Item = TypeVar("Item")
 Hook = Callable[[str], Awaitable[None]]
 """Is awaited before each answer, with the name of the method that is asked."""
 
-RAW = b'{"schemaVersion": 2}'
+CONFIG = b'{"os": "linux", "architecture": "amd64"}'
+RAW = (
+    b'{"schemaVersion": 2, "layers": [], "config": {"mediaType": "application/vnd.oci.image.config.v1+json",'
+    b' "size": 40, "digest": "' + Digest.of(CONFIG).text.encode() + b'"}}'
+)
 DIGEST = Digest.of(RAW)
 BLOB = Digest.of(b"a layer")
 APP = parse_manifest(RAW, digest=DIGEST, media_type=OCI_MANIFEST)
@@ -137,6 +143,10 @@ class ScriptedRegistry:
     async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
         await self._ask("get_blob")
         return b"a layer"
+
+    async def get_image_config(self, repository: Repository, config: Descriptor) -> ImageConfig:
+        await self._ask("get_image_config")
+        return parse_image_config(CONFIG)
 
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
         await self._ask("delete_blob")

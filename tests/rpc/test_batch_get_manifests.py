@@ -1,7 +1,7 @@
 """BatchGetManifests."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, MutableMapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -124,7 +124,7 @@ async def results(gateway: Gateway, requests: Sequence[GetManifestRequest]) -> l
 
 def reading() -> list[str]:
     """The tasks of batches that are still there."""
-    return [repr(task) for task in asyncio.all_tasks() if "ManifestBatch" in repr(task.get_coro())]
+    return [repr(task) for task in asyncio.all_tasks() if "Batch._work" in repr(task.get_coro())]
 
 
 # --- Results ----------------------------------------------------------------------------------------------------
@@ -483,13 +483,18 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-def batch_over(registry: ScriptedRegistry) -> ManifestBatch:
-    return ManifestBatch(registry, ConvertedManifests(), CONCURRENCY)
+async def responses_of(
+    registry: ScriptedRegistry, requests: Sequence[GetManifestRequest]
+) -> AsyncGenerator[BatchGetManifestsResponse, None]:
+    batch = ManifestBatch(registry, ConvertedManifests(), CONCURRENCY)
+    async with aclosing(batch.results(requests)) as lists:
+        async for results in lists:
+            yield BatchGetManifestsResponse(results=results)
 
 
 async def test_results_that_wait_share_messages_of_64_kib_at_most() -> None:
     messages = []
-    async with aclosing(batch_over(Shelf(size=KIB)).responses(numbered(1000))) as responses:
+    async with aclosing(responses_of(Shelf(size=KIB), numbered(1000))) as responses:
         async for response in responses:
             messages.append(response)
             await settled()
@@ -505,7 +510,7 @@ async def test_a_result_that_does_not_fit_has_a_message_of_its_own(size: int) ->
 
     registry = Shelf(size=20 * KIB, sizes={str(number): size for number in range(0, 60, 10)})
     indexes: list[int] = []
-    async with aclosing(batch_over(registry).responses(numbered(60))) as responses:
+    async with aclosing(responses_of(registry, numbered(60))) as responses:
         async for response in responses:
             assert len(response.results) == 1 or response.ByteSize() <= MESSAGE
             indexes.extend(result.request_index for result in response.results)
@@ -516,7 +521,7 @@ async def test_a_result_that_does_not_fit_has_a_message_of_its_own(size: int) ->
 @pytest.mark.parametrize("size", [KIB, 64 * KIB, MIB])
 async def test_a_reader_who_is_slow_holds_up_the_batch(size: int) -> None:
     registry = Shelf(size=size)
-    async with aclosing(batch_over(registry).responses(numbered(300))) as responses:
+    async with aclosing(responses_of(registry, numbered(300))) as responses:
         read_ahead = 0
         answered = 0
         for _ in range(5):
@@ -537,7 +542,7 @@ async def test_what_was_known_before_the_call_failed_is_answered_first() -> None
         if tag == "3":
             raise DeadlineExceeded("no time for another try")
 
-    async with aclosing(batch_over(Shelf(hook)).responses(numbered(4))) as responses:
+    async with aclosing(responses_of(Shelf(hook), numbered(4))) as responses:
         first = await anext(responses)
         gate.open.set()
         await settled()

@@ -30,6 +30,7 @@ from portus_gateway.access.caller_limits import CallerLimits
 from portus_gateway.access.current_call import current_request_id
 from portus_gateway.access.jwt_authenticator import JwtAuthenticator
 from portus_gateway.access.key_sources import KeyFile
+from portus_gateway.access.rpcs import RPCS
 from portus_gateway.access.tls import ServerCertificate
 from portus_gateway.access.token_file import TokenFile
 from portus_gateway.devregistry import DevRegistry
@@ -68,7 +69,7 @@ def authentication(tokens: TokenFile) -> Authentication:
     return Authentication(bearers=[tokens], certificates=False, anonymous=False)
 
 
-STREAMS = ("StreamCatalog", "BatchGetManifests")
+STREAMS = frozenset(rpc.name for rpc in RPCS.values() if rpc.streams)
 
 
 async def call(opened: grpc.aio.Channel, rpc: str, token: str | None = None) -> Message:

@@ -19,6 +19,7 @@ from portus_gateway.operations.deletion_errors import (
     ManifestInUse,
     UnusableTags,
 )
+from portus_gateway.operations.image_config import NotAnImage, PlatformRequired
 from portus_gateway.operations.platform_selection import PlatformUndecided, PlatformUnknown
 from portus_gateway.operations.registry_status import AccountNotAskedFor
 from portus_gateway.rpc import call_errors
@@ -77,6 +78,8 @@ TABLE: list[tuple[GatewayError, Code, str]] = [
     (errors.NotHttp("no"), Code.INTERNAL, "UPSTREAM_ERROR"),
     (errors.DigestMismatch(expected="sha256:a", actual="sha256:b"), Code.DATA_LOSS, "DIGEST_MISMATCH"),
     (errors.IncompleteListing("no"), Code.FAILED_PRECONDITION, "LISTING_INCOMPLETE"),
+    (PlatformRequired("no"), Code.FAILED_PRECONDITION, "PLATFORM_REQUIRED"),
+    (NotAnImage("no"), Code.FAILED_PRECONDITION, "NOT_AN_IMAGE"),
     (errors.RedirectRefused("no"), Code.FAILED_PRECONDITION, "REDIRECT_REFUSED"),
     (errors.AnswerTooLarge("no"), Code.DATA_LOSS, "UPSTREAM_ANSWER_TOO_LARGE"),
     (errors.ContentUnclear("no"), Code.FAILED_PRECONDITION, "CONTENT_INVALID"),
@@ -179,6 +182,7 @@ RESOURCES = {
     ("ResolveManifest", "MANIFEST_UNKNOWN"): ("manifest", "team/app:1.0"),
     ("ResolveManifest", "NAME_UNKNOWN"): ("repository", "team/app"),
     ("GetManifest", "MANIFEST_UNKNOWN"): ("manifest", "team/app:1.0"),
+    ("GetImageConfig", "MANIFEST_UNKNOWN"): ("manifest", "team/app:1.0"),
     ("DeleteManifest", "MANIFEST_UNKNOWN"): ("manifest", "team/app@sha256:"),
     ("DeleteBlob", "BLOB_UNKNOWN"): ("blob", "team/app@sha256:"),
     ("DeleteBlob", "NAME_UNKNOWN"): ("repository", "team/app"),

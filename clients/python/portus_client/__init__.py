@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Unavailable,
         Unimplemented,
     )
+    from portus_client.image_config import ImageConfig, ImageHistory
     from portus_client.image_name import ImageName, InvalidImageName
     from portus_client.manifest import Image, Index, Manifest
     from portus_client.registry_info import Limits, RegistryInfo
@@ -49,6 +50,8 @@ __all__ = [
     "FailedPrecondition",
     "FieldViolation",
     "Image",
+    "ImageConfig",
+    "ImageHistory",
     "ImageName",
     "Index",
     "Internal",
@@ -83,6 +86,7 @@ _MODULES = (
     "descriptor",
     "error_details",
     "errors",
+    "image_config",
     "image_name",
     "manifest",
     "registry_info",

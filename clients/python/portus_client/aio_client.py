@@ -15,6 +15,7 @@ from portus_client.batch import BatchResult, ManifestRequest
 from portus_client.connection import CallTerms, Connection
 from portus_client.deletion import DeletedBlob, DeletedManifest
 from portus_client.descriptor import Descriptor, Platform
+from portus_client.image_config import ImageConfig
 from portus_client.manifest import Manifest
 from portus_client.registry_info import RegistryInfo
 from portus_client.repository import CatalogPage, Repository, TagPage
@@ -120,11 +121,41 @@ class AsyncRegistryClient(Connection):
 
     async def batch_manifests(
         self, wanted: Iterable[ManifestRequest | tuple[str, str]], *, timeout: float | None = None
-    ) -> AsyncGenerator[BatchResult, None]:
+    ) -> AsyncGenerator[BatchResult[Manifest], None]:
         """See `RegistryClient.batch_manifests`. To end it as soon as you stop early, use `contextlib.aclosing`."""
         for chunk in batch.chunks(wanted):
             results = self._stream(
-                self._stub.BatchGetManifests, chunk.message(), self._stream_terms(timeout), chunk.results
+                self._stub.BatchGetManifests, chunk.manifests(), self._stream_terms(timeout), chunk.manifest_results
+            )
+            async with aclosing(results):
+                async for result in results:
+                    yield result
+            chunk.check_complete()
+
+    async def image_config(
+        self,
+        repository: str,
+        reference: str,
+        *,
+        platform: Platform | None = None,
+        max_staleness: timedelta | None = None,
+        timeout: float | None = None,
+    ) -> ImageConfig:
+        """See `RegistryClient.image_config`."""
+        request = requests.image_config(repository, reference, platform, max_staleness)
+        response = await self._call(self._stub.GetImageConfig, request, self._terms(timeout))
+        return conversion.image_config(response.image_config)
+
+    async def batch_image_configs(
+        self, wanted: Iterable[ManifestRequest | tuple[str, str]], *, timeout: float | None = None
+    ) -> AsyncGenerator[BatchResult[ImageConfig], None]:
+        """See `RegistryClient.batch_image_configs`. To end it as soon as you stop early, use `contextlib.aclosing`."""
+        for chunk in batch.chunks(wanted):
+            results = self._stream(
+                self._stub.BatchGetImageConfigs,
+                chunk.image_configs(),
+                self._stream_terms(timeout),
+                chunk.image_config_results,
             )
             async with aclosing(results):
                 async for result in results:

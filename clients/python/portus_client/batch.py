@@ -1,18 +1,26 @@
-"""Requests and results of `batch_manifests`."""
+"""Requests and results of `batch_manifests` and `batch_image_configs`."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import grpc
 
-from portus.registry.v1.registry_service_pb2 import BatchGetManifestsRequest, BatchGetManifestsResponse
+from portus.registry.v1.registry_service_pb2 import (
+    BatchGetImageConfigsRequest,
+    BatchGetImageConfigsResponse,
+    BatchGetManifestsRequest,
+    BatchGetManifestsResponse,
+)
 from portus_client import conversion, errors, requests
 from portus_client.descriptor import Platform
 from portus_client.errors import RegistryError
+from portus_client.image_config import ImageConfig
 from portus_client.manifest import Manifest
+
+Found = TypeVar("Found")
 
 # The gateway's limit for one call.
 CHUNK_SIZE: Final = 1000
@@ -20,7 +28,7 @@ CHUNK_SIZE: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class ManifestRequest:
-    """One requested manifest, with the arguments of `RegistryClient.manifest`."""
+    """One requested manifest or configuration, with the arguments of `RegistryClient.manifest`."""
 
     repository: str
     """The repository: `team/app`."""
@@ -33,15 +41,15 @@ class ManifestRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class BatchResult:
+class BatchResult(Generic[Found]):
     """The result of one request of a batch."""
 
     index: int
     """Position of the request in the batch, from 0."""
     request: ManifestRequest
     """The request."""
-    outcome: Manifest | RegistryError
-    """The manifest, or the error that `RegistryClient.manifest` would raise."""
+    outcome: Found | RegistryError
+    """The manifest or configuration, or the error that `manifest` or `image_config` would raise."""
 
 
 class Chunk:
@@ -52,7 +60,7 @@ class Chunk:
         self._wanted = wanted
         self._missing = set(range(len(wanted)))
 
-    def message(self) -> BatchGetManifestsRequest:
+    def manifests(self) -> BatchGetManifestsRequest:
         return BatchGetManifestsRequest(
             requests=[
                 requests.manifest(request.repository, request.reference, request.platform, request.max_staleness)
@@ -60,17 +68,29 @@ class Chunk:
             ]
         )
 
-    def results(self, response: BatchGetManifestsResponse) -> Iterator[BatchResult]:
+    def image_configs(self) -> BatchGetImageConfigsRequest:
+        return BatchGetImageConfigsRequest(
+            requests=[
+                requests.image_config(request.repository, request.reference, request.platform, request.max_staleness)
+                for request in self._wanted
+            ]
+        )
+
+    def manifest_results(self, response: BatchGetManifestsResponse) -> Iterator[BatchResult[Manifest]]:
         """The results in one message. Raises `RegistryError` for a result that was not requested or comes twice."""
         for result in response.results:
-            if result.request_index not in self._missing:
-                raise _invalid(f"the result for request {result.request_index} comes twice or was not requested")
-            self._missing.remove(result.request_index)
-            yield BatchResult(
-                index=self._first + result.request_index,
-                request=self._wanted[result.request_index],
-                outcome=conversion.batch_outcome(result),
-            )
+            yield self._result(result.request_index, conversion.batch_manifest(result))
+
+    def image_config_results(self, response: BatchGetImageConfigsResponse) -> Iterator[BatchResult[ImageConfig]]:
+        """As `manifest_results`."""
+        for result in response.results:
+            yield self._result(result.request_index, conversion.batch_image_config(result))
+
+    def _result(self, index: int, outcome: Found | RegistryError) -> BatchResult[Found]:
+        if index not in self._missing:
+            raise _invalid(f"the result for request {index} comes twice or was not requested")
+        self._missing.remove(index)
+        return BatchResult(index=self._first + index, request=self._wanted[index], outcome=outcome)
 
     def check_complete(self) -> None:
         """Raises `RegistryError` if a request has no result. Call it when the call has ended."""

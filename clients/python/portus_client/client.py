@@ -13,6 +13,7 @@ from portus_client.batch import BatchResult, ManifestRequest
 from portus_client.connection import CallTerms, Connection
 from portus_client.deletion import DeletedBlob, DeletedManifest
 from portus_client.descriptor import Descriptor, Platform
+from portus_client.image_config import ImageConfig
 from portus_client.manifest import Manifest
 from portus_client.registry_info import RegistryInfo
 from portus_client.repository import CatalogPage, Repository, TagPage
@@ -130,7 +131,7 @@ class RegistryClient(Connection):
 
     def batch_manifests(
         self, wanted: Iterable[ManifestRequest | tuple[str, str]], *, timeout: float | None = None
-    ) -> Iterator[BatchResult]:
+    ) -> Iterator[BatchResult[Manifest]]:
         """Fetches many manifests, each given as a `ManifestRequest` or as a pair of repository and reference.
 
         Results come in the order in which the gateway has them; `index` is the position in `wanted`. If a manifest
@@ -139,7 +140,37 @@ class RegistryClient(Connection):
         """
         for chunk in batch.chunks(wanted):
             yield from self._stream(
-                self._stub.BatchGetManifests, chunk.message(), self._stream_terms(timeout), chunk.results
+                self._stub.BatchGetManifests, chunk.manifests(), self._stream_terms(timeout), chunk.manifest_results
+            )
+            chunk.check_complete()
+
+    def image_config(
+        self,
+        repository: str,
+        reference: str,
+        *,
+        platform: Platform | None = None,
+        max_staleness: timedelta | None = None,
+        timeout: float | None = None,
+    ) -> ImageConfig:
+        """Fetches the configuration of an image: when it was built, its labels, what it runs.
+
+        For an index, a `platform` is required. `max_staleness` is as for `manifest`.
+        """
+        request = requests.image_config(repository, reference, platform, max_staleness)
+        response = self._call(self._stub.GetImageConfig, request, self._terms(timeout))
+        return conversion.image_config(response.image_config)
+
+    def batch_image_configs(
+        self, wanted: Iterable[ManifestRequest | tuple[str, str]], *, timeout: float | None = None
+    ) -> Iterator[BatchResult[ImageConfig]]:
+        """Fetches the configurations of many images. Like `batch_manifests`."""
+        for chunk in batch.chunks(wanted):
+            yield from self._stream(
+                self._stub.BatchGetImageConfigs,
+                chunk.image_configs(),
+                self._stream_terms(timeout),
+                chunk.image_config_results,
             )
             chunk.check_complete()
 

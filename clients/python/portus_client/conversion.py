@@ -1,12 +1,16 @@
 """Converts the API's messages to the dataclasses of this client."""
 
-import grpc
+from datetime import UTC, datetime
 
-from portus.registry.v1 import manifest_pb2, registry_service_pb2
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from portus.registry.v1 import image_config_pb2, manifest_pb2, registry_service_pb2
 from portus_client import errors
 from portus_client.deletion import DeletedBlob, DeletedManifest
 from portus_client.descriptor import Descriptor, Platform
 from portus_client.errors import RegistryError
+from portus_client.image_config import ImageConfig, ImageHistory
 from portus_client.manifest import Image, Index, Manifest
 from portus_client.registry_info import Limits, RegistryInfo
 from portus_client.repository import CatalogPage, Repository, TagPage
@@ -81,14 +85,51 @@ def manifest(message: manifest_pb2.Manifest) -> Manifest:
     )
 
 
-def batch_outcome(message: registry_service_pb2.BatchGetManifestsResult) -> Manifest | RegistryError:
+def image_config(message: image_config_pb2.ImageConfig) -> ImageConfig:
+    return ImageConfig(
+        manifest=descriptor(message.manifest),
+        config=descriptor(message.config),
+        created=_time(message.created) if message.HasField("created") else None,
+        author=message.author,
+        platform=_platform(message.platform) if message.HasField("platform") else None,
+        labels=dict(message.labels),
+        env=tuple(message.env),
+        entrypoint=tuple(message.entrypoint),
+        cmd=tuple(message.cmd),
+        user=message.user,
+        working_dir=message.working_dir,
+        exposed_ports=tuple(message.exposed_ports),
+        volumes=tuple(message.volumes),
+        stop_signal=message.stop_signal,
+        diff_ids=tuple(message.diff_ids),
+        history=tuple(map(_image_history, message.history)),
+        raw=message.raw,
+        content_error=errors.from_status(message.content_status) if message.HasField("content_status") else None,
+    )
+
+
+def batch_manifest(message: registry_service_pb2.BatchGetManifestsResult) -> Manifest | RegistryError:
     match message.WhichOneof("outcome"):
         case "manifest":
             return manifest(message.manifest)
         case "status":
             return errors.from_status(message.status)
         case None:
-            return errors.client_error(grpc.StatusCode.UNKNOWN, "this client is too old to read the result: update it")
+            return _unknown_outcome()
+
+
+def batch_image_config(message: registry_service_pb2.BatchGetImageConfigsResult) -> ImageConfig | RegistryError:
+    match message.WhichOneof("outcome"):
+        case "image_config":
+            return image_config(message.image_config)
+        case "status":
+            return errors.from_status(message.status)
+        case None:
+            return _unknown_outcome()
+
+
+def _unknown_outcome() -> RegistryError:
+    return errors.client_error(grpc.StatusCode.UNKNOWN, "this client is too old to read the result: update it")
 
 
 def deleted_manifest(message: registry_service_pb2.DeleteManifestResponse) -> DeletedManifest:
@@ -111,6 +152,20 @@ def _platform(message: manifest_pb2.Platform) -> Platform:
         os_version=message.os_version,
         os_features=tuple(message.os_features),
     )
+
+
+def _image_history(message: image_config_pb2.ImageHistory) -> ImageHistory:
+    return ImageHistory(
+        created=_time(message.created) if message.HasField("created") else None,
+        created_by=message.created_by,
+        author=message.author,
+        comment=message.comment,
+        empty_layer=message.empty_layer,
+    )
+
+
+def _time(message: Timestamp) -> datetime:
+    return message.ToDatetime(UTC)
 
 
 def _image(message: manifest_pb2.Image) -> Image:

@@ -42,6 +42,24 @@ def manifest(
     repository: str, reference: str, platform: Platform | None, max_staleness: timedelta | None
 ) -> registry_service_pb2.GetManifestRequest:
     request = registry_service_pb2.GetManifestRequest(repository=repository)
+    _set_read(request, reference, platform, max_staleness)
+    return request
+
+
+def image_config(
+    repository: str, reference: str, platform: Platform | None, max_staleness: timedelta | None
+) -> registry_service_pb2.GetImageConfigRequest:
+    request = registry_service_pb2.GetImageConfigRequest(repository=repository)
+    _set_read(request, reference, platform, max_staleness)
+    return request
+
+
+def _set_read(
+    request: registry_service_pb2.GetManifestRequest | registry_service_pb2.GetImageConfigRequest,
+    reference: str,
+    platform: Platform | None,
+    max_staleness: timedelta | None,
+) -> None:
     _set_reference(request, reference)
     if platform is not None:
         request.platform.CopyFrom(
@@ -57,7 +75,6 @@ def manifest(
         staleness = Duration()
         staleness.FromTimedelta(max_staleness)
         request.max_staleness.CopyFrom(staleness)
-    return request
 
 
 def delete_manifest(
@@ -80,7 +97,10 @@ def delete_blob(repository: str, digest: str, *, validate_only: bool) -> registr
 
 
 def _set_reference(
-    request: registry_service_pb2.ResolveManifestRequest | registry_service_pb2.GetManifestRequest, reference: str
+    request: registry_service_pb2.ResolveManifestRequest
+    | registry_service_pb2.GetManifestRequest
+    | registry_service_pb2.GetImageConfigRequest,
+    reference: str,
 ) -> None:
     # Every digest contains a colon; a tag cannot.
     if ":" in reference:

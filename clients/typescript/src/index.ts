@@ -8,8 +8,12 @@ export * from "./security.js";
 export * from "./version.js";
 
 export type { Status } from "./generated/google/rpc/status.js";
+export type { ImageConfig, ImageHistory } from "./generated/portus/registry/v1/image_config.js";
 export type { Descriptor, Image, Index, Manifest, Platform } from "./generated/portus/registry/v1/manifest.js";
 export {
+  type BatchGetImageConfigsRequest,
+  type BatchGetImageConfigsResponse,
+  type BatchGetImageConfigsResult,
   type BatchGetManifestsResult,
   type CatalogRequest,
   type CatalogResponse,
@@ -17,6 +21,8 @@ export {
   type DeleteBlobResponse,
   type DeleteManifestRequest,
   type DeleteManifestResponse,
+  type GetImageConfigRequest,
+  type GetImageConfigResponse,
   type GetManifestRequest,
   type GetManifestResponse,
   type GetRegistryInfoResponse,

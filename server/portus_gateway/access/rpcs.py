@@ -45,6 +45,7 @@ class Rpc:
 
 _LIST_TAGS: Final = Rpc(name="ListTags", group="read")
 _GET_MANIFEST: Final = Rpc(name="GetManifest", group="read", missing="MANIFEST_UNKNOWN")
+_GET_IMAGE_CONFIG: Final = Rpc(name="GetImageConfig", group="read", missing="MANIFEST_UNKNOWN")
 _ROWS: Final = (
     Rpc(name="GetRegistryInfo", group="read", in_repository=False),
     Rpc(name="Catalog", group="read", right=_LIST_TAGS, lists_repositories=True),
@@ -53,6 +54,8 @@ _ROWS: Final = (
     Rpc(name="ResolveManifest", group="read", missing="MANIFEST_UNKNOWN"),
     _GET_MANIFEST,
     Rpc(name="BatchGetManifests", group="read", missing="MANIFEST_UNKNOWN", right=_GET_MANIFEST, streams=True),
+    _GET_IMAGE_CONFIG,
+    Rpc(name="BatchGetImageConfigs", group="read", missing="MANIFEST_UNKNOWN", right=_GET_IMAGE_CONFIG, streams=True),
     Rpc(name="DeleteManifest", group="delete", missing="MANIFEST_UNKNOWN"),
     Rpc(name="DeleteBlob", group="delete", missing="BLOB_UNKNOWN"),
 )

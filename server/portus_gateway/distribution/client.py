@@ -21,6 +21,8 @@ from portus_gateway.distribution.deletion import Deletion
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.environment_proxy import environment_proxy
 from portus_gateway.distribution.exchange import Exchange, connection_traces, sent_once
+from portus_gateway.distribution.image_config import ImageConfig
+from portus_gateway.distribution.image_configs import ImageConfigs
 from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.manifests import Manifests
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
@@ -104,6 +106,7 @@ class DistributionClient:
         self._open.callback(thread.close)
         self._manifests = Manifests(transport, deletion, configuration.manifest_limit, thread)
         self._blobs = Blobs(transport, deletion, configuration.manifest_limit)
+        self._image_configs = ImageConfigs(self._blobs, thread)
         return self
 
     async def __aexit__(
@@ -166,6 +169,10 @@ class DistributionClient:
     async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
         """The blob's bytes, verified. For small blobs: at most the size that manifests may have."""
         return await self._blobs.get(repository, digest)
+
+    async def get_image_config(self, repository: Repository, config: Descriptor) -> ImageConfig:
+        """The configuration that a manifest of the repository names by `config`."""
+        return await self._image_configs.get(repository, config)
 
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
         """Deletes the blob from the repository."""

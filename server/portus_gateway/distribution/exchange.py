@@ -215,8 +215,9 @@ class Exchange:
             outcome = str(answer.status)
             if answer.status in _OVERLOADED:
                 self._slots.overloaded(started)
-            else:
-                self._slots.answered()
+            elif request.repeatable:
+                # How long a delete takes is a matter of how many tags there are.
+                self._slots.answered(request.route, started)
             return answer
         except DistributionError as error:
             outcome = _outcome(error)

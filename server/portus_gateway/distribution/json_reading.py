@@ -38,24 +38,24 @@ class JsonObject:
         self.members = members
 
 
-def read_json_object(raw: bytes) -> JsonObject:
-    """Reads `raw`. Bytes that are not valid UTF-8 become surrogates in the strings.
+def read_json_object(raw: bytes, document: str) -> JsonObject:
+    """Reads `raw`, which errors call `document`. Bytes that are not valid UTF-8 become surrogates in the strings.
 
     Raises `ContentUnclear` if `raw` is not a JSON object, is nested too deeply or has too many values.
     """
-    _check_bounds(raw)
+    _check_bounds(raw, document)
     try:
         value: Json = _DECODER.decode(raw.decode(errors="surrogateescape"))
     except ValueError as error:
-        raise ContentUnclear("the manifest is not JSON") from error
+        raise ContentUnclear(f"{document} is not JSON") from error
     except RecursionError as error:
-        raise _too_deep() from error
+        raise _too_deep(document) from error
     if not isinstance(value, JsonObject):
-        raise ContentUnclear("the manifest is not a JSON object")
+        raise ContentUnclear(f"{document} is not a JSON object")
     return value
 
 
-def _check_bounds(raw: bytes) -> None:
+def _check_bounds(raw: bytes, document: str) -> None:
     """Refuses a document that would take long to read. Takes time in proportion to its size."""
     if raw.count(b"[") + raw.count(b"{") <= DEEPEST and raw.count(b",") < MOST_VALUES:
         # Within the limits, even if none of these characters is inside a string.
@@ -63,16 +63,16 @@ def _check_bounds(raw: bytes) -> None:
     # Bounds the number of strings: the opening quote of each has no backslash before it.
     quotes = raw.count(b'"')
     if quotes - raw.count(b'\\"') > 4 * MOST_VALUES or quotes > 8 * MOST_VALUES:
-        raise _too_many_values()
+        raise _too_many_values(document)
     outside = _STRING.sub(b"", raw)
     brackets = outside.translate(None, _ALL_BUT_BRACKETS)
     if outside.count(b",") >= MOST_VALUES or len(brackets) > 2 * MOST_VALUES:
-        raise _too_many_values()
+        raise _too_many_values(document)
     depth = 0
     for bracket in brackets:
         depth += 1 if bracket in b"[{" else -1
         if depth > DEEPEST:
-            raise _too_deep()
+            raise _too_deep(document)
 
 
 def _integer(text: str) -> int | float:
@@ -87,11 +87,11 @@ def _no_number(text: str) -> Json:
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=JsonObject, parse_int=_integer, parse_constant=_no_number)
 
 
-def _too_many_values() -> ContentUnclear:
+def _too_many_values(document: str) -> ContentUnclear:
     return ContentUnclear(
-        f"the manifest has more than {MOST_VALUES} values: the gateway does not read it", reason="CONTENT_TOO_LARGE"
+        f"{document} has more than {MOST_VALUES} values: the gateway does not read it", reason="CONTENT_TOO_LARGE"
     )
 
 
-def _too_deep() -> ContentUnclear:
-    return ContentUnclear(f"the manifest is nested more than {DEEPEST} levels deep: the gateway does not read it")
+def _too_deep(document: str) -> ContentUnclear:
+    return ContentUnclear(f"{document} is nested more than {DEEPEST} levels deep: the gateway does not read it")

@@ -8,10 +8,11 @@ from typing import Final, TypeGuard
 
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import ContentUnclear, InvalidName
+from portus_gateway.distribution.instant import Instant
 from portus_gateway.distribution.json_reading import Json, JsonObject
 
 MOST_ENTRIES: Final = 10_000
-"""Maximum number of descriptors, annotations, URLs and features in one manifest together."""
+"""Maximum number of descriptors, annotations, URLs, labels and the like in one document together."""
 
 # Go's decoder takes these two letters for `s` and `k`.
 _FOLDED: Final = str.maketrans({"\u017f": "s", "\u212a": "k"})
@@ -32,9 +33,10 @@ class Names:
 
 
 class EntryCount:
-    """Counts the entries of a manifest while it is read."""
+    """Counts the entries of a document while it is read. Errors call it `document`: `the manifest`."""
 
-    def __init__(self) -> None:
+    def __init__(self, document: str) -> None:
+        self.document = document
         self.entries = 0
 
     def add(self, entries: int) -> None:
@@ -42,7 +44,7 @@ class EntryCount:
         self.entries += entries
         if self.entries > MOST_ENTRIES:
             raise ContentUnclear(
-                f"the manifest has more than {MOST_ENTRIES} entries: the gateway does not read it",
+                f"{self.document} has more than {MOST_ENTRIES} entries: the gateway does not read it",
                 reason="CONTENT_TOO_LARGE",
             )
 
@@ -63,12 +65,12 @@ class Fields:
         for key, member in value.members:
             if key in names.exact:
                 if key in self._values:
-                    raise _ambiguous(f"{path}{key} is there more than once")
+                    raise self._ambiguous(f"{path}{key} is there more than once")
                 self._values[key] = member
             else:
                 name = names.name_in_other_case(key)
                 if name is not None:
-                    raise _ambiguous(f"{path}{name} is written in another case")
+                    raise self._ambiguous(f"{path}{name} is written in another case")
 
     def __contains__(self, name: str) -> bool:
         """Whether the object has this member, even if it is `null`."""
@@ -81,7 +83,7 @@ class Fields:
     def wrong(self, name: str, due: str) -> ContentUnclear:
         """The error for a field that is not `due`."""
         field = f"{self._path}{name}".encode("ascii", "backslashreplace").decode()
-        return ContentUnclear(f"the manifest's field {field} is not {due}")
+        return ContentUnclear(f"{self._count.document}'s field {field} is not {due}")
 
     def string(self, name: str) -> str:
         value = self._values.get(name)
@@ -126,7 +128,7 @@ class Fields:
         texts: dict[str, str] = {}
         for key, item in value.members:
             if key in texts:
-                raise _ambiguous(f"{self._path}{name} has a key more than once")
+                raise self._ambiguous(f"{self._path}{name} has a key more than once")
             if not _is_text(key) or not (item is None or _is_text(item)):
                 raise self.wrong(f"{name}.{key}", "a string in valid UTF-8")
             texts[key] = item or ""
@@ -148,6 +150,55 @@ class Fields:
         except (binascii.Error, ValueError) as error:
             raise self.wrong(name, "base64") from error
 
+    def boolean(self, name: str) -> bool:
+        value = self._values.get(name)
+        if value is None:
+            return False
+        if not isinstance(value, bool):
+            raise self.wrong(name, "true or false")
+        return value
+
+    def instant(self, name: str) -> Instant | None:
+        value = self._values.get(name)
+        if value is None:
+            return None
+        try:
+            return Instant.parse(self._text(name, value))
+        except ValueError as error:
+            raise self.wrong(name, "a time as in RFC 3339") from error
+
+    def string_set(self, name: str) -> tuple[str, ...]:
+        """The keys of an object whose values are empty objects, in lexical order: Go's `map[string]struct{}`."""
+        value = self._values.get(name)
+        if value is None:
+            return ()
+        if not isinstance(value, JsonObject):
+            raise self.wrong(name, "an object")
+        self._count.add(len(value.members))
+        keys: set[str] = set()
+        for key, item in value.members:
+            if key in keys:
+                raise self._ambiguous(f"{self._path}{name} has a key more than once")
+            if not _is_text(key) or not (item is None or isinstance(item, JsonObject)):
+                raise self.wrong(f"{name}.{key}", "an empty object with a key in valid UTF-8")
+            keys.add(key)
+        return tuple(sorted(keys))
+
+    def digests(self, name: str) -> tuple[Digest, ...]:
+        try:
+            return tuple(Digest(text) for text in self.strings(name))
+        except InvalidName as error:
+            raise self.wrong(name, "a list of digests that the gateway can check") from error
+
+    def object_or_empty(self, name: str, names: Names) -> "Fields":
+        """The object of this name, or one without members if there is none."""
+        return self.object(name, names) or Fields(JsonObject([]), names, self._count)
+
+    def _ambiguous(self, problem: str) -> ContentUnclear:
+        return ContentUnclear(
+            f"{self._count.document} can be read in more than one way: {problem}", reason="CONTENT_AMBIGUOUS"
+        )
+
     def _list(self, name: str) -> Iterable[Json]:
         value = self._values.get(name)
         if value is None:
@@ -166,10 +217,6 @@ class Fields:
         if not _is_text(value):
             raise self.wrong(name, "a string in valid UTF-8")
         return value
-
-
-def _ambiguous(problem: str) -> ContentUnclear:
-    return ContentUnclear(f"the manifest can be read in more than one way: {problem}", reason="CONTENT_AMBIGUOUS")
 
 
 def _is_text(value: Json) -> TypeGuard[str]:

@@ -27,6 +27,7 @@ from portus_gateway.distribution.manifest import (
 )
 from portus_gateway.distribution.manifest_fields import EntryCount, Fields, Names
 
+_DOCUMENT: Final = "the manifest"
 _MANIFEST: Final = Names(
     "schemaVersion",
     "mediaType",
@@ -70,14 +71,6 @@ def parse_manifest(raw: bytes, *, digest: Digest, media_type: str) -> Manifest:
     )
 
 
-def platform_of_configuration(raw: bytes) -> Platform:
-    """The platform in an image's configuration (OCI image specification 1.1, "Image Configuration").
-
-    Raises `ContentUnclear`.
-    """
-    return _platform(Fields(read_json_object(raw), _PLATFORM, EntryCount(), "configuration."))
-
-
 class _Parsed:
     """What is known about a manifest so far."""
 
@@ -86,13 +79,13 @@ class _Parsed:
         self.kind = _kind_of(media_type)
         self.content: Image | Index | None = None
         self.problem: ContentProblem | None = None
-        self.count = EntryCount()
+        self.count = EntryCount(_DOCUMENT)
 
     def read(self, raw: bytes) -> None:
         """Raises `ContentUnclear`. What is known by then stays in the attributes."""
         if self.kind is None and self.media_type not in GENERIC_MEDIA_TYPES:
             raise _unknown_type()
-        fields = Fields(read_json_object(raw), _MANIFEST, self.count)
+        fields = Fields(read_json_object(raw, _DOCUMENT), _MANIFEST, self.count)
         self._decide_kind(fields)
         fields.integer("schemaVersion")
         if self.kind == "index":

@@ -1,6 +1,9 @@
 """Chooses the manifest for a platform: the one that a machine of this platform runs."""
 
+from collections.abc import Iterable
+
 from portus_gateway.distribution.errors import ContentUnclear, NotFound
+from portus_gateway.distribution.image_config_parsing import platform_of_configuration
 from portus_gateway.distribution.manifest import (
     GENERIC_MEDIA_TYPES,
     IMAGE_CONFIGURATION_TYPES,
@@ -12,7 +15,6 @@ from portus_gateway.distribution.manifest import (
     Manifest,
     Platform,
 )
-from portus_gateway.distribution.manifest_parsing import platform_of_configuration
 from portus_gateway.distribution.names import Repository
 from portus_gateway.errors import GatewayError
 from portus_gateway.operations.platform_matching import PlatformMatcher
@@ -99,11 +101,7 @@ class _Search:
 
     def offer(self) -> str:
         """Lists the platforms that the search met, for an error message."""
-        platforms = list(self._offered)
-        if not platforms:
-            return "the index names no platform at all"
-        more = f" and {len(platforms) - _MOST_SHOWN} more" if len(platforms) > _MOST_SHOWN else ""
-        return f"the index has {', '.join(platforms[:_MOST_SHOWN])}{more}"
+        return _listed(self._offered)
 
     async def _below(self, child: Descriptor, depth: int) -> Manifest | None:
         """`child` itself if it is the image for the platform, or the manifest in it if it is an index; else None."""
@@ -129,7 +127,7 @@ class _Search:
         if config is None or config.media_type not in IMAGE_CONFIGURATION_TYPES:
             return False
         self._count_read()
-        raw = await self._registry.get_blob(self._repository, config.digest)
+        raw = config.data or await self._registry.get_blob(self._repository, config.digest)
         try:
             platform = platform_of_configuration(raw)
         except ContentUnclear as error:
@@ -147,6 +145,19 @@ class _Search:
             f"{self._repository}: cannot decide which manifest is for the platform: {problem}."
             " Ask without a platform, or for a digest"
         )
+
+
+def listed_platforms(index: Index) -> str:
+    """Lists the platforms that an index states, for an error message."""
+    return _listed(dict.fromkeys(_described(child.platform) for child in index.manifests if child.platform is not None))
+
+
+def _listed(offered: Iterable[str]) -> str:
+    platforms = list(offered)
+    if not platforms:
+        return "the index names no platform at all"
+    more = f" and {len(platforms) - _MOST_SHOWN} more" if len(platforms) > _MOST_SHOWN else ""
+    return f"the index has {', '.join(platforms[:_MOST_SHOWN])}{more}"
 
 
 def _described(platform: Platform) -> str:

@@ -11,6 +11,7 @@ from portus_gateway.access.refusal_log import RefusalLog
 from portus_gateway.access.rpcs import Rpc
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import NotFound
+from portus_gateway.distribution.image_config import ImageConfig
 from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.registry.protocol import Cursor, Page, Reference, Registry, RegistryVersion
@@ -88,6 +89,10 @@ class AuthorizedRegistry:
     async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
         with self._admission(repository, digest):
             return await self._registry.get_blob(repository, digest)
+
+    async def get_image_config(self, repository: Repository, config: Descriptor) -> ImageConfig:
+        with self._admission(repository, config.digest):
+            return await self._registry.get_image_config(repository, config)
 
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
         with self._admission(repository, digest):

@@ -1,4 +1,4 @@
-"""Remembers manifests, so that the registry need not send again what has not changed."""
+"""Remembers manifests and configurations, so that the registry need not send again what has not changed."""
 
 import time
 from collections.abc import Awaitable
@@ -9,21 +9,24 @@ from cachetools import LRUCache
 
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import NotFound
-from portus_gateway.distribution.manifest import Manifest
+from portus_gateway.distribution.image_config import ImageConfig
+from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.registry.forwarding import ForwardingRegistry
 from portus_gateway.registry.protocol import Reference, Registry
 
 Outcome = Literal["hit", "revalidated", "miss"]
 
-# What a manifest takes in memory, in bytes and at most: its bytes, as they are and parsed, here and in the response to
+# What a document takes in memory, in bytes and at most: its bytes, as they are and parsed, here and in the response to
 # callers that is kept with it; and for each of its entries and for itself, the objects around them.
 _COST_OF_BYTE: Final = 4
 _COST_OF_ENTRY: Final = 256
-_COST_OF_MANIFEST: Final = 2048
+_COST_OF_DOCUMENT: Final = 2048
 
 # A repository's name, and a tag or a digest in it: plain text is found faster than the values.
 _Key: TypeAlias = tuple[str, str]
+# The same for a configuration: the digest's own type keeps it apart from a manifest of the same bytes.
+_ConfigKey: TypeAlias = tuple[str, Digest]
 
 
 class CacheObserver(Protocol):
@@ -34,7 +37,7 @@ class CacheObserver(Protocol):
         ...
 
     def cache_resized(self, size: int, entries: int) -> None:
-        """The cache holds `entries` manifests, in about `size` bytes of memory."""
+        """The cache holds `entries` manifests and configurations, in about `size` bytes of memory."""
         ...
 
 
@@ -46,18 +49,25 @@ class _Entry:
     cost: int
 
 
+@dataclass(frozen=True, slots=True)
+class _ConfigEntry:
+    config: ImageConfig
+    cost: int
+
+
 class CachedRegistry(ForwardingRegistry):
-    """Remembers the manifests of `registry`, in about `limit` bytes; the least recently used ones go first.
+    """Remembers manifests and configurations of `registry`, in about `limit` bytes; the least recently used go first.
 
     An answer is never older than the `max_staleness` of its call. At 0 the registry is asked each time, but sends no
     bytes for what is the same (`If-None-Match`). A digest's content cannot change, so for a digest only whether it
-    still exists is asked. The manifest of one repository is never the answer for another.
+    still exists is asked. A configuration is not even asked for: the manifest that names it was. What belongs to one
+    repository is never the answer for another.
     """
 
     def __init__(self, registry: Registry, limit: int, observer: CacheObserver) -> None:
         super().__init__(registry)
         self._observer = observer
-        self._entries: LRUCache[_Key, _Entry] = LRUCache(limit, getsizeof=_cost)
+        self._entries: LRUCache[_Key | _ConfigKey, _Entry | _ConfigEntry] = LRUCache(limit, getsizeof=_cost)
         self._deletes = 0
 
     async def get_manifest(
@@ -68,7 +78,7 @@ class CachedRegistry(ForwardingRegistry):
         known: Manifest | None = None,
     ) -> Manifest:
         key = _key(repository, reference)
-        entry = self._entries.get(key)
+        entry = self._manifest(key)
         now = time.monotonic()
         if entry is not None and max_staleness > 0 and now - entry.checked_at <= max_staleness:
             self._observer.manifest_answered("hit")
@@ -88,11 +98,28 @@ class CachedRegistry(ForwardingRegistry):
             self._observer.cache_resized(int(self._entries.currsize), len(self._entries))
         return _known_or(manifest, known)
 
+    async def get_image_config(self, repository: Repository, config: Descriptor) -> ImageConfig:
+        key = (repository.name, config.digest)
+        entry = self._entries.get(key)
+        if isinstance(entry, _ConfigEntry):
+            return entry.config
+        deletes = self._deletes
+        found = await self._registry.get_image_config(repository, config)
+        cost = _cost_of(found)
+        # An answer from before a delete must not be remembered after it.
+        if deletes == self._deletes and cost <= self._entries.maxsize:
+            self._entries[key] = _ConfigEntry(found, cost)
+            self._observer.cache_resized(int(self._entries.currsize), len(self._entries))
+        return found
+
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
         await self._forgetting(repository, self._registry.delete_manifest(repository, digest))
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
         await self._forgetting(repository, self._registry.delete_tag(repository, tag))
+
+    async def delete_blob(self, repository: Repository, digest: Digest) -> None:
+        await self._forgetting(repository, self._registry.delete_blob(repository, digest))
 
     async def _forgetting(self, repository: Repository, delete: Awaitable[None]) -> None:
         """Does the delete. Whatever comes of it, the registry is asked anew about all of the repository."""
@@ -106,20 +133,28 @@ class CachedRegistry(ForwardingRegistry):
                 del self._entries[key]
             self._observer.cache_resized(int(self._entries.currsize), len(self._entries))
 
-    def _keep(self, key: _Key, manifest: Manifest, checked_at: float) -> None:
+    def _manifest(self, key: _Key) -> _Entry | None:
         entry = self._entries.get(key)
+        return entry if isinstance(entry, _Entry) else None
+
+    def _keep(self, key: _Key, manifest: Manifest, checked_at: float) -> None:
+        entry = self._manifest(key)
         if entry is not None and entry.checked_at > checked_at:
             # A call that came later has been answered already.
             return
-        cost = _COST_OF_BYTE * len(manifest.raw) + _COST_OF_ENTRY * manifest.entries + _COST_OF_MANIFEST
+        cost = _cost_of(manifest)
         if cost > self._entries.maxsize:
             self._entries.pop(key, None)
         else:
             self._entries[key] = _Entry(manifest, checked_at, cost)
 
 
-def _cost(entry: _Entry) -> int:
+def _cost(entry: _Entry | _ConfigEntry) -> int:
     return entry.cost
+
+
+def _cost_of(document: Manifest | ImageConfig) -> int:
+    return _COST_OF_BYTE * len(document.raw) + _COST_OF_ENTRY * document.entries + _COST_OF_DOCUMENT
 
 
 def _known_or(manifest: Manifest, known: Manifest | None) -> Manifest:

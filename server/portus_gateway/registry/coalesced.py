@@ -6,6 +6,7 @@ from typing import Self, TypeVar, cast
 
 from portus_gateway.aio.single_flight import PATIENCE, SingleFlight
 from portus_gateway.distribution.digest import Digest
+from portus_gateway.distribution.image_config import ImageConfig
 from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.registry.forwarding import ForwardingRegistry
@@ -74,6 +75,13 @@ class CoalescedRegistry(ForwardingRegistry):
 
     async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
         return await self._shared(("get_blob", repository, digest), lambda: self._registry.get_blob(repository, digest))
+
+    async def get_image_config(self, repository: Repository, config: Descriptor) -> ImageConfig:
+        return await self._shared(
+            # If the bytes are embedded, nothing can fail.
+            ("get_image_config", repository, config.digest, bool(config.data)),
+            lambda: self._registry.get_image_config(repository, config),
+        )
 
     async def _shared(self, request: tuple[Hashable, ...], work: Callable[[], Awaitable[Result]]) -> Result:
         # The first word of the request decides the type of the answer; the type checker cannot know that.

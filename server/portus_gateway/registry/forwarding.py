@@ -1,6 +1,7 @@
 """The base of decorators of `Registry`: it forwards every call unchanged."""
 
 from portus_gateway.distribution.digest import Digest
+from portus_gateway.distribution.image_config import ImageConfig
 from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.registry.protocol import Cursor, Page, Reference, Registry, RegistryVersion
@@ -49,6 +50,9 @@ class ForwardingRegistry:
 
     async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
         return await self._registry.get_blob(repository, digest)
+
+    async def get_image_config(self, repository: Repository, config: Descriptor) -> ImageConfig:
+        return await self._registry.get_image_config(repository, config)
 
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
         await self._registry.delete_blob(repository, digest)

@@ -7,6 +7,7 @@ can be left out.
 from typing import Protocol
 
 from portus_gateway.distribution.digest import Digest
+from portus_gateway.distribution.image_config import ImageConfig
 from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.distribution.page import Cursor, Page
@@ -89,6 +90,13 @@ class Registry(Protocol):
         """The blob's bytes, verified. For small blobs: raises `AnswerTooLarge` above the limit for manifests.
 
         Raises `NotFound`; `RedirectRefused` if the registry redirects to an origin that is not allowed.
+        """
+        ...
+
+    async def get_image_config(self, repository: Repository, config: Descriptor) -> ImageConfig:
+        """The configuration that a manifest of the repository names by `config`, its bytes verified.
+
+        It cannot change, so it may come from memory. Raises what `get_blob` raises.
         """
         ...
 

@@ -1,15 +1,20 @@
 """Converts values to messages. What a registry does not state stays unset."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import ResourceInfo
 
-from portus.registry.v1 import manifest_pb2, registry_service_pb2
+from portus.registry.v1 import image_config_pb2, manifest_pb2, registry_service_pb2
+from portus_gateway.distribution.image_config import ImageConfigContent
+from portus_gateway.distribution.instant import Instant
 from portus_gateway.distribution.manifest import ContentProblem, Descriptor, Image, Index, Manifest, Platform
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.errors import GatewayError
 from portus_gateway.operations.catalog_listing import CatalogEntry
+from portus_gateway.operations.image_config import FoundConfig
 from portus_gateway.rpc.limits import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, ServerLimits
 from portus_gateway.rpc.part_failures import part_status
 from portus_gateway.rpc.status import status_of
@@ -79,12 +84,66 @@ def fill_manifest(message: manifest_pb2.Manifest, value: Manifest) -> None:
             _fill_index(message.index, content)
     if _FITS_WITH_CONTENT < len(value.raw) < _FITS_WITHOUT_CONTENT and message.ByteSize() > _LARGEST_ANSWER:
         message.ClearField("content")
-        problem = ContentProblem(
-            "CONTENT_TOO_LARGE",
-            "the manifest with its parsed content would be larger than the 4 MiB that gRPC clients accept by default",
-        )
+        problem = _too_large("the manifest")
     if problem is not None:
         message.content_status.CopyFrom(status_of(problem.error(), limit=_CONTENT_STATUS_LIMIT))
+
+
+def fill_image_config(message: image_config_pb2.ImageConfig, found: FoundConfig) -> None:
+    """Fills an empty message in place."""
+    config, problem = found.config, found.config.problem
+    message.raw = config.raw
+    _fill_descriptor(message.manifest, found.manifest.descriptor)
+    _fill_descriptor(message.config, replace(found.descriptor, data=b""))
+    if config.content is not None:
+        _fill_image_config_content(message, config.content)
+    if len(config.raw) < _FITS_WITHOUT_CONTENT and message.ByteSize() > _LARGEST_ANSWER:
+        problem = _too_large("the configuration")
+        message.Clear()
+        message.raw = config.raw
+        _fill_descriptor(message.manifest, found.manifest.descriptor)
+        # Its annotations may be the reason.
+        _fill_descriptor(message.config, replace(found.descriptor, data=b"", annotations={}, urls=()))
+    if problem is not None:
+        message.content_status.CopyFrom(status_of(problem.error(), limit=_CONTENT_STATUS_LIMIT))
+
+
+def _fill_image_config_content(message: image_config_pb2.ImageConfig, value: ImageConfigContent) -> None:
+    if value.created is not None:
+        _fill_timestamp(message.created, value.created)
+    message.author = value.author
+    _fill_platform(message.platform, value.platform)
+    message.labels.update(value.labels)
+    message.env.extend(value.env)
+    message.entrypoint.extend(value.entrypoint)
+    message.cmd.extend(value.cmd)
+    message.user = value.user
+    message.working_dir = value.working_dir
+    message.exposed_ports.extend(value.exposed_ports)
+    message.volumes.extend(value.volumes)
+    message.stop_signal = value.stop_signal
+    message.diff_ids.extend(digest.text for digest in value.diff_ids)
+    for entry in value.history:
+        step = message.history.add()
+        if entry.created is not None:
+            _fill_timestamp(step.created, entry.created)
+        step.created_by = entry.created_by
+        step.author = entry.author
+        step.comment = entry.comment
+        step.empty_layer = entry.empty_layer
+
+
+def _fill_timestamp(message: Timestamp, value: Instant) -> None:
+    message.SetInParent()
+    message.seconds = value.seconds
+    message.nanos = value.nanoseconds
+
+
+def _too_large(document: str) -> ContentProblem:
+    return ContentProblem(
+        "CONTENT_TOO_LARGE",
+        f"{document} with its parsed content would be larger than the 4 MiB that gRPC clients accept by default",
+    )
 
 
 def _fill_image(message: manifest_pb2.Image, value: Image) -> None:

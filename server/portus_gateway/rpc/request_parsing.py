@@ -114,7 +114,9 @@ def manifest_lookup(request: registry_service_pb2.ResolveManifestRequest) -> Man
     return ManifestLookup(repository, reference)
 
 
-def manifest_read(request: registry_service_pb2.GetManifestRequest) -> ManifestRead:
+def manifest_read(
+    request: registry_service_pb2.GetManifestRequest | registry_service_pb2.GetImageConfigRequest,
+) -> ManifestRead:
     fields = _Fields()
     repository = fields.name("repository", _repository, request.repository)
     reference = fields.reference(request)
@@ -129,11 +131,23 @@ def manifest_batch(
     request: registry_service_pb2.BatchGetManifestsRequest,
 ) -> Sequence[registry_service_pb2.GetManifestRequest]:
     """The requests of a batch. Each is parsed by itself later, so that a bad one does not affect the others."""
-    fields = _Fields()
-    if not 1 <= len(request.requests) <= MAX_BATCH:
-        fields.refuse("requests", f"has {len(request.requests)} requests; it must have 1 to {MAX_BATCH}")
-    fields.check()
+    _check_batch(len(request.requests))
     return request.requests
+
+
+def image_config_batch(
+    request: registry_service_pb2.BatchGetImageConfigsRequest,
+) -> Sequence[registry_service_pb2.GetImageConfigRequest]:
+    """As `manifest_batch`."""
+    _check_batch(len(request.requests))
+    return request.requests
+
+
+def _check_batch(length: int) -> None:
+    fields = _Fields()
+    if not 1 <= length <= MAX_BATCH:
+        fields.refuse("requests", f"has {length} requests; it must have 1 to {MAX_BATCH}")
+    fields.check()
 
 
 def manifest_deletion(request: registry_service_pb2.DeleteManifestRequest) -> ManifestDeletion:
@@ -193,7 +207,9 @@ class _Fields:
 
     def reference(
         self,
-        request: registry_service_pb2.ResolveManifestRequest | registry_service_pb2.GetManifestRequest,
+        request: registry_service_pb2.ResolveManifestRequest
+        | registry_service_pb2.GetManifestRequest
+        | registry_service_pb2.GetImageConfigRequest,
     ) -> Reference | None:
         match request.WhichOneof("reference"):
             case "tag":

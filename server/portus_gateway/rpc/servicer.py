@@ -10,14 +10,18 @@ from typing import cast
 import grpc
 
 from portus.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
+from portus_gateway.aio.one_thread import OneThread
 from portus_gateway.operations.catalog_listing import CatalogListing
 from portus_gateway.operations.deletion import Deletion
+from portus_gateway.operations.image_config import image_config_for
 from portus_gateway.operations.platform_selection import manifest_for
 from portus_gateway.operations.registry_status import registry_status
 from portus_gateway.operations.tag_listing import tag_page
 from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc import conversion, request_parsing
+from portus_gateway.rpc.converted_image_configs import ConvertedImageConfigs
 from portus_gateway.rpc.converted_manifests import ConvertedManifests
+from portus_gateway.rpc.image_config_batch import ImageConfigBatch
 from portus_gateway.rpc.limits import ServerLimits
 from portus_gateway.rpc.manifest_batch import ManifestBatch
 from portus_gateway.rpc.page_tokens import PageTokens
@@ -47,10 +51,14 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         self._gateway_version = gateway_version
         self._converted = ConvertedManifests()
         self._batch = ManifestBatch(registry, self._converted, limits.max_upstream_requests)
+        self._thread = OneThread("large-responses")
+        self._converted_configs = ConvertedImageConfigs(self._thread)
+        self._config_batch = ImageConfigBatch(registry, self._converted_configs, limits.max_upstream_requests)
 
     def close(self) -> None:
         """Ends what the servicer has beside its calls. No call may be running."""
         self._converted.close()
+        self._thread.close()
 
     async def GetRegistryInfo(  # noqa: N802
         self, request: registry_service_pb2.GetRegistryInfoRequest, context: object
@@ -115,9 +123,25 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
     async def BatchGetManifests(  # noqa: N802
         self, request: registry_service_pb2.BatchGetManifestsRequest, context: object
     ) -> AsyncIterator[registry_service_pb2.BatchGetManifestsResponse]:
-        async with aclosing(self._batch.responses(request_parsing.manifest_batch(request))) as responses:
-            async for response in responses:
-                yield response
+        async with aclosing(self._batch.results(request_parsing.manifest_batch(request))) as lists:
+            async for results in lists:
+                yield registry_service_pb2.BatchGetManifestsResponse(results=results)
+
+    async def GetImageConfig(  # noqa: N802
+        self, request: registry_service_pb2.GetImageConfigRequest, context: object
+    ) -> registry_service_pb2.GetImageConfigResponse:
+        wanted = request_parsing.manifest_read(request)
+        found = await image_config_for(
+            wanted.platform, self._registry, wanted.repository, wanted.reference, wanted.max_staleness
+        )
+        return await self._converted_configs.response(found)
+
+    async def BatchGetImageConfigs(  # noqa: N802
+        self, request: registry_service_pb2.BatchGetImageConfigsRequest, context: object
+    ) -> AsyncIterator[registry_service_pb2.BatchGetImageConfigsResponse]:
+        async with aclosing(self._config_batch.results(request_parsing.image_config_batch(request))) as lists:
+            async for results in lists:
+                yield registry_service_pb2.BatchGetImageConfigsResponse(results=results)
 
     async def DeleteManifest(  # noqa: N802
         self, request: registry_service_pb2.DeleteManifestRequest, context: object

@@ -26,6 +26,7 @@ from portus_gateway.operations.deletion_errors import (
     ManifestInUse,
     UnusableTags,
 )
+from portus_gateway.operations.image_config import NotAnImage, PlatformRequired
 from portus_gateway.operations.platform_selection import PlatformUndecided, PlatformUnknown
 from portus_gateway.operations.registry_status import AccountNotAskedFor
 from portus_gateway.operations.setting_advice import concerns_settings, operator_text
@@ -90,6 +91,8 @@ CODES: Mapping[type[GatewayError], grpc.StatusCode] = MappingProxyType(
         TooManyTags: grpc.StatusCode.FAILED_PRECONDITION,
         UnusableRepositoryName: grpc.StatusCode.INTERNAL,
         PlatformUnknown: grpc.StatusCode.NOT_FOUND,
+        PlatformRequired: grpc.StatusCode.FAILED_PRECONDITION,
+        NotAnImage: grpc.StatusCode.FAILED_PRECONDITION,
         PlatformUndecided: grpc.StatusCode.FAILED_PRECONDITION,
         DeletionRefused: grpc.StatusCode.FAILED_PRECONDITION,
         ManifestInUse: grpc.StatusCode.FAILED_PRECONDITION,

@@ -12,6 +12,7 @@ from portus_client import (
     DeletedBlob,
     DeletedManifest,
     Descriptor,
+    ImageConfig,
     Manifest,
     ManifestRequest,
     Platform,
@@ -49,7 +50,15 @@ class Client(Protocol):
 
     def batch_manifests(
         self, wanted: Iterable[ManifestRequest | tuple[str, str]], *, timeout: float | None = None
-    ) -> Iterable[BatchResult]: ...
+    ) -> Iterable[BatchResult[Manifest]]: ...
+
+    def image_config(
+        self, repository: str, reference: str, *, platform: Platform | None = None, timeout: float | None = None
+    ) -> ImageConfig: ...
+
+    def batch_image_configs(
+        self, wanted: Iterable[ManifestRequest | tuple[str, str]], *, timeout: float | None = None
+    ) -> Iterable[BatchResult[ImageConfig]]: ...
 
     def delete_manifest(
         self,

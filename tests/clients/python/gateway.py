@@ -12,11 +12,12 @@ import grpc
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import ErrorInfo, PreconditionFailure, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
-from portus.registry.v1 import manifest_pb2, registry_service_pb2
+from portus.registry.v1 import image_config_pb2, manifest_pb2, registry_service_pb2
 from portus.registry.v1.registry_service_pb2_grpc import (
     RegistryServiceServicer,
     add_RegistryServiceServicer_to_server,
@@ -125,6 +126,32 @@ def unknown_content(raw: bytes) -> manifest_pb2.Manifest:
     )
 
 
+CONFIG_RAW = json.dumps(
+    {
+        "created": "2026-11-28T04:30:00.123456789Z",
+        "os": "linux",
+        "architecture": "amd64",
+        "config": {"Labels": {"version": "1.0"}, "Env": ["PATH=/bin"], "Entrypoint": ["/app"], "Cmd": ["--serve"]},
+    }
+).encode()
+CONFIG = image_config_pb2.ImageConfig(
+    config=manifest_pb2.Descriptor(media_type=CONFIG_TYPE, digest=digest_of(CONFIG_RAW), size=len(CONFIG_RAW)),
+    created=Timestamp(seconds=1795840200, nanos=123456789),
+    author="team",
+    platform=manifest_pb2.Platform(os="linux", architecture="amd64"),
+    labels={"version": "1.0"},
+    env=["PATH=/bin"],
+    entrypoint=["/app"],
+    cmd=["--serve"],
+    user="nobody",
+    working_dir="/srv",
+    exposed_ports=["8080/tcp"],
+    volumes=["/data"],
+    stop_signal="SIGTERM",
+    diff_ids=[LAYER_DIGEST],
+    history=[image_config_pb2.ImageHistory(created=Timestamp(seconds=1), created_by="COPY app /app", empty_layer=True)],
+    raw=CONFIG_RAW,
+)
 IMAGE = image("app")
 AMD64 = image("amd64")
 ARM64 = image("arm64")
@@ -151,6 +178,7 @@ class Gateway(RegistryServiceServicer):
         self.manifests = {IMAGE_DIGEST: IMAGE, INDEX.descriptor.digest: INDEX}
         self.manifests |= {child.descriptor.digest: child for child in (AMD64, ARM64)}
         self.tags = {"1.0": IMAGE_DIGEST, "latest": IMAGE_DIGEST, "multi": INDEX.descriptor.digest}
+        self.image_config = CONFIG
         self.blobs = {LAYER_DIGEST}
         self.info = registry_service_pb2.GetRegistryInfoResponse(
             reachable=True,
@@ -272,6 +300,28 @@ class Gateway(RegistryServiceServicer):
             yield registry_service_pb2.BatchGetManifestsResponse(results=results[start : start + 3])
         self._fail_if_asked(BATCH_END, context)
 
+    def GetImageConfig(  # noqa: N802
+        self, request: registry_service_pb2.GetImageConfigRequest, context: grpc.ServicerContext
+    ) -> registry_service_pb2.GetImageConfigResponse:
+        self._begin("GetImageConfig", request, context)
+        outcome = self._image_config(request)
+        if isinstance(outcome, Status):
+            _fail(context, outcome)
+        return registry_service_pb2.GetImageConfigResponse(image_config=outcome)
+
+    def BatchGetImageConfigs(  # noqa: N802
+        self, request: registry_service_pb2.BatchGetImageConfigsRequest, context: grpc.ServicerContext
+    ) -> Iterator[registry_service_pb2.BatchGetImageConfigsResponse]:
+        self._begin("BatchGetImageConfigs", request, context)
+        for index, item in reversed(list(enumerate(request.requests))):
+            result = registry_service_pb2.BatchGetImageConfigsResult(request_index=index)
+            outcome = self._image_config(item)
+            if isinstance(outcome, Status):
+                result.status.CopyFrom(outcome)
+            else:
+                result.image_config.CopyFrom(outcome)
+            yield registry_service_pb2.BatchGetImageConfigsResponse(results=[result])
+
     def DeleteManifest(  # noqa: N802
         self, request: registry_service_pb2.DeleteManifestRequest, context: grpc.ServicerContext
     ) -> registry_service_pb2.DeleteManifestResponse:
@@ -337,7 +387,22 @@ class Gateway(RegistryServiceServicer):
             return registry_service_pb2.BatchGetManifestsResult(request_index=index, status=outcome)
         return registry_service_pb2.BatchGetManifestsResult(request_index=index, manifest=outcome)
 
-    def _chosen(self, request: registry_service_pb2.GetManifestRequest) -> manifest_pb2.Manifest | Status:
+    def _image_config(
+        self, request: registry_service_pb2.GetImageConfigRequest
+    ) -> image_config_pb2.ImageConfig | Status:
+        manifest = self._chosen(request)
+        if isinstance(manifest, Status):
+            return manifest
+        if manifest.HasField("index"):
+            return status(grpc.StatusCode.FAILED_PRECONDITION, "a platform is required", "PLATFORM_REQUIRED")
+        config = image_config_pb2.ImageConfig()
+        config.CopyFrom(self.image_config)
+        config.manifest.CopyFrom(manifest.descriptor)
+        return config
+
+    def _chosen(
+        self, request: registry_service_pb2.GetManifestRequest | registry_service_pb2.GetImageConfigRequest
+    ) -> manifest_pb2.Manifest | Status:
         manifest = self._manifest(request)
         if isinstance(manifest, Status) or not (request.HasField("platform") and manifest.HasField("index")):
             return manifest
@@ -347,7 +412,10 @@ class Gateway(RegistryServiceServicer):
         return status(grpc.StatusCode.NOT_FOUND, "no manifest for the platform", "PLATFORM_UNKNOWN")
 
     def _manifest(
-        self, request: registry_service_pb2.ResolveManifestRequest | registry_service_pb2.GetManifestRequest
+        self,
+        request: registry_service_pb2.ResolveManifestRequest
+        | registry_service_pb2.GetManifestRequest
+        | registry_service_pb2.GetImageConfigRequest,
     ) -> manifest_pb2.Manifest | Status:
         if request.repository not in self.repositories:
             return status(grpc.StatusCode.NOT_FOUND, "there is no such repository", "NAME_UNKNOWN")

@@ -129,12 +129,12 @@ def test_an_unexpected_result_is_an_error(indexes: tuple[int, ...]) -> None:
     chunk = Chunk(0, [ManifestRequest("team/app", "1.0")] * 2)
 
     with pytest.raises(RegistryError, match="comes twice or was not requested"):
-        list(chunk.results(answer(*indexes)))
+        list(chunk.manifest_results(answer(*indexes)))
 
 
 def test_a_missing_result_is_an_error() -> None:
     chunk = Chunk(0, [ManifestRequest("team/app", "1.0")] * 3)
-    list(chunk.results(answer(1)))
+    list(chunk.manifest_results(answer(1)))
 
     with pytest.raises(RegistryError, match="2 of 3 requests have no result"):
         chunk.check_complete()
@@ -146,7 +146,7 @@ def test_an_unknown_kind_of_outcome_is_an_error_of_that_request() -> None:
         results=[registry_service_pb2.BatchGetManifestsResult(request_index=0)]
     )
 
-    (result,) = chunk.results(message)
+    (result,) = chunk.manifest_results(message)
 
     assert isinstance(result.outcome, RegistryError)
     assert result.outcome.code is grpc.StatusCode.UNKNOWN

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import grpc
 import pytest
 from google.rpc.error_details_pb2 import BadRequest, ResourceInfo
 
-from portus.registry.v1 import manifest_pb2, registry_service_pb2
+from portus.registry.v1 import image_config_pb2, manifest_pb2, registry_service_pb2
 from portus_client import (
     CatalogPage,
     DeadlineExceeded,
@@ -17,6 +17,8 @@ from portus_client import (
     Descriptor,
     FailedPrecondition,
     Image,
+    ImageConfig,
+    ImageHistory,
     Index,
     Internal,
     InvalidArgument,
@@ -45,6 +47,8 @@ CALLS: dict[str, Callable[[Client], object]] = {
     "ResolveManifest": lambda client: client.resolve("team/app", "1.0"),
     "GetManifest": lambda client: client.manifest("team/app", "1.0"),
     "BatchGetManifests": lambda client: list(client.batch_manifests([("team/app", "1.0")])),
+    "GetImageConfig": lambda client: client.image_config("team/app", "1.0"),
+    "BatchGetImageConfigs": lambda client: list(client.batch_image_configs([("team/app", "1.0")])),
     "DeleteManifest": lambda client: client.delete_manifest("team/app", IMAGE_DIGEST, force=True),
     "DeleteBlob": lambda client: client.delete_blob("team/app", LAYER_DIGEST),
 }
@@ -116,6 +120,61 @@ def test_each_catalog_page_has_the_token_of_the_next(client: Client) -> None:
 def test_tags_continue_after_an_empty_page(client: Client, gateway: Gateway) -> None:
     assert tuple(client.tags("many")) == MANY_TAGS
     assert gateway.called("ListTags") > len(MANY_TAGS) / canned.TAGS_PER_PAGE
+
+
+def test_the_configuration_of_an_image(client: Client) -> None:
+    config = client.image_config("team/app", "1.0")
+
+    assert config == ImageConfig(
+        manifest=Descriptor(canned.IMAGE_TYPE, IMAGE_DIGEST, len(IMAGE.raw)),
+        config=Descriptor(canned.CONFIG_TYPE, canned.digest_of(canned.CONFIG_RAW), len(canned.CONFIG_RAW)),
+        created=datetime(2026, 11, 28, 4, 30, 0, 123456, tzinfo=UTC),
+        author="team",
+        platform=Platform("linux", "amd64"),
+        labels={"version": "1.0"},
+        env=("PATH=/bin",),
+        entrypoint=("/app",),
+        cmd=("--serve",),
+        user="nobody",
+        working_dir="/srv",
+        exposed_ports=("8080/tcp",),
+        volumes=("/data",),
+        stop_signal="SIGTERM",
+        diff_ids=(LAYER_DIGEST,),
+        history=(ImageHistory(datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC), "COPY app /app", empty_layer=True),),
+        raw=canned.CONFIG_RAW,
+    )
+    assert client.image_config("team/app", "multi", platform=Platform("linux", "arm64")).platform is not None
+    with pytest.raises(FailedPrecondition) as raised:
+        client.image_config("team/app", "multi")
+    assert raised.value.reason == "PLATFORM_REQUIRED"
+
+
+def test_a_configuration_that_is_not_shown_says_why(client: Client, gateway: Gateway) -> None:
+    gateway.image_config = image_config_pb2.ImageConfig(
+        config=canned.CONFIG.config,
+        raw=b"{}",
+        content_status=status(grpc.StatusCode.FAILED_PRECONDITION, "two meanings", "CONTENT_AMBIGUOUS"),
+    )
+
+    config = client.image_config("team/app", "1.0")
+
+    assert (config.raw, config.platform, config.created) == (b"{}", None, None)
+    assert config.content_error is not None
+    assert config.content_error.reason == "CONTENT_AMBIGUOUS"
+
+
+def test_many_configurations(client: Client) -> None:
+    wanted = [("team/app", "1.0"), ("team/app", "gone"), ("team/app", "multi")]
+
+    results = sorted(client.batch_image_configs(wanted), key=lambda result: result.index)
+
+    first, gone, multi = (result.outcome for result in results)
+    assert isinstance(first, ImageConfig)
+    assert first.labels == {"version": "1.0"}
+    assert isinstance(gone, NotFound)
+    assert isinstance(multi, FailedPrecondition)
+    assert [result.request.reference for result in results] == ["1.0", "gone", "multi"]
 
 
 def test_a_repeated_page_token_is_an_error(client: Client, gateway: Gateway) -> None:

@@ -140,6 +140,35 @@ def test_manifest_is_json_on_standard_output_and_the_digest_on_standard_error(ga
     assert finished.errors == f"{IMAGE_DIGEST}\n"
 
 
+def test_config_is_json_on_standard_output_and_the_digest_on_standard_error(gateway: Gateway) -> None:
+    finished = run(gateway.address, "config", "team/app:1.0")
+
+    assert finished.status == 0
+    assert json.loads(finished.output) == json.loads(canned.CONFIG_RAW)
+    assert finished.errors == f"{canned.digest_of(canned.CONFIG_RAW)}\n"
+    assert run(gateway.address, "config", "team/app:1.0", "--raw").output == canned.CONFIG_RAW.decode()
+
+
+def test_config_in_json_is_one_document(gateway: Gateway) -> None:
+    document = json.loads(run(gateway.address, "config", "team/app:1.0", "--output", "json").output)
+
+    assert document == {
+        "digest": canned.digest_of(canned.CONFIG_RAW),
+        "media_type": canned.CONFIG_TYPE,
+        "size": len(canned.CONFIG_RAW),
+        "manifest": {"digest": IMAGE_DIGEST, "media_type": canned.IMAGE_TYPE, "size": len(IMAGE.raw)},
+        "config": json.loads(canned.CONFIG_RAW),
+    }
+
+
+def test_config_of_an_index_needs_a_platform(gateway: Gateway) -> None:
+    refused = run(gateway.address, "config", "team/app:multi")
+
+    assert refused.status != 0
+    assert "PLATFORM_REQUIRED" in refused.errors
+    assert run(gateway.address, "config", "team/app:multi", "--platform", "linux/arm64").status == 0
+
+
 def test_manifest_goes_into_jq(gateway: Gateway) -> None:
     if shutil.which("jq") is None:
         missing("jq is not installed")

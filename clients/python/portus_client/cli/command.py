@@ -8,6 +8,7 @@ import click
 
 from portus_client.cli.batch import batch
 from portus_client.cli.catalog import catalog
+from portus_client.cli.config import config
 from portus_client.cli.delete import delete
 from portus_client.cli.exit_codes import ExitCode
 from portus_client.cli.manifest import manifest
@@ -68,7 +69,7 @@ def command(context: click.Context, /, **_: object) -> None:
         context.exit(ExitCode.USAGE)
 
 
-for _command in (catalog, tags, manifest, batch, resolve, delete, ping):
+for _command in (catalog, tags, manifest, config, batch, resolve, delete, ping):
     command.add_command(_command)
 
 

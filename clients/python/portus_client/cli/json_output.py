@@ -11,6 +11,7 @@ from portus_client.cli.exact_json import ExactJson, Number, Object
 from portus_client.deletion import DeletedBlob, DeletedManifest
 from portus_client.descriptor import Descriptor, Platform
 from portus_client.errors import RegistryError
+from portus_client.image_config import ImageConfig
 from portus_client.manifest import Manifest
 from portus_client.registry_info import RegistryInfo
 from portus_client.repository import Repository
@@ -81,10 +82,24 @@ def pointer(value: Manifest | RegistryError) -> dict[str, Json]:
 
 def manifest_document(value: Manifest) -> ExactJson:
     """The document in the bytes of a manifest. Bytes that are not JSON are returned as one string."""
+    return document(value.raw)
+
+
+def image_config(value: ImageConfig) -> dict[str, Json]:
+    """The fields of the configuration's descriptor, `manifest` with those of the manifest's, and the document."""
+    return {
+        **descriptor(value.config),
+        "manifest": descriptor(value.manifest),
+        "config": document(value.raw),
+    }
+
+
+def document(raw: bytes) -> ExactJson:
+    """The document in `raw`. Bytes that are not JSON are returned as one string."""
     try:
-        return exact_json.parse(value.raw.decode())
+        return exact_json.parse(raw.decode())
     except ValueError:
-        return value.raw.decode(errors="replace")
+        return raw.decode(errors="replace")
 
 
 def deleted(value: DeletedManifest | DeletedBlob, *, dry_run: bool) -> Json:

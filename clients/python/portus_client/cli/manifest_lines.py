@@ -23,7 +23,9 @@ _SIZE_WIDTH = len("999.9 MB")
 _UNKNOWN = "?"
 
 
-def show(output_format: OutputFormat, header: str, names: Sequence[str], results: Iterable[BatchResult]) -> int:
+def show(
+    output_format: OutputFormat, header: str, names: Sequence[str], results: Iterable[BatchResult[Manifest]]
+) -> int:
     """Writes one line per result with the name at its index. `header` is above the names. Returns the error count."""
     printed = [printable(name) for name in names]
     width = min(_MAX_NAME_WIDTH, max(map(len, (header, *printed))))
@@ -36,9 +38,9 @@ def show(output_format: OutputFormat, header: str, names: Sequence[str], results
     return failed
 
 
-def in_order(results: Iterable[BatchResult]) -> Iterator[BatchResult]:
+def in_order(results: Iterable[BatchResult[Manifest]]) -> Iterator[BatchResult[Manifest]]:
     """The results in the order of the requests. Each is yielded as soon as all results before it are known."""
-    early: dict[int, BatchResult] = {}
+    early: dict[int, BatchResult[Manifest]] = {}
     due = 0
     for result in results:
         early[result.index] = result
@@ -55,7 +57,7 @@ def report(failed: int, total: int) -> ExitCode:
     return ExitCode.OK
 
 
-def _show_rows(header: str, names: Sequence[str], width: int, results: Iterable[BatchResult]) -> int:
+def _show_rows(header: str, names: Sequence[str], width: int, results: Iterable[BatchResult[Manifest]]) -> int:
     terminal = console()
     whole = terminal.width >= _WHOLE_DIGESTS_WIDTH
     digest_width = DIGEST if whole else SHORT_DIGEST

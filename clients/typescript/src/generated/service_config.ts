@@ -10,7 +10,9 @@ export const serviceConfig = {
         {"service": "portus.registry.v1.RegistryService", "method": "ListTags"},
         {"service": "portus.registry.v1.RegistryService", "method": "ResolveManifest"},
         {"service": "portus.registry.v1.RegistryService", "method": "GetManifest"},
-        {"service": "portus.registry.v1.RegistryService", "method": "BatchGetManifests"}
+        {"service": "portus.registry.v1.RegistryService", "method": "BatchGetManifests"},
+        {"service": "portus.registry.v1.RegistryService", "method": "GetImageConfig"},
+        {"service": "portus.registry.v1.RegistryService", "method": "BatchGetImageConfigs"}
       ],
       "retryPolicy": {
         "maxAttempts": 4,

@@ -1171,6 +1171,355 @@ func (*BatchGetManifestsResult_Manifest) isBatchGetManifestsResult_Outcome() {}
 
 func (*BatchGetManifestsResult_Status) isBatchGetManifestsResult_Outcome() {}
 
+// The request of GetImageConfig.
+type GetImageConfigRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The repository: `team/app`.
+	Repository string `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
+	// The manifest of the image, or an index that contains it. Required.
+	//
+	// Types that are valid to be assigned to Reference:
+	//
+	//	*GetImageConfigRequest_Tag
+	//	*GetImageConfigRequest_Digest
+	Reference isGetImageConfigRequest_Reference `protobuf_oneof:"reference"`
+	// Which image of an index, as for GetManifest. Required if the manifest is an index.
+	Platform *Platform `protobuf:"bytes,4,opt,name=platform,proto3" json:"platform,omitempty"`
+	// Maximum age of the gateway's knowledge of what the tag points to, as for GetManifest. A configuration cannot change: if the gateway has it in
+	// its cache, only the manifest is checked with the registry.
+	MaxStaleness  *durationpb.Duration `protobuf:"bytes,5,opt,name=max_staleness,json=maxStaleness,proto3" json:"max_staleness,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetImageConfigRequest) Reset() {
+	*x = GetImageConfigRequest{}
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetImageConfigRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetImageConfigRequest) ProtoMessage() {}
+
+func (x *GetImageConfigRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetImageConfigRequest.ProtoReflect.Descriptor instead.
+func (*GetImageConfigRequest) Descriptor() ([]byte, []int) {
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *GetImageConfigRequest) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+func (x *GetImageConfigRequest) GetReference() isGetImageConfigRequest_Reference {
+	if x != nil {
+		return x.Reference
+	}
+	return nil
+}
+
+func (x *GetImageConfigRequest) GetTag() string {
+	if x != nil {
+		if x, ok := x.Reference.(*GetImageConfigRequest_Tag); ok {
+			return x.Tag
+		}
+	}
+	return ""
+}
+
+func (x *GetImageConfigRequest) GetDigest() string {
+	if x != nil {
+		if x, ok := x.Reference.(*GetImageConfigRequest_Digest); ok {
+			return x.Digest
+		}
+	}
+	return ""
+}
+
+func (x *GetImageConfigRequest) GetPlatform() *Platform {
+	if x != nil {
+		return x.Platform
+	}
+	return nil
+}
+
+func (x *GetImageConfigRequest) GetMaxStaleness() *durationpb.Duration {
+	if x != nil {
+		return x.MaxStaleness
+	}
+	return nil
+}
+
+type isGetImageConfigRequest_Reference interface {
+	isGetImageConfigRequest_Reference()
+}
+
+type GetImageConfigRequest_Tag struct {
+	// The manifest that this tag points to now.
+	Tag string `protobuf:"bytes,2,opt,name=tag,proto3,oneof"`
+}
+
+type GetImageConfigRequest_Digest struct {
+	// The manifest with this digest.
+	Digest string `protobuf:"bytes,3,opt,name=digest,proto3,oneof"`
+}
+
+func (*GetImageConfigRequest_Tag) isGetImageConfigRequest_Reference() {}
+
+func (*GetImageConfigRequest_Digest) isGetImageConfigRequest_Reference() {}
+
+// The response of GetImageConfig.
+type GetImageConfigResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The configuration.
+	ImageConfig   *ImageConfig `protobuf:"bytes,1,opt,name=image_config,json=imageConfig,proto3" json:"image_config,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetImageConfigResponse) Reset() {
+	*x = GetImageConfigResponse{}
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetImageConfigResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetImageConfigResponse) ProtoMessage() {}
+
+func (x *GetImageConfigResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetImageConfigResponse.ProtoReflect.Descriptor instead.
+func (*GetImageConfigResponse) Descriptor() ([]byte, []int) {
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *GetImageConfigResponse) GetImageConfig() *ImageConfig {
+	if x != nil {
+		return x.ImageConfig
+	}
+	return nil
+}
+
+// The request of BatchGetImageConfigs.
+type BatchGetImageConfigsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The configurations to fetch, each as for GetImageConfig. 1 to 1000.
+	Requests      []*GetImageConfigRequest `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetImageConfigsRequest) Reset() {
+	*x = BatchGetImageConfigsRequest{}
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchGetImageConfigsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchGetImageConfigsRequest) ProtoMessage() {}
+
+func (x *BatchGetImageConfigsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetImageConfigsRequest.ProtoReflect.Descriptor instead.
+func (*BatchGetImageConfigsRequest) Descriptor() ([]byte, []int) {
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *BatchGetImageConfigsRequest) GetRequests() []*GetImageConfigRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+// One message of the response stream of BatchGetImageConfigs.
+type BatchGetImageConfigsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The results that are known by now: at least one, and about 64 KiB at most unless a single result is larger.
+	Results       []*BatchGetImageConfigsResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetImageConfigsResponse) Reset() {
+	*x = BatchGetImageConfigsResponse{}
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchGetImageConfigsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchGetImageConfigsResponse) ProtoMessage() {}
+
+func (x *BatchGetImageConfigsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetImageConfigsResponse.ProtoReflect.Descriptor instead.
+func (*BatchGetImageConfigsResponse) Descriptor() ([]byte, []int) {
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *BatchGetImageConfigsResponse) GetResults() []*BatchGetImageConfigsResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// The result of one request of BatchGetImageConfigs.
+type BatchGetImageConfigsResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Position of the request in `requests`, starting at 0.
+	RequestIndex int32 `protobuf:"varint,1,opt,name=request_index,json=requestIndex,proto3" json:"request_index,omitempty"`
+	// The configuration or the error.
+	//
+	// Types that are valid to be assigned to Outcome:
+	//
+	//	*BatchGetImageConfigsResult_ImageConfig
+	//	*BatchGetImageConfigsResult_Status
+	Outcome       isBatchGetImageConfigsResult_Outcome `protobuf_oneof:"outcome"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchGetImageConfigsResult) Reset() {
+	*x = BatchGetImageConfigsResult{}
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchGetImageConfigsResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchGetImageConfigsResult) ProtoMessage() {}
+
+func (x *BatchGetImageConfigsResult) ProtoReflect() protoreflect.Message {
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchGetImageConfigsResult.ProtoReflect.Descriptor instead.
+func (*BatchGetImageConfigsResult) Descriptor() ([]byte, []int) {
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *BatchGetImageConfigsResult) GetRequestIndex() int32 {
+	if x != nil {
+		return x.RequestIndex
+	}
+	return 0
+}
+
+func (x *BatchGetImageConfigsResult) GetOutcome() isBatchGetImageConfigsResult_Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return nil
+}
+
+func (x *BatchGetImageConfigsResult) GetImageConfig() *ImageConfig {
+	if x != nil {
+		if x, ok := x.Outcome.(*BatchGetImageConfigsResult_ImageConfig); ok {
+			return x.ImageConfig
+		}
+	}
+	return nil
+}
+
+func (x *BatchGetImageConfigsResult) GetStatus() *status.Status {
+	if x != nil {
+		if x, ok := x.Outcome.(*BatchGetImageConfigsResult_Status); ok {
+			return x.Status
+		}
+	}
+	return nil
+}
+
+type isBatchGetImageConfigsResult_Outcome interface {
+	isBatchGetImageConfigsResult_Outcome()
+}
+
+type BatchGetImageConfigsResult_ImageConfig struct {
+	// The configuration.
+	ImageConfig *ImageConfig `protobuf:"bytes,2,opt,name=image_config,json=imageConfig,proto3,oneof"`
+}
+
+type BatchGetImageConfigsResult_Status struct {
+	// The error that GetImageConfig would return.
+	Status *status.Status `protobuf:"bytes,3,opt,name=status,proto3,oneof"`
+}
+
+func (*BatchGetImageConfigsResult_ImageConfig) isBatchGetImageConfigsResult_Outcome() {}
+
+func (*BatchGetImageConfigsResult_Status) isBatchGetImageConfigsResult_Outcome() {}
+
 // The request of DeleteManifest.
 type DeleteManifestRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1191,7 +1540,7 @@ type DeleteManifestRequest struct {
 
 func (x *DeleteManifestRequest) Reset() {
 	*x = DeleteManifestRequest{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[17]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1203,7 +1552,7 @@ func (x *DeleteManifestRequest) String() string {
 func (*DeleteManifestRequest) ProtoMessage() {}
 
 func (x *DeleteManifestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[17]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1216,7 +1565,7 @@ func (x *DeleteManifestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteManifestRequest.ProtoReflect.Descriptor instead.
 func (*DeleteManifestRequest) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{17}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DeleteManifestRequest) GetRepository() string {
@@ -1270,7 +1619,7 @@ type DeleteManifestResponse struct {
 
 func (x *DeleteManifestResponse) Reset() {
 	*x = DeleteManifestResponse{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[18]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1282,7 +1631,7 @@ func (x *DeleteManifestResponse) String() string {
 func (*DeleteManifestResponse) ProtoMessage() {}
 
 func (x *DeleteManifestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[18]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1295,7 +1644,7 @@ func (x *DeleteManifestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteManifestResponse.ProtoReflect.Descriptor instead.
 func (*DeleteManifestResponse) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{18}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DeleteManifestResponse) GetDigest() string {
@@ -1334,7 +1683,7 @@ type DeleteBlobRequest struct {
 
 func (x *DeleteBlobRequest) Reset() {
 	*x = DeleteBlobRequest{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[19]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1346,7 +1695,7 @@ func (x *DeleteBlobRequest) String() string {
 func (*DeleteBlobRequest) ProtoMessage() {}
 
 func (x *DeleteBlobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[19]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1359,7 +1708,7 @@ func (x *DeleteBlobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteBlobRequest.ProtoReflect.Descriptor instead.
 func (*DeleteBlobRequest) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{19}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DeleteBlobRequest) GetRepository() string {
@@ -1394,7 +1743,7 @@ type DeleteBlobResponse struct {
 
 func (x *DeleteBlobResponse) Reset() {
 	*x = DeleteBlobResponse{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[20]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1406,7 +1755,7 @@ func (x *DeleteBlobResponse) String() string {
 func (*DeleteBlobResponse) ProtoMessage() {}
 
 func (x *DeleteBlobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[20]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1419,7 +1768,7 @@ func (x *DeleteBlobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteBlobResponse.ProtoReflect.Descriptor instead.
 func (*DeleteBlobResponse) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{20}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DeleteBlobResponse) GetDigest() string {
@@ -1433,7 +1782,7 @@ var File_portus_registry_v1_registry_service_proto protoreflect.FileDescriptor
 
 const file_portus_registry_v1_registry_service_proto_rawDesc = "" +
 	"\n" +
-	")portus/registry/v1/registry_service.proto\x12\x12portus.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a!portus/registry/v1/manifest.proto\"\x18\n" +
+	")portus/registry/v1/registry_service.proto\x12\x12portus.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a%portus/registry/v1/image_config.proto\x1a!portus/registry/v1/manifest.proto\"\x18\n" +
 	"\x16GetRegistryInfoRequest\"\x9d\x02\n" +
 	"\x17GetRegistryInfoResponse\x12\x1c\n" +
 	"\treachable\x18\x01 \x01(\bR\treachable\x12\x1f\n" +
@@ -1514,6 +1863,26 @@ const file_portus_registry_v1_registry_service_proto_rawDesc = "" +
 	"\rrequest_index\x18\x01 \x01(\x05R\frequestIndex\x12:\n" +
 	"\bmanifest\x18\x02 \x01(\v2\x1c.portus.registry.v1.ManifestH\x00R\bmanifest\x12,\n" +
 	"\x06status\x18\x03 \x01(\v2\x12.google.rpc.StatusH\x00R\x06statusB\t\n" +
+	"\aoutcome\"\xec\x01\n" +
+	"\x15GetImageConfigRequest\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x01 \x01(\tR\n" +
+	"repository\x12\x12\n" +
+	"\x03tag\x18\x02 \x01(\tH\x00R\x03tag\x12\x18\n" +
+	"\x06digest\x18\x03 \x01(\tH\x00R\x06digest\x128\n" +
+	"\bplatform\x18\x04 \x01(\v2\x1c.portus.registry.v1.PlatformR\bplatform\x12>\n" +
+	"\rmax_staleness\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\fmaxStalenessB\v\n" +
+	"\treference\"\\\n" +
+	"\x16GetImageConfigResponse\x12B\n" +
+	"\fimage_config\x18\x01 \x01(\v2\x1f.portus.registry.v1.ImageConfigR\vimageConfig\"d\n" +
+	"\x1bBatchGetImageConfigsRequest\x12E\n" +
+	"\brequests\x18\x01 \x03(\v2).portus.registry.v1.GetImageConfigRequestR\brequests\"h\n" +
+	"\x1cBatchGetImageConfigsResponse\x12H\n" +
+	"\aresults\x18\x01 \x03(\v2..portus.registry.v1.BatchGetImageConfigsResultR\aresults\"\xc0\x01\n" +
+	"\x1aBatchGetImageConfigsResult\x12#\n" +
+	"\rrequest_index\x18\x01 \x01(\x05R\frequestIndex\x12D\n" +
+	"\fimage_config\x18\x02 \x01(\v2\x1f.portus.registry.v1.ImageConfigH\x00R\vimageConfig\x12,\n" +
+	"\x06status\x18\x03 \x01(\v2\x12.google.rpc.StatusH\x00R\x06statusB\t\n" +
 	"\aoutcome\"\xaf\x01\n" +
 	"\x15DeleteManifestRequest\x12\x1e\n" +
 	"\n" +
@@ -1534,7 +1903,7 @@ const file_portus_registry_v1_registry_service_proto_rawDesc = "" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12#\n" +
 	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\",\n" +
 	"\x12DeleteBlobResponse\x12\x16\n" +
-	"\x06digest\x18\x01 \x01(\tR\x06digest2\x96\a\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest2\xfc\b\n" +
 	"\x0fRegistryService\x12j\n" +
 	"\x0fGetRegistryInfo\x12*.portus.registry.v1.GetRegistryInfoRequest\x1a+.portus.registry.v1.GetRegistryInfoResponse\x12R\n" +
 	"\aCatalog\x12\".portus.registry.v1.CatalogRequest\x1a#.portus.registry.v1.CatalogResponse\x12f\n" +
@@ -1543,6 +1912,8 @@ const file_portus_registry_v1_registry_service_proto_rawDesc = "" +
 	"\x0fResolveManifest\x12*.portus.registry.v1.ResolveManifestRequest\x1a+.portus.registry.v1.ResolveManifestResponse\x12^\n" +
 	"\vGetManifest\x12&.portus.registry.v1.GetManifestRequest\x1a'.portus.registry.v1.GetManifestResponse\x12r\n" +
 	"\x11BatchGetManifests\x12,.portus.registry.v1.BatchGetManifestsRequest\x1a-.portus.registry.v1.BatchGetManifestsResponse0\x01\x12g\n" +
+	"\x0eGetImageConfig\x12).portus.registry.v1.GetImageConfigRequest\x1a*.portus.registry.v1.GetImageConfigResponse\x12{\n" +
+	"\x14BatchGetImageConfigs\x12/.portus.registry.v1.BatchGetImageConfigsRequest\x1a0.portus.registry.v1.BatchGetImageConfigsResponse0\x01\x12g\n" +
 	"\x0eDeleteManifest\x12).portus.registry.v1.DeleteManifestRequest\x1a*.portus.registry.v1.DeleteManifestResponse\x12[\n" +
 	"\n" +
 	"DeleteBlob\x12%.portus.registry.v1.DeleteBlobRequest\x1a&.portus.registry.v1.DeleteBlobResponseB\x82\x01\n" +
@@ -1560,73 +1931,90 @@ func file_portus_registry_v1_registry_service_proto_rawDescGZIP() []byte {
 	return file_portus_registry_v1_registry_service_proto_rawDescData
 }
 
-var file_portus_registry_v1_registry_service_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_portus_registry_v1_registry_service_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_portus_registry_v1_registry_service_proto_goTypes = []any{
-	(*GetRegistryInfoRequest)(nil),    // 0: portus.registry.v1.GetRegistryInfoRequest
-	(*GetRegistryInfoResponse)(nil),   // 1: portus.registry.v1.GetRegistryInfoResponse
-	(*Limits)(nil),                    // 2: portus.registry.v1.Limits
-	(*Repository)(nil),                // 3: portus.registry.v1.Repository
-	(*CatalogRequest)(nil),            // 4: portus.registry.v1.CatalogRequest
-	(*CatalogResponse)(nil),           // 5: portus.registry.v1.CatalogResponse
-	(*StreamCatalogRequest)(nil),      // 6: portus.registry.v1.StreamCatalogRequest
-	(*StreamCatalogResponse)(nil),     // 7: portus.registry.v1.StreamCatalogResponse
-	(*ListTagsRequest)(nil),           // 8: portus.registry.v1.ListTagsRequest
-	(*ListTagsResponse)(nil),          // 9: portus.registry.v1.ListTagsResponse
-	(*ResolveManifestRequest)(nil),    // 10: portus.registry.v1.ResolveManifestRequest
-	(*ResolveManifestResponse)(nil),   // 11: portus.registry.v1.ResolveManifestResponse
-	(*GetManifestRequest)(nil),        // 12: portus.registry.v1.GetManifestRequest
-	(*GetManifestResponse)(nil),       // 13: portus.registry.v1.GetManifestResponse
-	(*BatchGetManifestsRequest)(nil),  // 14: portus.registry.v1.BatchGetManifestsRequest
-	(*BatchGetManifestsResponse)(nil), // 15: portus.registry.v1.BatchGetManifestsResponse
-	(*BatchGetManifestsResult)(nil),   // 16: portus.registry.v1.BatchGetManifestsResult
-	(*DeleteManifestRequest)(nil),     // 17: portus.registry.v1.DeleteManifestRequest
-	(*DeleteManifestResponse)(nil),    // 18: portus.registry.v1.DeleteManifestResponse
-	(*DeleteBlobRequest)(nil),         // 19: portus.registry.v1.DeleteBlobRequest
-	(*DeleteBlobResponse)(nil),        // 20: portus.registry.v1.DeleteBlobResponse
-	(*status.Status)(nil),             // 21: google.rpc.Status
-	(*durationpb.Duration)(nil),       // 22: google.protobuf.Duration
-	(*Descriptor)(nil),                // 23: portus.registry.v1.Descriptor
-	(*Platform)(nil),                  // 24: portus.registry.v1.Platform
-	(*Manifest)(nil),                  // 25: portus.registry.v1.Manifest
+	(*GetRegistryInfoRequest)(nil),       // 0: portus.registry.v1.GetRegistryInfoRequest
+	(*GetRegistryInfoResponse)(nil),      // 1: portus.registry.v1.GetRegistryInfoResponse
+	(*Limits)(nil),                       // 2: portus.registry.v1.Limits
+	(*Repository)(nil),                   // 3: portus.registry.v1.Repository
+	(*CatalogRequest)(nil),               // 4: portus.registry.v1.CatalogRequest
+	(*CatalogResponse)(nil),              // 5: portus.registry.v1.CatalogResponse
+	(*StreamCatalogRequest)(nil),         // 6: portus.registry.v1.StreamCatalogRequest
+	(*StreamCatalogResponse)(nil),        // 7: portus.registry.v1.StreamCatalogResponse
+	(*ListTagsRequest)(nil),              // 8: portus.registry.v1.ListTagsRequest
+	(*ListTagsResponse)(nil),             // 9: portus.registry.v1.ListTagsResponse
+	(*ResolveManifestRequest)(nil),       // 10: portus.registry.v1.ResolveManifestRequest
+	(*ResolveManifestResponse)(nil),      // 11: portus.registry.v1.ResolveManifestResponse
+	(*GetManifestRequest)(nil),           // 12: portus.registry.v1.GetManifestRequest
+	(*GetManifestResponse)(nil),          // 13: portus.registry.v1.GetManifestResponse
+	(*BatchGetManifestsRequest)(nil),     // 14: portus.registry.v1.BatchGetManifestsRequest
+	(*BatchGetManifestsResponse)(nil),    // 15: portus.registry.v1.BatchGetManifestsResponse
+	(*BatchGetManifestsResult)(nil),      // 16: portus.registry.v1.BatchGetManifestsResult
+	(*GetImageConfigRequest)(nil),        // 17: portus.registry.v1.GetImageConfigRequest
+	(*GetImageConfigResponse)(nil),       // 18: portus.registry.v1.GetImageConfigResponse
+	(*BatchGetImageConfigsRequest)(nil),  // 19: portus.registry.v1.BatchGetImageConfigsRequest
+	(*BatchGetImageConfigsResponse)(nil), // 20: portus.registry.v1.BatchGetImageConfigsResponse
+	(*BatchGetImageConfigsResult)(nil),   // 21: portus.registry.v1.BatchGetImageConfigsResult
+	(*DeleteManifestRequest)(nil),        // 22: portus.registry.v1.DeleteManifestRequest
+	(*DeleteManifestResponse)(nil),       // 23: portus.registry.v1.DeleteManifestResponse
+	(*DeleteBlobRequest)(nil),            // 24: portus.registry.v1.DeleteBlobRequest
+	(*DeleteBlobResponse)(nil),           // 25: portus.registry.v1.DeleteBlobResponse
+	(*status.Status)(nil),                // 26: google.rpc.Status
+	(*durationpb.Duration)(nil),          // 27: google.protobuf.Duration
+	(*Descriptor)(nil),                   // 28: portus.registry.v1.Descriptor
+	(*Platform)(nil),                     // 29: portus.registry.v1.Platform
+	(*Manifest)(nil),                     // 30: portus.registry.v1.Manifest
+	(*ImageConfig)(nil),                  // 31: portus.registry.v1.ImageConfig
 }
 var file_portus_registry_v1_registry_service_proto_depIdxs = []int32{
 	2,  // 0: portus.registry.v1.GetRegistryInfoResponse.limits:type_name -> portus.registry.v1.Limits
-	21, // 1: portus.registry.v1.GetRegistryInfoResponse.registry_status:type_name -> google.rpc.Status
-	22, // 2: portus.registry.v1.Limits.max_call_duration:type_name -> google.protobuf.Duration
-	21, // 3: portus.registry.v1.Repository.tags_status:type_name -> google.rpc.Status
+	26, // 1: portus.registry.v1.GetRegistryInfoResponse.registry_status:type_name -> google.rpc.Status
+	27, // 2: portus.registry.v1.Limits.max_call_duration:type_name -> google.protobuf.Duration
+	26, // 3: portus.registry.v1.Repository.tags_status:type_name -> google.rpc.Status
 	3,  // 4: portus.registry.v1.CatalogResponse.repositories:type_name -> portus.registry.v1.Repository
 	3,  // 5: portus.registry.v1.StreamCatalogResponse.repository:type_name -> portus.registry.v1.Repository
-	23, // 6: portus.registry.v1.ResolveManifestResponse.descriptor:type_name -> portus.registry.v1.Descriptor
-	24, // 7: portus.registry.v1.GetManifestRequest.platform:type_name -> portus.registry.v1.Platform
-	22, // 8: portus.registry.v1.GetManifestRequest.max_staleness:type_name -> google.protobuf.Duration
-	25, // 9: portus.registry.v1.GetManifestResponse.manifest:type_name -> portus.registry.v1.Manifest
+	28, // 6: portus.registry.v1.ResolveManifestResponse.descriptor:type_name -> portus.registry.v1.Descriptor
+	29, // 7: portus.registry.v1.GetManifestRequest.platform:type_name -> portus.registry.v1.Platform
+	27, // 8: portus.registry.v1.GetManifestRequest.max_staleness:type_name -> google.protobuf.Duration
+	30, // 9: portus.registry.v1.GetManifestResponse.manifest:type_name -> portus.registry.v1.Manifest
 	12, // 10: portus.registry.v1.BatchGetManifestsRequest.requests:type_name -> portus.registry.v1.GetManifestRequest
 	16, // 11: portus.registry.v1.BatchGetManifestsResponse.results:type_name -> portus.registry.v1.BatchGetManifestsResult
-	25, // 12: portus.registry.v1.BatchGetManifestsResult.manifest:type_name -> portus.registry.v1.Manifest
-	21, // 13: portus.registry.v1.BatchGetManifestsResult.status:type_name -> google.rpc.Status
-	0,  // 14: portus.registry.v1.RegistryService.GetRegistryInfo:input_type -> portus.registry.v1.GetRegistryInfoRequest
-	4,  // 15: portus.registry.v1.RegistryService.Catalog:input_type -> portus.registry.v1.CatalogRequest
-	6,  // 16: portus.registry.v1.RegistryService.StreamCatalog:input_type -> portus.registry.v1.StreamCatalogRequest
-	8,  // 17: portus.registry.v1.RegistryService.ListTags:input_type -> portus.registry.v1.ListTagsRequest
-	10, // 18: portus.registry.v1.RegistryService.ResolveManifest:input_type -> portus.registry.v1.ResolveManifestRequest
-	12, // 19: portus.registry.v1.RegistryService.GetManifest:input_type -> portus.registry.v1.GetManifestRequest
-	14, // 20: portus.registry.v1.RegistryService.BatchGetManifests:input_type -> portus.registry.v1.BatchGetManifestsRequest
-	17, // 21: portus.registry.v1.RegistryService.DeleteManifest:input_type -> portus.registry.v1.DeleteManifestRequest
-	19, // 22: portus.registry.v1.RegistryService.DeleteBlob:input_type -> portus.registry.v1.DeleteBlobRequest
-	1,  // 23: portus.registry.v1.RegistryService.GetRegistryInfo:output_type -> portus.registry.v1.GetRegistryInfoResponse
-	5,  // 24: portus.registry.v1.RegistryService.Catalog:output_type -> portus.registry.v1.CatalogResponse
-	7,  // 25: portus.registry.v1.RegistryService.StreamCatalog:output_type -> portus.registry.v1.StreamCatalogResponse
-	9,  // 26: portus.registry.v1.RegistryService.ListTags:output_type -> portus.registry.v1.ListTagsResponse
-	11, // 27: portus.registry.v1.RegistryService.ResolveManifest:output_type -> portus.registry.v1.ResolveManifestResponse
-	13, // 28: portus.registry.v1.RegistryService.GetManifest:output_type -> portus.registry.v1.GetManifestResponse
-	15, // 29: portus.registry.v1.RegistryService.BatchGetManifests:output_type -> portus.registry.v1.BatchGetManifestsResponse
-	18, // 30: portus.registry.v1.RegistryService.DeleteManifest:output_type -> portus.registry.v1.DeleteManifestResponse
-	20, // 31: portus.registry.v1.RegistryService.DeleteBlob:output_type -> portus.registry.v1.DeleteBlobResponse
-	23, // [23:32] is the sub-list for method output_type
-	14, // [14:23] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	30, // 12: portus.registry.v1.BatchGetManifestsResult.manifest:type_name -> portus.registry.v1.Manifest
+	26, // 13: portus.registry.v1.BatchGetManifestsResult.status:type_name -> google.rpc.Status
+	29, // 14: portus.registry.v1.GetImageConfigRequest.platform:type_name -> portus.registry.v1.Platform
+	27, // 15: portus.registry.v1.GetImageConfigRequest.max_staleness:type_name -> google.protobuf.Duration
+	31, // 16: portus.registry.v1.GetImageConfigResponse.image_config:type_name -> portus.registry.v1.ImageConfig
+	17, // 17: portus.registry.v1.BatchGetImageConfigsRequest.requests:type_name -> portus.registry.v1.GetImageConfigRequest
+	21, // 18: portus.registry.v1.BatchGetImageConfigsResponse.results:type_name -> portus.registry.v1.BatchGetImageConfigsResult
+	31, // 19: portus.registry.v1.BatchGetImageConfigsResult.image_config:type_name -> portus.registry.v1.ImageConfig
+	26, // 20: portus.registry.v1.BatchGetImageConfigsResult.status:type_name -> google.rpc.Status
+	0,  // 21: portus.registry.v1.RegistryService.GetRegistryInfo:input_type -> portus.registry.v1.GetRegistryInfoRequest
+	4,  // 22: portus.registry.v1.RegistryService.Catalog:input_type -> portus.registry.v1.CatalogRequest
+	6,  // 23: portus.registry.v1.RegistryService.StreamCatalog:input_type -> portus.registry.v1.StreamCatalogRequest
+	8,  // 24: portus.registry.v1.RegistryService.ListTags:input_type -> portus.registry.v1.ListTagsRequest
+	10, // 25: portus.registry.v1.RegistryService.ResolveManifest:input_type -> portus.registry.v1.ResolveManifestRequest
+	12, // 26: portus.registry.v1.RegistryService.GetManifest:input_type -> portus.registry.v1.GetManifestRequest
+	14, // 27: portus.registry.v1.RegistryService.BatchGetManifests:input_type -> portus.registry.v1.BatchGetManifestsRequest
+	17, // 28: portus.registry.v1.RegistryService.GetImageConfig:input_type -> portus.registry.v1.GetImageConfigRequest
+	19, // 29: portus.registry.v1.RegistryService.BatchGetImageConfigs:input_type -> portus.registry.v1.BatchGetImageConfigsRequest
+	22, // 30: portus.registry.v1.RegistryService.DeleteManifest:input_type -> portus.registry.v1.DeleteManifestRequest
+	24, // 31: portus.registry.v1.RegistryService.DeleteBlob:input_type -> portus.registry.v1.DeleteBlobRequest
+	1,  // 32: portus.registry.v1.RegistryService.GetRegistryInfo:output_type -> portus.registry.v1.GetRegistryInfoResponse
+	5,  // 33: portus.registry.v1.RegistryService.Catalog:output_type -> portus.registry.v1.CatalogResponse
+	7,  // 34: portus.registry.v1.RegistryService.StreamCatalog:output_type -> portus.registry.v1.StreamCatalogResponse
+	9,  // 35: portus.registry.v1.RegistryService.ListTags:output_type -> portus.registry.v1.ListTagsResponse
+	11, // 36: portus.registry.v1.RegistryService.ResolveManifest:output_type -> portus.registry.v1.ResolveManifestResponse
+	13, // 37: portus.registry.v1.RegistryService.GetManifest:output_type -> portus.registry.v1.GetManifestResponse
+	15, // 38: portus.registry.v1.RegistryService.BatchGetManifests:output_type -> portus.registry.v1.BatchGetManifestsResponse
+	18, // 39: portus.registry.v1.RegistryService.GetImageConfig:output_type -> portus.registry.v1.GetImageConfigResponse
+	20, // 40: portus.registry.v1.RegistryService.BatchGetImageConfigs:output_type -> portus.registry.v1.BatchGetImageConfigsResponse
+	23, // 41: portus.registry.v1.RegistryService.DeleteManifest:output_type -> portus.registry.v1.DeleteManifestResponse
+	25, // 42: portus.registry.v1.RegistryService.DeleteBlob:output_type -> portus.registry.v1.DeleteBlobResponse
+	32, // [32:43] is the sub-list for method output_type
+	21, // [21:32] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_portus_registry_v1_registry_service_proto_init() }
@@ -1634,6 +2022,7 @@ func file_portus_registry_v1_registry_service_proto_init() {
 	if File_portus_registry_v1_registry_service_proto != nil {
 		return
 	}
+	file_portus_registry_v1_image_config_proto_init()
 	file_portus_registry_v1_manifest_proto_init()
 	file_portus_registry_v1_registry_service_proto_msgTypes[10].OneofWrappers = []any{
 		(*ResolveManifestRequest_Tag)(nil),
@@ -1647,13 +2036,21 @@ func file_portus_registry_v1_registry_service_proto_init() {
 		(*BatchGetManifestsResult_Manifest)(nil),
 		(*BatchGetManifestsResult_Status)(nil),
 	}
+	file_portus_registry_v1_registry_service_proto_msgTypes[17].OneofWrappers = []any{
+		(*GetImageConfigRequest_Tag)(nil),
+		(*GetImageConfigRequest_Digest)(nil),
+	}
+	file_portus_registry_v1_registry_service_proto_msgTypes[21].OneofWrappers = []any{
+		(*BatchGetImageConfigsResult_ImageConfig)(nil),
+		(*BatchGetImageConfigsResult_Status)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_portus_registry_v1_registry_service_proto_rawDesc), len(file_portus_registry_v1_registry_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,15 +19,17 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	RegistryService_GetRegistryInfo_FullMethodName   = "/portus.registry.v1.RegistryService/GetRegistryInfo"
-	RegistryService_Catalog_FullMethodName           = "/portus.registry.v1.RegistryService/Catalog"
-	RegistryService_StreamCatalog_FullMethodName     = "/portus.registry.v1.RegistryService/StreamCatalog"
-	RegistryService_ListTags_FullMethodName          = "/portus.registry.v1.RegistryService/ListTags"
-	RegistryService_ResolveManifest_FullMethodName   = "/portus.registry.v1.RegistryService/ResolveManifest"
-	RegistryService_GetManifest_FullMethodName       = "/portus.registry.v1.RegistryService/GetManifest"
-	RegistryService_BatchGetManifests_FullMethodName = "/portus.registry.v1.RegistryService/BatchGetManifests"
-	RegistryService_DeleteManifest_FullMethodName    = "/portus.registry.v1.RegistryService/DeleteManifest"
-	RegistryService_DeleteBlob_FullMethodName        = "/portus.registry.v1.RegistryService/DeleteBlob"
+	RegistryService_GetRegistryInfo_FullMethodName      = "/portus.registry.v1.RegistryService/GetRegistryInfo"
+	RegistryService_Catalog_FullMethodName              = "/portus.registry.v1.RegistryService/Catalog"
+	RegistryService_StreamCatalog_FullMethodName        = "/portus.registry.v1.RegistryService/StreamCatalog"
+	RegistryService_ListTags_FullMethodName             = "/portus.registry.v1.RegistryService/ListTags"
+	RegistryService_ResolveManifest_FullMethodName      = "/portus.registry.v1.RegistryService/ResolveManifest"
+	RegistryService_GetManifest_FullMethodName          = "/portus.registry.v1.RegistryService/GetManifest"
+	RegistryService_BatchGetManifests_FullMethodName    = "/portus.registry.v1.RegistryService/BatchGetManifests"
+	RegistryService_GetImageConfig_FullMethodName       = "/portus.registry.v1.RegistryService/GetImageConfig"
+	RegistryService_BatchGetImageConfigs_FullMethodName = "/portus.registry.v1.RegistryService/BatchGetImageConfigs"
+	RegistryService_DeleteManifest_FullMethodName       = "/portus.registry.v1.RegistryService/DeleteManifest"
+	RegistryService_DeleteBlob_FullMethodName           = "/portus.registry.v1.RegistryService/DeleteBlob"
 )
 
 // RegistryServiceClient is the client API for RegistryService service.
@@ -145,6 +147,27 @@ type RegistryServiceClient interface {
 	//
 	//	INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
 	BatchGetManifests(ctx context.Context, in *BatchGetManifestsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BatchGetManifestsResponse], error)
+	// Fetches the configuration of an image: its exact bytes, verified against its digest, and its parsed content. It says when the
+	// image was built, for which platform, with which labels, and what it runs.
+	//
+	// Errors:
+	//
+	//	The errors of GetManifest, and these:
+	//	NOT_FOUND  BLOB_UNKNOWN: the registry does not have the configuration that the manifest names.
+	//	FAILED_PRECONDITION  PLATFORM_REQUIRED: the manifest is an index, and the request has no `platform`. The message lists the platforms of the index.
+	//	FAILED_PRECONDITION  NOT_AN_IMAGE: the manifest is an artifact that has no image configuration. The message names its media type.
+	//	FAILED_PRECONDITION  CONTENT_AMBIGUOUS, CONTENT_INVALID, CONTENT_TOO_LARGE: the content of the manifest cannot be read, so it is not known which configuration it names.
+	//	                     GetManifest returns its bytes.
+	//	FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request for the configuration to a server that the gateway may not use. The gateway's operator can
+	//	                     allow the registry's storage.
+	GetImageConfig(ctx context.Context, in *GetImageConfigRequest, opts ...grpc.CallOption) (*GetImageConfigResponse, error)
+	// Fetches up to 1000 configurations in one call. Results are sent as soon as they are known, in any order: each
+	// result says which request it answers. If one request fails, its result has the status, and the others continue.
+	//
+	// Errors:
+	//
+	//	INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
+	BatchGetImageConfigs(ctx context.Context, in *BatchGetImageConfigsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BatchGetImageConfigsResponse], error)
 	// Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
 	// while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
 	// or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
@@ -276,6 +299,35 @@ func (c *registryServiceClient) BatchGetManifests(ctx context.Context, in *Batch
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type RegistryService_BatchGetManifestsClient = grpc.ServerStreamingClient[BatchGetManifestsResponse]
+
+func (c *registryServiceClient) GetImageConfig(ctx context.Context, in *GetImageConfigRequest, opts ...grpc.CallOption) (*GetImageConfigResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetImageConfigResponse)
+	err := c.cc.Invoke(ctx, RegistryService_GetImageConfig_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *registryServiceClient) BatchGetImageConfigs(ctx context.Context, in *BatchGetImageConfigsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BatchGetImageConfigsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &RegistryService_ServiceDesc.Streams[2], RegistryService_BatchGetImageConfigs_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[BatchGetImageConfigsRequest, BatchGetImageConfigsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RegistryService_BatchGetImageConfigsClient = grpc.ServerStreamingClient[BatchGetImageConfigsResponse]
 
 func (c *registryServiceClient) DeleteManifest(ctx context.Context, in *DeleteManifestRequest, opts ...grpc.CallOption) (*DeleteManifestResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -412,6 +464,27 @@ type RegistryServiceServer interface {
 	//
 	//	INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
 	BatchGetManifests(*BatchGetManifestsRequest, grpc.ServerStreamingServer[BatchGetManifestsResponse]) error
+	// Fetches the configuration of an image: its exact bytes, verified against its digest, and its parsed content. It says when the
+	// image was built, for which platform, with which labels, and what it runs.
+	//
+	// Errors:
+	//
+	//	The errors of GetManifest, and these:
+	//	NOT_FOUND  BLOB_UNKNOWN: the registry does not have the configuration that the manifest names.
+	//	FAILED_PRECONDITION  PLATFORM_REQUIRED: the manifest is an index, and the request has no `platform`. The message lists the platforms of the index.
+	//	FAILED_PRECONDITION  NOT_AN_IMAGE: the manifest is an artifact that has no image configuration. The message names its media type.
+	//	FAILED_PRECONDITION  CONTENT_AMBIGUOUS, CONTENT_INVALID, CONTENT_TOO_LARGE: the content of the manifest cannot be read, so it is not known which configuration it names.
+	//	                     GetManifest returns its bytes.
+	//	FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request for the configuration to a server that the gateway may not use. The gateway's operator can
+	//	                     allow the registry's storage.
+	GetImageConfig(context.Context, *GetImageConfigRequest) (*GetImageConfigResponse, error)
+	// Fetches up to 1000 configurations in one call. Results are sent as soon as they are known, in any order: each
+	// result says which request it answers. If one request fails, its result has the status, and the others continue.
+	//
+	// Errors:
+	//
+	//	INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
+	BatchGetImageConfigs(*BatchGetImageConfigsRequest, grpc.ServerStreamingServer[BatchGetImageConfigsResponse]) error
 	// Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
 	// while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
 	// or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
@@ -476,6 +549,12 @@ func (UnimplementedRegistryServiceServer) GetManifest(context.Context, *GetManif
 }
 func (UnimplementedRegistryServiceServer) BatchGetManifests(*BatchGetManifestsRequest, grpc.ServerStreamingServer[BatchGetManifestsResponse]) error {
 	return status.Error(codes.Unimplemented, "method BatchGetManifests not implemented")
+}
+func (UnimplementedRegistryServiceServer) GetImageConfig(context.Context, *GetImageConfigRequest) (*GetImageConfigResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetImageConfig not implemented")
+}
+func (UnimplementedRegistryServiceServer) BatchGetImageConfigs(*BatchGetImageConfigsRequest, grpc.ServerStreamingServer[BatchGetImageConfigsResponse]) error {
+	return status.Error(codes.Unimplemented, "method BatchGetImageConfigs not implemented")
 }
 func (UnimplementedRegistryServiceServer) DeleteManifest(context.Context, *DeleteManifestRequest) (*DeleteManifestResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteManifest not implemented")
@@ -616,6 +695,35 @@ func _RegistryService_BatchGetManifests_Handler(srv interface{}, stream grpc.Ser
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type RegistryService_BatchGetManifestsServer = grpc.ServerStreamingServer[BatchGetManifestsResponse]
 
+func _RegistryService_GetImageConfig_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetImageConfigRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegistryServiceServer).GetImageConfig(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RegistryService_GetImageConfig_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegistryServiceServer).GetImageConfig(ctx, req.(*GetImageConfigRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RegistryService_BatchGetImageConfigs_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(BatchGetImageConfigsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(RegistryServiceServer).BatchGetImageConfigs(m, &grpc.GenericServerStream[BatchGetImageConfigsRequest, BatchGetImageConfigsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RegistryService_BatchGetImageConfigsServer = grpc.ServerStreamingServer[BatchGetImageConfigsResponse]
+
 func _RegistryService_DeleteManifest_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DeleteManifestRequest)
 	if err := dec(in); err != nil {
@@ -680,6 +788,10 @@ var RegistryService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _RegistryService_GetManifest_Handler,
 		},
 		{
+			MethodName: "GetImageConfig",
+			Handler:    _RegistryService_GetImageConfig_Handler,
+		},
+		{
 			MethodName: "DeleteManifest",
 			Handler:    _RegistryService_DeleteManifest_Handler,
 		},
@@ -697,6 +809,11 @@ var RegistryService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "BatchGetManifests",
 			Handler:       _RegistryService_BatchGetManifests_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "BatchGetImageConfigs",
+			Handler:       _RegistryService_BatchGetImageConfigs_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -24,10 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
+from portus.registry.v1 import image_config_pb2 as portus_dot_registry_dot_v1_dot_image__config__pb2
 from portus.registry.v1 import manifest_pb2 as portus_dot_registry_dot_v1_dot_manifest__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)portus/registry/v1/registry_service.proto\x12\x12portus.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a!portus/registry/v1/manifest.proto\"\x18\n\x16GetRegistryInfoRequest\"\xcd\x01\n\x17GetRegistryInfoResponse\x12\x11\n\treachable\x18\x01 \x01(\x08\x12\x13\n\x0b\x61pi_version\x18\x02 \x01(\t\x12\x17\n\x0fgateway_version\x18\x03 \x01(\t\x12*\n\x06limits\x18\x04 \x01(\x0b\x32\x1a.portus.registry.v1.Limits\x12\x18\n\x10\x64\x65letion_enabled\x18\x05 \x01(\x08\x12+\n\x0fregistry_status\x18\x06 \x01(\x0b\x32\x12.google.rpc.Status\"\xc9\x01\n\x06Limits\x12\x19\n\x11\x64\x65\x66\x61ult_page_size\x18\x01 \x01(\x05\x12\x15\n\rmax_page_size\x18\x02 \x01(\x05\x12\x1a\n\x12max_manifest_bytes\x18\x03 \x01(\x03\x12\x1c\n\x14max_concurrent_calls\x18\x04 \x01(\x05\x12\x34\n\x11max_call_duration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1d\n\x15max_upstream_requests\x18\x06 \x01(\x05\"h\n\nRepository\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04tags\x18\x02 \x03(\t\x12\'\n\x0btags_status\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12\x15\n\runusable_tags\x18\x04 \x03(\t\"]\n\x0e\x43\x61talogRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x14\n\x0cinclude_tags\x18\x03 \x01(\x08\x12\x0e\n\x06prefix\x18\x04 \x01(\t\"`\n\x0f\x43\x61talogResponse\x12\x34\n\x0crepositories\x18\x01 \x03(\x0b\x32\x1e.portus.registry.v1.Repository\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"<\n\x14StreamCatalogRequest\x12\x14\n\x0cinclude_tags\x18\x01 \x01(\x08\x12\x0e\n\x06prefix\x18\x02 \x01(\t\"K\n\x15StreamCatalogResponse\x12\x32\n\nrepository\x18\x01 \x01(\x0b\x32\x1e.portus.registry.v1.Repository\"L\n\x0fListTagsRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"P\n\x10ListTagsResponse\x12\x0c\n\x04tags\x18\x01 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x15\n\runusable_tags\x18\x03 \x03(\t\"Z\n\x16ResolveManifestRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\r\n\x03tag\x18\x02 \x01(\tH\x00\x12\x10\n\x06\x64igest\x18\x03 \x01(\tH\x00\x42\x0b\n\treference\"M\n\x17ResolveManifestResponse\x12\x32\n\ndescriptor\x18\x01 \x01(\x0b\x32\x1e.portus.registry.v1.Descriptor\"\xb8\x01\n\x12GetManifestRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\r\n\x03tag\x18\x02 \x01(\tH\x00\x12\x10\n\x06\x64igest\x18\x03 \x01(\tH\x00\x12.\n\x08platform\x18\x04 \x01(\x0b\x32\x1c.portus.registry.v1.Platform\x12\x30\n\rmax_staleness\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0b\n\treference\"E\n\x13GetManifestResponse\x12.\n\x08manifest\x18\x01 \x01(\x0b\x32\x1c.portus.registry.v1.Manifest\"T\n\x18\x42\x61tchGetManifestsRequest\x12\x38\n\x08requests\x18\x01 \x03(\x0b\x32&.portus.registry.v1.GetManifestRequest\"Y\n\x19\x42\x61tchGetManifestsResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32+.portus.registry.v1.BatchGetManifestsResult\"\x93\x01\n\x17\x42\x61tchGetManifestsResult\x12\x15\n\rrequest_index\x18\x01 \x01(\x05\x12\x30\n\x08manifest\x18\x02 \x01(\x0b\x32\x1c.portus.registry.v1.ManifestH\x00\x12$\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"x\n\x15\x44\x65leteManifestRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x15\n\rexpected_tags\x18\x03 \x03(\t\x12\r\n\x05\x66orce\x18\x04 \x01(\x08\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"V\n\x16\x44\x65leteManifestResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x14\n\x0c\x64\x65leted_tags\x18\x02 \x03(\t\x12\x16\n\x0eremaining_tags\x18\x03 \x03(\t\"N\n\x11\x44\x65leteBlobRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"$\n\x12\x44\x65leteBlobResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t2\x96\x07\n\x0fRegistryService\x12j\n\x0fGetRegistryInfo\x12*.portus.registry.v1.GetRegistryInfoRequest\x1a+.portus.registry.v1.GetRegistryInfoResponse\x12R\n\x07\x43\x61talog\x12\".portus.registry.v1.CatalogRequest\x1a#.portus.registry.v1.CatalogResponse\x12\x66\n\rStreamCatalog\x12(.portus.registry.v1.StreamCatalogRequest\x1a).portus.registry.v1.StreamCatalogResponse0\x01\x12U\n\x08ListTags\x12#.portus.registry.v1.ListTagsRequest\x1a$.portus.registry.v1.ListTagsResponse\x12j\n\x0fResolveManifest\x12*.portus.registry.v1.ResolveManifestRequest\x1a+.portus.registry.v1.ResolveManifestResponse\x12^\n\x0bGetManifest\x12&.portus.registry.v1.GetManifestRequest\x1a\'.portus.registry.v1.GetManifestResponse\x12r\n\x11\x42\x61tchGetManifests\x12,.portus.registry.v1.BatchGetManifestsRequest\x1a-.portus.registry.v1.BatchGetManifestsResponse0\x01\x12g\n\x0e\x44\x65leteManifest\x12).portus.registry.v1.DeleteManifestRequest\x1a*.portus.registry.v1.DeleteManifestResponse\x12[\n\nDeleteBlob\x12%.portus.registry.v1.DeleteBlobRequest\x1a&.portus.registry.v1.DeleteBlobResponseB\x82\x01\n\x15io.portus.registry.v1B\x14RegistryServiceProtoP\x01ZQgithub.com/portus-gateway/portus-gateway/clients/go/portus/registry/v1;registryv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)portus/registry/v1/registry_service.proto\x12\x12portus.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a%portus/registry/v1/image_config.proto\x1a!portus/registry/v1/manifest.proto\"\x18\n\x16GetRegistryInfoRequest\"\xcd\x01\n\x17GetRegistryInfoResponse\x12\x11\n\treachable\x18\x01 \x01(\x08\x12\x13\n\x0b\x61pi_version\x18\x02 \x01(\t\x12\x17\n\x0fgateway_version\x18\x03 \x01(\t\x12*\n\x06limits\x18\x04 \x01(\x0b\x32\x1a.portus.registry.v1.Limits\x12\x18\n\x10\x64\x65letion_enabled\x18\x05 \x01(\x08\x12+\n\x0fregistry_status\x18\x06 \x01(\x0b\x32\x12.google.rpc.Status\"\xc9\x01\n\x06Limits\x12\x19\n\x11\x64\x65\x66\x61ult_page_size\x18\x01 \x01(\x05\x12\x15\n\rmax_page_size\x18\x02 \x01(\x05\x12\x1a\n\x12max_manifest_bytes\x18\x03 \x01(\x03\x12\x1c\n\x14max_concurrent_calls\x18\x04 \x01(\x05\x12\x34\n\x11max_call_duration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1d\n\x15max_upstream_requests\x18\x06 \x01(\x05\"h\n\nRepository\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04tags\x18\x02 \x03(\t\x12\'\n\x0btags_status\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12\x15\n\runusable_tags\x18\x04 \x03(\t\"]\n\x0e\x43\x61talogRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x14\n\x0cinclude_tags\x18\x03 \x01(\x08\x12\x0e\n\x06prefix\x18\x04 \x01(\t\"`\n\x0f\x43\x61talogResponse\x12\x34\n\x0crepositories\x18\x01 \x03(\x0b\x32\x1e.portus.registry.v1.Repository\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"<\n\x14StreamCatalogRequest\x12\x14\n\x0cinclude_tags\x18\x01 \x01(\x08\x12\x0e\n\x06prefix\x18\x02 \x01(\t\"K\n\x15StreamCatalogResponse\x12\x32\n\nrepository\x18\x01 \x01(\x0b\x32\x1e.portus.registry.v1.Repository\"L\n\x0fListTagsRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"P\n\x10ListTagsResponse\x12\x0c\n\x04tags\x18\x01 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x15\n\runusable_tags\x18\x03 \x03(\t\"Z\n\x16ResolveManifestRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\r\n\x03tag\x18\x02 \x01(\tH\x00\x12\x10\n\x06\x64igest\x18\x03 \x01(\tH\x00\x42\x0b\n\treference\"M\n\x17ResolveManifestResponse\x12\x32\n\ndescriptor\x18\x01 \x01(\x0b\x32\x1e.portus.registry.v1.Descriptor\"\xb8\x01\n\x12GetManifestRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\r\n\x03tag\x18\x02 \x01(\tH\x00\x12\x10\n\x06\x64igest\x18\x03 \x01(\tH\x00\x12.\n\x08platform\x18\x04 \x01(\x0b\x32\x1c.portus.registry.v1.Platform\x12\x30\n\rmax_staleness\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0b\n\treference\"E\n\x13GetManifestResponse\x12.\n\x08manifest\x18\x01 \x01(\x0b\x32\x1c.portus.registry.v1.Manifest\"T\n\x18\x42\x61tchGetManifestsRequest\x12\x38\n\x08requests\x18\x01 \x03(\x0b\x32&.portus.registry.v1.GetManifestRequest\"Y\n\x19\x42\x61tchGetManifestsResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32+.portus.registry.v1.BatchGetManifestsResult\"\x93\x01\n\x17\x42\x61tchGetManifestsResult\x12\x15\n\rrequest_index\x18\x01 \x01(\x05\x12\x30\n\x08manifest\x18\x02 \x01(\x0b\x32\x1c.portus.registry.v1.ManifestH\x00\x12$\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\xbb\x01\n\x15GetImageConfigRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\r\n\x03tag\x18\x02 \x01(\tH\x00\x12\x10\n\x06\x64igest\x18\x03 \x01(\tH\x00\x12.\n\x08platform\x18\x04 \x01(\x0b\x32\x1c.portus.registry.v1.Platform\x12\x30\n\rmax_staleness\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0b\n\treference\"O\n\x16GetImageConfigResponse\x12\x35\n\x0cimage_config\x18\x01 \x01(\x0b\x32\x1f.portus.registry.v1.ImageConfig\"Z\n\x1b\x42\x61tchGetImageConfigsRequest\x12;\n\x08requests\x18\x01 \x03(\x0b\x32).portus.registry.v1.GetImageConfigRequest\"_\n\x1c\x42\x61tchGetImageConfigsResponse\x12?\n\x07results\x18\x01 \x03(\x0b\x32..portus.registry.v1.BatchGetImageConfigsResult\"\x9d\x01\n\x1a\x42\x61tchGetImageConfigsResult\x12\x15\n\rrequest_index\x18\x01 \x01(\x05\x12\x37\n\x0cimage_config\x18\x02 \x01(\x0b\x32\x1f.portus.registry.v1.ImageConfigH\x00\x12$\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"x\n\x15\x44\x65leteManifestRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x15\n\rexpected_tags\x18\x03 \x03(\t\x12\r\n\x05\x66orce\x18\x04 \x01(\x08\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"V\n\x16\x44\x65leteManifestResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x14\n\x0c\x64\x65leted_tags\x18\x02 \x03(\t\x12\x16\n\x0eremaining_tags\x18\x03 \x03(\t\"N\n\x11\x44\x65leteBlobRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"$\n\x12\x44\x65leteBlobResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t2\xfc\x08\n\x0fRegistryService\x12j\n\x0fGetRegistryInfo\x12*.portus.registry.v1.GetRegistryInfoRequest\x1a+.portus.registry.v1.GetRegistryInfoResponse\x12R\n\x07\x43\x61talog\x12\".portus.registry.v1.CatalogRequest\x1a#.portus.registry.v1.CatalogResponse\x12\x66\n\rStreamCatalog\x12(.portus.registry.v1.StreamCatalogRequest\x1a).portus.registry.v1.StreamCatalogResponse0\x01\x12U\n\x08ListTags\x12#.portus.registry.v1.ListTagsRequest\x1a$.portus.registry.v1.ListTagsResponse\x12j\n\x0fResolveManifest\x12*.portus.registry.v1.ResolveManifestRequest\x1a+.portus.registry.v1.ResolveManifestResponse\x12^\n\x0bGetManifest\x12&.portus.registry.v1.GetManifestRequest\x1a\'.portus.registry.v1.GetManifestResponse\x12r\n\x11\x42\x61tchGetManifests\x12,.portus.registry.v1.BatchGetManifestsRequest\x1a-.portus.registry.v1.BatchGetManifestsResponse0\x01\x12g\n\x0eGetImageConfig\x12).portus.registry.v1.GetImageConfigRequest\x1a*.portus.registry.v1.GetImageConfigResponse\x12{\n\x14\x42\x61tchGetImageConfigs\x12/.portus.registry.v1.BatchGetImageConfigsRequest\x1a\x30.portus.registry.v1.BatchGetImageConfigsResponse0\x01\x12g\n\x0e\x44\x65leteManifest\x12).portus.registry.v1.DeleteManifestRequest\x1a*.portus.registry.v1.DeleteManifestResponse\x12[\n\nDeleteBlob\x12%.portus.registry.v1.DeleteBlobRequest\x1a&.portus.registry.v1.DeleteBlobResponseB\x82\x01\n\x15io.portus.registry.v1B\x14RegistryServiceProtoP\x01ZQgithub.com/portus-gateway/portus-gateway/clients/go/portus/registry/v1;registryv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,48 +36,58 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'portus.registry.v1.registry
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\025io.portus.registry.v1B\024RegistryServiceProtoP\001ZQgithub.com/portus-gateway/portus-gateway/clients/go/portus/registry/v1;registryv1'
-  _globals['_GETREGISTRYINFOREQUEST']._serialized_start=157
-  _globals['_GETREGISTRYINFOREQUEST']._serialized_end=181
-  _globals['_GETREGISTRYINFORESPONSE']._serialized_start=184
-  _globals['_GETREGISTRYINFORESPONSE']._serialized_end=389
-  _globals['_LIMITS']._serialized_start=392
-  _globals['_LIMITS']._serialized_end=593
-  _globals['_REPOSITORY']._serialized_start=595
-  _globals['_REPOSITORY']._serialized_end=699
-  _globals['_CATALOGREQUEST']._serialized_start=701
-  _globals['_CATALOGREQUEST']._serialized_end=794
-  _globals['_CATALOGRESPONSE']._serialized_start=796
-  _globals['_CATALOGRESPONSE']._serialized_end=892
-  _globals['_STREAMCATALOGREQUEST']._serialized_start=894
-  _globals['_STREAMCATALOGREQUEST']._serialized_end=954
-  _globals['_STREAMCATALOGRESPONSE']._serialized_start=956
-  _globals['_STREAMCATALOGRESPONSE']._serialized_end=1031
-  _globals['_LISTTAGSREQUEST']._serialized_start=1033
-  _globals['_LISTTAGSREQUEST']._serialized_end=1109
-  _globals['_LISTTAGSRESPONSE']._serialized_start=1111
-  _globals['_LISTTAGSRESPONSE']._serialized_end=1191
-  _globals['_RESOLVEMANIFESTREQUEST']._serialized_start=1193
-  _globals['_RESOLVEMANIFESTREQUEST']._serialized_end=1283
-  _globals['_RESOLVEMANIFESTRESPONSE']._serialized_start=1285
-  _globals['_RESOLVEMANIFESTRESPONSE']._serialized_end=1362
-  _globals['_GETMANIFESTREQUEST']._serialized_start=1365
-  _globals['_GETMANIFESTREQUEST']._serialized_end=1549
-  _globals['_GETMANIFESTRESPONSE']._serialized_start=1551
-  _globals['_GETMANIFESTRESPONSE']._serialized_end=1620
-  _globals['_BATCHGETMANIFESTSREQUEST']._serialized_start=1622
-  _globals['_BATCHGETMANIFESTSREQUEST']._serialized_end=1706
-  _globals['_BATCHGETMANIFESTSRESPONSE']._serialized_start=1708
-  _globals['_BATCHGETMANIFESTSRESPONSE']._serialized_end=1797
-  _globals['_BATCHGETMANIFESTSRESULT']._serialized_start=1800
-  _globals['_BATCHGETMANIFESTSRESULT']._serialized_end=1947
-  _globals['_DELETEMANIFESTREQUEST']._serialized_start=1949
-  _globals['_DELETEMANIFESTREQUEST']._serialized_end=2069
-  _globals['_DELETEMANIFESTRESPONSE']._serialized_start=2071
-  _globals['_DELETEMANIFESTRESPONSE']._serialized_end=2157
-  _globals['_DELETEBLOBREQUEST']._serialized_start=2159
-  _globals['_DELETEBLOBREQUEST']._serialized_end=2237
-  _globals['_DELETEBLOBRESPONSE']._serialized_start=2239
-  _globals['_DELETEBLOBRESPONSE']._serialized_end=2275
-  _globals['_REGISTRYSERVICE']._serialized_start=2278
-  _globals['_REGISTRYSERVICE']._serialized_end=3196
+  _globals['_GETREGISTRYINFOREQUEST']._serialized_start=196
+  _globals['_GETREGISTRYINFOREQUEST']._serialized_end=220
+  _globals['_GETREGISTRYINFORESPONSE']._serialized_start=223
+  _globals['_GETREGISTRYINFORESPONSE']._serialized_end=428
+  _globals['_LIMITS']._serialized_start=431
+  _globals['_LIMITS']._serialized_end=632
+  _globals['_REPOSITORY']._serialized_start=634
+  _globals['_REPOSITORY']._serialized_end=738
+  _globals['_CATALOGREQUEST']._serialized_start=740
+  _globals['_CATALOGREQUEST']._serialized_end=833
+  _globals['_CATALOGRESPONSE']._serialized_start=835
+  _globals['_CATALOGRESPONSE']._serialized_end=931
+  _globals['_STREAMCATALOGREQUEST']._serialized_start=933
+  _globals['_STREAMCATALOGREQUEST']._serialized_end=993
+  _globals['_STREAMCATALOGRESPONSE']._serialized_start=995
+  _globals['_STREAMCATALOGRESPONSE']._serialized_end=1070
+  _globals['_LISTTAGSREQUEST']._serialized_start=1072
+  _globals['_LISTTAGSREQUEST']._serialized_end=1148
+  _globals['_LISTTAGSRESPONSE']._serialized_start=1150
+  _globals['_LISTTAGSRESPONSE']._serialized_end=1230
+  _globals['_RESOLVEMANIFESTREQUEST']._serialized_start=1232
+  _globals['_RESOLVEMANIFESTREQUEST']._serialized_end=1322
+  _globals['_RESOLVEMANIFESTRESPONSE']._serialized_start=1324
+  _globals['_RESOLVEMANIFESTRESPONSE']._serialized_end=1401
+  _globals['_GETMANIFESTREQUEST']._serialized_start=1404
+  _globals['_GETMANIFESTREQUEST']._serialized_end=1588
+  _globals['_GETMANIFESTRESPONSE']._serialized_start=1590
+  _globals['_GETMANIFESTRESPONSE']._serialized_end=1659
+  _globals['_BATCHGETMANIFESTSREQUEST']._serialized_start=1661
+  _globals['_BATCHGETMANIFESTSREQUEST']._serialized_end=1745
+  _globals['_BATCHGETMANIFESTSRESPONSE']._serialized_start=1747
+  _globals['_BATCHGETMANIFESTSRESPONSE']._serialized_end=1836
+  _globals['_BATCHGETMANIFESTSRESULT']._serialized_start=1839
+  _globals['_BATCHGETMANIFESTSRESULT']._serialized_end=1986
+  _globals['_GETIMAGECONFIGREQUEST']._serialized_start=1989
+  _globals['_GETIMAGECONFIGREQUEST']._serialized_end=2176
+  _globals['_GETIMAGECONFIGRESPONSE']._serialized_start=2178
+  _globals['_GETIMAGECONFIGRESPONSE']._serialized_end=2257
+  _globals['_BATCHGETIMAGECONFIGSREQUEST']._serialized_start=2259
+  _globals['_BATCHGETIMAGECONFIGSREQUEST']._serialized_end=2349
+  _globals['_BATCHGETIMAGECONFIGSRESPONSE']._serialized_start=2351
+  _globals['_BATCHGETIMAGECONFIGSRESPONSE']._serialized_end=2446
+  _globals['_BATCHGETIMAGECONFIGSRESULT']._serialized_start=2449
+  _globals['_BATCHGETIMAGECONFIGSRESULT']._serialized_end=2606
+  _globals['_DELETEMANIFESTREQUEST']._serialized_start=2608
+  _globals['_DELETEMANIFESTREQUEST']._serialized_end=2728
+  _globals['_DELETEMANIFESTRESPONSE']._serialized_start=2730
+  _globals['_DELETEMANIFESTRESPONSE']._serialized_end=2816
+  _globals['_DELETEBLOBREQUEST']._serialized_start=2818
+  _globals['_DELETEBLOBREQUEST']._serialized_end=2896
+  _globals['_DELETEBLOBRESPONSE']._serialized_start=2898
+  _globals['_DELETEBLOBRESPONSE']._serialized_end=2934
+  _globals['_REGISTRYSERVICE']._serialized_start=2937
+  _globals['_REGISTRYSERVICE']._serialized_end=4085
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2 as duration_pb2
 from google.protobuf import message as message
 from google.protobuf.internal import containers as containers
 from google.rpc import status_pb2 as status_pb2
+from portus.registry.v1 import image_config_pb2 as image_config_pb2
 from portus.registry.v1 import manifest_pb2 as manifest_pb2
 import builtins as builtins
 import sys
@@ -531,6 +532,150 @@ class BatchGetManifestsResult(message.Message):
     _ClearFieldArgType: _TypeAlias = typing.Literal["manifest", b"manifest", "outcome", b"outcome", "request_index", b"request_index", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_outcome: _TypeAlias = typing.Literal["manifest", "status"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+@typing.final
+class GetImageConfigRequest(message.Message):
+    """The request of GetImageConfig."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REPOSITORY_FIELD_NUMBER: builtins.int
+    TAG_FIELD_NUMBER: builtins.int
+    DIGEST_FIELD_NUMBER: builtins.int
+    PLATFORM_FIELD_NUMBER: builtins.int
+    MAX_STALENESS_FIELD_NUMBER: builtins.int
+    repository: builtins.str
+    """The repository: `team/app`."""
+    tag: builtins.str
+    """The manifest that this tag points to now."""
+    digest: builtins.str
+    """The manifest with this digest."""
+    @builtins.property
+    def platform(self) -> manifest_pb2.Platform:
+        """Which image of an index, as for GetManifest. Required if the manifest is an index."""
+
+    @builtins.property
+    def max_staleness(self) -> duration_pb2.Duration:
+        """Maximum age of the gateway's knowledge of what the tag points to, as for GetManifest. A configuration cannot change: if the gateway has it in
+        its cache, only the manifest is checked with the registry.
+        """
+
+    def __init__(
+        self,
+        *,
+        repository: builtins.str = ...,
+        tag: builtins.str = ...,
+        digest: builtins.str = ...,
+        platform: manifest_pb2.Platform | None = ...,
+        max_staleness: duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["digest", b"digest", "max_staleness", b"max_staleness", "platform", b"platform", "reference", b"reference", "tag", b"tag"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["digest", b"digest", "max_staleness", b"max_staleness", "platform", b"platform", "reference", b"reference", "repository", b"repository", "tag", b"tag"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_reference: _TypeAlias = typing.Literal["tag", "digest"]  # noqa: Y015
+    _WhichOneofArgType_reference: _TypeAlias = typing.Literal["reference", b"reference"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_reference) -> _WhichOneofReturnType_reference | None: ...
+
+@typing.final
+class GetImageConfigResponse(message.Message):
+    """The response of GetImageConfig."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    IMAGE_CONFIG_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def image_config(self) -> image_config_pb2.ImageConfig:
+        """The configuration."""
+
+    def __init__(
+        self,
+        *,
+        image_config: image_config_pb2.ImageConfig | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["image_config", b"image_config"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["image_config", b"image_config"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class BatchGetImageConfigsRequest(message.Message):
+    """The request of BatchGetImageConfigs."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def requests(self) -> containers.RepeatedCompositeFieldContainer[GetImageConfigRequest]:
+        """The configurations to fetch, each as for GetImageConfig. 1 to 1000."""
+
+    def __init__(
+        self,
+        *,
+        requests: abc.Iterable[GetImageConfigRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class BatchGetImageConfigsResponse(message.Message):
+    """One message of the response stream of BatchGetImageConfigs."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def results(self) -> containers.RepeatedCompositeFieldContainer[BatchGetImageConfigsResult]:
+        """The results that are known by now: at least one, and about 64 KiB at most unless a single result is larger."""
+
+    def __init__(
+        self,
+        *,
+        results: abc.Iterable[BatchGetImageConfigsResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class BatchGetImageConfigsResult(message.Message):
+    """The result of one request of BatchGetImageConfigs."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUEST_INDEX_FIELD_NUMBER: builtins.int
+    IMAGE_CONFIG_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    request_index: builtins.int
+    """Position of the request in `requests`, starting at 0."""
+    @builtins.property
+    def image_config(self) -> image_config_pb2.ImageConfig:
+        """The configuration."""
+
+    @builtins.property
+    def status(self) -> status_pb2.Status:
+        """The error that GetImageConfig would return."""
+
+    def __init__(
+        self,
+        *,
+        request_index: builtins.int = ...,
+        image_config: image_config_pb2.ImageConfig | None = ...,
+        status: status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["image_config", b"image_config", "outcome", b"outcome", "status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["image_config", b"image_config", "outcome", b"outcome", "request_index", b"request_index", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = typing.Literal["image_config", "status"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = typing.Literal["outcome", b"outcome"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
 

@@ -117,6 +117,16 @@ class RegistryServiceStub(object):
                 request_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchGetManifestsRequest.SerializeToString,
                 response_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchGetManifestsResponse.FromString,
                 _registered_method=True)
+        self.GetImageConfig = channel.unary_unary(
+                '/portus.registry.v1.RegistryService/GetImageConfig',
+                request_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.GetImageConfigRequest.SerializeToString,
+                response_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.GetImageConfigResponse.FromString,
+                _registered_method=True)
+        self.BatchGetImageConfigs = channel.unary_stream(
+                '/portus.registry.v1.RegistryService/BatchGetImageConfigs',
+                request_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchGetImageConfigsRequest.SerializeToString,
+                response_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchGetImageConfigsResponse.FromString,
+                _registered_method=True)
         self.DeleteManifest = channel.unary_unary(
                 '/portus.registry.v1.RegistryService/DeleteManifest',
                 request_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.DeleteManifestRequest.SerializeToString,
@@ -270,6 +280,35 @@ class RegistryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetImageConfig(self, request, context):
+        """Fetches the configuration of an image: its exact bytes, verified against its digest, and its parsed content. It says when the
+        image was built, for which platform, with which labels, and what it runs.
+
+        Errors:
+        The errors of GetManifest, and these:
+        NOT_FOUND  BLOB_UNKNOWN: the registry does not have the configuration that the manifest names.
+        FAILED_PRECONDITION  PLATFORM_REQUIRED: the manifest is an index, and the request has no `platform`. The message lists the platforms of the index.
+        FAILED_PRECONDITION  NOT_AN_IMAGE: the manifest is an artifact that has no image configuration. The message names its media type.
+        FAILED_PRECONDITION  CONTENT_AMBIGUOUS, CONTENT_INVALID, CONTENT_TOO_LARGE: the content of the manifest cannot be read, so it is not known which configuration it names.
+        GetManifest returns its bytes.
+        FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request for the configuration to a server that the gateway may not use. The gateway's operator can
+        allow the registry's storage.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchGetImageConfigs(self, request, context):
+        """Fetches up to 1000 configurations in one call. Results are sent as soon as they are known, in any order: each
+        result says which request it answers. If one request fails, its result has the status, and the others continue.
+
+        Errors:
+        INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteManifest(self, request, context):
         """Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
         while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
@@ -349,6 +388,16 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.BatchGetManifests,
                     request_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchGetManifestsRequest.FromString,
                     response_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchGetManifestsResponse.SerializeToString,
+            ),
+            'GetImageConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetImageConfig,
+                    request_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.GetImageConfigRequest.FromString,
+                    response_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.GetImageConfigResponse.SerializeToString,
+            ),
+            'BatchGetImageConfigs': grpc.unary_stream_rpc_method_handler(
+                    servicer.BatchGetImageConfigs,
+                    request_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchGetImageConfigsRequest.FromString,
+                    response_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchGetImageConfigsResponse.SerializeToString,
             ),
             'DeleteManifest': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteManifest,
@@ -598,6 +647,60 @@ class RegistryService(object):
             '/portus.registry.v1.RegistryService/BatchGetManifests',
             portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchGetManifestsRequest.SerializeToString,
             portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchGetManifestsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetImageConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portus.registry.v1.RegistryService/GetImageConfig',
+            portus_dot_registry_dot_v1_dot_registry__service__pb2.GetImageConfigRequest.SerializeToString,
+            portus_dot_registry_dot_v1_dot_registry__service__pb2.GetImageConfigResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetImageConfigs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/portus.registry.v1.RegistryService/BatchGetImageConfigs',
+            portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchGetImageConfigsRequest.SerializeToString,
+            portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchGetImageConfigsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -143,6 +143,27 @@ class RegistryServiceStub:
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
     """
+    GetImageConfig: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.GetImageConfigRequest, _registry_service_pb2.GetImageConfigResponse]
+    """Fetches the configuration of an image: its exact bytes, verified against its digest, and its parsed content. It says when the
+    image was built, for which platform, with which labels, and what it runs.
+
+    Errors:
+      The errors of GetManifest, and these:
+      NOT_FOUND  BLOB_UNKNOWN: the registry does not have the configuration that the manifest names.
+      FAILED_PRECONDITION  PLATFORM_REQUIRED: the manifest is an index, and the request has no `platform`. The message lists the platforms of the index.
+      FAILED_PRECONDITION  NOT_AN_IMAGE: the manifest is an artifact that has no image configuration. The message names its media type.
+      FAILED_PRECONDITION  CONTENT_AMBIGUOUS, CONTENT_INVALID, CONTENT_TOO_LARGE: the content of the manifest cannot be read, so it is not known which configuration it names.
+                           GetManifest returns its bytes.
+      FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request for the configuration to a server that the gateway may not use. The gateway's operator can
+                           allow the registry's storage.
+    """
+    BatchGetImageConfigs: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.BatchGetImageConfigsRequest, _registry_service_pb2.BatchGetImageConfigsResponse]
+    """Fetches up to 1000 configurations in one call. Results are sent as soon as they are known, in any order: each
+    result says which request it answers. If one request fails, its result has the status, and the others continue.
+
+    Errors:
+      INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
+    """
     DeleteManifest: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteManifestRequest, _registry_service_pb2.DeleteManifestResponse]
     """Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
     while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
@@ -288,6 +309,27 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """
     BatchGetManifests: _aio.UnaryStreamMultiCallable[_registry_service_pb2.BatchGetManifestsRequest, _registry_service_pb2.BatchGetManifestsResponse]  # type: ignore[assignment]
     """Fetches up to 1000 manifests in one call. Results are sent as soon as they are known, in any order: each
+    result says which request it answers. If one request fails, its result has the status, and the others continue.
+
+    Errors:
+      INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
+    """
+    GetImageConfig: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetImageConfigRequest, _registry_service_pb2.GetImageConfigResponse]  # type: ignore[assignment]
+    """Fetches the configuration of an image: its exact bytes, verified against its digest, and its parsed content. It says when the
+    image was built, for which platform, with which labels, and what it runs.
+
+    Errors:
+      The errors of GetManifest, and these:
+      NOT_FOUND  BLOB_UNKNOWN: the registry does not have the configuration that the manifest names.
+      FAILED_PRECONDITION  PLATFORM_REQUIRED: the manifest is an index, and the request has no `platform`. The message lists the platforms of the index.
+      FAILED_PRECONDITION  NOT_AN_IMAGE: the manifest is an artifact that has no image configuration. The message names its media type.
+      FAILED_PRECONDITION  CONTENT_AMBIGUOUS, CONTENT_INVALID, CONTENT_TOO_LARGE: the content of the manifest cannot be read, so it is not known which configuration it names.
+                           GetManifest returns its bytes.
+      FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request for the configuration to a server that the gateway may not use. The gateway's operator can
+                           allow the registry's storage.
+    """
+    BatchGetImageConfigs: _aio.UnaryStreamMultiCallable[_registry_service_pb2.BatchGetImageConfigsRequest, _registry_service_pb2.BatchGetImageConfigsResponse]  # type: ignore[assignment]
+    """Fetches up to 1000 configurations in one call. Results are sent as soon as they are known, in any order: each
     result says which request it answers. If one request fails, its result has the status, and the others continue.
 
     Errors:
@@ -477,6 +519,39 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_registry_service_pb2.BatchGetManifestsResponse], _abc.AsyncIterator[_registry_service_pb2.BatchGetManifestsResponse]]:
         """Fetches up to 1000 manifests in one call. Results are sent as soon as they are known, in any order: each
+        result says which request it answers. If one request fails, its result has the status, and the others continue.
+
+        Errors:
+          INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
+        """
+
+    @_abc_1.abstractmethod
+    def GetImageConfig(
+        self,
+        request: _registry_service_pb2.GetImageConfigRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.GetImageConfigResponse, _abc.Awaitable[_registry_service_pb2.GetImageConfigResponse]]:
+        """Fetches the configuration of an image: its exact bytes, verified against its digest, and its parsed content. It says when the
+        image was built, for which platform, with which labels, and what it runs.
+
+        Errors:
+          The errors of GetManifest, and these:
+          NOT_FOUND  BLOB_UNKNOWN: the registry does not have the configuration that the manifest names.
+          FAILED_PRECONDITION  PLATFORM_REQUIRED: the manifest is an index, and the request has no `platform`. The message lists the platforms of the index.
+          FAILED_PRECONDITION  NOT_AN_IMAGE: the manifest is an artifact that has no image configuration. The message names its media type.
+          FAILED_PRECONDITION  CONTENT_AMBIGUOUS, CONTENT_INVALID, CONTENT_TOO_LARGE: the content of the manifest cannot be read, so it is not known which configuration it names.
+                               GetManifest returns its bytes.
+          FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request for the configuration to a server that the gateway may not use. The gateway's operator can
+                               allow the registry's storage.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchGetImageConfigs(
+        self,
+        request: _registry_service_pb2.BatchGetImageConfigsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_registry_service_pb2.BatchGetImageConfigsResponse], _abc.AsyncIterator[_registry_service_pb2.BatchGetImageConfigsResponse]]:
+        """Fetches up to 1000 configurations in one call. Results are sent as soon as they are known, in any order: each
         result says which request it answers. If one request fails, its result has the status, and the others continue.
 
         Errors:

@@ -22,6 +22,7 @@ import {
 } from "@grpc/grpc-js";
 import { Duration } from "../../../google/protobuf/duration.js";
 import { Status } from "../../../google/rpc/status.js";
+import { ImageConfig } from "./image_config.js";
 import { Descriptor, Manifest, Platform } from "./manifest.js";
 
 export const protobufPackage = "portus.registry.v1";
@@ -230,6 +231,63 @@ export interface BatchGetManifestsResult {
     { $case: "manifest"; value: Manifest }
     | //
     /** The error that GetManifest would return. */
+    { $case: "status"; value: Status }
+    | undefined;
+}
+
+/** The request of GetImageConfig. */
+export interface GetImageConfigRequest {
+  /** The repository: `team/app`. */
+  repository: string;
+  /** The manifest of the image, or an index that contains it. Required. */
+  reference:
+    | //
+    /** The manifest that this tag points to now. */
+    { $case: "tag"; value: string }
+    | //
+    /** The manifest with this digest. */
+    { $case: "digest"; value: string }
+    | undefined;
+  /** Which image of an index, as for GetManifest. Required if the manifest is an index. */
+  platform:
+    | Platform
+    | undefined;
+  /**
+   * Maximum age of the gateway's knowledge of what the tag points to, as for GetManifest. A configuration cannot change: if the gateway has it in
+   * its cache, only the manifest is checked with the registry.
+   */
+  maxStaleness: Duration | undefined;
+}
+
+/** The response of GetImageConfig. */
+export interface GetImageConfigResponse {
+  /** The configuration. */
+  imageConfig: ImageConfig | undefined;
+}
+
+/** The request of BatchGetImageConfigs. */
+export interface BatchGetImageConfigsRequest {
+  /** The configurations to fetch, each as for GetImageConfig. 1 to 1000. */
+  requests: GetImageConfigRequest[];
+}
+
+/** One message of the response stream of BatchGetImageConfigs. */
+export interface BatchGetImageConfigsResponse {
+  /** The results that are known by now: at least one, and about 64 KiB at most unless a single result is larger. */
+  results: BatchGetImageConfigsResult[];
+}
+
+/** The result of one request of BatchGetImageConfigs. */
+export interface BatchGetImageConfigsResult {
+  /** Position of the request in `requests`, starting at 0. */
+  requestIndex: number;
+  /** The configuration or the error. */
+  outcome:
+    | //
+    /** The configuration. */
+    { $case: "imageConfig"; value: ImageConfig }
+    | //
+    /** The error that GetImageConfig would return. */
     { $case: "status"; value: Status }
     | undefined;
 }
@@ -1642,6 +1700,387 @@ export const BatchGetManifestsResult: MessageFns<BatchGetManifestsResult> = {
   },
 };
 
+function createBaseGetImageConfigRequest(): GetImageConfigRequest {
+  return { repository: "", reference: undefined, platform: undefined, maxStaleness: undefined };
+}
+
+export const GetImageConfigRequest: MessageFns<GetImageConfigRequest> = {
+  encode(message: GetImageConfigRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.repository !== "") {
+      writer.uint32(10).string(message.repository);
+    }
+    switch (message.reference?.$case) {
+      case "tag":
+        writer.uint32(18).string(message.reference.value);
+        break;
+      case "digest":
+        writer.uint32(26).string(message.reference.value);
+        break;
+    }
+    if (message.platform !== undefined) {
+      Platform.encode(message.platform, writer.uint32(34).fork()).join();
+    }
+    if (message.maxStaleness !== undefined) {
+      Duration.encode(message.maxStaleness, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetImageConfigRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetImageConfigRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.repository = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reference = { $case: "tag", value: reader.string() };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reference = { $case: "digest", value: reader.string() };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.platform = Platform.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.maxStaleness = Duration.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<GetImageConfigRequest>, I>>(base?: I): GetImageConfigRequest {
+    return GetImageConfigRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetImageConfigRequest>, I>>(object: I): GetImageConfigRequest {
+    const message = createBaseGetImageConfigRequest();
+    message.repository = object.repository ?? "";
+    switch (object.reference?.$case) {
+      case "tag": {
+        if (object.reference?.value !== undefined && object.reference?.value !== null) {
+          message.reference = { $case: "tag", value: object.reference.value };
+        }
+        break;
+      }
+      case "digest": {
+        if (object.reference?.value !== undefined && object.reference?.value !== null) {
+          message.reference = { $case: "digest", value: object.reference.value };
+        }
+        break;
+      }
+    }
+    message.platform = (object.platform !== undefined && object.platform !== null)
+      ? Platform.fromPartial(object.platform)
+      : undefined;
+    message.maxStaleness = (object.maxStaleness !== undefined && object.maxStaleness !== null)
+      ? Duration.fromPartial(object.maxStaleness)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseGetImageConfigResponse(): GetImageConfigResponse {
+  return { imageConfig: undefined };
+}
+
+export const GetImageConfigResponse: MessageFns<GetImageConfigResponse> = {
+  encode(message: GetImageConfigResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.imageConfig !== undefined) {
+      ImageConfig.encode(message.imageConfig, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetImageConfigResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetImageConfigResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.imageConfig = ImageConfig.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<GetImageConfigResponse>, I>>(base?: I): GetImageConfigResponse {
+    return GetImageConfigResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetImageConfigResponse>, I>>(object: I): GetImageConfigResponse {
+    const message = createBaseGetImageConfigResponse();
+    message.imageConfig = (object.imageConfig !== undefined && object.imageConfig !== null)
+      ? ImageConfig.fromPartial(object.imageConfig)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseBatchGetImageConfigsRequest(): BatchGetImageConfigsRequest {
+  return { requests: [] };
+}
+
+export const BatchGetImageConfigsRequest: MessageFns<BatchGetImageConfigsRequest> = {
+  encode(message: BatchGetImageConfigsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.requests) {
+      GetImageConfigRequest.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchGetImageConfigsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchGetImageConfigsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requests.push(GetImageConfigRequest.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<BatchGetImageConfigsRequest>, I>>(base?: I): BatchGetImageConfigsRequest {
+    return BatchGetImageConfigsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<BatchGetImageConfigsRequest>, I>>(object: I): BatchGetImageConfigsRequest {
+    const message = createBaseBatchGetImageConfigsRequest();
+    message.requests = object.requests?.map((e) => GetImageConfigRequest.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseBatchGetImageConfigsResponse(): BatchGetImageConfigsResponse {
+  return { results: [] };
+}
+
+export const BatchGetImageConfigsResponse: MessageFns<BatchGetImageConfigsResponse> = {
+  encode(message: BatchGetImageConfigsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.results) {
+      BatchGetImageConfigsResult.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchGetImageConfigsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchGetImageConfigsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.results.push(BatchGetImageConfigsResult.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<BatchGetImageConfigsResponse>, I>>(base?: I): BatchGetImageConfigsResponse {
+    return BatchGetImageConfigsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<BatchGetImageConfigsResponse>, I>>(object: I): BatchGetImageConfigsResponse {
+    const message = createBaseBatchGetImageConfigsResponse();
+    message.results = object.results?.map((e) => BatchGetImageConfigsResult.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseBatchGetImageConfigsResult(): BatchGetImageConfigsResult {
+  return { requestIndex: 0, outcome: undefined };
+}
+
+export const BatchGetImageConfigsResult: MessageFns<BatchGetImageConfigsResult> = {
+  encode(message: BatchGetImageConfigsResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestIndex !== 0) {
+      writer.uint32(8).int32(message.requestIndex);
+    }
+    switch (message.outcome?.$case) {
+      case "imageConfig":
+        ImageConfig.encode(message.outcome.value, writer.uint32(18).fork()).join();
+        break;
+      case "status":
+        Status.encode(message.outcome.value, writer.uint32(26).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchGetImageConfigsResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchGetImageConfigsResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.requestIndex = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.outcome = { $case: "imageConfig", value: ImageConfig.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.outcome = { $case: "status", value: Status.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<BatchGetImageConfigsResult>, I>>(base?: I): BatchGetImageConfigsResult {
+    return BatchGetImageConfigsResult.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<BatchGetImageConfigsResult>, I>>(object: I): BatchGetImageConfigsResult {
+    const message = createBaseBatchGetImageConfigsResult();
+    message.requestIndex = object.requestIndex ?? 0;
+    switch (object.outcome?.$case) {
+      case "imageConfig": {
+        if (object.outcome?.value !== undefined && object.outcome?.value !== null) {
+          message.outcome = { $case: "imageConfig", value: ImageConfig.fromPartial(object.outcome.value) };
+        }
+        break;
+      }
+      case "status": {
+        if (object.outcome?.value !== undefined && object.outcome?.value !== null) {
+          message.outcome = { $case: "status", value: Status.fromPartial(object.outcome.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
 function createBaseDeleteManifestRequest(): DeleteManifestRequest {
   return { repository: "", digest: "", expectedTags: [], force: false, validateOnly: false };
 }
@@ -2143,6 +2582,49 @@ export const RegistryServiceService = {
     responseDeserialize: (value: Buffer): BatchGetManifestsResponse => BatchGetManifestsResponse.decode(value),
   },
   /**
+   * Fetches the configuration of an image: its exact bytes, verified against its digest, and its parsed content. It says when the
+   * image was built, for which platform, with which labels, and what it runs.
+   *
+   * Errors:
+   *   The errors of GetManifest, and these:
+   *   NOT_FOUND  BLOB_UNKNOWN: the registry does not have the configuration that the manifest names.
+   *   FAILED_PRECONDITION  PLATFORM_REQUIRED: the manifest is an index, and the request has no `platform`. The message lists the platforms of the index.
+   *   FAILED_PRECONDITION  NOT_AN_IMAGE: the manifest is an artifact that has no image configuration. The message names its media type.
+   *   FAILED_PRECONDITION  CONTENT_AMBIGUOUS, CONTENT_INVALID, CONTENT_TOO_LARGE: the content of the manifest cannot be read, so it is not known which configuration it names.
+   *                        GetManifest returns its bytes.
+   *   FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request for the configuration to a server that the gateway may not use. The gateway's operator can
+   *                        allow the registry's storage.
+   */
+  getImageConfig: {
+    path: "/portus.registry.v1.RegistryService/GetImageConfig" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetImageConfigRequest): Buffer =>
+      Buffer.from(GetImageConfigRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetImageConfigRequest => GetImageConfigRequest.decode(value),
+    responseSerialize: (value: GetImageConfigResponse): Buffer =>
+      Buffer.from(GetImageConfigResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetImageConfigResponse => GetImageConfigResponse.decode(value),
+  },
+  /**
+   * Fetches up to 1000 configurations in one call. Results are sent as soon as they are known, in any order: each
+   * result says which request it answers. If one request fails, its result has the status, and the others continue.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
+   */
+  batchGetImageConfigs: {
+    path: "/portus.registry.v1.RegistryService/BatchGetImageConfigs" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: BatchGetImageConfigsRequest): Buffer =>
+      Buffer.from(BatchGetImageConfigsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): BatchGetImageConfigsRequest => BatchGetImageConfigsRequest.decode(value),
+    responseSerialize: (value: BatchGetImageConfigsResponse): Buffer =>
+      Buffer.from(BatchGetImageConfigsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): BatchGetImageConfigsResponse => BatchGetImageConfigsResponse.decode(value),
+  },
+  /**
    * Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
    * while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
    * or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
@@ -2268,6 +2750,29 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    *   INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
    */
   batchGetManifests: handleServerStreamingCall<BatchGetManifestsRequest, BatchGetManifestsResponse>;
+  /**
+   * Fetches the configuration of an image: its exact bytes, verified against its digest, and its parsed content. It says when the
+   * image was built, for which platform, with which labels, and what it runs.
+   *
+   * Errors:
+   *   The errors of GetManifest, and these:
+   *   NOT_FOUND  BLOB_UNKNOWN: the registry does not have the configuration that the manifest names.
+   *   FAILED_PRECONDITION  PLATFORM_REQUIRED: the manifest is an index, and the request has no `platform`. The message lists the platforms of the index.
+   *   FAILED_PRECONDITION  NOT_AN_IMAGE: the manifest is an artifact that has no image configuration. The message names its media type.
+   *   FAILED_PRECONDITION  CONTENT_AMBIGUOUS, CONTENT_INVALID, CONTENT_TOO_LARGE: the content of the manifest cannot be read, so it is not known which configuration it names.
+   *                        GetManifest returns its bytes.
+   *   FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request for the configuration to a server that the gateway may not use. The gateway's operator can
+   *                        allow the registry's storage.
+   */
+  getImageConfig: handleUnaryCall<GetImageConfigRequest, GetImageConfigResponse>;
+  /**
+   * Fetches up to 1000 configurations in one call. Results are sent as soon as they are known, in any order: each
+   * result says which request it answers. If one request fails, its result has the status, and the others continue.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
+   */
+  batchGetImageConfigs: handleServerStreamingCall<BatchGetImageConfigsRequest, BatchGetImageConfigsResponse>;
   /**
    * Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
    * while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
@@ -2462,6 +2967,51 @@ export interface RegistryServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<BatchGetManifestsResponse>;
+  /**
+   * Fetches the configuration of an image: its exact bytes, verified against its digest, and its parsed content. It says when the
+   * image was built, for which platform, with which labels, and what it runs.
+   *
+   * Errors:
+   *   The errors of GetManifest, and these:
+   *   NOT_FOUND  BLOB_UNKNOWN: the registry does not have the configuration that the manifest names.
+   *   FAILED_PRECONDITION  PLATFORM_REQUIRED: the manifest is an index, and the request has no `platform`. The message lists the platforms of the index.
+   *   FAILED_PRECONDITION  NOT_AN_IMAGE: the manifest is an artifact that has no image configuration. The message names its media type.
+   *   FAILED_PRECONDITION  CONTENT_AMBIGUOUS, CONTENT_INVALID, CONTENT_TOO_LARGE: the content of the manifest cannot be read, so it is not known which configuration it names.
+   *                        GetManifest returns its bytes.
+   *   FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request for the configuration to a server that the gateway may not use. The gateway's operator can
+   *                        allow the registry's storage.
+   */
+  getImageConfig(
+    request: GetImageConfigRequest,
+    callback: (error: ServiceError | null, response: GetImageConfigResponse) => void,
+  ): ClientUnaryCall;
+  getImageConfig(
+    request: GetImageConfigRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetImageConfigResponse) => void,
+  ): ClientUnaryCall;
+  getImageConfig(
+    request: GetImageConfigRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetImageConfigResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Fetches up to 1000 configurations in one call. Results are sent as soon as they are known, in any order: each
+   * result says which request it answers. If one request fails, its result has the status, and the others continue.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
+   */
+  batchGetImageConfigs(
+    request: BatchGetImageConfigsRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<BatchGetImageConfigsResponse>;
+  batchGetImageConfigs(
+    request: BatchGetImageConfigsRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<BatchGetImageConfigsResponse>;
   /**
    * Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
    * while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
