@@ -149,6 +149,14 @@ def test_config_is_json_on_standard_output_and_the_digest_on_standard_error(gate
     assert run(gateway.address, "config", "team/app:1.0", "--raw").output == canned.CONFIG_RAW.decode()
 
 
+def test_digest_prints_the_digest_alone(gateway: Gateway) -> None:
+    finished = run(gateway.address, "digest", "team/app:1.0")
+
+    assert (finished.status, finished.output, finished.errors) == (0, f"{IMAGE_DIGEST}\n", "")
+    assert json.loads(run(gateway.address, "digest", "team/app", "--output", "json").output) == {"digest": IMAGE_DIGEST}
+    assert run(gateway.address, "digest", "team/app:gone").status == 3
+
+
 def test_config_in_json_is_one_document(gateway: Gateway) -> None:
     document = json.loads(run(gateway.address, "config", "team/app:1.0", "--output", "json").output)
 
@@ -409,7 +417,7 @@ def test_help_shows_examples_and_exit_statuses(gateway: Gateway) -> None:
     assert finished.status == 0
     assert "Exit status:" in finished.output
     assert "PORTUS_GATEWAY_ADDRESS" in finished.output
-    for command in ("catalog", "tags", "manifest", "resolve", "delete", "ping"):
+    for command in ("catalog", "tags", "manifest", "config", "resolve", "digest", "delete", "ping"):
         assert "Examples:" in run(gateway.address, command, "--help").output
     assert run(gateway.address, "--version").output.startswith("portus-client, version ")
 

@@ -10,6 +10,7 @@ from portus_client.cli.batch import batch
 from portus_client.cli.catalog import catalog
 from portus_client.cli.config import config
 from portus_client.cli.delete import delete
+from portus_client.cli.digest import digest
 from portus_client.cli.exit_codes import ExitCode
 from portus_client.cli.manifest import manifest
 from portus_client.cli.ping import ping
@@ -69,7 +70,7 @@ def command(context: click.Context, /, **_: object) -> None:
         context.exit(ExitCode.USAGE)
 
 
-for _command in (catalog, tags, manifest, config, batch, resolve, delete, ping):
+for _command in (catalog, tags, manifest, config, batch, resolve, digest, delete, ping):
     command.add_command(_command)
 
 
