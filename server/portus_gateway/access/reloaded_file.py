@@ -9,7 +9,7 @@ from typing import Final, Generic, NoReturn, TypeVar
 import structlog
 
 from portus_gateway.access.errors import InvalidAccessFile
-from portus_gateway.access.watched_file import WatchedFile
+from portus_gateway.access.watched_file import WatchedFile, reason
 
 Content = TypeVar("Content")
 
@@ -141,5 +141,5 @@ class ReloadedFile(Generic[Content]):
         try:
             content = self._file.read()
         except (OSError, ValueError) as error:
-            raise InvalidAccessFile(path, [f"cannot be read: {error}"]) from error
+            raise InvalidAccessFile(path, [f"cannot be read: {reason(error)}"]) from error
         return self._parse(content, path)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from portus_gateway.access.errors import InvalidAccessFile
-from portus_gateway.access.watched_file import WatchedFile
+from portus_gateway.access.watched_file import WatchedFile, reason
 
 _LIMIT: Final = 1024 * 1024
 _SOON: Final = timedelta(days=7)
@@ -113,7 +113,7 @@ def _content(file: WatchedFile, problems: list[str]) -> bytes:
     try:
         return file.read()
     except (OSError, ValueError) as error:
-        problems.append(f"{file.path} cannot be read: {error}")
+        problems.append(f"{file.path} cannot be read: {reason(error)}")
         return b""
 
 

@@ -4,6 +4,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 
+def reason(error: OSError | ValueError) -> str:
+    """Why a file could not be read, without the number and the path that an `OSError` shows."""
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+
+
 @dataclass(slots=True)
 class WatchedFile:
     """Reads a file whole, and tells whether it has changed since. Follows symbolic links, as Kubernetes mounts them."""

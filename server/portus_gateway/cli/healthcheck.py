@@ -109,8 +109,10 @@ def _first_name(file: Path) -> str:
 
     try:
         certificate = x509.load_pem_x509_certificate(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise click.ClickException(f"PORTUS_TLS_CERTIFICATE_FILE: {file} cannot be read: {error}") from None
+    except OSError as error:
+        raise click.ClickException(f"PORTUS_TLS_CERTIFICATE_FILE: {file} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise click.ClickException(f"PORTUS_TLS_CERTIFICATE_FILE: {file} has no certificate in PEM format") from None
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
