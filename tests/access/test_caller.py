@@ -12,7 +12,7 @@ def test_the_first_principal_is_the_name() -> None:
 
 
 def test_nobody_is_anonymous() -> None:
-    assert (NOBODY.name, NOBODY.kind, NOBODY.principals) == (ANONYMOUS, "anonymous", {ANONYMOUS})
+    assert (NOBODY.name, NOBODY.kind, NOBODY.principals) == (ANONYMOUS, "anonymous", frozenset({ANONYMOUS}))
 
 
 def test_a_caller_has_a_name() -> None:
