@@ -13,8 +13,8 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from portus_gateway.aio.deadline import DeadlineExceeded, within
-from portus_gateway.distribution import Credentials, PasswordFile, Repository, RetryPolicy, Timeouts
+from portus_gateway.aio.deadline import within
+from portus_gateway.distribution import Credentials, PasswordFile, Repository, RetryPolicy, Timeouts, admission
 from portus_gateway.distribution.errors import TooManyOpenFiles, Unreachable, UpstreamTimeout
 from tests.distribution.clients import PASSWORD, Counting, client
 from tests.distribution.upstream import Upstream, answer, bearer_challenge
@@ -58,16 +58,16 @@ async def test_token_requests_that_hang_end_with_their_callers_and_block_nobody(
     token_service.script(tokens)
     patient = Timeouts(connect=5, read=30, total=60, token=30)
     async with client(upstream.url, realm=token_service.url, timeouts=patient) as registry:
-
-        async def give_up(number: int) -> None:
-            with pytest.raises(DeadlineExceeded):
-                async with within(0.2):
-                    await registry.list_tags(Repository(f"team/app-{number}"), 10)
-
-        await asyncio.gather(*(give_up(number) for number in range(8)))
-        async with within(5):
+        callers = [asyncio.create_task(registry.list_tags(Repository(f"team/app-{n}"), 10)) for n in range(8)]
+        async with asyncio.timeout(10):
+            while tokens.hanging < 8:
+                await asyncio.sleep(0.01)
+        for caller in callers:
+            caller.cancel()
+        await asyncio.gather(*callers, return_exceptions=True)
+        async with within(10):
             assert (await registry.list_tags(APP, 10)).items
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             while tokens.hanging:
                 await asyncio.sleep(0.01)  # the service notices the end of its connections
 
@@ -176,8 +176,9 @@ async def test_a_new_connection_that_breaks_is_an_attempt(upstream: Upstream) ->
 
 @pytest.mark.parametrize("is_announced", [True, False])
 async def test_tokens_that_end_while_their_requests_wait_are_renewed(
-    upstream: Upstream, token_service: Upstream, is_announced: bool
+    upstream: Upstream, token_service: Upstream, is_announced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(admission, "_LONGEST_WAIT", 0.02)
     lifetime = 0.1
 
     async def give(request: web.Request) -> web.StreamResponse:

@@ -14,7 +14,7 @@ from yarl import URL
 
 from portus_gateway.access.errors import InvalidAccessFile, KeysUnavailable
 from portus_gateway.access.key_set import KeySet, parse_key_set
-from portus_gateway.distribution.trust import trusting
+from portus_gateway.distribution.trust import client_tls_context
 
 _LIMIT: Final = 256 * 1024
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -60,7 +60,7 @@ class KeyUrl:
         self._fetching: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        context = await asyncio.to_thread(trusting, self._ca_file)
+        context = await asyncio.to_thread(client_tls_context, self._ca_file)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=1, ssl=context),
             # A compressed answer is not unpacked: its real size is not known before.

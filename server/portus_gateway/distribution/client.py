@@ -10,6 +10,7 @@ from yarl import URL
 
 from portus_gateway.aio.one_thread import OneThread
 from portus_gateway.distribution.adaptive_limit import AdaptiveLimit
+from portus_gateway.distribution.admission import Admission
 from portus_gateway.distribution.authorization import Authorization
 from portus_gateway.distribution.blobs import Blobs
 from portus_gateway.distribution.catalog import Catalog
@@ -31,19 +32,20 @@ from portus_gateway.distribution.origin import Origin
 from portus_gateway.distribution.page import Cursor, Page
 from portus_gateway.distribution.ping import Ping, RegistryVersion
 from portus_gateway.distribution.reference import Reference
+from portus_gateway.distribution.registry_sender import RegistrySender
 from portus_gateway.distribution.repository_evidence import RepositoryEvidence
 from portus_gateway.distribution.tags import Tags
 from portus_gateway.distribution.tokens import TokenSource
 from portus_gateway.distribution.transport import Transport
-from portus_gateway.distribution.trust import trusting
+from portus_gateway.distribution.trust import client_tls_context
 
 
 class DistributionClient:
     """A client of one Distribution registry; an async context manager that owns its connections.
 
-    Every method raises the errors of `distribution.errors`, and only those. `distribution.deadline.within` bounds
-    a call in time, all retries included. A delete that is on its way is not broken off, by a deadline or by a
-    cancellation: that it was carried out must not get lost.
+    Every method raises only errors of `distribution.errors`. `aio.deadline.within` bounds a call in time, including all
+    retries. A delete that was sent is not interrupted, neither by a deadline nor by a cancellation: its outcome must
+    become known.
     """
 
     def __init__(self, configuration: Configuration, observer: UpstreamObserver | None = None) -> None:
@@ -53,13 +55,13 @@ class DistributionClient:
 
     async def __aenter__(self) -> Self:
         configuration, observer = self._configuration, self._observer
-        tls = trusting(configuration.ca_file)
+        tls = client_tls_context(configuration.ca_file)
         session = await self._open.enter_async_context(_session(configuration, connector(tls, keep=True)))
-        # A kept connection may just be closed by the registry. A delete that goes out over it gets lost.
+        # The registry may be closing a kept connection just now, and a delete over it would get lost.
         fresh = await self._open.enter_async_context(_session(configuration, connector(tls, keep=False)))
 
         def exchange(slots: AdaptiveLimit | None = None, session: aiohttp.ClientSession = session) -> Exchange:
-            # The token service gets slots of its own: a request that waits for a token must not hold up the token.
+            # The token service has slots of its own: requests that wait for a token must not delay that token.
             return Exchange(
                 session,
                 fresh,
@@ -81,23 +83,17 @@ class DistributionClient:
         names = PrivateNames.of([URL(str(origin)), *([realm] if realm else []), *storage], account)
 
         def transport_with(own: Exchange) -> Transport:
-            return Transport(
-                origin,
-                own,
-                authorization,
-                search,
-                names,
-                configuration.retries.clock_delay,
-                configuration.blob_origins,
-            )
+            sender = RegistrySender(origin, own, names)
+            admission = Admission(sender, authorization, search, configuration.retries.clock_delay)
+            return Transport(sender, admission, configuration.blob_origins)
 
         slots = AdaptiveLimit(configuration.concurrency)
         transport = transport_with(exchange(slots))
         deleting = transport_with(exchange(slots, fresh))
-        # Half of the slots at most: a delete can take minutes, and must not keep out the reads.
+        # At most half of the slots: a delete can take minutes, and must not block reads.
         deletion_slots = asyncio.Semaphore(max(1, configuration.concurrency // 2))
         deletion = Deletion(deleting, configuration.timeouts.delete, deletion_slots)
-        # A registry is not down because we keep it busy: the question whether it answers has a slot of its own.
+        # The ping has a slot of its own: a registry that is busy with our requests is not down.
         self._ping = Ping(transport_with(exchange()), authorization)
         self._catalog = Catalog(transport)
         self._tags = Tags(transport)

@@ -2,27 +2,32 @@
 
 from dataclasses import dataclass
 
+REPEATABLE = frozenset({"GET", "HEAD"})
+"""The methods that may be sent twice."""
 SMALL_BODY = 64 * 1024
 """The limit of bodies that hold no content, in bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryRequest:
-    """What to ask the registry: relative to it, and without credentials."""
+    """A request to the registry."""
 
     method: str
     target: str
     """Path and query as they go on the wire: `/v2/team/app/tags/list?n=100`."""
     route: str
+    """What it is about, for metrics: `tags`."""
     scope: str
-    """The scope that this is expected to need, in normal form (`challenge.normal_scopes`); empty for none. What the
-    registry's challenge names goes first.
+    """The scope that it is expected to need, in normal form (`challenge.normal_scopes`), empty if none. Scopes that the
+    registry's challenge names are used instead.
     """
     body_limit: int
+    """How many bytes a successful answer may have."""
     accept: tuple[str, ...] = ()
     if_none_match: str = ""
     follow_redirects: bool = True
     total: float | None = None
+    """Time limit in seconds, if the usual ones do not fit."""
     is_harmless: bool = False
     """Whether a DELETE may be sent twice, because what it names cannot exist."""
 

@@ -1,13 +1,13 @@
-"""Whose certificates are believed."""
+"""Which certificates of servers are trusted."""
 
 import ssl
 from pathlib import Path
 
 
-def trusting(ca_file: Path | None) -> ssl.SSLContext:
-    """TLS 1.2 or later, to whoever the system's authorities vouch for, or those in `ca_file` besides them.
+def client_tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """TLS 1.2 or later, with the system's CA certificates and those in `ca_file`.
 
-    Raises `OSError` where there is no such file or no certificate in it.
+    Raises `OSError` if that file does not exist or has no certificate in it.
     """
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
