@@ -108,7 +108,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 def test_make_version_prints_the_version_of_all_artifacts() -> None:
-    assert re.fullmatch(r"\d+\.\d+\.\d+\n", output_of("make", "version"))
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", output_of("make", "--no-print-directory", "version"))
 
 
 def test_make_version_sets_it_in_all_places(copy: Path) -> None:
