@@ -17,7 +17,7 @@ from tests.rpc.failures import read
 from tests.rpc.gateways import Gateway
 
 CONFIG = f"sha256:{'c' * 64}"
-LONGEST_STALL = 0.15
+LONGEST_STALL = 0.5
 """Seconds of work between two turns of the event loop. Without bounds and threads it is some seconds."""
 
 REQUEST = GetManifestRequest(repository="team/app", tag="1.0")
