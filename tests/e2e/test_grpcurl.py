@@ -74,6 +74,10 @@ async def test_it_calls_every_rpc(registry: DevRegistry, settings: dict[str, str
         outcomes = {result.get("requestIndex", 0): result for message in messages for result in message["results"]}
         assert outcomes[0]["status"]["code"] == 5
         assert outcomes[1]["manifest"] == manifest
+        config = json.loads(await call("GetImageConfig", asked))["imageConfig"]
+        assert config["config"]["digest"] == manifest["image"]["imageId"]
+        configs = json.loads(await call("BatchGetImageConfigs", {"requests": [asked]}))
+        assert [result["imageConfig"] for result in configs["results"]] == [config]
         deletion = {"repository": "team/old", "digest": image, "expected_tags": ["1.0", "1.0.1"]}
         assert json.loads(await call("DeleteManifest", deletion))["deletedTags"] == ["1.0", "1.0.1"]
         layer = manifest["image"]["layers"][0]["digest"]
