@@ -4,6 +4,7 @@ import time
 from datetime import timedelta
 
 import pytest
+from cryptography import x509
 
 from portus_gateway.access.client_certificates import caller_of_certificate
 from portus_gateway.access.errors import Unauthenticated
@@ -63,6 +64,17 @@ def test_all_names_of_a_certificate_are_principals_and_the_spiffe_id_goes_first(
         {"dns": ["ci.example.org", "evil.com/.example.org"]},
         {"uris": ["spiffe://example.org/ci\0.evil.com"]},
         {"uris": [SPIFFE], "common_names": ["admin\0"]},
+        {"uris": [SPIFFE, "spiffe://example.org/team-b/ci"]},
+        {"uris": [SPIFFE, "https://example.org"]},
+        {"uris": ["spiffe://example.org"], "common_names": ["ci"]},
+        {"uris": ["spiffe://example.org/"]},
+        {"uris": ["spiffe://example.org/team-a//ci"]},
+        {"uris": ["spiffe://example.org/team-a/../team-b"]},
+        {"uris": ["spiffe://example.org/./ci"]},
+        {"uris": ["spiffe://example.org/ci?x"]},
+        {"uris": ["spiffe://Example.org/ci"]},
+        {"uris": ["SPIFFE://example.org/ci"], "common_names": ["ci"]},
+        {"uris": ["spiffe:ci"], "common_names": ["ci"]},
     ],
     ids=str,
 )
@@ -79,6 +91,29 @@ def test_validity_is_looked_at_in_every_call(authority: Authority) -> None:
     for seconds in (-3700, 3700):
         with pytest.raises(Unauthenticated, match="not valid now"):
             caller_of_certificate(shown, now=lambda: start + seconds)  # noqa: B023
+
+
+def test_a_certificate_is_valid_from_its_first_to_its_last_second(authority: Authority) -> None:
+    pair = authority.issue(common_names=["ci"])
+    certificate = x509.load_pem_x509_certificate(pair.certificate)
+    first, last = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
+    for moment in (first, last):
+        assert caller_of_certificate(connection(pair), now=lambda: moment) is not None  # noqa: B023
+    for moment in (first - 1, last + 1):
+        with pytest.raises(Unauthenticated, match="not valid now"):
+            caller_of_certificate(connection(pair), now=lambda: moment)  # noqa: B023
+
+
+def test_a_connection_with_two_certificates_has_no_caller(authority: Authority) -> None:
+    one, other = authority.issue(common_names=["ci"]), authority.issue(common_names=["admin"])
+    with pytest.raises(Unauthenticated, match="more than one client certificate"):
+        caller_of_certificate({"x509_pem_cert": [one.certificate, other.certificate]})
+
+
+def test_a_certificate_without_names_names_nobody(authority: Authority) -> None:
+    for pair in (authority.issue(), authority.issue(uris=["https://example.org"]), authority.issue(dns=["*.a.org"])):
+        with pytest.raises(Unauthenticated, match="no SPIFFE ID, no DNS name and no common name"):
+            caller_of_certificate(connection(pair))
 
 
 def test_what_is_no_certificate_names_nobody() -> None:

@@ -62,6 +62,7 @@ def test_two_rules_cannot_have_one_name() -> None:
         (TEAM_A[:-20], "not TOML"),
         ("[allow]\nname = 'x'", "'allow' has to be a list of tables"),
         ("allow = ['x']", "'allow' has to be a list of tables"),
+        ("allow = 5", "'allow' has to be a list of tables"),
         ("a = " + "[" * 5000, "not TOML"),
     ],
 )
@@ -83,3 +84,47 @@ def test_rules_written_inline_have_no_lines() -> None:
 def test_a_header_in_a_comment_makes_no_wrong_line() -> None:
     text = "# [[allow]] is for what is allowed\n#[[allow]]\n" + TEAM_A
     assert str(parsed(text).decide(A, RPCS["ListTags"], "team-a/x")) == "allowed by allow rule 'team a reads' (line 4)"
+
+
+RULE = """
+[[allow]]
+name = "a"
+principals = ["*"]
+rpcs = ["read"]
+repositories = ["**"]
+"""
+
+
+@pytest.mark.parametrize("name", ['" "', '""', "1", f'"{"x" * 201}"', r'"a\nb"', r'"a\u001b[31mb"'])
+def test_a_name_that_logs_cannot_show_is_refused(name: str) -> None:
+    (problem,) = problems_of(RULE.replace('"a"', name))
+    assert "needs a `name`: 1 to 200 printable characters" in problem
+
+
+def test_a_name_may_have_200_characters() -> None:
+    (rule,) = parsed(RULE.replace('"a"', f'"{"x" * 200}"')).rules
+    assert rule.name == "x" * 200
+
+
+@pytest.mark.parametrize("value", ['"*"', "[]", "5", "[5]", '["*", 5]', '[["*"]]'])
+@pytest.mark.parametrize("key", ["principals", "rpcs", "repositories"])
+def test_what_is_no_list_of_strings_is_refused(key: str, value: str) -> None:
+    lines = [f"{key} = {value}" if line.startswith(key) else line for line in RULE.splitlines()]
+    assert problems_of("\n".join(lines)) == (f"allow rule 'a' (line 2): needs `{key}`: a list of one or more strings",)
+
+
+def test_repositories_count_also_for_an_rpc_that_concerns_none() -> None:
+    text = RULE.replace('"read"', '"GetRegistryInfo"').replace('"**"', '"Team/**"')
+    assert "repositories: 'Team/**': 'Team' is no segment" in problems_of(text)[0]
+
+
+def test_missing_repositories_are_told_beside_mistaken_rpcs() -> None:
+    text = RULE.replace('"read"', '"reed"').replace('repositories = ["**"]', "")
+    first, second = problems_of(text)
+    assert first.startswith("allow rule 'a' (line 2): rpcs: 'reed' is neither")
+    assert second == "allow rule 'a' (line 2): needs `repositories`: a list of one or more strings"
+
+
+def test_a_mistake_in_a_rule_without_a_line_is_told_by_its_name() -> None:
+    (problem,) = problems_of('allow = [{name = "a", principals = ["*"], rpcs = ["read"], repositories = []}]')
+    assert problem == "allow rule 'a': needs `repositories`: a list of one or more strings"

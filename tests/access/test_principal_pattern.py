@@ -23,6 +23,12 @@ from portus_gateway.access.principal_pattern import PrincipalPattern
             ["dns:.example.org", "dns:example.org", "dns:evilexample.org", "cn:ci.example.org", "token:x.example.org"],
         ),
         ("token:*", ["token:ci"], ["cn:ci", ANONYMOUS]),
+        ("token:CI", ["token:CI"], ["token:ci"]),
+        ("token:" + "x" * 1018, ["token:" + "x" * 1018], ["token:" + "x" * 1017]),
+        # Exact names and suffixes need not name the authority.
+        ("spiffe://example.org", ["spiffe://example.org"], ["spiffe://example.org/x"]),
+        ("spiffe://*", ["spiffe://example.org/x"], ["cn:x"]),
+        ("jwt:*#ci", ["jwt:https://login.example.org#ci"], ["jwt:https://login.example.org#ci2"]),
         ("*", ["token:ci", "cn:x", "spiffe://a/b"], [ANONYMOUS]),
         (ANONYMOUS, [ANONYMOUS], ["token:anonymous", "cn:anonymous"]),
     ],

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
@@ -41,10 +42,14 @@ class ExecutedLines:
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         self._current = self.lines[item.nodeid] = set()
         begun = time.monotonic()
+        self.begin()
         try:
             return (yield)
         finally:
             self.seconds[item.nodeid] = time.monotonic() - begun
+            if sys.gettrace() != self._enter:
+                # Tracing ends when it fails, in a test of deep recursion for example. The test may have run any line.
+                self._current.update(range(1, Path(self.file).read_text().count("\n") + 1))
 
     def _enter(self, frame: FrameType, event: str, argument: object, /) -> _Tracer | None:
         if frame.f_code.co_filename != self.file:

@@ -97,8 +97,8 @@ def _caller(certificate: "x509.Certificate") -> Caller:
     if len(common_names) > 1:
         raise ValueError("with several common names it is open which one is meant")
     for common_name in common_names:
-        if not isinstance(common_name, str) or not common_name.isprintable():
-            raise ValueError("the common name is malformed")
+        if not isinstance(common_name, str):
+            raise ValueError("the common name is no text")
         if common_name:
             principals.append(f"cn:{common_name}")
     if not principals:
