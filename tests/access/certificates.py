@@ -66,7 +66,8 @@ class Authority:
 
 
 def _name(*common_names: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name) for name in common_names])
+    # Not checked, so that a name may be empty.
+    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name, _validate=False) for name in common_names])
 
 
 def _builder(

@@ -116,6 +116,13 @@ def test_a_certificate_without_names_names_nobody(authority: Authority) -> None:
             caller_of_certificate(connection(pair))
 
 
+@pytest.mark.filterwarnings("ignore:Attribute's length must be")
+def test_an_empty_common_name_is_none(authority: Authority) -> None:
+    caller = caller_of_certificate(connection(authority.issue(common_names=[""], dns=["ci.example.org"])))
+    assert caller is not None
+    assert caller.principals == {"dns:ci.example.org"}
+
+
 def test_what_is_no_certificate_names_nobody() -> None:
     for shown in ([b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"], [b""], [b"\0"]):
         with pytest.raises(Unauthenticated):

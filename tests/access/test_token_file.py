@@ -177,3 +177,42 @@ def test_no_hash_is_shown(path: Path) -> None:
     shown = repr(TokenFile(path).content)
     assert digest.hexdigest() not in shown
     assert repr(digest.digest()) not in shown
+
+
+async def test_a_good_file_is_no_reason_to_warn(path: Path) -> None:
+    with capture_logs() as logs:
+        assert await TokenFile(path).reload()
+    assert [entry["event"] for entry in logs] == ["loaded"]
+
+
+async def test_malformed_lines_are_told_once_and_not_again_while_the_file_is_away(path: Path) -> None:
+    tokens = TokenFile(path)
+    path.write_text(line("a", "secret-a") + "b secret-b\n")
+    with capture_logs() as logs:
+        assert await tokens.reload()
+        path.unlink()
+        assert not await tokens.reload()
+    assert [entry["log_level"] for entry in logs if "malformed" in entry["event"]] == ["error"]
+
+
+async def test_bytes_that_are_no_text_spoil_their_line_alone(path: Path) -> None:
+    tokens = TokenFile(path)
+    path.write_bytes(b"\xff\xfe\n" + line("a", "secret-a").encode())
+    assert await tokens.reload()
+    assert await tokens.authenticate("secret-a") == A
+    assert tokens.problems == ("line 1: not `<name> sha256:<64 lower-case hexadecimal digits>`",)
+
+
+async def test_a_line_that_is_there_twice_is_good_and_a_token_with_two_names_is_not(path: Path) -> None:
+    tokens = TokenFile(path)
+    path.write_text(line("a", "secret-a") * 2)
+    assert await tokens.reload()
+    assert await tokens.authenticate("secret-a") == A
+    path.write_text(line("a", "secret-a") + line("b", "secret-a"))
+    assert await tokens.reload()
+    assert await tokens.authenticate("secret-a") is None
+
+
+async def test_a_thousand_tokens_are_allowed(path: Path) -> None:
+    path.write_text("".join(line("a", str(number)) for number in range(1000)))
+    assert await TokenFile(path).authenticate("999") == A
