@@ -43,7 +43,7 @@ TESTS: Final[dict[str, Sequence[str]]] = {
     "access/token_file.py": (),
     "access/watched_file.py": (*_FILES, "access/test_tls.py"),
     "distribution/authorization.py": ("distribution/test_account.py",),
-    "distribution/deletion.py": (*_DELETE, _GUARDED, _AUDITED),
+    "distribution/deletion.py": ("distribution/test_manifests.py", "distribution/test_waits.py", *_DELETE, _AUDITED),
     "distribution/origin.py": ("distribution/test_authorization.py", "distribution/test_paging.py"),
     "operations/audited_deletion.py": (),
     "operations/deletion.py": (_GUARDED, _AUDITED),
