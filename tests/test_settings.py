@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from portus_gateway import settings
+from portus_gateway.distribution import Configuration, RetryPolicy, Timeouts
 from portus_gateway.listen_address import ListenAddress
+from portus_gateway.rpc.limits import ServerLimits
 from portus_gateway.settings import SECRETS, InvalidSettings, Problem, Settings, flag_of, variable_of
 
 URL = "https://registry.example:5000"
@@ -298,3 +300,15 @@ def test_no_message_comes_from_the_validation_library() -> None:
 def test_unknown_variables_are_found_with_the_setting_that_may_be_meant() -> None:
     names = ["PORTUS_LISTEN", "PORTUS_LISTN", "PORTUS_DB_HOST", "PORTUS_GATEWAY_ADDRESS", "PATH"]
     assert settings.unknown_variables(names) == {"PORTUS_DB_HOST": None, "PORTUS_LISTN": "PORTUS_LISTEN"}
+
+
+def test_defaults_are_those_of_what_the_settings_are_for() -> None:
+    loaded = settings.load()
+    assert Timeouts().delete < ServerLimits().max_call_duration
+    assert (loaded.connect_timeout, loaded.read_timeout) == (Timeouts().connect, Timeouts().read)
+    assert (loaded.total_timeout, loaded.delete_timeout) == (Timeouts().total, Timeouts().delete)
+    assert loaded.max_call_duration == ServerLimits().max_call_duration
+    assert loaded.upstream_attempts == RetryPolicy().attempts
+    configuration = Configuration(url="http://registry.test")
+    assert loaded.upstream_concurrency == configuration.concurrency == ServerLimits().max_upstream_requests
+    assert loaded.max_manifest_bytes == configuration.manifest_limit == ServerLimits().max_manifest_bytes

@@ -17,9 +17,11 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from yarl import URL
 
+from portus_gateway.distribution.configuration import CONCURRENCY, MANIFEST_LIMIT, RetryPolicy, Timeouts
 from portus_gateway.distribution.credentials import PasswordFile
 from portus_gateway.distribution.origin import Origin
 from portus_gateway.listen_address import ListenAddress
+from portus_gateway.rpc.limits import ServerLimits
 from portus_gateway.setting_types import (
     Address,
     Count,
@@ -34,6 +36,10 @@ from portus_gateway.setting_types import (
 PREFIX = "PORTUS_"
 # The Python client's variables begin with this. They are not settings of the gateway.
 _CLIENT_PREFIX = "PORTUS_GATEWAY_"
+
+# Defaults are said where they are used.
+_TIMEOUTS = Timeouts()
+_LIMITS = ServerLimits()
 
 Value: TypeAlias = str | bool
 # They have no flag, because other users of the machine can read command lines.
@@ -208,29 +214,31 @@ class Settings(BaseSettings):
     )
 
     connect_timeout: Duration = Field(
-        5.0, description="Time limit for connecting to the registry, including the TLS handshake."
+        _TIMEOUTS.connect, description="Time limit for connecting to the registry, including the TLS handshake."
     )
-    read_timeout: Duration = Field(30.0, description="Time limit for the registry to send the next part of a response.")
+    read_timeout: Duration = Field(
+        _TIMEOUTS.read, description="Time limit for the registry to send the next part of a response."
+    )
     total_timeout: Duration = Field(
-        60.0, description="Time limit for one request to the registry, including the whole response."
+        _TIMEOUTS.total, description="Time limit for one request to the registry, including the whole response."
     )
     delete_timeout: Duration = Field(
-        100.0,
+        _TIMEOUTS.delete,
         description="Time limit for one delete request to the registry, which needs about 2 ms for each tag that points"
         " to the digest.",
     )
     upstream_attempts: Annotated[int, Field(ge=1, le=10)] = Field(
-        4,
+        RetryPolicy().attempts,
         description="How often a request to the registry is sent at most, retries included. A delete is sent only"
         " once.",
     )
     upstream_concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
-        8,
+        CONCURRENCY,
         description="Maximum number of requests to the registry at the same time. The gateway sends fewer while the"
-        " registry is slow or answers 429 or 503.",
+        " registry answers 429 or 503, or not in time.",
     )
     max_manifest_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = Field(
-        4 * 1024 * 1024, description="Maximum size of a manifest in bytes. Larger ones are an error."
+        MANIFEST_LIMIT, description="Maximum size of a manifest in bytes. Larger ones are an error."
     )
 
     cache_bytes: Annotated[int, Field(ge=0, le=64 * 1024**3)] = Field(
@@ -243,16 +251,17 @@ class Settings(BaseSettings):
         " limits are separate for each process; metrics are added up.",
     )
     max_concurrent_calls: Count = Field(
-        256,
+        _LIMITS.max_concurrent_calls,
         description="Maximum number of calls at the same time, of which a quarter may be streams. Health checks do not"
         " count.",
     )
     max_call_duration: Duration = Field(
-        120.0, description="Time limit for a call that is not a stream. A caller's own deadline can only be shorter."
+        _LIMITS.max_call_duration,
+        description="Time limit for a call that is not a stream. A caller's own deadline can only be shorter.",
     )
-    max_stream_duration: Duration = Field(3600.0, description="Time limit for a stream.")
+    max_stream_duration: Duration = Field(_LIMITS.max_stream_duration, description="Time limit for a stream.")
     max_connection_age: Duration = Field(
-        1800.0,
+        _LIMITS.max_connection_age,
         description="Age at which the gateway asks a client to reconnect, so that clients spread over all replicas.",
     )
     drain_grace: Duration = Field(20.0, description="How long running calls may continue after SIGTERM.")

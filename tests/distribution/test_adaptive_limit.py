@@ -49,21 +49,6 @@ async def test_a_registry_that_is_overloaded_gets_fewer_requests_and_more_again_
         assert most > 8
 
 
-def limit_of(limit: AdaptiveLimit, kind: str, seconds: float) -> int:
-    limit.answered(kind, time.monotonic() - seconds)
-    return limit.limit
-
-
-async def test_a_registry_that_becomes_slow_gets_fewer_requests() -> None:
-    limit = AdaptiveLimit(8)
-    assert limit_of(limit, "tags", 0.03) == 8
-    # A tenth of a second is nothing to worry about, nor is a kind of request that always takes long.
-    assert limit_of(limit, "tags", 0.1) == 8
-    assert limit_of(limit, "catalog", 5.0) == 8
-    assert limit_of(limit, "catalog", 6.0) == 8
-    assert limit_of(limit, "tags", 0.5) == 7
-
-
 async def test_one_bad_moment_counts_once() -> None:
     limit = AdaptiveLimit(16)
     started = time.monotonic()

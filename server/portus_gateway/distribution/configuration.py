@@ -8,6 +8,7 @@ from portus_gateway.distribution.credentials import Credentials
 from portus_gateway.distribution.origin import Origin
 
 MANIFEST_LIMIT = 4 * 1024 * 1024
+CONCURRENCY = 8
 
 
 class Authentication(Enum):
@@ -33,8 +34,10 @@ class Timeouts:
     """For the whole request and answer."""
     token: float = 10.0
     """For a whole token, retries included: requests to the registry wait for it."""
-    delete: float = 300.0
-    """For a whole delete: a registry takes some 2 ms for each tag on the digest and says nothing until it is done."""
+    delete: float = 100.0
+    """For a whole delete: a registry takes some 2 ms for each tag on the digest and says nothing until it is done. A
+    little less than the duration of a call, so that its caller still learns the outcome.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +73,7 @@ class Configuration:
     """Certificates (PEM) to trust besides the system's."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     retries: RetryPolicy = field(default_factory=RetryPolicy)
-    concurrency: int = 8
+    concurrency: int = CONCURRENCY
     """How many requests the registry gets at a time; fewer while it says that these are too many."""
     manifest_limit: int = MANIFEST_LIMIT
     """The largest manifest that is read, in bytes."""

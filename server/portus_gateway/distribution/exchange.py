@@ -215,9 +215,8 @@ class Exchange:
             outcome = str(answer.status)
             if answer.status in _OVERLOADED:
                 self._slots.overloaded(started)
-            elif request.repeatable:
-                # How long a delete takes is a matter of how many tags there are.
-                self._slots.answered(request.route, started)
+            else:
+                self._slots.answered()
             return answer
         except DistributionError as error:
             outcome = _outcome(error)

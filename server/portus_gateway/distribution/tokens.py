@@ -6,10 +6,10 @@ Follows Docker's "Token Authentication Specification". The password is sent to t
 import asyncio
 import json
 import time
-from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from cachetools import LRUCache
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -88,7 +88,7 @@ class TokenSource:
         self._credentials = credentials
         self._observer = observer
         self._works: str | None = None
-        self._tokens: OrderedDict[TokenRequest, Token] = OrderedDict()
+        self._tokens: LRUCache[TokenRequest, Token] = LRUCache(_KEPT)
         self._flights: SingleFlight[TokenRequest, Token] = SingleFlight(joins_running=True)
 
     async def token(self, request: TokenRequest, *, refused: Token | None = None) -> Token:
@@ -99,7 +99,6 @@ class TokenSource:
         """
         kept = self._tokens.get(request)
         if kept is not None and kept is not refused and time.monotonic() < kept.renewed_at:
-            self._tokens.move_to_end(request)
             self._observer.token_reused()
             return kept
         return await self._flights.run(request, lambda: self._fetch_and_keep(request))
@@ -124,9 +123,6 @@ class TokenSource:
         finally:
             self._observer.token_fetched(outcome=outcome, seconds=time.perf_counter() - started)
         self._tokens[request] = token
-        self._tokens.move_to_end(request)
-        while len(self._tokens) > _KEPT:
-            self._tokens.popitem(last=False)
         return token
 
     async def _fetch(self, request: TokenRequest) -> Token:

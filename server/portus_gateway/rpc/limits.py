@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from portus_gateway.distribution.configuration import CONCURRENCY, MANIFEST_LIMIT
 from portus_gateway.distribution.page import LARGEST_PAGE
 
 DEFAULT_PAGE_SIZE = 100
@@ -22,11 +23,11 @@ class ServerLimits:
     """
 
     max_concurrent_calls: int = 256
-    max_call_duration: float = 60.0
+    max_call_duration: float = 120.0
     max_stream_duration: float = 3600.0
     max_connection_age: float = 1800.0
-    max_manifest_bytes: int = 4 * 1024 * 1024
-    max_upstream_requests: int = 8
+    max_manifest_bytes: int = MANIFEST_LIMIT
+    max_upstream_requests: int = CONCURRENCY
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
