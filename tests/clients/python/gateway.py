@@ -260,7 +260,7 @@ class Gateway(RegistryServiceServicer):
         tags = self.repositories.get(request.repository)
         if not isinstance(tags, tuple):
             _fail(context, status(grpc.StatusCode.NOT_FOUND, "there is no such repository", "NAME_UNKNOWN"))
-        if self.next_page_token:
+        if self.next_page_token and self.called("ListTags") < 10:  # an endless listing would make the test hang
             return registry_service_pb2.ListTagsResponse(tags=tags, next_page_token=self.next_page_token)
         start = int(request.page_token or 0)
         end = start + min(request.page_size or 100, TAGS_PER_PAGE)
