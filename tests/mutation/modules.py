@@ -66,7 +66,7 @@ TESTS: Final[dict[str, Sequence[str]]] = {
     "rpc/open_services.py": ("rpc/test_health.py", "rpc/test_reflection.py"),
     "rpc/page_tokens.py": ("rpc/test_list_tags.py", "rpc/test_catalog.py"),
     "rpc/request_bounds.py": _CALLS,
-    "rpc/request_parsing.py": (),
+    "rpc/request_parsing.py": ("rpc/test_batch_get_manifests.py", *_DELETE),
     "rpc/served_call.py": ("rpc/test_drain.py", "rpc/test_failed_calls_keep_nothing.py", *_CALLS),
     "rpc/status.py": ("rpc/test_private_details.py",),
 }
