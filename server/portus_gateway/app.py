@@ -164,6 +164,7 @@ def _limits(settings: Settings) -> ServerLimits:
         max_concurrent_calls=settings.max_concurrent_calls,
         max_call_duration=settings.max_call_duration,
         max_stream_duration=settings.max_stream_duration,
+        max_unread_bytes=settings.max_unread_bytes,
         max_connection_age=settings.max_connection_age,
         max_manifest_bytes=settings.max_manifest_bytes,
         max_upstream_requests=settings.upstream_concurrency,

@@ -264,6 +264,11 @@ class Settings(BaseSettings):
         _LIMITS.max_connection_age,
         description="Age at which the gateway asks a client to reconnect, so that clients spread over all replicas.",
     )
+    max_unread_bytes: Annotated[int, Field(ge=16 * 1024 * 1024, le=64 * 1024**3)] = Field(
+        256 * 1024 * 1024,
+        description="Memory in bytes for answers that callers have not read yet. One caller may take a quarter of it."
+        " Answers for which there is no memory wait.",
+    )
     drain_grace: Duration = Field(20.0, description="How long running calls may continue after SIGTERM.")
     readiness_interval: Duration = Field(10.0, description="Time between two checks of whether the registry answers.")
 

@@ -5,12 +5,16 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from portus.registry.v1.registry_service_pb2 import ListTagsRequest
+from portus_gateway.access.errors import CallerConcurrencyExceeded
 from portus_gateway.rpc.call_errors import TooManyCalls
 from portus_gateway.rpc.call_limit import CallLimit
+from portus_gateway.rpc.interception import IncomingCall
 from portus_gateway.rpc.server import ServerLimits
+from tests.attack.raw_http2 import RawConnection
 from tests.rpc.failures import failure_of
-from tests.rpc.gateways import REQUESTS, Gateway, finish, serve, soon
+from tests.rpc.gateways import REQUESTS, SERVICE, Gateway, finish, serve, soon
 from tests.rpc.health_calls import check, watch
+from tests.rpc.interceptors import Interceptor
 from tests.rpc.scripted_registry import Gate, ScriptedRegistry
 
 LIST_TAGS = ListTagsRequest(repository="team/app")
@@ -102,3 +106,43 @@ def test_there_is_always_one_stream() -> None:
     limit.enter(streaming=True)
     with pytest.raises(TooManyCalls):
         limit.enter(streaming=False)
+
+
+class Full(Interceptor):
+    """Has no place for a caller, that many times."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+
+    async def enter(self, incoming: IncomingCall) -> None:
+        if self.left:
+            self.left -= 1
+            raise CallerConcurrencyExceeded("full")
+
+
+async def test_a_caller_whose_answer_is_still_on_its_way_may_call_again() -> None:
+    full = Full(0)
+    request = LIST_TAGS.SerializeToString()
+    async with (
+        serve(ScriptedRegistry(), interceptors=[full]) as gateway,
+        RawConnection.open(gateway.address, window=0) as connection,
+    ):
+        # Its answer is there, and has not been read.
+        await connection.call(f"/{SERVICE}/ListTags", request)
+        await soon(gateway.calls.ended.wait())
+        full.left = 3
+        assert await finish(gateway.channel, "ListTags")
+        assert full.left == 0
+
+
+async def test_a_caller_whose_calls_all_run_is_refused_at_once() -> None:
+    full = Full(0)
+    gate = Gate()
+    async with serve(ScriptedRegistry(gate), interceptors=[full]) as gateway:
+        calls = await occupy(gateway, 1)
+        full.left = 2
+        failed = await failure_of(finish(gateway.channel, "ListTags"))
+        assert full.left == 1
+        gate.open.set()
+        await asyncio.gather(*calls)
+    assert failed.reason == "CALLER_CONCURRENCY_EXCEEDED"

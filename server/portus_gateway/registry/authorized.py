@@ -6,7 +6,7 @@ from types import TracebackType
 from portus_gateway.access.caller import Caller
 from portus_gateway.access.current_call import current_rpc
 from portus_gateway.access.errors import Hidden, PermissionDenied
-from portus_gateway.access.policy import PolicySource, Rights
+from portus_gateway.access.policy import Policy, PolicySource, Rights
 from portus_gateway.access.refusal_log import RefusalLog
 from portus_gateway.access.rpcs import Rpc
 from portus_gateway.distribution.digest import Digest
@@ -108,8 +108,7 @@ class AuthorizedRegistry:
         right = called.repository_right
         policy = self._source.policy
         # A repository that the catalog has just listed is not hidden: its failure is passed on as it is.
-        alike = not (called.lists_repositories or policy.rights(caller, right).everywhere)
-        admission = _Admission(caller, right, repository, reference, alike=alike)
+        admission = _Admission(caller, right, repository, reference, None if called.lists_repositories else policy)
         decision = policy.decide(caller, right, repository.name)
         if decision.allowed:
             return admission
@@ -120,18 +119,26 @@ class AuthorizedRegistry:
 
 
 class _Admission:
-    """A block for an allowed request. If `alike`, absent content gives the same error as hidden content."""
+    """A block for an allowed request.
 
-    __slots__ = ("_alike", "_caller", "_reference", "_repository", "_right")
+    If there is a `policy`, absent content gives the same error as hidden content, unless the caller sees everything.
+    """
+
+    __slots__ = ("_caller", "_policy", "_reference", "_repository", "_right")
 
     def __init__(
-        self, caller: Caller, right: Rpc, repository: Repository, reference: Reference | None, *, alike: bool
+        self,
+        caller: Caller,
+        right: Rpc,
+        repository: Repository,
+        reference: Reference | None,
+        policy: Policy | None,
     ) -> None:
         self._caller = caller
         self._right = right
         self._repository = repository
         self._reference = reference
-        self._alike = alike
+        self._policy = policy
 
     def __enter__(self) -> None:
         pass
@@ -139,7 +146,11 @@ class _Admission:
     def __exit__(
         self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._alike and isinstance(error, NotFound):
+        if (
+            isinstance(error, NotFound)
+            and self._policy is not None
+            and not self._policy.rights(self._caller, self._right).everywhere
+        ):
             raise NotFound(self.missing(), reason=self._right.missing) from error
 
     def missing(self) -> str:

@@ -4,7 +4,7 @@ Whatever happens inside, a caller gets a response or a status of the gateway's o
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Sequence
 from contextlib import aclosing, nullcontext
 from typing import TypeAlias, cast
 
@@ -21,6 +21,7 @@ from portus_gateway.rpc.open_services import OPEN_METHODS
 from portus_gateway.rpc.request_bounds import MessageShape
 from portus_gateway.rpc.served_call import Context, Method, ServedCall, Serving
 from portus_gateway.rpc.service_names import request_type
+from portus_gateway.rpc.unread_answers import UnreadAnswers
 
 UnaryBehaviour = Callable[[Message | AsyncIterator[Message], Context], Coroutine[object, None, Message]]
 StreamBehaviour = Callable[[Message | AsyncIterator[Message], Context], AsyncGenerator[Message, None]]
@@ -43,7 +44,12 @@ class Boundary:
         observer: CallObserver,
         interceptors: Sequence[Interceptor] = (),
     ) -> None:
-        self._serving = Serving(limits, call_limit, observer, tuple(interceptors))
+        unread = UnreadAnswers(limits.max_unread_bytes)
+        self._serving = Serving(limits, call_limit, observer, unread, tuple(interceptors))
+
+    def listens_on(self, ports: Collection[int]) -> None:
+        """Says on which ports the server listens."""
+        self._serving.ports = tuple(ports)
 
     def drain(self) -> None:
         """Takes no new calls from now on, except for health checks. They are refused after `connections_told`."""
@@ -98,6 +104,12 @@ class Boundary:
                 seconds = call.remaining()
                 response = await (work if seconds is None else deadline.bounded(seconds, work))
                 content = method.serialize(response)
+                if not call.hold(len(content)):
+                    size = len(content)
+                    # The message is often in memory already, for other calls; its bytes are this call's alone.
+                    del content
+                    await call.wait_to_hold(size)
+                    content = method.serialize(response)
                 if call.is_abandoned:
                     raise asyncio.CancelledError
             except BaseException as error:
@@ -128,7 +140,10 @@ class Boundary:
                 bound = nullcontext() if seconds is None else deadline.within(seconds)
                 async with bound, aclosing(streams(request, context)) as responses:
                     async for response in responses:
-                        await call.write(method.serialize(response))
+                        content = method.serialize(response)
+                        # It may take long to send, and only its bytes are needed.
+                        del response
+                        await call.write(content)
             except BaseException as error:
                 return await call.failed(error)
             call.succeeded()

@@ -30,6 +30,10 @@ class TooManyCalls(CallError):
         super().__init__(message, retry_after=retry_after)
 
 
+class TooManyUnreadAnswers(TooManyCalls):
+    """Answers that callers have not read take as much memory as they may."""
+
+
 class ShuttingDown(CallError):
     """The gateway is stopping."""
 

@@ -1,13 +1,13 @@
-"""How many calls are served at a time."""
+"""The number of calls at the same time."""
 
 from portus_gateway.rpc.call_errors import TooManyCalls
 
 
 class CallLimit:
-    """Counts the calls that are being served; refuses one too many instead of letting it wait.
+    """Counts running calls, and refuses one too many instead of letting it wait.
 
-    Streams may take up a quarter of `limit` at most (but one at least): a listing lasts as long as its reader likes,
-    and must not keep out the short calls.
+    At most a quarter of `limit`, and at least one, may be streams: a listing takes as long as its reader likes, and
+    must not keep short calls out.
     """
 
     def __init__(self, limit: int) -> None:
@@ -17,7 +17,7 @@ class CallLimit:
         self._streams = 0
 
     def enter(self, *, streaming: bool) -> None:
-        """Takes a place, which `leave` gives back. Raises `TooManyCalls` where there is none."""
+        """Takes a place, which `leave` gives back. Raises `TooManyCalls` if there is none."""
         if self._calls >= self._limit:
             raise TooManyCalls(f"the gateway serves its limit of {self._limit} calls: try again later")
         if streaming:

@@ -1,4 +1,4 @@
-"""What a gateway allows its callers."""
+"""The limits of a gateway."""
 
 from dataclasses import dataclass
 
@@ -13,23 +13,26 @@ MAX_PAGE_SIZE = LARGEST_PAGE
 class ServerLimits:
     """The limits of a gateway. Durations are in seconds.
 
-    `max_concurrent_calls`: calls served at a time; one more is answered RESOURCE_EXHAUSTED. Streams get a quarter of
-    them at most (but one at least), health and reflection are not counted.
-    `max_call_duration`: how long a unary call may take, whatever its own deadline.
+    `max_concurrent_calls`: calls at the same time, each until its answer has been read; one more is answered
+    RESOURCE_EXHAUSTED. At most a quarter of them, and at least one, may be streams. Health and reflection do not count.
+    `max_call_duration`: time limit for a unary call, until its answer has been read. A caller's own deadline can only
+    be shorter.
     `max_stream_duration`: the same for a stream.
-    `max_connection_age`: after how long a connection is asked to go, so that clients spread over replicas anew. The
-    calls on it may finish.
-    `max_manifest_bytes` and `max_upstream_requests` are the Distribution client's; they are only told to callers here.
+    `max_connection_age`: age at which a client is asked to reconnect, so that clients spread over all replicas. The
+    calls on its old connection may finish.
+    `max_unread_bytes`: memory for answers that their callers have not read yet; a quarter of it for each caller.
+    `max_manifest_bytes` and `max_upstream_requests` are limits of the Distribution client, told to callers here.
     """
 
     max_concurrent_calls: int = 256
     max_call_duration: float = 120.0
     max_stream_duration: float = 3600.0
     max_connection_age: float = 1800.0
+    max_unread_bytes: int = 256 * 1024 * 1024
     max_manifest_bytes: int = MANIFEST_LIMIT
     max_upstream_requests: int = CONCURRENCY
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
             if not getattr(self, name) > 0:
-                raise ValueError(f"{name} has to be more than 0")
+                raise ValueError(f"{name} must be more than 0")

@@ -1,8 +1,9 @@
 """One call, from its first metadata to the moment when its answer has been read."""
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -21,6 +22,7 @@ from portus_gateway.errors import FieldViolation, GatewayError
 from portus_gateway.rpc import request_id
 from portus_gateway.rpc.call_errors import InvalidFields, ShuttingDown, TooManyCalls
 from portus_gateway.rpc.call_limit import CallLimit
+from portus_gateway.rpc.connections import close_connections
 from portus_gateway.rpc.interception import Interceptor
 from portus_gateway.rpc.known_error import known_error
 from portus_gateway.rpc.limits import ServerLimits
@@ -30,6 +32,7 @@ from portus_gateway.rpc.request_bounds import MessageShape, check_parts
 from portus_gateway.rpc.resources import resource_of
 from portus_gateway.rpc.status import DETAILS_METADATA_KEY, code_of, problem_of, status_of
 from portus_gateway.rpc.tracebacks import forget_frames
+from portus_gateway.rpc.unread_answers import UnreadAnswers
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
@@ -37,6 +40,9 @@ _log = structlog.get_logger(__name__)
 
 # How often to look for calls that are past their time limit, in seconds.
 _CHECK_INTERVAL: Final = 1.0
+# How much longer than its time limit a call may take until its answer has been read, in seconds: an answer may be ready
+# at the last moment.
+_READING_TIME: Final = 5.0
 # How long to wait for the request of a refused call, in seconds.
 _PEEK: Final = 1.0
 _CLIENT_CERTIFICATE: Final = "x509_pem_cert"
@@ -49,7 +55,7 @@ _PLACE_DELAYS: Final = (0.005, 0.015, 0.03, 0.05)
 class Method:
     """What is known of a method.
 
-    `rpc` and `request_shape` are None for health and reflection, whose calls have no limits.
+    `rpc` and `request_shape` are None for health and reflection, whose bounds are those of `open`.
     """
 
     name: str
@@ -70,7 +76,10 @@ class Serving:
     limits: ServerLimits
     call_limit: CallLimit
     observer: CallObserver
+    unread: UnreadAnswers
     interceptors: tuple[Interceptor, ...]
+    ports: tuple[int, ...] = ()
+    """The ports that the server listens on."""
     draining: bool = False
     told_to_go: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the connections have been told to go, so that nobody who is refused comes back on the same one."""
@@ -82,7 +91,7 @@ class Serving:
     def begin(self, call: "ServedCall") -> None:
         self.calls.add(call)
         if self._check is None:
-            self._check = asyncio.get_running_loop().call_later(_CHECK_INTERVAL, self._check_calls)
+            self._check_later()
 
     def shut_down(self, *, limited: bool) -> None:
         for call in tuple(self.calls):
@@ -93,13 +102,26 @@ class Serving:
         if self._check is not None:
             self._check.cancel()
 
+    def close_connections(self, calls: "Collection[ServedCall]") -> None:
+        """Ends calls whose callers do not read their answers. Other calls on the same connections end as well."""
+        peers = {call.call.peer for call in calls}
+        for peer in peers:
+            _log.warning("a connection is closed, because its caller does not read its answers", peer=peer)
+        if peers and not close_connections(peers, self.ports):
+            _log.error("no connection of these callers was found", peers=sorted(peers))
+
+    def _check_later(self) -> None:
+        delay = min(_CHECK_INTERVAL, self.limits.max_call_duration / 4)
+        self._check = asyncio.get_running_loop().call_later(delay, self._check_calls)
+
     def _check_calls(self) -> None:
         self._check = None
         now = time.perf_counter()
         for call in tuple(self.calls):
             call.check(now)
+        self.close_connections([call for call in self.calls if call.is_unread(now)])
         if self.calls:
-            self._check = asyncio.get_running_loop().call_later(_CHECK_INTERVAL, self._check_calls)
+            self._check_later()
 
 
 class ServedCall:
@@ -110,8 +132,10 @@ class ServedCall:
         "_context",
         "_data",
         "_end",
+        "_ends_by_itself",
         "_entered",
         "_has_place",
+        "_held",
         "_place",
         "_reading",
         "_request",
@@ -119,6 +143,8 @@ class ServedCall:
         "_serving",
         "_started",
         "_task",
+        "_unread_at",
+        "_writing",
         "call",
         "method",
     )
@@ -133,14 +159,18 @@ class ServedCall:
         self._answered = False
         self._data: bytes | None = None
         self._end: GatewayError | None = None
+        self._ends_by_itself = False
         self._entered = 0
         self._has_place = False
         self._place: Place | None = None
+        self._held = 0
         self._reading = False
         self._request: Message | None = None
         self._seconds: float | None = None
         self._started = time.perf_counter()
         self._task = asyncio.current_task()
+        self._unread_at = math.inf
+        self._writing = False
         # With the status, at the end: a client retries no call of which it has received initial metadata (gRFC A6).
         context.set_trailing_metadata(((request_id.METADATA_KEY, self.call.request_id),))
         limits = serving.limits
@@ -149,6 +179,9 @@ class ServedCall:
             limit = min(limit, method.open.seconds)
         wanted: float | None = context.time_remaining()
         self._seconds = limit if wanted is None else min(limit, wanted)
+        # gRPC ends the call at its caller's deadline, read or not.
+        self._ends_by_itself = wanted is not None and wanted <= limit
+        self._unread_at = self._started + limit + min(_READING_TIME, limit)
         serving.begin(self)
         if self._task is not None:
             # The task of the whole call: it ends when the answer has been sent, not when the handler returns it.
@@ -185,7 +218,7 @@ class ServedCall:
         """The request, or all requests of a caller that streams. Raises `InvalidFields`, `ShuttingDown`."""
         if self.method.request_streams:
             return self._all()
-        self._request = self._parsed(await self._read())
+        self._request = self._parsed(self._data or await self._read())
         await self._refuse_when_draining()
         return self._request
 
@@ -193,9 +226,32 @@ class ServedCall:
         """Seconds until the call's time limit: the caller's deadline or the gateway's. None if there is no limit."""
         return None if self._seconds is None else self._seconds - (time.perf_counter() - self._started)
 
+    def hold(self, size: int) -> bool:
+        """Takes memory for an answer, until it has been read. False if there is none now."""
+        if self.method.rpc is None:
+            return True
+        if not self._serving.unread.take(self._owner, size):
+            return False
+        self._held += size
+        return True
+
+    async def wait_to_hold(self, size: int) -> None:
+        """Takes memory for an answer as soon as there is some. Raises `TooManyUnreadAnswers` at the time limit."""
+        try:
+            async with asyncio.timeout(self.remaining()):
+                await self._serving.unread.wait(self._owner, size)
+        except TimeoutError:
+            raise self._serving.unread.error(self._owner) from None
+        self._held += size
+
     async def write(self, content: bytes) -> None:
-        """Sends a message of a stream."""
+        """Sends a message of a stream, once there is memory for it."""
+        if not self.hold(len(content)):
+            await self.wait_to_hold(len(content))
+        self._writing = True
         await self._context.write(content)
+        self._writing = False
+        self._give_back()
 
     @property
     def is_abandoned(self) -> bool:
@@ -213,6 +269,10 @@ class ServedCall:
         if self._reading and self._seconds is not None and now > self._started + self._seconds:
             self.end(DeadlineExceeded("the call's deadline passed before its request had arrived"))
 
+    def is_unread(self, now: float) -> bool:
+        """Whether the caller has not read its answer within the gateway's time limit."""
+        return self._answered and now > self._unread_at
+
     def succeeded(self) -> None:
         """The handler has the answer."""
         self._answered = True
@@ -229,36 +289,68 @@ class ServedCall:
             late = self._context.time_remaining() == 0
             self._observe(grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED)
             return _quiet(error)
+        if self._writing:
+            return self._failed_unread(error)
         known = (isinstance(error, asyncio.CancelledError) and self._end) or known_error(error, self.method.name)
         return await self._send(known)
+
+    def _failed_unread(self, error: BaseException) -> BaseException:
+        """The end of a stream whose last message has not been read: gRPC cannot send its status behind it."""
+        known = self._end or known_error(error, self.method.name)
+        self._observe(code_of(known), known.reason)
+        if isinstance(known, DeadlineExceeded) and not self._ends_by_itself:
+            self._serving.close_connections([self])
+        return asyncio.CancelledError()
+
+    @property
+    def _owner(self) -> str:
+        """Whose share of the memory for unread answers this call takes: the caller's, or its connection's."""
+        caller = self.call.known_caller
+        return self.call.peer if caller is None or caller.kind == "anonymous" else caller.name
+
+    def _give_back(self) -> None:
+        if self._held:
+            self._serving.unread.give_back(self._owner, self._held)
+            self._held = 0
 
     async def _enter(self) -> None:
         for interceptor in self._serving.interceptors:
             try:
-                await self._with_patience(partial(interceptor.enter, self))
+                try:
+                    await interceptor.enter(self)
+                except CallerConcurrencyExceeded as full:
+                    await self._when_there_is_a_place(partial(interceptor.enter, self), full)
             except GatewayError as error:
                 await interceptor.refused(self, error)
                 raise
             self._entered += 1
         if self.method.rpc is not None:
-            await self._with_patience(self._take_place)
-            self._has_place = True
+            try:
+                self._take_place()
+            except TooManyCalls as full:
+                await self._when_there_is_a_place(self._take_place_later, full)
         elif self.method.open is not None:
             known = bool(self._context.auth_context().get(_CLIENT_CERTIFICATE))
             self._place = self._serving.open_calls.enter(self.method.open, self.call.peer, known=known)
 
-    async def _with_patience(self, enter: Callable[[], Awaitable[None]]) -> None:
-        for delay in _PLACE_DELAYS:
+    async def _when_there_is_a_place(self, enter: Callable[[], Awaitable[None]], full: GatewayError) -> None:
+        if not any(call._answered for call in self._serving.calls):
+            raise full
+        for delay in _PLACE_DELAYS[:-1]:
+            await asyncio.sleep(delay)
             try:
                 return await enter()
             except (TooManyCalls, CallerConcurrencyExceeded):
-                if not any(call._answered for call in self._serving.calls):
-                    raise
-            await asyncio.sleep(delay)
+                continue
+        await asyncio.sleep(_PLACE_DELAYS[-1])
         return await enter()
 
-    async def _take_place(self) -> None:
+    async def _take_place_later(self) -> None:
+        self._take_place()
+
+    def _take_place(self) -> None:
         self._serving.call_limit.enter(streaming=self.method.response_streams)
+        self._has_place = True
 
     async def _refuse_when_draining(self) -> None:
         if self._serving.draining and (self.method.rpc is not None or self.method.response_streams):
@@ -270,6 +362,7 @@ class ServedCall:
     def _over(self, _: object) -> None:
         serving = self._serving
         serving.calls.discard(self)
+        self._give_back()
         if self._has_place:
             serving.call_limit.leave(streaming=self.method.response_streams)
         if self._place is not None:

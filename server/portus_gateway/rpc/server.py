@@ -113,6 +113,7 @@ class GatewayServer:
         port = _listen(server, self._listener)
         if self._also is not None:
             self.also_port = _listen(server, self._also)
+        self._boundary.listens_on([port] if self.also_port is None else [port, self.also_port])
         await server.start()
         self._server = server
         return port

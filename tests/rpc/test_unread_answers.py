@@ -1,0 +1,100 @@
+"""How much memory answers may take that nobody has read yet."""
+
+import asyncio
+
+import pytest
+
+from portus_gateway.rpc.call_errors import TooManyUnreadAnswers
+from portus_gateway.rpc.unread_answers import UnreadAnswers
+
+# Each answer counts twice: what is Python's, and gRPC's copy of it.
+LIMIT = 800
+
+
+async def settled() -> None:
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+async def test_an_owner_has_a_quarter_and_gets_it_back() -> None:
+    unread = UnreadAnswers(LIMIT)
+    assert unread.take("a", 60)
+    assert unread.take("a", 40)
+    assert not unread.take("a", 1)
+    assert unread.take("b", 100)
+    unread.give_back("a", 40)
+    assert unread.take("a", 40)
+
+
+async def test_all_together_have_the_limit() -> None:
+    unread = UnreadAnswers(LIMIT)
+    assert all(unread.take(owner, 100) for owner in "abcd")
+    assert not unread.take("e", 1)
+    unread.give_back("a", 100)
+    assert unread.take("e", 1)
+
+
+async def test_the_first_answer_of_an_owner_may_be_larger_than_its_share() -> None:
+    unread = UnreadAnswers(LIMIT)
+    assert unread.take("a", 300)
+    assert not unread.take("a", 1)
+    # But not than what is left for all.
+    assert not unread.take("b", 101)
+    unread.give_back("a", 300)
+    # Where there is nothing else, even that.
+    assert unread.take("b", 1000)
+
+
+async def test_what_waits_is_let_in_when_it_fits_and_in_order() -> None:
+    unread = UnreadAnswers(LIMIT)
+    unread.take("a", 100)
+    waiting = {number: asyncio.ensure_future(unread.wait("a", 60)) for number in range(3)}
+    other = asyncio.ensure_future(unread.wait("b", 60))
+    await settled()
+    assert other.done()
+    assert [waiting[number].done() for number in range(3)] == [False, False, False]
+    for number in range(3):
+        unread.give_back("a", 100 if number == 0 else 60)
+        await settled()
+        assert [waiting[which].done() for which in range(3)] == [which <= number for which in range(3)]
+
+
+async def test_who_stops_waiting_takes_nothing() -> None:
+    unread = UnreadAnswers(LIMIT)
+    unread.take("a", 100)
+    waiting = asyncio.ensure_future(unread.wait("a", 100))
+    await settled()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    unread.give_back("a", 100)
+    assert unread.take("a", 100)
+
+
+async def test_who_is_let_in_and_cancelled_at_once_takes_nothing() -> None:
+    unread = UnreadAnswers(LIMIT)
+    unread.take("a", 100)
+    waiting = asyncio.ensure_future(unread.wait("a", 100))
+    await settled()
+    unread.give_back("a", 100)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert unread.take("a", 100)
+
+
+async def test_no_more_waits_than_may_be_unread() -> None:
+    unread = UnreadAnswers(LIMIT)
+    unread.take("a", 100)
+    waiting = [asyncio.ensure_future(unread.wait("a", 100)) for _ in range(4)]
+    await settled()
+    with pytest.raises(TooManyUnreadAnswers):
+        await unread.wait("a", 1)
+    for one in waiting:
+        one.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+def test_the_error_says_whose_answers_they_are() -> None:
+    unread = UnreadAnswers(64 * 1024 * 1024)
+    unread.take("a", 4 * 1024 * 1024)
+    assert "answers of 8.0 MiB to this caller have not been read" in str(unread.error("a"))
+    assert "other callers do not read" in str(unread.error("b"))
