@@ -3,9 +3,11 @@
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
+from portus_gateway.access.errors import Hidden
 from portus_gateway.devregistry import Content, DevRegistry, Fault, artifact, image, index, multi_platform
 from portus_gateway.devregistry.images import raw_manifest
 from portus_gateway.distribution import (
@@ -16,13 +18,15 @@ from portus_gateway.distribution import (
     StaticPassword,
 )
 from portus_gateway.distribution.digest import Digest
-from portus_gateway.distribution.errors import NotFound, RegistryFault, Unavailable
+from portus_gateway.distribution.errors import NotFound, RegistryFault, Unavailable, Unsupported
+from portus_gateway.distribution.manifest import Descriptor
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
+from portus_gateway.errors import GatewayError
 from portus_gateway.operations import manifest_dependents
-from portus_gateway.operations.manifest_dependents import ManifestDependents
+from portus_gateway.operations.manifest_dependents import Dependents, ManifestDependents
 from portus_gateway.registry.cached import CachedRegistry, Outcome
 from portus_gateway.registry.fresh import FreshRegistry
-from portus_gateway.registry.protocol import Cursor, Page
+from portus_gateway.registry.protocol import Cursor, Page, Reference
 from tests.scripted_registry import ScriptedRegistry, manifest_of
 
 APP = Repository("team/app")
@@ -133,6 +137,33 @@ async def test_a_list_of_tags_that_ends_in_the_middle_is_an_error() -> None:
     vanishing = Vanishing({"team/app": {f"v{number}": "one" for number in range(5)}})
     with pytest.raises(NotFound):
         await ManifestDependents(vanishing, 4).of(APP, manifest_of("one").descriptor.digest, with_indexes=True)
+
+
+async def test_a_policy_that_hides_the_repository_meanwhile_is_an_error() -> None:
+    registry = ScriptedRegistry({"team/app": {"1.0": "one"}})
+    registry.failures["team/app:1.0"] = Hidden("no", reason="MANIFEST_UNKNOWN")
+    with pytest.raises(Hidden):
+        await ManifestDependents(registry, 4).of(APP, manifest_of("one").descriptor.digest, with_indexes=True)
+
+
+class OfOddTypes(ScriptedRegistry):
+    """Does not say what its tags lead to, and fails where that is asked."""
+
+    def __init__(self, failure: GatewayError) -> None:
+        super().__init__({"team/app": {"1.0": "one", "old": "two"}})
+        self.failures[f"team/app@{manifest_of('two').descriptor.digest}"] = failure
+
+    async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
+        return replace(await super().resolve_manifest(repository, reference), media_type="application/json")
+
+
+async def test_a_manifest_of_schema_1_is_no_index_and_another_refusal_an_error() -> None:
+    digest = manifest_of("one").descriptor.digest
+    schema_1 = OfOddTypes(Unsupported("too old", reason="SCHEMA_1"))
+    found = await ManifestDependents(schema_1, 4).of(APP, digest, with_indexes=True)
+    assert found == Dependents(tags=(Tag("1.0"),))
+    with pytest.raises(Unsupported):
+        await ManifestDependents(OfOddTypes(Unsupported("no")), 4).of(APP, digest, with_indexes=True)
 
 
 async def test_images_and_artifacts_are_not_fetched(registry: DevRegistry) -> None:

@@ -15,7 +15,7 @@ from portus_gateway.access.errors import Hidden
 from portus_gateway.aio.in_parallel import for_each
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import DeleteOutcomeUnknown, NotFound, Unsupported
-from portus_gateway.distribution.names import Repository, Tag
+from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.distribution.paging import walk
 from portus_gateway.errors import GatewayError
 from portus_gateway.registry.protocol import Registry
@@ -44,7 +44,7 @@ class RemainingTags:
             async with asyncio.timeout(_LONGEST_SECONDS):
                 remaining = await self._found(repository, await self._still_listed(repository, tags))
                 stale = [tag for tag, target in remaining.items() if target == digest]
-                if stale and await self._deleted_by_name(repository, stale):
+                if await self._deleted_by_name(repository, stale):
                     remaining = await self._found(repository, tuple(remaining))
         except (GatewayError, TimeoutError) as error:
             raise DeleteOutcomeUnknown(
@@ -57,11 +57,11 @@ class RemainingTags:
         """Those of `tags` that may still be there, by the registry's list if they are many."""
         if len(tags) < _MANY:
             return tags
-        listed: set[Tag] = set()
+        listed: set[Tag | UnusableName] = set()
         try:
             async with aclosing(walk(lambda cursor: self._registry.list_tags(repository, None, cursor))) as pages:
                 async for page in pages:
-                    listed.update(name for name in page.items if isinstance(name, Tag))
+                    listed.update(page.items)
         except Hidden:
             raise
         except NotFound:
@@ -80,7 +80,8 @@ class RemainingTags:
                 # The policy changed meanwhile: this says nothing about the tag.
                 raise
             except NotFound:
-                return
+                # It went with the manifest.
+                pass
 
         await for_each(tags, look, at_once=self._concurrency)
         return found
