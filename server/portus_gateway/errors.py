@@ -1,7 +1,6 @@
-"""The one family of errors. Each package derives its own from `GatewayError`; `rpc.status` maps them to gRPC statuses.
+"""The family of errors. Each package derives its own from `GatewayError`, and `rpc.status` maps them to gRPC statuses.
 
-An error carries as data what a status says beside its message, so that the mapping needs to know no class but for its
-row in the table.
+An error has the details of its status as data, so that `rpc.status` needs only one row for each class.
 """
 
 from collections.abc import Mapping

@@ -3,7 +3,7 @@
     async with DistributionClient(Configuration(url="https://registry.example")) as registry:
         manifest = await registry.get_manifest(Repository("team/app"), Tag("v1"))
 
-The errors are in `errors`, deadlines in `deadline`.
+The errors are in `errors`. `portus_gateway.aio.deadline` bounds calls in time.
 """
 
 from portus_gateway.distribution.client import DistributionClient

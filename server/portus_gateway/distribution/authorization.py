@@ -1,4 +1,4 @@
-"""Which credentials the registry asks for, and who may see them.
+"""Which credentials the registry asks for, and which server gets them.
 
 The password goes to the configured realm only, or to the registry itself if that asks for it (Basic). A token goes to
 the registry only. A challenge that says otherwise is an error, not an instruction (CVE-2026-33540 and similar).
@@ -61,7 +61,7 @@ class Refusal:
 
 
 class Authorization:
-    """Answers the challenges of one registry, and remembers how, so that later requests need none."""
+    """Answers the challenges of one registry. It remembers how, so that later requests are not challenged."""
 
     def __init__(
         self,
@@ -92,20 +92,20 @@ class Authorization:
 
     @property
     def needs_challenge(self) -> bool:
-        """Whether no request may go out before the registry has said how to get a token."""
+        """Whether no request may be sent before the registry has said how to get a token."""
         return self._authentication is Authentication.TOKEN and self.is_anonymous
 
     def assume_token_service(self) -> None:
         """Takes the configured realm as the token service, because the registry names none.
 
-        Raises `ChallengeUnusable` where no realm is configured.
+        Raises `ChallengeUnusable` if no realm is configured.
         """
         if self._token_realm is None:
             raise ChallengeUnusable("the registry does not say where to get a token", concern=Concern.TOKEN_REALM)
         self._scheme = Bearer(self._token_realm, "")
 
     async def authorize(self, scopes: tuple[str, ...], refused: Token | None = None) -> Authorized:
-        """What the registry is known to want for `scopes`. With `refused`, a token that is not that one."""
+        """The credentials that the registry is known to want for `scopes`. If a token, then not `refused`."""
         match self._scheme:
             case Anonymous():
                 return Authorized({})
@@ -116,11 +116,10 @@ class Authorization:
                 return Authorized({"Authorization": f"Bearer {token.secret}"}, token)
 
     def learn(self, answer: Answer, carried: Authorized) -> Refusal:
-        """Takes in the challenge of the 401 to a request that carried `carried`.
+        """Remembers what the 401 to a request with the credentials `carried` asks for.
 
-        Raises the `GatewaySetup` family for a challenge that cannot, or must not, be answered. A registry that has
-        accepted our credential before may refuse one repository with a challenge that makes no sense: that is a
-        refusal, and changes nothing.
+        Raises the `GatewaySetup` family for a challenge that cannot or must not be answered. If the registry has
+        accepted the credentials before, such a challenge only means that it refuses this request.
         """
         try:
             scheme, refusal = self._read(answer)
@@ -130,7 +129,7 @@ class Authorization:
                 return Refusal()
             raise
         if scheme == Basic() and isinstance(self._scheme, Bearer) and self._tokens_are_accepted:
-            # The password need not travel where tokens are known to work.
+            # The registry need not get the password if it accepts tokens.
             return Refusal()
         self._scheme = scheme
         return refusal
@@ -142,7 +141,7 @@ class Authorization:
         return self._scheme == Basic() and carried.fields.get("Authorization") == self._password()
 
     def accepted(self, carried: Authorized, *, challenged: bool) -> None:
-        """Notes that the registry has taken `carried`; with `challenged`, where it had refused to answer without."""
+        """Remembers that the registry accepted `carried`; with `challenged`, after it had refused to answer without."""
         if carried.token is not None:
             carried.token.accepted = True
             self._tokens_are_accepted = True
@@ -150,7 +149,7 @@ class Authorization:
             self._accepted_password = carried.fields["Authorization"]
 
     def may_become_valid(self, refusal: Refusal) -> bool:
-        """Whether the registry may accept a new token that it has just refused a little later, by its own clock."""
+        """Whether the registry may accept a new token that it refused a little later, when its clock is late."""
         if refusal.error:
             return refusal.error == "invalid_token"
         return not self._tokens_are_accepted

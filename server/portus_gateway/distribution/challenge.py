@@ -1,7 +1,7 @@
 """The `WWW-Authenticate` field: which credentials a server asks for (RFC 9110, section 11.6.1).
 
-Splitting at commas is not enough: a scope holds commas (`pull,push`), a realm can hold `=`, one field can
-hold several challenges, and there can be several fields.
+It cannot be split at commas: a scope contains commas (`pull,push`), a realm can contain `=`, one field can contain
+several challenges, and there can be several fields.
 """
 
 import re
@@ -17,30 +17,30 @@ _SEPARATORS = re.compile(r"[ \t,]*")
 _TOKEN68 = re.compile(r"[0-9A-Za-z\-._~+/]+=*(?=[ \t]*(?:,|$))")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
-# A comma, behind which a scheme and its first parameter follow.
+# A comma before a scheme and its first parameter.
 _NEXT_CHALLENGE = re.compile(r",[ \t]*(?=[A-Za-z][A-Za-z0-9-]*[ \t]+[A-Za-z][A-Za-z0-9_-]*[ \t]*=)")
-# The grammar has a token here. Servers that leave the quotes off an address are common enough to be read.
+# The grammar allows only a token without quotes. But many servers leave out the quotes around an address.
 _UNQUOTED = re.compile(r'[^\s,"\\]+')
 
-# No registry needs more, and a parser should not read what nobody sends.
+# No registry sends more.
 _MAX_LENGTH = 8192
 
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """One challenge: its scheme in lower case, its parameters by lower-case name."""
+    """One challenge. The scheme and the names of the parameters are in lower case."""
 
     scheme: str
     parameters: Mapping[str, str]
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        """What the `scope` parameter names, each scope on its own, in a form that compares."""
+        """The scopes in the `scope` parameter, in normal form."""
         return normal_scopes(self.parameters.get("scope", "").split())
 
 
 def normal_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
-    """The scopes in one order, and the actions of each in one order: a registry writes them in any."""
+    """The scopes in normal form: scopes and the actions of each sorted, because registries write them in any order."""
     normal = set()
     for scope in scopes:
         resource, separator, actions = scope.rpartition(":")
@@ -98,7 +98,7 @@ class _Field:
         if self._take(_SPACE) and not self._peek(_TOKEN68, self._at):
             self._parameters(parameters)
         elif token68 := self._match(_TOKEN68):
-            # `Basic, Bearer …`: no token68 but the next scheme is possible only after a comma, so this is one.
+            # The next scheme comes only after a comma (`Basic, Bearer …`), so this is a token68.
             parameters["token68"] = token68
         return Challenge(scheme, MappingProxyType(parameters))
 
@@ -163,4 +163,4 @@ class _Field:
         return taken
 
     def _malformed(self, due: str) -> ChallengeUnusable:
-        return ChallengeUnusable(f"the WWW-Authenticate field is malformed: {due} was due at character {self._at + 1}")
+        return ChallengeUnusable(f"the WWW-Authenticate field is malformed: expected {due} at character {self._at + 1}")

@@ -1,4 +1,4 @@
-"""How to reach a registry: everything that the client has to be told."""
+"""The configuration of the client: the registry, the account, and limits."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -24,14 +24,14 @@ class Authentication(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """Bounds of one HTTP request, in seconds. The caller's deadline, where earlier, goes first."""
+    """Time limits of one HTTP request, in seconds. If the caller's deadline is earlier, it applies instead."""
 
     connect: float = 5.0
-    """Until the connection stands, TLS included."""
+    """For connecting, including the TLS handshake."""
     read: float = 30.0
-    """Between two reads of an answer."""
+    """For the next part of an answer."""
     total: float = 60.0
-    """For the whole request and answer."""
+    """For the request and the whole answer."""
     token: float = 10.0
     """For a whole token, retries included: requests to the registry wait for it."""
     delete: float = 100.0
@@ -42,14 +42,14 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """When to ask again. Only for what can be asked twice without harm; never for a delete."""
+    """When a request is sent again. This applies to reads only: a delete is sent once."""
 
     attempts: int = 4
-    """How many times a request is sent at most; 1 is no retry."""
+    """How often a request is sent at most. 1 means no retry."""
     first_delay: float = 0.1
-    """The longest first wait, in seconds. It doubles each time; the actual wait is random below it."""
+    """The limit of the first pause, in seconds. The limit doubles each time, and the pause is random below it."""
     longest_delay: float = 5.0
-    """The longest wait, in seconds. A server that asks for a longer one gets no retry: its answer is the error."""
+    """The longest pause, in seconds. If a server asks for a longer one, there is no retry."""
     clock_delay: float = 1.0
     """How long to wait, in seconds, before a new token that the registry refused is sent once more: it becomes valid
     when the registry's clock has caught up with that of the token service.
@@ -63,20 +63,22 @@ class Configuration:
     url: str
     """Scheme, host and port: `https://registry.example:5000`."""
     credentials: Credentials | None = None
-    """None: an anonymous registry."""
+    """None: the registry is used without an account."""
     authentication: Authentication = Authentication.AUTO
     token_realm: str | None = None
-    """The only realm, besides the registry's own origin, that may see the password."""
+    """Address of the token service. Only it and the registry's own origin get the password."""
     blob_origins: frozenset[Origin] = frozenset()
     """Where the registry may redirect a read of a blob, besides to itself: its storage."""
     ca_file: Path | None = None
-    """Certificates (PEM) to trust besides the system's."""
+    """CA certificates (PEM) to trust in addition to those of the system."""
     timeouts: Timeouts = field(default_factory=Timeouts)
     retries: RetryPolicy = field(default_factory=RetryPolicy)
     concurrency: int = CONCURRENCY
-    """How many requests the registry gets at a time; fewer while it says that these are too many."""
+    """Maximum number of requests at the same time; fewer while the registry is overloaded."""
     manifest_limit: int = MANIFEST_LIMIT
     """The largest manifest that is read, in bytes."""
     use_environment_proxy: bool = False
-    """Whether HTTP_PROXY and its like apply. Off: they took over internal calls (Portus #2312)."""
+    """Whether HTTP_PROXY and similar variables apply. By default they do not, because they broke internal calls (Portus
+    #2312).
+    """
     user_agent: str = "portus-gateway"

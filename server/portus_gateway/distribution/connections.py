@@ -1,7 +1,7 @@
-"""Connections to the registry's side, which end when it sends interim answers (1xx) without end.
+"""Connections to the registry and the token service, which close when a server sends interim answers (1xx) endlessly.
 
-aiohttp passes over any number of them, and over all that have come in one go: nothing else runs meanwhile, and no
-time-out holds.
+aiohttp skips any number of them, and all that have arrived in one go. Meanwhile nothing else runs, and time limits do
+not work.
 """
 
 import asyncio
@@ -13,17 +13,17 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_parser import RawResponseMessage
 from aiohttp.streams import StreamReader
 
-# Nobody sends more than one or two.
+# Servers send one or two.
 _MOST_INTERIM = 8
 
 
 def connector(tls: ssl.SSLContext, *, keep: bool) -> aiohttp.TCPConnector:
-    """Makes connections, without a bound on their number: the slots of `Exchange` are that.
+    """Makes connections. Their number is bounded by the slots of `Exchange`, and not here.
 
-    With `keep` a connection is used for one request after the other, else for one only.
+    With `keep`, a connection is kept for further requests. Without, each request has a connection of its own.
     """
     made = aiohttp.TCPConnector(limit=0, ssl=tls, force_close=not keep)
-    # There is no public way to say which protocol a connection speaks. Where this one gets lost, a test fails.
+    # aiohttp has no public way to set the protocol of a connection. A test fails if this one stops working.
     made._factory = partial(_bounded, asyncio.get_running_loop())
     return made
 

@@ -1,4 +1,4 @@
-"""The account that the client uses, without ever showing its password."""
+"""The account that the client uses. Its password is never shown."""
 
 import base64
 from dataclasses import dataclass, field
@@ -13,13 +13,13 @@ class Password(Protocol):
     """Where a password comes from."""
 
     def read(self) -> str:
-        """The password as it is now. Raises `OSError` or `UnicodeError` where it cannot be read."""
+        """The current password. Raises `OSError` or `UnicodeError` if it cannot be read."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class StaticPassword:
-    """A password that stays."""
+    """A password that does not change."""
 
     secret: str = field(repr=False)
 
@@ -29,7 +29,7 @@ class StaticPassword:
 
 @dataclass(frozen=True, slots=True)
 class PasswordFile:
-    """A password in a file, such as a mounted secret that is rotated. A trailing newline is not part of it."""
+    """A password in a file, which may change, such as a mounted secret. A trailing newline is not part of it."""
 
     path: Path
 
@@ -39,20 +39,20 @@ class PasswordFile:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A user name, and where its password comes from."""
+    """A user name, and where the password comes from."""
 
     username: str
     password: Password
 
     def basic_authorization(self) -> str:
-        """The `Authorization` field of Basic authentication (RFC 7617, UTF-8), with the password as it is now.
+        """The `Authorization` field of Basic authentication (RFC 7617, UTF-8), with the current password.
 
-        Raises `CredentialsRejected` where the password cannot be read.
+        Raises `CredentialsRejected` if the password cannot be read.
         """
         return "Basic " + base64.b64encode(f"{self.username}:{self.current_password()}".encode()).decode("ascii")
 
     def current_password(self) -> str:
-        """The password as it is now. Raises `CredentialsRejected` where it cannot be read."""
+        """The current password. Raises `CredentialsRejected` if it cannot be read."""
         try:
             return self.password.read()
         except (OSError, UnicodeError) as error:

@@ -1,4 +1,4 @@
-"""The proxy that the environment names (`HTTPS_PROXY`, `NO_PROXY` and the like)."""
+"""The proxy that the environment variables name (`HTTPS_PROXY`, `NO_PROXY` and similar)."""
 
 from urllib.request import getproxies, proxy_bypass
 
@@ -6,9 +6,9 @@ from yarl import URL
 
 
 def environment_proxy(url: URL) -> URL | None:
-    """The proxy for `url`, None where it is to be reached directly.
+    """The proxy for `url`, None for a direct connection.
 
-    aiohttp's own reading of the environment takes credentials from `~/.netrc` as well, which are none of ours.
+    aiohttp's own support for these variables also takes credentials from `~/.netrc`, which must not be used.
     """
     if url.host is None or proxy_bypass(url.host):
         return None

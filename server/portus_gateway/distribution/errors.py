@@ -58,7 +58,7 @@ class InvalidRequest(DistributionError):
 
 
 class RangeInvalid(DistributionError):
-    """The registry cannot serve the range asked for (416)."""
+    """The registry cannot serve the requested range (416)."""
 
     reason = "RANGE_INVALID"
 
@@ -175,7 +175,7 @@ class ChallengeUnusable(GatewaySetup):
 
 
 class RegistryFault(DistributionError):
-    """The registry or the token service failed (500), or answered outside the protocol."""
+    """The registry or the token service failed (500), or its answer violates the protocol."""
 
     reason = "UPSTREAM_ERROR"
 
@@ -208,7 +208,7 @@ class NotHttp(UntrustedAnswer):
 
 
 class DigestMismatch(UntrustedAnswer):
-    """The content's digest is not the one asked for or announced."""
+    """The content does not have the digest that was requested or announced."""
 
     reason = "DIGEST_MISMATCH"
 

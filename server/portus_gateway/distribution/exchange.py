@@ -1,6 +1,6 @@
-"""One HTTP request and its answer: bounded in time and size, retried where that is harmless.
+"""One HTTP request and its answer: bounded in time and size, retried if that is harmless.
 
-Knows no credentials and no registry: who may see what is the business of `transport` and `tokens`.
+Knows nothing about registries, and does not decide which server may get which credentials: `admission` and `tokens` do.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ from portus_gateway.distribution.peer import Peer
 from portus_gateway.distribution.retry import Backoff, retry_after
 from portus_gateway.distribution.tls_failures import tls_failure
 
-# Of an answer that reports an error, only the beginning is of use.
+# How much is read of an answer that reports an error.
 _ERROR_LIMIT = 16 * 1024
 _CHUNK = 64 * 1024
 _OVERLOADED = frozenset({429, 503})
@@ -47,7 +47,7 @@ _OVERLOADED = frozenset({429, 503})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A request as it goes out. `headers` may hold a credential, so they are no part of the `repr`."""
+    """An HTTP request. `headers` may contain a credential, so they are not in the `repr`."""
 
     method: str
     url: URL
@@ -55,11 +55,11 @@ class Request:
     peer: Peer
     headers: CIMultiDict[str] = field(repr=False)
     body_limit: int
-    """Bytes that a successful answer may have."""
+    """How many bytes a successful answer may have."""
     repeatable: bool
-    """Whether sending it twice does no harm."""
+    """Whether it may be sent twice."""
     total: float | None = None
-    """Seconds for the whole exchange where the usual bounds do not fit."""
+    """Time limit in seconds, if the usual ones do not fit."""
 
     @property
     def where(self) -> str:
@@ -75,7 +75,7 @@ class Answer:
     headers: CIMultiDictProxy[str]
     body: bytes = field(repr=False)
     concealment: Concealment = field(default_factory=Concealment, repr=False)
-    """For what errors show of the answer, which may repeat what the request carried."""
+    """Conceals what errors must not show. The answer may repeat a credential of the request."""
 
     @property
     def is_transient(self) -> bool:
@@ -87,13 +87,13 @@ class Answer:
 
 
 class _BrokenOff(aiohttp.ClientError):
-    """The connection ended before the answer was complete."""
+    """The connection ended before an answer began."""
 
 
 async def sent_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """A middleware of the session: keeps aiohttp from sending again by itself.
+    """A middleware of the session: keeps aiohttp from sending a request again by itself.
 
-    It does so on a broken connection, a DELETE included, which would turn a delete that was carried out into a 404.
+    aiohttp does so when a connection breaks, even for DELETE. A delete that was carried out would then look like a 404.
     """
     try:
         return await handler(request)
@@ -237,7 +237,7 @@ class Exchange:
     async def _carried_through(self, exchange: Coroutine[object, None, Answer]) -> Answer:
         answer, cancellation = await carried_through(exchange)
         if cancellation is not None and 300 <= answer.status < 500 and not answer.is_transient:
-            # Nothing has come of it, and nothing is to follow.
+            # The request had no effect, and its caller has left.
             raise cancellation
         return answer
 
@@ -273,7 +273,7 @@ class Exchange:
                 f"no connection to {peer}: {_reason_of(error.os_error)}", operator_detail=request.where, sent=False
             ) from error
         except aiohttp.ClientHttpProxyError as error:
-            # These two keep the request, with its credential, in their `repr`, so neither becomes a cause.
+            # This error and the next have the request with its credential in their `repr`, so they become no cause.
             raise Unreachable(
                 f"the proxy between the gateway and {peer} answered {error.status}",
                 operator_detail=request.where,
@@ -294,7 +294,7 @@ class Exchange:
 async def _body(response: aiohttp.ClientResponse, request: Request) -> bytes:
     peer = request.peer.name
     if response.status >= 400 or request.method == "DELETE":
-        # Of these no body is content, and none is too long to know what became of the request.
+        # These bodies are no content, and however long they are, the status says what became of the request.
         return await _at_most(response, _ERROR_LIMIT)
     if response.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
         raise UntrustedAnswer(f"{peer} sent a compressed answer, although none was asked for")
@@ -308,7 +308,7 @@ async def _body(response: aiohttp.ClientResponse, request: Request) -> bytes:
 
 
 async def _at_most(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    """The first `limit` bytes of the body. What comes after them is never read: the connection is given up."""
+    """The first `limit` bytes of the body. The rest is never read: the connection is closed."""
     chunks = []
     wanted = limit
     while wanted > 0 and (chunk := await response.content.read(min(wanted, _CHUNK))):
@@ -326,7 +326,7 @@ def _outcome(error: DistributionError) -> str:
 
 
 def _reason_of(error: OSError) -> str:
-    """Why there is no connection, in words that have no address: those of asyncio have it."""
+    """Why there is no connection. asyncio's own text contains the address, which callers must not see."""
     if isinstance(error, socket.gaierror):
         return "its host name cannot be resolved"
     return os.strerror(error.errno).lower() if error.errno else "the connection failed"

@@ -1,10 +1,10 @@
-"""What the client tells whoever counts: metrics, without the client knowing of any."""
+"""What the client reports for metrics."""
 
 from typing import Protocol
 
 
 class UpstreamObserver(Protocol):
-    """Is told of what the client does. Must return at once and never raise."""
+    """Is called when something happens. Its methods must return at once and never raise."""
 
     def request_finished(self, *, method: str, route: str, outcome: str, seconds: float) -> None:
         """A request to the registry or the token service ended.
@@ -15,20 +15,20 @@ class UpstreamObserver(Protocol):
         ...
 
     def token_fetched(self, *, outcome: str, seconds: float) -> None:
-        """A token was asked for; `outcome` is `ok`, `rejected` or `failed`."""
+        """A token was requested. `outcome` is `ok`, `rejected` or `failed`."""
         ...
 
     def token_reused(self) -> None:
-        """A request goes out with a token that was there already."""
+        """A request uses a token that was kept."""
         ...
 
     def retried(self, *, route: str) -> None:
-        """A request is about to be sent again."""
+        """A request will be sent again."""
         ...
 
 
 class NotObserved:
-    """Observes nothing."""
+    """Ignores everything."""
 
     def request_finished(self, *, method: str, route: str, outcome: str, seconds: float) -> None:
         pass

@@ -1,4 +1,4 @@
-"""Origins: who a URL belongs to, and so who may see a credential."""
+"""Origins: which server a URL belongs to, and so which server may get a credential."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -8,7 +8,7 @@ from yarl import URL
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Scheme, host and port (RFC 6454). Raises `ValueError` for anything but http and https."""
+    """Scheme, host and port (RFC 6454). `of` raises `ValueError` for anything but http and https."""
 
     scheme: str
     host: str

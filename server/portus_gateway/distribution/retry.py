@@ -1,4 +1,4 @@
-"""When to ask again, and how long to wait before it."""
+"""When a request is sent again, and how long to wait before."""
 
 import random
 import re
@@ -16,17 +16,17 @@ _LARGEST_TIME = 1e11
 
 
 class Backoff:
-    """The waits of one request: random below a bound that doubles ("full jitter")."""
+    """The pauses of one request: random, below a limit that doubles ("full jitter")."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
         self._retries = 0
 
     def next_pause(self, asked_for: float | None = None) -> float | None:
-        """Seconds to wait before the next attempt; None when there is to be none.
+        """Seconds to wait before the next attempt; None if there is no further one.
 
-        `asked_for` is what the server's `Retry-After` says. It is honoured as it is: one that is longer than the policy
-        allows ends the retries, for asking earlier is what the server has just forbidden.
+        `asked_for` is what the server's `Retry-After` says. The pause is never shorter: if it is longer than the policy
+        allows, there is no further attempt.
         """
         self._retries += 1
         if self._retries >= self._policy.attempts:
@@ -54,7 +54,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def http_date(text: str) -> datetime | None:
-    """An HTTP date, None where the text is none."""
+    """The time of an HTTP date, None if the text is not one."""
     try:
         moment = parsedate_to_datetime(text)
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,6 +1,6 @@
 """Bearer tokens from the token service: one for each set of scopes, fetched once for all who wait, renewed in time.
 
-Follows Docker's "Token Authentication Specification". The password is sent to the pinned realm alone.
+Follows Docker's "Token Authentication Specification". The caller makes sure that the password may go to the realm.
 """
 
 import asyncio
@@ -35,20 +35,20 @@ from portus_gateway.distribution.peer import TOKEN_SERVICE
 from portus_gateway.distribution.retry import http_date, retry_after
 
 _BODY_LIMIT = 256 * 1024
-# What the specification has a client assume where the answer does not say.
+# What the specification says for an answer without `expires_in`.
 _DEFAULT_LIFETIME = 60.0
 _LONGEST_LIFETIME = 86400.0
-# A token is renewed when this share of its life is left, or this many seconds where that is less.
+# A token is renewed when this share of its lifetime is left, or this many seconds if that is less.
 _RENEWED_AT_SHARE = 0.2
 _RENEWED_AT_SECONDS = 30.0
 _REFUSALS = frozenset({401, 403})
-# About 2 KiB each: a listing that touches every repository must not keep a token for each.
+# A token takes about 2 KiB. A listing that reads every repository must not keep a token for each.
 _KEPT = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """What to ask the token service for. The scopes are in normal order (`challenge.normal_scopes`)."""
+    """What to ask the token service for. The scopes are in normal form (`challenge.normal_scopes`)."""
 
     realm: URL
     service: str
@@ -78,7 +78,7 @@ def words_for(scopes: tuple[str, ...]) -> str:
 
 
 class TokenSource:
-    """Gives out tokens, and fetches them as needed. A fetch takes `longest` seconds at most, retries included."""
+    """Keeps tokens, and fetches them as needed. A fetch takes at most `longest` seconds, including retries."""
 
     def __init__(
         self, exchange: Exchange, credentials: Credentials | None, observer: UpstreamObserver, longest: float
@@ -92,10 +92,10 @@ class TokenSource:
         self._flights: SingleFlight[TokenRequest, Token] = SingleFlight(joins_running=True)
 
     async def token(self, request: TokenRequest, *, refused: Token | None = None) -> Token:
-        """A token for `request`. With `refused`, one that is not that one: the registry did not take it.
+        """A token for `request`. It is not `refused`, which the registry did not accept.
 
-        Raises `CredentialsRejected` where the token service does not take our password, the `Unavailable` family
-        where it cannot be asked.
+        Raises `CredentialsRejected` if the token service does not accept our password, `Denied` if it refuses only
+        these scopes, and the `Unavailable` family if it does not answer.
         """
         kept = self._tokens.get(request)
         if kept is not None and kept is not refused and time.monotonic() < kept.renewed_at:
@@ -216,7 +216,7 @@ def _token(answer: Answer, asked_at: float) -> Token:
         raise _unusable("something that is not JSON") from error
     if not isinstance(body, dict):
         raise _unusable("JSON that is no object")
-    # Docker's services say `token`, OAuth 2's say `access_token`; one may be there and empty.
+    # Docker's services have `token`, those of OAuth 2 `access_token`. One of them may be empty.
     secret = body.get("token") or body.get("access_token")
     if not isinstance(secret, str) or not secret.isascii() or not secret.isprintable() or " " in secret:
         raise _unusable("JSON that has no usable `token` or `access_token`")
@@ -225,7 +225,7 @@ def _token(answer: Answer, asked_at: float) -> Token:
         lifetime = _DEFAULT_LIFETIME
     lifetime = float(min(lifetime, _LONGEST_LIFETIME))
     age = _age(body.get("issued_at"), answer)
-    # A token that has ended when it comes was issued now: some services write 0001-01-01 or the time of a cache.
+    # Some services write 0001-01-01, or the time of a cached answer. Then the token counts as issued now.
     left = lifetime - age if age < lifetime else lifetime
     ends_at = asked_at + left
     return Token(secret, ends_at - min(_RENEWED_AT_SECONDS, _RENEWED_AT_SHARE * left), ends_at, fetched_at=asked_at)
@@ -236,7 +236,7 @@ def _unusable(sent: str) -> UntrustedAnswer:
 
 
 def _age(issued_at: object, answer: Answer) -> float:
-    """Seconds since the token was issued, by the token service's own clock: ours need not agree with it."""
+    """Seconds since the token was issued, by the clock of the token service, from which ours may differ."""
     now = http_date(answer.headers.get("Date", ""))
     if now is None or not isinstance(issued_at, str):
         return 0.0
