@@ -4,6 +4,7 @@
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -11,7 +12,7 @@ import grpc
 
 from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from portus_client import batch, channel, conversion, errors, requests
-from portus_client.batch import BatchResult, ManifestRequest
+from portus_client.batch import BatchResult, Chunk, ManifestRequest
 from portus_client.connection import CallTerms, Connection
 from portus_client.deletion import DeletedBlob, DeletedManifest
 from portus_client.descriptor import Descriptor, Platform
@@ -119,18 +120,11 @@ class AsyncRegistryClient(Connection):
         response = await self._call(self._stub.GetManifest, request, self._terms(timeout))
         return conversion.manifest(response.manifest)
 
-    async def batch_manifests(
+    def batch_manifests(
         self, wanted: Iterable[ManifestRequest | tuple[str, str]], *, timeout: float | None = None
     ) -> AsyncGenerator[BatchResult[Manifest], None]:
         """See `RegistryClient.batch_manifests`. To end it as soon as you stop early, use `contextlib.aclosing`."""
-        for chunk in batch.chunks(wanted):
-            results = self._stream(
-                self._stub.BatchGetManifests, chunk.manifests(), self._stream_terms(timeout), chunk.manifest_results
-            )
-            async with aclosing(results):
-                async for result in results:
-                    yield result
-            chunk.check_complete()
+        return self._batch(wanted, timeout, self._stub.BatchGetManifests, Chunk.manifests, Chunk.manifest_results)
 
     async def image_config(
         self,
@@ -146,21 +140,13 @@ class AsyncRegistryClient(Connection):
         response = await self._call(self._stub.GetImageConfig, request, self._terms(timeout))
         return conversion.image_config(response.image_config)
 
-    async def batch_image_configs(
+    def batch_image_configs(
         self, wanted: Iterable[ManifestRequest | tuple[str, str]], *, timeout: float | None = None
     ) -> AsyncGenerator[BatchResult[ImageConfig], None]:
         """See `RegistryClient.batch_image_configs`. To end it as soon as you stop early, use `contextlib.aclosing`."""
-        for chunk in batch.chunks(wanted):
-            results = self._stream(
-                self._stub.BatchGetImageConfigs,
-                chunk.image_configs(),
-                self._stream_terms(timeout),
-                chunk.image_config_results,
-            )
-            async with aclosing(results):
-                async for result in results:
-                    yield result
-            chunk.check_complete()
+        return self._batch(
+            wanted, timeout, self._stub.BatchGetImageConfigs, Chunk.image_configs, Chunk.image_config_results
+        )
 
     async def delete_manifest(
         self,
@@ -192,6 +178,21 @@ class AsyncRegistryClient(Connection):
     ) -> Response:
         with errors.raised_for(terms.request_id):
             return await method(request, timeout=terms.timeout, metadata=terms.metadata)
+
+    async def _batch(
+        self,
+        wanted: Iterable[ManifestRequest | tuple[str, str]],
+        timeout: float | None,
+        method: grpc.aio.UnaryStreamMultiCallable[Request, Response],
+        message: Callable[[Chunk], Request],
+        results: Callable[[Chunk, Response], Iterable[Item]],
+    ) -> AsyncGenerator[Item, None]:
+        for chunk in batch.chunks(wanted):
+            found = self._stream(method, message(chunk), self._stream_terms(timeout), partial(results, chunk))
+            async with aclosing(found):
+                async for item in found:
+                    yield item
+            chunk.check_complete()
 
     async def _stream(
         self,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -9,7 +10,7 @@ import grpc
 
 from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from portus_client import batch, channel, conversion, errors, requests
-from portus_client.batch import BatchResult, ManifestRequest
+from portus_client.batch import BatchResult, Chunk, ManifestRequest
 from portus_client.connection import CallTerms, Connection
 from portus_client.deletion import DeletedBlob, DeletedManifest
 from portus_client.descriptor import Descriptor, Platform
@@ -138,11 +139,7 @@ class RegistryClient(Connection):
         cannot be fetched, the `outcome` is the error and the batch continues. Every 1,000 manifests are one call, and
         `timeout` is for each call. If a call as a whole fails, its `RegistryError` is raised.
         """
-        for chunk in batch.chunks(wanted):
-            yield from self._stream(
-                self._stub.BatchGetManifests, chunk.manifests(), self._stream_terms(timeout), chunk.manifest_results
-            )
-            chunk.check_complete()
+        return self._batch(wanted, timeout, self._stub.BatchGetManifests, Chunk.manifests, Chunk.manifest_results)
 
     def image_config(
         self,
@@ -165,14 +162,9 @@ class RegistryClient(Connection):
         self, wanted: Iterable[ManifestRequest | tuple[str, str]], *, timeout: float | None = None
     ) -> Iterator[BatchResult[ImageConfig]]:
         """Fetches the configurations of many images. Like `batch_manifests`."""
-        for chunk in batch.chunks(wanted):
-            yield from self._stream(
-                self._stub.BatchGetImageConfigs,
-                chunk.image_configs(),
-                self._stream_terms(timeout),
-                chunk.image_config_results,
-            )
-            chunk.check_complete()
+        return self._batch(
+            wanted, timeout, self._stub.BatchGetImageConfigs, Chunk.image_configs, Chunk.image_config_results
+        )
 
     def delete_manifest(
         self,
@@ -214,6 +206,18 @@ class RegistryClient(Connection):
     ) -> Response:
         with errors.raised_for(terms.request_id):
             return method(request, timeout=terms.timeout, metadata=terms.metadata)
+
+    def _batch(
+        self,
+        wanted: Iterable[ManifestRequest | tuple[str, str]],
+        timeout: float | None,
+        method: "grpc.UnaryStreamMultiCallable[Request, Response]",
+        message: Callable[[Chunk], Request],
+        results: Callable[[Chunk, Response], Iterable[Item]],
+    ) -> Iterator[Item]:
+        for chunk in batch.chunks(wanted):
+            yield from self._stream(method, message(chunk), self._stream_terms(timeout), partial(results, chunk))
+            chunk.check_complete()
 
     def _stream(
         self,

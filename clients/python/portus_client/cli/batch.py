@@ -8,7 +8,7 @@ import click
 from portus_client.batch import ManifestRequest
 from portus_client.cli import json_output, manifest_lines
 from portus_client.cli.exit_codes import ExitCode
-from portus_client.cli.names import parsed
+from portus_client.cli.names import parsed, platform_option
 from portus_client.cli.progress_line import counted
 from portus_client.cli.session import OutputFormat, Session, with_session
 from portus_client.descriptor import Platform
@@ -37,12 +37,7 @@ def _read() -> list[ImageName]:
 
 @click.command()
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, callback=parsed(_images))
-@click.option(
-    "--platform",
-    callback=parsed(Platform.parse),
-    metavar="OS/ARCH[/VARIANT]",
-    help="For a multi-platform image, show the manifest for this platform: linux/arm64",
-)
+@platform_option("For a multi-platform image, show the manifest for this platform: linux/arm64")
 @with_session
 def batch(session: Session, images: Sequence[Sequence[ImageName]], platform: Platform | None) -> ExitCode:
     """Look up the digests of many images.

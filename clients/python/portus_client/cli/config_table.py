@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.text import Text
 
+from portus_client.cli import failures
 from portus_client.cli.columns import Columns
 from portus_client.cli.terminal import printable, size
 from portus_client.image_config import ImageConfig
@@ -25,7 +26,7 @@ def _properties(config: ImageConfig) -> Iterator[tuple[str, str]]:
     yield "Manifest", config.manifest.digest
     yield "Size", size(len(config.raw))
     if config.content_error is not None:
-        yield "Content", f"not shown: {config.content_error}; --raw prints the bytes"
+        yield "Content", f"not shown: {failures.summary(config.content_error)}; --raw writes the bytes"
         return
     if config.created is not None:
         yield "Created", config.created.isoformat(timespec="seconds").replace("+00:00", "Z")

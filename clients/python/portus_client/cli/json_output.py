@@ -64,7 +64,7 @@ def manifest(value: Manifest) -> dict[str, Json]:
 
     `content_error` says why the gateway cannot tell what the document means.
     """
-    answer: dict[str, Json] = {**descriptor(value.descriptor), "manifest": manifest_document(value)}
+    answer: dict[str, Json] = {**descriptor(value.descriptor), "manifest": document(value.raw)}
     if value.content_error is not None:
         answer["content_error"] = failure(value.content_error)
     return answer
@@ -78,11 +78,6 @@ def outcome(value: Manifest | RegistryError) -> dict[str, Json]:
 def pointer(value: Manifest | RegistryError) -> dict[str, Json]:
     """Digest, media type and size of a manifest, or the error under `error`."""
     return {"error": failure(value)} if isinstance(value, RegistryError) else descriptor(value.descriptor)
-
-
-def manifest_document(value: Manifest) -> ExactJson:
-    """The document in the bytes of a manifest. Bytes that are not JSON are returned as one string."""
-    return document(value.raw)
 
 
 def image_config(value: ImageConfig) -> dict[str, Json]:

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import click
 
+from portus_client.descriptor import Platform
 from portus_client.errors import NotFound
 from portus_client.image_name import ImageName, InvalidImageName
+
+Callback: TypeAlias = Callable[..., object]
 
 
 def parsed(
@@ -23,6 +27,16 @@ def parsed(
             raise click.BadParameter(str(error), context, parameter) from error
 
     return callback
+
+
+def image_argument(function: Callback) -> Callback:
+    """The argument IMAGE of a command."""
+    return click.argument("image", callback=parsed(ImageName.parse))(function)
+
+
+def platform_option(help_text: str) -> Callable[[Callback], Callback]:
+    """The option --platform of a command."""
+    return click.option("--platform", callback=parsed(Platform.parse), metavar="OS/ARCH[/VARIANT]", help=help_text)
 
 
 def repository(text: str) -> ImageName:

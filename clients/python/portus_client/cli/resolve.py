@@ -4,14 +4,14 @@ import click
 
 from portus_client.cli import json_output
 from portus_client.cli.exit_codes import ExitCode
-from portus_client.cli.names import explaining_host, parsed
+from portus_client.cli.names import explaining_host, image_argument
 from portus_client.cli.session import OutputFormat, Session, with_session
 from portus_client.cli.terminal import printable
 from portus_client.image_name import ImageName
 
 
 @click.command()
-@click.argument("image", callback=parsed(ImageName.parse))
+@image_argument
 @with_session
 def resolve(session: Session, image: ImageName) -> ExitCode:
     """Show what a tag points to.
