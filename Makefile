@@ -7,6 +7,10 @@ FROZEN := protos/frozen/portus-registry-v1.binpb
 # A file's tests share what they start, so that they stay together.
 PYTEST := $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --max-worker-restart=0
 
+# Tests of what `make clients` builds.
+ARTIFACTS := tests/clients/test_artifacts.py
+BUILT := $(ARTIFACTS)::test_the_npm_package_has_only_the_licence_and_the_compiled_code $(ARTIFACTS)::test_the_jar_has_the_licence
+
 .PHONY: help demo test test-model test-attack test-clients mutation lint lint-style lint-types lint-contract format protos clients bench requirements clean
 
 help: ## this list
@@ -16,7 +20,7 @@ demo: .venv/installed ## a gateway over a registry in memory, and its main job s
 	@PATH="$(CURDIR)/$(BIN):$$PATH" deploy/demo
 
 test: .venv/installed $(CONTRACT) ## all tests but those of the other languages' clients
-	$(PYTEST) --ignore=tests/clients/interop
+	$(PYTEST) --ignore=tests/clients/interop $(addprefix --deselect=,$(BUILT))
 
 test-model: .venv/installed ## many callers, faults, and an oracle that knows what was true when: minutes, MODEL_SEED says which
 	MODEL_SECONDS=$${MODEL_SECONDS:-180} $(BIN)/pytest tests/model
@@ -25,7 +29,7 @@ test-attack: .venv/installed ## what attackers do, against the real process
 	$(PYTEST) tests/attack
 
 test-clients: clients ## one scenario in five languages, against one gateway
-	$(PYTEST) tests/clients/interop
+	$(PYTEST) tests/clients/interop $(BUILT)
 
 mutation: .venv/installed ## a test has to fail for each small change of access, rpc and deletes: hours; MODULE=access/policy.py
 	$(BIN)/python -m tests.mutation $(MODULE)

@@ -92,7 +92,7 @@ async def hold_unfinished(address: str, method: str, ready: asyncio.Event, end: 
 
 
 @pytest.mark.parametrize(
-    ("method", "most"), [(f"{HEALTH}/Check", 120), (f"{HEALTH}/Watch", 120), (REFLECTION, 60)], ids=str
+    ("method", "most"), [(f"{HEALTH}/Check", 120), (f"{HEALTH}/Watch", 120), (REFLECTION, 120)], ids=str
 )
 async def test_unfinished_requests_of_strangers_take_bounded_memory(
     settings: dict[str, str], method: str, most: int

@@ -64,7 +64,18 @@ class Batch(ABC, Generic[Request, Result]):
     async def _work(self, waiting: Iterator[tuple[int, Request]], ready: "_Ready[Result]") -> None:
         try:
             for index, request in waiting:
-                await ready.put(await self._result(index, request))
+                result = await self._result(index, request)
+                if result.ByteSize() <= _MESSAGE_SIZE:
+                    await ready.put(result)
+                elif ready.large.locked():
+                    # Not held while it waits: a batch that nobody reads would keep one for each worker.
+                    del result
+                    async with ready.large:
+                        await ready.put(await self._result(index, request))
+                else:
+                    async with ready.large:
+                        await ready.put(result)
+                        del result
         except Exception as error:
             await ready.fail(error)
 
@@ -87,6 +98,8 @@ class _Ready(Generic[Result]):
     """The results that are known and not taken yet."""
 
     def __init__(self) -> None:
+        self.large = asyncio.Lock()
+        """Held by the worker whose large result waits for its turn."""
         self._changed = asyncio.Condition()
         self._results: list[Result] = []
         self._size = 0
