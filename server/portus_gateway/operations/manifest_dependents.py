@@ -109,7 +109,6 @@ class _Search:
             # meanwhile, or a list that ends in the middle, says nothing about the tags.
             if isinstance(error, Hidden) or not is_first:
                 raise
-            return
         for target in {target.algorithm: target for target in self.targets.values()}.values():
             # So that `names` has the digest in the algorithm of each tag.
             await self._is_the_manifest(target)
