@@ -135,10 +135,10 @@ def a_delete_leaves_the_cache_as_it_was(patch: Patch) -> None:
 def the_results_of_a_batch_change_places(patch: Patch) -> None:
     result = ManifestBatch._result
 
-    async def moved(self: Any, index: int, request: Any) -> Any:
-        found = await result(self, index, request)
-        found.request_index = index ^ 1 if index % 2 else index
-        return found
+    async def moved(self: Any, index: int, found: Any) -> Any:
+        made = await result(self, index, found)
+        made.request_index = index ^ 1 if index % 2 else index
+        return made
 
     patch.setattr(ManifestBatch, "_result", moved)
 

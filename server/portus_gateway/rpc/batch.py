@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
@@ -15,16 +15,18 @@ from portus_gateway.rpc.part_failures import part_status
 from portus_gateway.rpc.resources import resource_of
 from portus_gateway.rpc.tracebacks import forget_frames
 
-# gRPC is at its fastest with messages of about this size, in bytes.
+# gRPC is fastest with messages of about this size, in bytes.
 _MESSAGE_SIZE = 64 * 1024
-# The tag and the length around a result in a message, at most.
+# The tag and the length before a result in a message, at most.
 _FRAME = 6
 
 Request = TypeVar("Request", bound=Message)
+Found = TypeVar("Found")
 Result = TypeVar("Result", bound=Message)
+Response = TypeVar("Response", bound=Message)
 
 
-class Batch(ABC, Generic[Request, Result]):
+class Batch(ABC, Generic[Request, Found, Result]):
     """Serves each request as the RPC `each` does, up to `concurrency` of them at a time."""
 
     def __init__(self, each: Rpc, concurrency: int) -> None:
@@ -32,17 +34,27 @@ class Batch(ABC, Generic[Request, Result]):
         self._concurrency = concurrency
 
     @abstractmethod
-    async def _read(self, index: int, request: Request) -> Result:
+    async def _find(self, request: Request) -> Found:
+        """What the request asks for."""
+
+    @abstractmethod
+    def _size(self, found: Found) -> int:
+        """How many bytes it has, about."""
+
+    @abstractmethod
+    async def _result(self, index: int, found: Found) -> Result:
         """The result of a request that succeeds."""
 
     @abstractmethod
     def _failed(self, index: int, status: Status) -> Result:
         """The result of a request that fails."""
 
-    async def results(self, requests: Sequence[Request]) -> AsyncGenerator[list[Result], None]:
-        """A result for each of the requests as they come, in lists of 64 KiB at most; a larger one comes alone.
+    async def responses(
+        self, requests: Sequence[Request], make: Callable[[list[Result]], Response]
+    ) -> AsyncGenerator[Response, None]:
+        """A result for each of the requests as they come, in responses of 64 KiB at most; a larger one comes alone.
 
-        While nobody takes them, the batch reads no further than to fill a list, and one result for each of the
+        While nobody takes them, the batch reads no further than to fill a response, and one result for each of the
         requests that it makes at a time. Raises `DeadlineExceeded`.
         """
         ready = _Ready[Result]()
@@ -51,11 +63,9 @@ class Batch(ABC, Generic[Request, Result]):
             asyncio.create_task(self._work(waiting, ready)) for _ in range(min(self._concurrency, len(requests)))
         ]
         try:
-            missing = len(requests)
-            while missing:
-                results = await ready.taken()
-                missing -= len(results)
-                yield results
+            while ready.count_taken < len(requests):
+                # It has no name here, so that it is not kept in memory while it is sent.
+                yield make(await ready.take())
         finally:
             for worker in workers:
                 worker.cancel()
@@ -64,45 +74,56 @@ class Batch(ABC, Generic[Request, Result]):
     async def _work(self, waiting: Iterator[tuple[int, Request]], ready: "_Ready[Result]") -> None:
         try:
             for index, request in waiting:
-                result = await self._result(index, request)
-                if result.ByteSize() <= _MESSAGE_SIZE:
-                    await ready.put(result)
-                elif ready.large.locked():
-                    # Not held while it waits: a batch that nobody reads would keep one for each worker.
-                    del result
-                    async with ready.large:
-                        await ready.put(await self._result(index, request))
+                try:
+                    found = await self._find(request)
+                except DeadlineExceeded:
+                    # The whole call's.
+                    raise
+                except BaseException as error:
+                    if _is_cancellation(error):
+                        raise
+                    failed = self._failed_with(index, request, error)
                 else:
-                    async with ready.large:
-                        await ready.put(result)
-                        del result
+                    await self._put(ready, index, request, found)
+                    continue
+                await ready.put(failed)
         except Exception as error:
             await ready.fail(error)
 
-    async def _result(self, index: int, request: Request) -> Result:
-        try:
-            return await self._read(index, request)
-        except DeadlineExceeded:
-            # The whole call's.
-            raise
-        except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
-                raise
-            known = known_error(error, self._each.name)
-            status = part_status(known, resource_of(self._each, request, known))
-            forget_frames(error)
-            return self._failed(index, status)
+    async def _put(self, ready: "_Ready[Result]", index: int, request: Request, found: Found) -> None:
+        async def make() -> Result:
+            try:
+                return await self._result(index, found)
+            except BaseException as error:
+                if _is_cancellation(error):
+                    raise
+                return self._failed_with(index, request, error)
+
+        size = self._size(found)
+        if size > _MESSAGE_SIZE:
+            await ready.put_large(size, make)
+        else:
+            await ready.put(await make())
+
+    def _failed_with(self, index: int, request: Request, error: BaseException) -> Result:
+        """The result of a request that failed with `error`."""
+        known = known_error(error, self._each.name)
+        status = part_status(known, resource_of(self._each, request, known))
+        forget_frames(error)
+        return self._failed(index, status)
 
 
 class _Ready(Generic[Result]):
     """The results that are known and not taken yet."""
 
     def __init__(self) -> None:
-        self.large = asyncio.Lock()
-        """Held by the worker whose large result waits for its turn."""
+        self.count_taken = 0
+        """How many results have been taken."""
         self._changed = asyncio.Condition()
         self._results: list[Result] = []
         self._size = 0
+        self._large: Callable[[], Awaitable[Result]] | None = None
+        """Makes the only result, when it is taken: such a result needs much memory."""
         self._failure: Exception | None = None
 
     async def put(self, result: Result) -> None:
@@ -114,23 +135,35 @@ class _Ready(Generic[Result]):
             self._size += size
             self._changed.notify_all()
 
+    async def put_large(self, size: int, make: Callable[[], Awaitable[Result]]) -> None:
+        """Adds a result that comes alone, as soon as it is its turn."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._size)
+            self._large = make
+            self._size = size
+            self._changed.notify_all()
+
     async def fail(self, failure: Exception) -> None:
-        """Ends the batch: `taken` raises `failure` after the results that are known."""
+        """Ends the batch: `take` raises `failure` after the results that are known."""
         async with self._changed:
             self._failure = failure
             self._changed.notify_all()
 
-    async def taken(self) -> list[Result]:
+    async def take(self) -> list[Result]:
         """The results, as soon as there is one. Raises what the batch failed with once there is none."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._size or self._failure is not None)
             if not self._size and self._failure is not None:
                 raise self._failure
-            results, self._results, self._size = self._results, [], 0
+            if self._large is not None:
+                self._results.append(await self._large())
+            results, self._results, self._size, self._large = self._results, [], 0, None
+            self.count_taken += len(results)
             self._changed.notify_all()
         return results
 
 
-def _is_cancelled() -> bool:
+def _is_cancellation(error: BaseException) -> bool:
+    """Whether the whole batch is cancelled, and not only something that one of its requests waited for."""
     task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0

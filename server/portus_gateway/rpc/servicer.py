@@ -120,12 +120,13 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         )
         return await self._converted.response(manifest)
 
-    async def BatchGetManifests(  # noqa: N802
+    def BatchGetManifests(  # noqa: N802
         self, request: registry_service_pb2.BatchGetManifestsRequest, context: object
     ) -> AsyncIterator[registry_service_pb2.BatchGetManifestsResponse]:
-        async with aclosing(self._batch.results(request_parsing.manifest_batch(request))) as lists:
-            async for results in lists:
-                yield registry_service_pb2.BatchGetManifestsResponse(results=results)
+        return self._batch.responses(
+            request_parsing.manifest_batch(request),
+            lambda results: registry_service_pb2.BatchGetManifestsResponse(results=results),
+        )
 
     async def GetImageConfig(  # noqa: N802
         self, request: registry_service_pb2.GetImageConfigRequest, context: object
@@ -136,12 +137,13 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         )
         return await self._converted_configs.response(found)
 
-    async def BatchGetImageConfigs(  # noqa: N802
+    def BatchGetImageConfigs(  # noqa: N802
         self, request: registry_service_pb2.BatchGetImageConfigsRequest, context: object
     ) -> AsyncIterator[registry_service_pb2.BatchGetImageConfigsResponse]:
-        async with aclosing(self._config_batch.results(request_parsing.image_config_batch(request))) as lists:
-            async for results in lists:
-                yield registry_service_pb2.BatchGetImageConfigsResponse(results=results)
+        return self._config_batch.responses(
+            request_parsing.image_config_batch(request),
+            lambda results: registry_service_pb2.BatchGetImageConfigsResponse(results=results),
+        )
 
     async def DeleteManifest(  # noqa: N802
         self, request: registry_service_pb2.DeleteManifestRequest, context: object
