@@ -37,7 +37,6 @@ NO_PROOF: list[Scripted] = [
     answer(200, "<html>"),
     answer(200, "[]"),
     answer(200, "x" * 100_000),
-    answer(404, '{"repositories": ["team/app"]}'),
     refusal(403, "DENIED"),
     refusal(401, "UNAUTHORIZED"),
     refusal(404, "UNSUPPORTED"),

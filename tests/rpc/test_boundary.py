@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from portus.registry.v1.registry_service_pb2 import ListTagsRequest, ListTagsResponse, ResolveManifestRequest
-from portus_gateway.distribution.errors import NotFound, Unreachable, UpstreamTimeout
+from portus_gateway.distribution.errors import NotFound, Unreachable
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.rpc.server import FinishedCall, GatewayServer, ServerLimits
 from tests.rpc.failures import failure_of
@@ -141,23 +141,6 @@ async def test_a_method_that_there_is_not_is_unimplemented_and_not_observed() ->
             await finish(gateway.channel, "Nonsense", b"")
         assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
         assert gateway.calls.started == []
-
-
-async def test_a_client_with_the_service_config_tries_again(service_config: str) -> None:
-    refusals = iter([UpstreamTimeout("too slow"), Unreachable("gone")])
-
-    async def fail_at_first(_: str) -> None:
-        for refusal in refusals:
-            raise refusal
-
-    registry = ScriptedRegistry(fail_at_first)
-    options = (("grpc.service_config", service_config),)
-    async with (
-        serve(registry) as gateway,
-        grpc.aio.insecure_channel(gateway.address, options=options) as channel,
-    ):
-        assert len(await finish(channel, "ResolveManifest")) == 1
-    assert registry.asked == ["resolve_manifest"] * 3
 
 
 # --- The request id ---------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from portus_gateway.aio.deadline import DeadlineExceeded
 from portus_gateway.distribution.error_document import ErrorDocument
 from portus_gateway.distribution.errors import (
     DeleteOutcomeUnknown,
@@ -69,8 +70,10 @@ class Deletion:
         except NotFound:
             # The repository does not exist any more, nor does what was in it.
             there = False
+        except DeadlineExceeded:
+            raise
         except GatewayError as unseen:
-            # Whatever the look failed with, a deadline too, it says nothing about the delete.
+            # Whatever the look failed with, it says nothing about the delete.
             raise DeleteOutcomeUnknown(
                 f"{action}: {error}. Whether it was deleted could not be seen afterwards ({unseen})."
                 " Look before you try again",

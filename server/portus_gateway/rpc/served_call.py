@@ -19,7 +19,7 @@ from portus_gateway.aio import deadline
 from portus_gateway.aio.carried_through import BREAK_OFF
 from portus_gateway.aio.deadline import DeadlineExceeded
 from portus_gateway.errors import FieldViolation, GatewayError
-from portus_gateway.rpc import request_id
+from portus_gateway.rpc import request_id, retry_pushback
 from portus_gateway.rpc.call_errors import InvalidFields, ShuttingDown, TooManyCalls
 from portus_gateway.rpc.call_limit import CallLimit
 from portus_gateway.rpc.connections import close_connections
@@ -388,15 +388,15 @@ class ServedCall:
         code = code_of(error)
         self._observe(code, error.reason, problem_of(error))
         self._request = self._data = None
+        metadata: list[tuple[str, str | bytes]] = [
+            (request_id.METADATA_KEY, self.call.request_id),
+            (DETAILS_METADATA_KEY, status.SerializeToString()),
+        ]
+        pushback = retry_pushback.retry_pushback(error)
+        if pushback is not None:
+            metadata.append((retry_pushback.METADATA_KEY, pushback))
         try:
-            await self._context.abort(
-                code,
-                status.message,
-                (
-                    (request_id.METADATA_KEY, self.call.request_id),
-                    (DETAILS_METADATA_KEY, status.SerializeToString()),
-                ),
-            )
+            await self._context.abort(code, status.message, tuple(metadata))
         except grpc.aio.AbortError as aborted:
             # gRPC keeps it for as long as the call.
             return forget_frames(aborted)
