@@ -16,7 +16,16 @@ from portus_gateway.distribution.transport import Transport
 
 PATH = "/v2/_catalog"
 
-Size = Literal["honoured", "ignored", "fixed", "clamped", "clamped but with a larger default", "refused", "unknown"]
+Size = Literal[
+    "honoured",
+    "small default",
+    "ignored",
+    "fixed",
+    "clamped",
+    "clamped but with a larger default",
+    "refused",
+    "unknown",
+]
 """What a registry does with `n`. `fixed`: its pages have `limit` names. `unknown`: it refuses every request with it."""
 Link = Literal["none", "by name", "relative", "other host", "other path", "own cursor", "full pages only"]
 """How the link to the next page looks. `full pages only`: only if the page has as many names as were asked for."""
@@ -83,7 +92,7 @@ class ImitatedListing(Transport):
                 return min(asked or self.limit, self.limit)
             case "clamped but with a larger default":
                 return min(asked, self.limit) if asked else everything
-            case "refused":
+            case "refused" | "small default":
                 return asked or self.limit
             case "unknown":
                 return self.limit

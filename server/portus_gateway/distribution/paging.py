@@ -174,7 +174,7 @@ class Listing:
         """Asks for the names after the last but one. If the last one is among them, `last` is honoured."""
         known, names = self._known, answer.names
         # A registry whose links say in its own way how to continue has no other sign of the end than a missing link.
-        unproven = _Rest.NONE if known.link_is_missing(answer.count, answer.size) else _Rest.UNKNOWN
+        unproven = _Rest.NONE if known.marks_every_end else _Rest.UNKNOWN
         if known.honours_last is False:
             return unproven
         before = names[:-1] or names
@@ -186,10 +186,13 @@ class Listing:
         if not set(before).isdisjoint(following.names):
             known.honours_last = False
             return unproven
-        if not set(expected).issubset(following.names):
+        if not known.honours_last and not set(expected).issubset(following.names):
+            if known.links_have_cursors:
+                known.honours_last = False
             return unproven
         known.honours_last = True
-        if following.next_query is not None or set(following.names) != set(expected):
+        # The last name itself may have been deleted meanwhile.
+        if following.next_query is not None or not set(following.names).issubset(expected):
             return _Rest.SOME
         known.proved_whole(answer.count)
         return _Rest.NONE

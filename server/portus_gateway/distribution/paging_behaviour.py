@@ -59,11 +59,10 @@ class PagingBehaviour:
         no_limit = self.links_its_limits or not could_be_a_limit(count)
         return self.sends_links is True and count <= self._longest_whole and no_limit
 
-    def link_is_missing(self, count: int, size: int | None) -> bool:
-        """Whether a page of `count` entries would have a `Link` if more followed, as far as the registry showed it."""
-        if self.links_have_cursors or self.links_its_limits:
-            return True
-        return self.sends_links is True and (size is None or count >= size)
+    @property
+    def marks_every_end(self) -> bool:
+        """Whether a page without a `Link` is an end, as far as the registry showed it."""
+        return self.links_have_cursors or self.links_its_limits
 
 
 def smaller_page(size: int) -> int | None:
