@@ -78,6 +78,11 @@ async def test_a_page_ends_after_many_names_without_a_match(monkeypatch: pytest.
     assert len(registry.asked) == 2
 
 
+async def test_a_full_last_page_has_no_next_one() -> None:
+    page = await CatalogListing(registry_of(10), 8).page(10, None, include_tags=False, prefix="")
+    assert (len(page.items), page.next) == (10, None)
+
+
 async def test_small_pages_are_cut_from_large_ones() -> None:
     registry = registry_of(1000)
     page = await CatalogListing(registry, 8).page(3, None, include_tags=False, prefix="team/app-05")
