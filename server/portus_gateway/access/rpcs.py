@@ -26,7 +26,7 @@ class Rpc:
     """
 
     name: str
-    group: Literal["read", "delete"]
+    group: Literal["read", "pull", "delete"]
     missing: Missing = "NAME_UNKNOWN"
     right: "Rpc | None" = None
     in_repository: bool = True
@@ -44,19 +44,26 @@ class Rpc:
 
 
 _LIST_TAGS: Final = Rpc(name="ListTags", group="read")
+_RESOLVE_MANIFEST: Final = Rpc(name="ResolveManifest", group="read", missing="MANIFEST_UNKNOWN")
 _GET_MANIFEST: Final = Rpc(name="GetManifest", group="read", missing="MANIFEST_UNKNOWN")
 _GET_IMAGE_CONFIG: Final = Rpc(name="GetImageConfig", group="read", missing="MANIFEST_UNKNOWN")
+_DELETE_MANIFEST: Final = Rpc(name="DeleteManifest", group="delete", missing="MANIFEST_UNKNOWN")
 _ROWS: Final = (
     Rpc(name="GetRegistryInfo", group="read", in_repository=False),
     Rpc(name="Catalog", group="read", right=_LIST_TAGS, lists_repositories=True),
     Rpc(name="StreamCatalog", group="read", right=_LIST_TAGS, lists_repositories=True, streams=True),
     _LIST_TAGS,
-    Rpc(name="ResolveManifest", group="read", missing="MANIFEST_UNKNOWN"),
+    _RESOLVE_MANIFEST,
+    Rpc(name="BatchResolveManifests", group="read", missing="MANIFEST_UNKNOWN", right=_RESOLVE_MANIFEST, streams=True),
     _GET_MANIFEST,
     Rpc(name="BatchGetManifests", group="read", missing="MANIFEST_UNKNOWN", right=_GET_MANIFEST, streams=True),
     _GET_IMAGE_CONFIG,
     Rpc(name="BatchGetImageConfigs", group="read", missing="MANIFEST_UNKNOWN", right=_GET_IMAGE_CONFIG, streams=True),
-    Rpc(name="DeleteManifest", group="delete", missing="MANIFEST_UNKNOWN"),
+    Rpc(name="ReadBlob", group="pull", missing="BLOB_UNKNOWN", streams=True),
+    Rpc(name="ListReferrers", group="read"),
+    _DELETE_MANIFEST,
+    Rpc(name="BatchDeleteManifests", group="delete", missing="MANIFEST_UNKNOWN", right=_DELETE_MANIFEST, streams=True),
+    Rpc(name="DeleteTag", group="delete", missing="MANIFEST_UNKNOWN"),
     Rpc(name="DeleteBlob", group="delete", missing="BLOB_UNKNOWN"),
 )
 
@@ -69,6 +76,7 @@ REPOSITORY_RPCS: Final = frozenset(rpc.name for rpc in _ROWS if rpc.in_repositor
 GROUPS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "read": frozenset(rpc.name for rpc in _ROWS if rpc.group == "read"),
+        "pull": frozenset(rpc.name for rpc in _ROWS if rpc.group == "pull"),
         "delete": frozenset(rpc.name for rpc in _ROWS if rpc.group == "delete"),
         "*": ALL,
     }

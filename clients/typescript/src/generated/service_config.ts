@@ -9,10 +9,13 @@ export const serviceConfig = {
         {"service": "portus.registry.v1.RegistryService", "method": "StreamCatalog"},
         {"service": "portus.registry.v1.RegistryService", "method": "ListTags"},
         {"service": "portus.registry.v1.RegistryService", "method": "ResolveManifest"},
+        {"service": "portus.registry.v1.RegistryService", "method": "BatchResolveManifests"},
         {"service": "portus.registry.v1.RegistryService", "method": "GetManifest"},
         {"service": "portus.registry.v1.RegistryService", "method": "BatchGetManifests"},
         {"service": "portus.registry.v1.RegistryService", "method": "GetImageConfig"},
-        {"service": "portus.registry.v1.RegistryService", "method": "BatchGetImageConfigs"}
+        {"service": "portus.registry.v1.RegistryService", "method": "BatchGetImageConfigs"},
+        {"service": "portus.registry.v1.RegistryService", "method": "ReadBlob"},
+        {"service": "portus.registry.v1.RegistryService", "method": "ListReferrers"}
       ],
       "retryPolicy": {
         "maxAttempts": 4,

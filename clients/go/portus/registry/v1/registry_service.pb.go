@@ -23,6 +23,59 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// What the answer says of each tag.
+type ListTagsRequest_View int32
+
+const (
+	// Names only. This is what an unset view means.
+	ListTagsRequest_NAMES ListTagsRequest_View = 0
+	// Names, and for each tag the descriptor of what it points to.
+	ListTagsRequest_DESCRIPTORS ListTagsRequest_View = 1
+	// In addition, when the image was built, its size and its platforms.
+	ListTagsRequest_FULL ListTagsRequest_View = 2
+)
+
+// Enum value maps for ListTagsRequest_View.
+var (
+	ListTagsRequest_View_name = map[int32]string{
+		0: "NAMES",
+		1: "DESCRIPTORS",
+		2: "FULL",
+	}
+	ListTagsRequest_View_value = map[string]int32{
+		"NAMES":       0,
+		"DESCRIPTORS": 1,
+		"FULL":        2,
+	}
+)
+
+func (x ListTagsRequest_View) Enum() *ListTagsRequest_View {
+	p := new(ListTagsRequest_View)
+	*p = x
+	return p
+}
+
+func (x ListTagsRequest_View) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ListTagsRequest_View) Descriptor() protoreflect.EnumDescriptor {
+	return file_portus_registry_v1_registry_service_proto_enumTypes[0].Descriptor()
+}
+
+func (ListTagsRequest_View) Type() protoreflect.EnumType {
+	return &file_portus_registry_v1_registry_service_proto_enumTypes[0]
+}
+
+func (x ListTagsRequest_View) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ListTagsRequest_View.Descriptor instead.
+func (ListTagsRequest_View) EnumDescriptor() ([]byte, []int) {
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{8, 0}
+}
+
 // The request of GetRegistryInfo.
 type GetRegistryInfoRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -556,8 +609,17 @@ type ListTagsRequest struct {
 	Repository string `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
 	// Maximum number of tags on the page. 0 means 100; more than 1000 means 1000. A page can be shorter without being the last.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The `next_page_token` of the previous page, or empty for the first page.
-	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// The `next_page_token` of the previous page, or empty for the first page. All other arguments must be the same as for the previous page.
+	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// What the answer says of each tag.
+	View ListTagsRequest_View `protobuf:"varint,4,opt,name=view,proto3,enum=portus.registry.v1.ListTagsRequest_View" json:"view,omitempty"`
+	// Lists only tags that point to this digest. The gateway asks the registry about every tag. Empty means all.
+	Digest string `protobuf:"bytes,5,opt,name=digest,proto3" json:"digest,omitempty"`
+	// Leaves out the tags of referrers: `sha256-<digest>`, and cosign's `sha256-<digest>.sig`, `.att` and `.sbom`.
+	OmitReferrerTags bool `protobuf:"varint,6,opt,name=omit_referrer_tags,json=omitReferrerTags,proto3" json:"omit_referrer_tags,omitempty"`
+	// `name` (the default) or `created desc`, the newest image first; images without a date come last. The latter needs the view FULL and at most
+	// 1000 tags in the repository.
+	OrderBy       string `protobuf:"bytes,7,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -613,16 +675,46 @@ func (x *ListTagsRequest) GetPageToken() string {
 	return ""
 }
 
+func (x *ListTagsRequest) GetView() ListTagsRequest_View {
+	if x != nil {
+		return x.View
+	}
+	return ListTagsRequest_NAMES
+}
+
+func (x *ListTagsRequest) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *ListTagsRequest) GetOmitReferrerTags() bool {
+	if x != nil {
+		return x.OmitReferrerTags
+	}
+	return false
+}
+
+func (x *ListTagsRequest) GetOrderBy() string {
+	if x != nil {
+		return x.OrderBy
+	}
+	return ""
+}
+
 // The response of ListTags.
 type ListTagsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Tags in lexical order.
+	// Tags, in the order of `order_by`.
 	Tags []string `protobuf:"bytes,1,rep,name=tags,proto3" json:"tags,omitempty"`
 	// Token for the next page. Empty if this is the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	// Names on this page that the registry lists as tags but that are not valid tags, in lexical order. No request can be
 	// made for them, and DeleteManifest refuses because of them, unless forced. Each is cut to 1024 characters.
-	UnusableTags  []string `protobuf:"bytes,3,rep,name=unusable_tags,json=unusableTags,proto3" json:"unusable_tags,omitempty"`
+	UnusableTags []string `protobuf:"bytes,3,rep,name=unusable_tags,json=unusableTags,proto3" json:"unusable_tags,omitempty"`
+	// One for each of `tags`, in the same order. Empty for the view NAMES.
+	Details       []*TagDetails `protobuf:"bytes,4,rep,name=details,proto3" json:"details,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -678,6 +770,13 @@ func (x *ListTagsResponse) GetUnusableTags() []string {
 	return nil
 }
 
+func (x *ListTagsResponse) GetDetails() []*TagDetails {
+	if x != nil {
+		return x.Details
+	}
+	return nil
+}
+
 // The request of ResolveManifest.
 type ResolveManifestRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -689,7 +788,11 @@ type ResolveManifestRequest struct {
 	//
 	//	*ResolveManifestRequest_Tag
 	//	*ResolveManifestRequest_Digest
-	Reference     isResolveManifestRequest_Reference `protobuf_oneof:"reference"`
+	Reference isResolveManifestRequest_Reference `protobuf_oneof:"reference"`
+	// Which image of an index, as for GetManifest. If this is unset, the answer is the index itself.
+	Platform *Platform `protobuf:"bytes,4,opt,name=platform,proto3" json:"platform,omitempty"`
+	// Maximum age of the gateway's knowledge of what the tag points to, as for GetManifest.
+	MaxStaleness  *durationpb.Duration `protobuf:"bytes,5,opt,name=max_staleness,json=maxStaleness,proto3" json:"max_staleness,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -756,6 +859,20 @@ func (x *ResolveManifestRequest) GetDigest() string {
 	return ""
 }
 
+func (x *ResolveManifestRequest) GetPlatform() *Platform {
+	if x != nil {
+		return x.Platform
+	}
+	return nil
+}
+
+func (x *ResolveManifestRequest) GetMaxStaleness() *durationpb.Duration {
+	if x != nil {
+		return x.MaxStaleness
+	}
+	return nil
+}
+
 type isResolveManifestRequest_Reference interface {
 	isResolveManifestRequest_Reference()
 }
@@ -820,6 +937,194 @@ func (x *ResolveManifestResponse) GetDescriptor_() *Descriptor {
 	return nil
 }
 
+// The request of BatchResolveManifests.
+type BatchResolveManifestsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The references to resolve, each as for ResolveManifest. 1 to 1000.
+	Requests      []*ResolveManifestRequest `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchResolveManifestsRequest) Reset() {
+	*x = BatchResolveManifestsRequest{}
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchResolveManifestsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchResolveManifestsRequest) ProtoMessage() {}
+
+func (x *BatchResolveManifestsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchResolveManifestsRequest.ProtoReflect.Descriptor instead.
+func (*BatchResolveManifestsRequest) Descriptor() ([]byte, []int) {
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *BatchResolveManifestsRequest) GetRequests() []*ResolveManifestRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+// One message of the response stream of BatchResolveManifests.
+type BatchResolveManifestsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The results that are known by now: at least one.
+	Results       []*BatchResolveManifestsResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchResolveManifestsResponse) Reset() {
+	*x = BatchResolveManifestsResponse{}
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchResolveManifestsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchResolveManifestsResponse) ProtoMessage() {}
+
+func (x *BatchResolveManifestsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchResolveManifestsResponse.ProtoReflect.Descriptor instead.
+func (*BatchResolveManifestsResponse) Descriptor() ([]byte, []int) {
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *BatchResolveManifestsResponse) GetResults() []*BatchResolveManifestsResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// The result of one request of BatchResolveManifests.
+type BatchResolveManifestsResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Position of the request in `requests`, starting at 0.
+	RequestIndex int32 `protobuf:"varint,1,opt,name=request_index,json=requestIndex,proto3" json:"request_index,omitempty"`
+	// The descriptor or the error.
+	//
+	// Types that are valid to be assigned to Outcome:
+	//
+	//	*BatchResolveManifestsResult_Descriptor_
+	//	*BatchResolveManifestsResult_Status
+	Outcome       isBatchResolveManifestsResult_Outcome `protobuf_oneof:"outcome"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchResolveManifestsResult) Reset() {
+	*x = BatchResolveManifestsResult{}
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchResolveManifestsResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchResolveManifestsResult) ProtoMessage() {}
+
+func (x *BatchResolveManifestsResult) ProtoReflect() protoreflect.Message {
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchResolveManifestsResult.ProtoReflect.Descriptor instead.
+func (*BatchResolveManifestsResult) Descriptor() ([]byte, []int) {
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *BatchResolveManifestsResult) GetRequestIndex() int32 {
+	if x != nil {
+		return x.RequestIndex
+	}
+	return 0
+}
+
+func (x *BatchResolveManifestsResult) GetOutcome() isBatchResolveManifestsResult_Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return nil
+}
+
+func (x *BatchResolveManifestsResult) GetDescriptor_() *Descriptor {
+	if x != nil {
+		if x, ok := x.Outcome.(*BatchResolveManifestsResult_Descriptor_); ok {
+			return x.Descriptor_
+		}
+	}
+	return nil
+}
+
+func (x *BatchResolveManifestsResult) GetStatus() *status.Status {
+	if x != nil {
+		if x, ok := x.Outcome.(*BatchResolveManifestsResult_Status); ok {
+			return x.Status
+		}
+	}
+	return nil
+}
+
+type isBatchResolveManifestsResult_Outcome interface {
+	isBatchResolveManifestsResult_Outcome()
+}
+
+type BatchResolveManifestsResult_Descriptor_ struct {
+	// Digest, media type and size of the manifest.
+	Descriptor_ *Descriptor `protobuf:"bytes,2,opt,name=descriptor,proto3,oneof"`
+}
+
+type BatchResolveManifestsResult_Status struct {
+	// The error that ResolveManifest would return.
+	Status *status.Status `protobuf:"bytes,3,opt,name=status,proto3,oneof"`
+}
+
+func (*BatchResolveManifestsResult_Descriptor_) isBatchResolveManifestsResult_Outcome() {}
+
+func (*BatchResolveManifestsResult_Status) isBatchResolveManifestsResult_Outcome() {}
+
 // The request of GetManifest.
 type GetManifestRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -845,7 +1150,7 @@ type GetManifestRequest struct {
 
 func (x *GetManifestRequest) Reset() {
 	*x = GetManifestRequest{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[12]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -857,7 +1162,7 @@ func (x *GetManifestRequest) String() string {
 func (*GetManifestRequest) ProtoMessage() {}
 
 func (x *GetManifestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[12]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -870,7 +1175,7 @@ func (x *GetManifestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetManifestRequest.ProtoReflect.Descriptor instead.
 func (*GetManifestRequest) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{12}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetManifestRequest) GetRepository() string {
@@ -948,7 +1253,7 @@ type GetManifestResponse struct {
 
 func (x *GetManifestResponse) Reset() {
 	*x = GetManifestResponse{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[13]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -960,7 +1265,7 @@ func (x *GetManifestResponse) String() string {
 func (*GetManifestResponse) ProtoMessage() {}
 
 func (x *GetManifestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[13]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -973,7 +1278,7 @@ func (x *GetManifestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetManifestResponse.ProtoReflect.Descriptor instead.
 func (*GetManifestResponse) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{13}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetManifestResponse) GetManifest() *Manifest {
@@ -994,7 +1299,7 @@ type BatchGetManifestsRequest struct {
 
 func (x *BatchGetManifestsRequest) Reset() {
 	*x = BatchGetManifestsRequest{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[14]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1006,7 +1311,7 @@ func (x *BatchGetManifestsRequest) String() string {
 func (*BatchGetManifestsRequest) ProtoMessage() {}
 
 func (x *BatchGetManifestsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[14]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1019,7 +1324,7 @@ func (x *BatchGetManifestsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetManifestsRequest.ProtoReflect.Descriptor instead.
 func (*BatchGetManifestsRequest) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{14}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *BatchGetManifestsRequest) GetRequests() []*GetManifestRequest {
@@ -1040,7 +1345,7 @@ type BatchGetManifestsResponse struct {
 
 func (x *BatchGetManifestsResponse) Reset() {
 	*x = BatchGetManifestsResponse{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[15]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1052,7 +1357,7 @@ func (x *BatchGetManifestsResponse) String() string {
 func (*BatchGetManifestsResponse) ProtoMessage() {}
 
 func (x *BatchGetManifestsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[15]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1065,7 +1370,7 @@ func (x *BatchGetManifestsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetManifestsResponse.ProtoReflect.Descriptor instead.
 func (*BatchGetManifestsResponse) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{15}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *BatchGetManifestsResponse) GetResults() []*BatchGetManifestsResult {
@@ -1093,7 +1398,7 @@ type BatchGetManifestsResult struct {
 
 func (x *BatchGetManifestsResult) Reset() {
 	*x = BatchGetManifestsResult{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[16]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1105,7 +1410,7 @@ func (x *BatchGetManifestsResult) String() string {
 func (*BatchGetManifestsResult) ProtoMessage() {}
 
 func (x *BatchGetManifestsResult) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[16]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1118,7 +1423,7 @@ func (x *BatchGetManifestsResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetManifestsResult.ProtoReflect.Descriptor instead.
 func (*BatchGetManifestsResult) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{16}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *BatchGetManifestsResult) GetRequestIndex() int32 {
@@ -1194,7 +1499,7 @@ type GetImageConfigRequest struct {
 
 func (x *GetImageConfigRequest) Reset() {
 	*x = GetImageConfigRequest{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[17]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1206,7 +1511,7 @@ func (x *GetImageConfigRequest) String() string {
 func (*GetImageConfigRequest) ProtoMessage() {}
 
 func (x *GetImageConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[17]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1219,7 +1524,7 @@ func (x *GetImageConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetImageConfigRequest.ProtoReflect.Descriptor instead.
 func (*GetImageConfigRequest) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{17}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetImageConfigRequest) GetRepository() string {
@@ -1297,7 +1602,7 @@ type GetImageConfigResponse struct {
 
 func (x *GetImageConfigResponse) Reset() {
 	*x = GetImageConfigResponse{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[18]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1309,7 +1614,7 @@ func (x *GetImageConfigResponse) String() string {
 func (*GetImageConfigResponse) ProtoMessage() {}
 
 func (x *GetImageConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[18]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1322,7 +1627,7 @@ func (x *GetImageConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetImageConfigResponse.ProtoReflect.Descriptor instead.
 func (*GetImageConfigResponse) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{18}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetImageConfigResponse) GetImageConfig() *ImageConfig {
@@ -1343,7 +1648,7 @@ type BatchGetImageConfigsRequest struct {
 
 func (x *BatchGetImageConfigsRequest) Reset() {
 	*x = BatchGetImageConfigsRequest{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[19]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1355,7 +1660,7 @@ func (x *BatchGetImageConfigsRequest) String() string {
 func (*BatchGetImageConfigsRequest) ProtoMessage() {}
 
 func (x *BatchGetImageConfigsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[19]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1368,7 +1673,7 @@ func (x *BatchGetImageConfigsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetImageConfigsRequest.ProtoReflect.Descriptor instead.
 func (*BatchGetImageConfigsRequest) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{19}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *BatchGetImageConfigsRequest) GetRequests() []*GetImageConfigRequest {
@@ -1389,7 +1694,7 @@ type BatchGetImageConfigsResponse struct {
 
 func (x *BatchGetImageConfigsResponse) Reset() {
 	*x = BatchGetImageConfigsResponse{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[20]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1401,7 +1706,7 @@ func (x *BatchGetImageConfigsResponse) String() string {
 func (*BatchGetImageConfigsResponse) ProtoMessage() {}
 
 func (x *BatchGetImageConfigsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[20]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1414,7 +1719,7 @@ func (x *BatchGetImageConfigsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetImageConfigsResponse.ProtoReflect.Descriptor instead.
 func (*BatchGetImageConfigsResponse) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{20}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *BatchGetImageConfigsResponse) GetResults() []*BatchGetImageConfigsResult {
@@ -1442,7 +1747,7 @@ type BatchGetImageConfigsResult struct {
 
 func (x *BatchGetImageConfigsResult) Reset() {
 	*x = BatchGetImageConfigsResult{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[21]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1454,7 +1759,7 @@ func (x *BatchGetImageConfigsResult) String() string {
 func (*BatchGetImageConfigsResult) ProtoMessage() {}
 
 func (x *BatchGetImageConfigsResult) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[21]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1467,7 +1772,7 @@ func (x *BatchGetImageConfigsResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetImageConfigsResult.ProtoReflect.Descriptor instead.
 func (*BatchGetImageConfigsResult) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{21}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *BatchGetImageConfigsResult) GetRequestIndex() int32 {
@@ -1520,6 +1825,272 @@ func (*BatchGetImageConfigsResult_ImageConfig) isBatchGetImageConfigsResult_Outc
 
 func (*BatchGetImageConfigsResult_Status) isBatchGetImageConfigsResult_Outcome() {}
 
+// The request of ReadBlob.
+type ReadBlobRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The repository: `team/app`.
+	Repository string `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
+	// Digest of the blob.
+	Digest string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	// Position of the first byte to send. 0 means from the beginning; the size of the blob gives an empty answer.
+	Offset int64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	// Maximum number of bytes to send. 0 means up to the end of the blob.
+	Limit         int64 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadBlobRequest) Reset() {
+	*x = ReadBlobRequest{}
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadBlobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadBlobRequest) ProtoMessage() {}
+
+func (x *ReadBlobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadBlobRequest.ProtoReflect.Descriptor instead.
+func (*ReadBlobRequest) Descriptor() ([]byte, []int) {
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ReadBlobRequest) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+func (x *ReadBlobRequest) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *ReadBlobRequest) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *ReadBlobRequest) GetLimit() int64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// One message of the response stream of ReadBlob.
+type ReadBlobResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The next bytes of the blob: at most 1 MiB. Empty only in the first message.
+	Chunk []byte `protobuf:"bytes,1,opt,name=chunk,proto3" json:"chunk,omitempty"`
+	// Size of the whole blob in bytes. Set in the first message, which comes before the first byte of the blob is read.
+	Size          *int64 `protobuf:"varint,2,opt,name=size,proto3,oneof" json:"size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadBlobResponse) Reset() {
+	*x = ReadBlobResponse{}
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadBlobResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadBlobResponse) ProtoMessage() {}
+
+func (x *ReadBlobResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadBlobResponse.ProtoReflect.Descriptor instead.
+func (*ReadBlobResponse) Descriptor() ([]byte, []int) {
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ReadBlobResponse) GetChunk() []byte {
+	if x != nil {
+		return x.Chunk
+	}
+	return nil
+}
+
+func (x *ReadBlobResponse) GetSize() int64 {
+	if x != nil && x.Size != nil {
+		return *x.Size
+	}
+	return 0
+}
+
+// The request of ListReferrers.
+type ListReferrersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The repository: `team/app`.
+	Repository string `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
+	// Digest of the manifest that the referrers refer to: the image, for its signatures. It need not exist.
+	Digest string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	// Lists only referrers of this artifact type, such as `application/spdx+json`. Empty means all.
+	ArtifactType string `protobuf:"bytes,3,opt,name=artifact_type,json=artifactType,proto3" json:"artifact_type,omitempty"`
+	// Maximum number of referrers on the page. 0 means 100; more than 1000 means 1000. A page can be shorter, or even empty, without
+	// being the last.
+	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The `next_page_token` of the previous page, or empty for the first page. All other arguments must be the same as for the previous page.
+	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListReferrersRequest) Reset() {
+	*x = ListReferrersRequest{}
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListReferrersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListReferrersRequest) ProtoMessage() {}
+
+func (x *ListReferrersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListReferrersRequest.ProtoReflect.Descriptor instead.
+func (*ListReferrersRequest) Descriptor() ([]byte, []int) {
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListReferrersRequest) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+func (x *ListReferrersRequest) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *ListReferrersRequest) GetArtifactType() string {
+	if x != nil {
+		return x.ArtifactType
+	}
+	return ""
+}
+
+func (x *ListReferrersRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListReferrersRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// The response of ListReferrers.
+type ListReferrersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The referrers. Each manifest occurs once for each source that names it.
+	Referrers []*Referrer `protobuf:"bytes,1,rep,name=referrers,proto3" json:"referrers,omitempty"`
+	// Token for the next page. Empty if this is the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListReferrersResponse) Reset() {
+	*x = ListReferrersResponse{}
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListReferrersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListReferrersResponse) ProtoMessage() {}
+
+func (x *ListReferrersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListReferrersResponse.ProtoReflect.Descriptor instead.
+func (*ListReferrersResponse) Descriptor() ([]byte, []int) {
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListReferrersResponse) GetReferrers() []*Referrer {
+	if x != nil {
+		return x.Referrers
+	}
+	return nil
+}
+
+func (x *ListReferrersResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 // The request of DeleteManifest.
 type DeleteManifestRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1540,7 +2111,7 @@ type DeleteManifestRequest struct {
 
 func (x *DeleteManifestRequest) Reset() {
 	*x = DeleteManifestRequest{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[22]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1552,7 +2123,7 @@ func (x *DeleteManifestRequest) String() string {
 func (*DeleteManifestRequest) ProtoMessage() {}
 
 func (x *DeleteManifestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[22]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1565,7 +2136,7 @@ func (x *DeleteManifestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteManifestRequest.ProtoReflect.Descriptor instead.
 func (*DeleteManifestRequest) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{22}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DeleteManifestRequest) GetRepository() string {
@@ -1619,7 +2190,7 @@ type DeleteManifestResponse struct {
 
 func (x *DeleteManifestResponse) Reset() {
 	*x = DeleteManifestResponse{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[23]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1631,7 +2202,7 @@ func (x *DeleteManifestResponse) String() string {
 func (*DeleteManifestResponse) ProtoMessage() {}
 
 func (x *DeleteManifestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[23]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1644,7 +2215,7 @@ func (x *DeleteManifestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteManifestResponse.ProtoReflect.Descriptor instead.
 func (*DeleteManifestResponse) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{23}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DeleteManifestResponse) GetDigest() string {
@@ -1668,6 +2239,333 @@ func (x *DeleteManifestResponse) GetRemainingTags() []string {
 	return nil
 }
 
+// The request of BatchDeleteManifests.
+type BatchDeleteManifestsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The repository: `team/app`.
+	Repository string `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
+	// The manifests to delete, each as for DeleteManifest. 1 to 1000, each digest once. `repository` is empty or the same as in this message.
+	// `validate_only` must not be set: it applies to the whole batch.
+	Requests []*DeleteManifestRequest `protobuf:"bytes,2,rep,name=requests,proto3" json:"requests,omitempty"`
+	// Whether to only check: the call makes every check and fails like a real delete, but deletes nothing.
+	ValidateOnly  bool `protobuf:"varint,3,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchDeleteManifestsRequest) Reset() {
+	*x = BatchDeleteManifestsRequest{}
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchDeleteManifestsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchDeleteManifestsRequest) ProtoMessage() {}
+
+func (x *BatchDeleteManifestsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchDeleteManifestsRequest.ProtoReflect.Descriptor instead.
+func (*BatchDeleteManifestsRequest) Descriptor() ([]byte, []int) {
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *BatchDeleteManifestsRequest) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+func (x *BatchDeleteManifestsRequest) GetRequests() []*DeleteManifestRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+func (x *BatchDeleteManifestsRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+// One message of the response stream of BatchDeleteManifests.
+type BatchDeleteManifestsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The results that are known by now: at least one.
+	Results       []*BatchDeleteManifestsResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchDeleteManifestsResponse) Reset() {
+	*x = BatchDeleteManifestsResponse{}
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchDeleteManifestsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchDeleteManifestsResponse) ProtoMessage() {}
+
+func (x *BatchDeleteManifestsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchDeleteManifestsResponse.ProtoReflect.Descriptor instead.
+func (*BatchDeleteManifestsResponse) Descriptor() ([]byte, []int) {
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *BatchDeleteManifestsResponse) GetResults() []*BatchDeleteManifestsResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// The result of one request of BatchDeleteManifests.
+type BatchDeleteManifestsResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Position of the request in `requests`, starting at 0.
+	RequestIndex int32 `protobuf:"varint,1,opt,name=request_index,json=requestIndex,proto3" json:"request_index,omitempty"`
+	// The deleted manifest or the error.
+	//
+	// Types that are valid to be assigned to Outcome:
+	//
+	//	*BatchDeleteManifestsResult_Deleted
+	//	*BatchDeleteManifestsResult_Status
+	Outcome       isBatchDeleteManifestsResult_Outcome `protobuf_oneof:"outcome"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BatchDeleteManifestsResult) Reset() {
+	*x = BatchDeleteManifestsResult{}
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BatchDeleteManifestsResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BatchDeleteManifestsResult) ProtoMessage() {}
+
+func (x *BatchDeleteManifestsResult) ProtoReflect() protoreflect.Message {
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BatchDeleteManifestsResult.ProtoReflect.Descriptor instead.
+func (*BatchDeleteManifestsResult) Descriptor() ([]byte, []int) {
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *BatchDeleteManifestsResult) GetRequestIndex() int32 {
+	if x != nil {
+		return x.RequestIndex
+	}
+	return 0
+}
+
+func (x *BatchDeleteManifestsResult) GetOutcome() isBatchDeleteManifestsResult_Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return nil
+}
+
+func (x *BatchDeleteManifestsResult) GetDeleted() *DeleteManifestResponse {
+	if x != nil {
+		if x, ok := x.Outcome.(*BatchDeleteManifestsResult_Deleted); ok {
+			return x.Deleted
+		}
+	}
+	return nil
+}
+
+func (x *BatchDeleteManifestsResult) GetStatus() *status.Status {
+	if x != nil {
+		if x, ok := x.Outcome.(*BatchDeleteManifestsResult_Status); ok {
+			return x.Status
+		}
+	}
+	return nil
+}
+
+type isBatchDeleteManifestsResult_Outcome interface {
+	isBatchDeleteManifestsResult_Outcome()
+}
+
+type BatchDeleteManifestsResult_Deleted struct {
+	// What DeleteManifest would return.
+	Deleted *DeleteManifestResponse `protobuf:"bytes,2,opt,name=deleted,proto3,oneof"`
+}
+
+type BatchDeleteManifestsResult_Status struct {
+	// The error that DeleteManifest would return.
+	Status *status.Status `protobuf:"bytes,3,opt,name=status,proto3,oneof"`
+}
+
+func (*BatchDeleteManifestsResult_Deleted) isBatchDeleteManifestsResult_Outcome() {}
+
+func (*BatchDeleteManifestsResult_Status) isBatchDeleteManifestsResult_Outcome() {}
+
+// The request of DeleteTag.
+type DeleteTagRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The repository: `team/app`.
+	Repository string `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
+	// The tag to delete.
+	Tag string `protobuf:"bytes,2,opt,name=tag,proto3" json:"tag,omitempty"`
+	// The digest that the caller expects the tag to point to. If it points to another one, nothing is deleted.
+	// Empty means any. Required where the delete is emulated.
+	ExpectedDigest string `protobuf:"bytes,3,opt,name=expected_digest,json=expectedDigest,proto3" json:"expected_digest,omitempty"`
+	// Whether to only check: the call makes every check and fails like a real delete, but deletes nothing.
+	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteTagRequest) Reset() {
+	*x = DeleteTagRequest{}
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteTagRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteTagRequest) ProtoMessage() {}
+
+func (x *DeleteTagRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteTagRequest.ProtoReflect.Descriptor instead.
+func (*DeleteTagRequest) Descriptor() ([]byte, []int) {
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *DeleteTagRequest) GetRepository() string {
+	if x != nil {
+		return x.Repository
+	}
+	return ""
+}
+
+func (x *DeleteTagRequest) GetTag() string {
+	if x != nil {
+		return x.Tag
+	}
+	return ""
+}
+
+func (x *DeleteTagRequest) GetExpectedDigest() string {
+	if x != nil {
+		return x.ExpectedDigest
+	}
+	return ""
+}
+
+func (x *DeleteTagRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+// The response of DeleteTag.
+type DeleteTagResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The digest that the tag pointed to. The manifest still exists.
+	Digest        string `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteTagResponse) Reset() {
+	*x = DeleteTagResponse{}
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteTagResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteTagResponse) ProtoMessage() {}
+
+func (x *DeleteTagResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteTagResponse.ProtoReflect.Descriptor instead.
+func (*DeleteTagResponse) Descriptor() ([]byte, []int) {
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *DeleteTagResponse) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
 // The request of DeleteBlob.
 type DeleteBlobRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1683,7 +2581,7 @@ type DeleteBlobRequest struct {
 
 func (x *DeleteBlobRequest) Reset() {
 	*x = DeleteBlobRequest{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[24]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1695,7 +2593,7 @@ func (x *DeleteBlobRequest) String() string {
 func (*DeleteBlobRequest) ProtoMessage() {}
 
 func (x *DeleteBlobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[24]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1708,7 +2606,7 @@ func (x *DeleteBlobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteBlobRequest.ProtoReflect.Descriptor instead.
 func (*DeleteBlobRequest) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{24}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DeleteBlobRequest) GetRepository() string {
@@ -1743,7 +2641,7 @@ type DeleteBlobResponse struct {
 
 func (x *DeleteBlobResponse) Reset() {
 	*x = DeleteBlobResponse{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[25]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1755,7 +2653,7 @@ func (x *DeleteBlobResponse) String() string {
 func (*DeleteBlobResponse) ProtoMessage() {}
 
 func (x *DeleteBlobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[25]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1768,7 +2666,7 @@ func (x *DeleteBlobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteBlobResponse.ProtoReflect.Descriptor instead.
 func (*DeleteBlobResponse) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{25}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DeleteBlobResponse) GetDigest() string {
@@ -1782,7 +2680,7 @@ var File_portus_registry_v1_registry_service_proto protoreflect.FileDescriptor
 
 const file_portus_registry_v1_registry_service_proto_rawDesc = "" +
 	"\n" +
-	")portus/registry/v1/registry_service.proto\x12\x12portus.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a%portus/registry/v1/image_config.proto\x1a!portus/registry/v1/manifest.proto\"\x18\n" +
+	")portus/registry/v1/registry_service.proto\x12\x12portus.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a%portus/registry/v1/image_config.proto\x1a!portus/registry/v1/manifest.proto\x1a!portus/registry/v1/referrer.proto\x1a$portus/registry/v1/tag_details.proto\"\x18\n" +
 	"\x16GetRegistryInfoRequest\"\x9d\x02\n" +
 	"\x17GetRegistryInfoResponse\x12\x1c\n" +
 	"\treachable\x18\x01 \x01(\bR\treachable\x12\x1f\n" +
@@ -1821,29 +2719,51 @@ const file_portus_registry_v1_registry_service_proto_rawDesc = "" +
 	"\x15StreamCatalogResponse\x12>\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\v2\x1e.portus.registry.v1.RepositoryR\n" +
-	"repository\"m\n" +
+	"repository\"\xba\x02\n" +
 	"\x0fListTagsRequest\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\tR\n" +
 	"repository\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\"s\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\x12<\n" +
+	"\x04view\x18\x04 \x01(\x0e2(.portus.registry.v1.ListTagsRequest.ViewR\x04view\x12\x16\n" +
+	"\x06digest\x18\x05 \x01(\tR\x06digest\x12,\n" +
+	"\x12omit_referrer_tags\x18\x06 \x01(\bR\x10omitReferrerTags\x12\x19\n" +
+	"\border_by\x18\a \x01(\tR\aorderBy\",\n" +
+	"\x04View\x12\t\n" +
+	"\x05NAMES\x10\x00\x12\x0f\n" +
+	"\vDESCRIPTORS\x10\x01\x12\b\n" +
+	"\x04FULL\x10\x02\"\xad\x01\n" +
 	"\x10ListTagsResponse\x12\x12\n" +
 	"\x04tags\x18\x01 \x03(\tR\x04tags\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12#\n" +
-	"\runusable_tags\x18\x03 \x03(\tR\funusableTags\"s\n" +
+	"\runusable_tags\x18\x03 \x03(\tR\funusableTags\x128\n" +
+	"\adetails\x18\x04 \x03(\v2\x1e.portus.registry.v1.TagDetailsR\adetails\"\xed\x01\n" +
 	"\x16ResolveManifestRequest\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\tR\n" +
 	"repository\x12\x12\n" +
 	"\x03tag\x18\x02 \x01(\tH\x00R\x03tag\x12\x18\n" +
-	"\x06digest\x18\x03 \x01(\tH\x00R\x06digestB\v\n" +
+	"\x06digest\x18\x03 \x01(\tH\x00R\x06digest\x128\n" +
+	"\bplatform\x18\x04 \x01(\v2\x1c.portus.registry.v1.PlatformR\bplatform\x12>\n" +
+	"\rmax_staleness\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\fmaxStalenessB\v\n" +
 	"\treference\"Y\n" +
 	"\x17ResolveManifestResponse\x12>\n" +
 	"\n" +
 	"descriptor\x18\x01 \x01(\v2\x1e.portus.registry.v1.DescriptorR\n" +
-	"descriptor\"\xe9\x01\n" +
+	"descriptor\"f\n" +
+	"\x1cBatchResolveManifestsRequest\x12F\n" +
+	"\brequests\x18\x01 \x03(\v2*.portus.registry.v1.ResolveManifestRequestR\brequests\"j\n" +
+	"\x1dBatchResolveManifestsResponse\x12I\n" +
+	"\aresults\x18\x01 \x03(\v2/.portus.registry.v1.BatchResolveManifestsResultR\aresults\"\xbd\x01\n" +
+	"\x1bBatchResolveManifestsResult\x12#\n" +
+	"\rrequest_index\x18\x01 \x01(\x05R\frequestIndex\x12@\n" +
+	"\n" +
+	"descriptor\x18\x02 \x01(\v2\x1e.portus.registry.v1.DescriptorH\x00R\n" +
+	"descriptor\x12,\n" +
+	"\x06status\x18\x03 \x01(\v2\x12.google.rpc.StatusH\x00R\x06statusB\t\n" +
+	"\aoutcome\"\xe9\x01\n" +
 	"\x12GetManifestRequest\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\tR\n" +
@@ -1883,7 +2803,30 @@ const file_portus_registry_v1_registry_service_proto_rawDesc = "" +
 	"\rrequest_index\x18\x01 \x01(\x05R\frequestIndex\x12D\n" +
 	"\fimage_config\x18\x02 \x01(\v2\x1f.portus.registry.v1.ImageConfigH\x00R\vimageConfig\x12,\n" +
 	"\x06status\x18\x03 \x01(\v2\x12.google.rpc.StatusH\x00R\x06statusB\t\n" +
-	"\aoutcome\"\xaf\x01\n" +
+	"\aoutcome\"w\n" +
+	"\x0fReadBlobRequest\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x01 \x01(\tR\n" +
+	"repository\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x16\n" +
+	"\x06offset\x18\x03 \x01(\x03R\x06offset\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\x03R\x05limit\"J\n" +
+	"\x10ReadBlobResponse\x12\x14\n" +
+	"\x05chunk\x18\x01 \x01(\fR\x05chunk\x12\x17\n" +
+	"\x04size\x18\x02 \x01(\x03H\x00R\x04size\x88\x01\x01B\a\n" +
+	"\x05_size\"\xaf\x01\n" +
+	"\x14ListReferrersRequest\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x01 \x01(\tR\n" +
+	"repository\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\tR\x06digest\x12#\n" +
+	"\rartifact_type\x18\x03 \x01(\tR\fartifactType\x12\x1b\n" +
+	"\tpage_size\x18\x04 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x05 \x01(\tR\tpageToken\"{\n" +
+	"\x15ListReferrersResponse\x12:\n" +
+	"\treferrers\x18\x01 \x03(\v2\x1c.portus.registry.v1.ReferrerR\treferrers\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xaf\x01\n" +
 	"\x15DeleteManifestRequest\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\tR\n" +
@@ -1895,7 +2838,29 @@ const file_portus_registry_v1_registry_service_proto_rawDesc = "" +
 	"\x16DeleteManifestResponse\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12!\n" +
 	"\fdeleted_tags\x18\x02 \x03(\tR\vdeletedTags\x12%\n" +
-	"\x0eremaining_tags\x18\x03 \x03(\tR\rremainingTags\"p\n" +
+	"\x0eremaining_tags\x18\x03 \x03(\tR\rremainingTags\"\xa9\x01\n" +
+	"\x1bBatchDeleteManifestsRequest\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x01 \x01(\tR\n" +
+	"repository\x12E\n" +
+	"\brequests\x18\x02 \x03(\v2).portus.registry.v1.DeleteManifestRequestR\brequests\x12#\n" +
+	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\"h\n" +
+	"\x1cBatchDeleteManifestsResponse\x12H\n" +
+	"\aresults\x18\x01 \x03(\v2..portus.registry.v1.BatchDeleteManifestsResultR\aresults\"\xc2\x01\n" +
+	"\x1aBatchDeleteManifestsResult\x12#\n" +
+	"\rrequest_index\x18\x01 \x01(\x05R\frequestIndex\x12F\n" +
+	"\adeleted\x18\x02 \x01(\v2*.portus.registry.v1.DeleteManifestResponseH\x00R\adeleted\x12,\n" +
+	"\x06status\x18\x03 \x01(\v2\x12.google.rpc.StatusH\x00R\x06statusB\t\n" +
+	"\aoutcome\"\x92\x01\n" +
+	"\x10DeleteTagRequest\x12\x1e\n" +
+	"\n" +
+	"repository\x18\x01 \x01(\tR\n" +
+	"repository\x12\x10\n" +
+	"\x03tag\x18\x02 \x01(\tR\x03tag\x12'\n" +
+	"\x0fexpected_digest\x18\x03 \x01(\tR\x0eexpectedDigest\x12#\n" +
+	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\"+\n" +
+	"\x11DeleteTagResponse\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\"p\n" +
 	"\x11DeleteBlobRequest\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\tR\n" +
@@ -1903,18 +2868,23 @@ const file_portus_registry_v1_registry_service_proto_rawDesc = "" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12#\n" +
 	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\",\n" +
 	"\x12DeleteBlobResponse\x12\x16\n" +
-	"\x06digest\x18\x01 \x01(\tR\x06digest2\xfc\b\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest2\x92\r\n" +
 	"\x0fRegistryService\x12j\n" +
 	"\x0fGetRegistryInfo\x12*.portus.registry.v1.GetRegistryInfoRequest\x1a+.portus.registry.v1.GetRegistryInfoResponse\x12R\n" +
 	"\aCatalog\x12\".portus.registry.v1.CatalogRequest\x1a#.portus.registry.v1.CatalogResponse\x12f\n" +
 	"\rStreamCatalog\x12(.portus.registry.v1.StreamCatalogRequest\x1a).portus.registry.v1.StreamCatalogResponse0\x01\x12U\n" +
 	"\bListTags\x12#.portus.registry.v1.ListTagsRequest\x1a$.portus.registry.v1.ListTagsResponse\x12j\n" +
-	"\x0fResolveManifest\x12*.portus.registry.v1.ResolveManifestRequest\x1a+.portus.registry.v1.ResolveManifestResponse\x12^\n" +
+	"\x0fResolveManifest\x12*.portus.registry.v1.ResolveManifestRequest\x1a+.portus.registry.v1.ResolveManifestResponse\x12~\n" +
+	"\x15BatchResolveManifests\x120.portus.registry.v1.BatchResolveManifestsRequest\x1a1.portus.registry.v1.BatchResolveManifestsResponse0\x01\x12^\n" +
 	"\vGetManifest\x12&.portus.registry.v1.GetManifestRequest\x1a'.portus.registry.v1.GetManifestResponse\x12r\n" +
 	"\x11BatchGetManifests\x12,.portus.registry.v1.BatchGetManifestsRequest\x1a-.portus.registry.v1.BatchGetManifestsResponse0\x01\x12g\n" +
 	"\x0eGetImageConfig\x12).portus.registry.v1.GetImageConfigRequest\x1a*.portus.registry.v1.GetImageConfigResponse\x12{\n" +
-	"\x14BatchGetImageConfigs\x12/.portus.registry.v1.BatchGetImageConfigsRequest\x1a0.portus.registry.v1.BatchGetImageConfigsResponse0\x01\x12g\n" +
-	"\x0eDeleteManifest\x12).portus.registry.v1.DeleteManifestRequest\x1a*.portus.registry.v1.DeleteManifestResponse\x12[\n" +
+	"\x14BatchGetImageConfigs\x12/.portus.registry.v1.BatchGetImageConfigsRequest\x1a0.portus.registry.v1.BatchGetImageConfigsResponse0\x01\x12W\n" +
+	"\bReadBlob\x12#.portus.registry.v1.ReadBlobRequest\x1a$.portus.registry.v1.ReadBlobResponse0\x01\x12d\n" +
+	"\rListReferrers\x12(.portus.registry.v1.ListReferrersRequest\x1a).portus.registry.v1.ListReferrersResponse\x12g\n" +
+	"\x0eDeleteManifest\x12).portus.registry.v1.DeleteManifestRequest\x1a*.portus.registry.v1.DeleteManifestResponse\x12{\n" +
+	"\x14BatchDeleteManifests\x12/.portus.registry.v1.BatchDeleteManifestsRequest\x1a0.portus.registry.v1.BatchDeleteManifestsResponse0\x01\x12X\n" +
+	"\tDeleteTag\x12$.portus.registry.v1.DeleteTagRequest\x1a%.portus.registry.v1.DeleteTagResponse\x12[\n" +
 	"\n" +
 	"DeleteBlob\x12%.portus.registry.v1.DeleteBlobRequest\x1a&.portus.registry.v1.DeleteBlobResponseB\x82\x01\n" +
 	"\x15io.portus.registry.v1B\x14RegistryServiceProtoP\x01ZQgithub.com/portus-gateway/portus-gateway/clients/go/portus/registry/v1;registryv1b\x06proto3"
@@ -1931,90 +2901,129 @@ func file_portus_registry_v1_registry_service_proto_rawDescGZIP() []byte {
 	return file_portus_registry_v1_registry_service_proto_rawDescData
 }
 
-var file_portus_registry_v1_registry_service_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_portus_registry_v1_registry_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_portus_registry_v1_registry_service_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_portus_registry_v1_registry_service_proto_goTypes = []any{
-	(*GetRegistryInfoRequest)(nil),       // 0: portus.registry.v1.GetRegistryInfoRequest
-	(*GetRegistryInfoResponse)(nil),      // 1: portus.registry.v1.GetRegistryInfoResponse
-	(*Limits)(nil),                       // 2: portus.registry.v1.Limits
-	(*Repository)(nil),                   // 3: portus.registry.v1.Repository
-	(*CatalogRequest)(nil),               // 4: portus.registry.v1.CatalogRequest
-	(*CatalogResponse)(nil),              // 5: portus.registry.v1.CatalogResponse
-	(*StreamCatalogRequest)(nil),         // 6: portus.registry.v1.StreamCatalogRequest
-	(*StreamCatalogResponse)(nil),        // 7: portus.registry.v1.StreamCatalogResponse
-	(*ListTagsRequest)(nil),              // 8: portus.registry.v1.ListTagsRequest
-	(*ListTagsResponse)(nil),             // 9: portus.registry.v1.ListTagsResponse
-	(*ResolveManifestRequest)(nil),       // 10: portus.registry.v1.ResolveManifestRequest
-	(*ResolveManifestResponse)(nil),      // 11: portus.registry.v1.ResolveManifestResponse
-	(*GetManifestRequest)(nil),           // 12: portus.registry.v1.GetManifestRequest
-	(*GetManifestResponse)(nil),          // 13: portus.registry.v1.GetManifestResponse
-	(*BatchGetManifestsRequest)(nil),     // 14: portus.registry.v1.BatchGetManifestsRequest
-	(*BatchGetManifestsResponse)(nil),    // 15: portus.registry.v1.BatchGetManifestsResponse
-	(*BatchGetManifestsResult)(nil),      // 16: portus.registry.v1.BatchGetManifestsResult
-	(*GetImageConfigRequest)(nil),        // 17: portus.registry.v1.GetImageConfigRequest
-	(*GetImageConfigResponse)(nil),       // 18: portus.registry.v1.GetImageConfigResponse
-	(*BatchGetImageConfigsRequest)(nil),  // 19: portus.registry.v1.BatchGetImageConfigsRequest
-	(*BatchGetImageConfigsResponse)(nil), // 20: portus.registry.v1.BatchGetImageConfigsResponse
-	(*BatchGetImageConfigsResult)(nil),   // 21: portus.registry.v1.BatchGetImageConfigsResult
-	(*DeleteManifestRequest)(nil),        // 22: portus.registry.v1.DeleteManifestRequest
-	(*DeleteManifestResponse)(nil),       // 23: portus.registry.v1.DeleteManifestResponse
-	(*DeleteBlobRequest)(nil),            // 24: portus.registry.v1.DeleteBlobRequest
-	(*DeleteBlobResponse)(nil),           // 25: portus.registry.v1.DeleteBlobResponse
-	(*status.Status)(nil),                // 26: google.rpc.Status
-	(*durationpb.Duration)(nil),          // 27: google.protobuf.Duration
-	(*Descriptor)(nil),                   // 28: portus.registry.v1.Descriptor
-	(*Platform)(nil),                     // 29: portus.registry.v1.Platform
-	(*Manifest)(nil),                     // 30: portus.registry.v1.Manifest
-	(*ImageConfig)(nil),                  // 31: portus.registry.v1.ImageConfig
+	(ListTagsRequest_View)(0),             // 0: portus.registry.v1.ListTagsRequest.View
+	(*GetRegistryInfoRequest)(nil),        // 1: portus.registry.v1.GetRegistryInfoRequest
+	(*GetRegistryInfoResponse)(nil),       // 2: portus.registry.v1.GetRegistryInfoResponse
+	(*Limits)(nil),                        // 3: portus.registry.v1.Limits
+	(*Repository)(nil),                    // 4: portus.registry.v1.Repository
+	(*CatalogRequest)(nil),                // 5: portus.registry.v1.CatalogRequest
+	(*CatalogResponse)(nil),               // 6: portus.registry.v1.CatalogResponse
+	(*StreamCatalogRequest)(nil),          // 7: portus.registry.v1.StreamCatalogRequest
+	(*StreamCatalogResponse)(nil),         // 8: portus.registry.v1.StreamCatalogResponse
+	(*ListTagsRequest)(nil),               // 9: portus.registry.v1.ListTagsRequest
+	(*ListTagsResponse)(nil),              // 10: portus.registry.v1.ListTagsResponse
+	(*ResolveManifestRequest)(nil),        // 11: portus.registry.v1.ResolveManifestRequest
+	(*ResolveManifestResponse)(nil),       // 12: portus.registry.v1.ResolveManifestResponse
+	(*BatchResolveManifestsRequest)(nil),  // 13: portus.registry.v1.BatchResolveManifestsRequest
+	(*BatchResolveManifestsResponse)(nil), // 14: portus.registry.v1.BatchResolveManifestsResponse
+	(*BatchResolveManifestsResult)(nil),   // 15: portus.registry.v1.BatchResolveManifestsResult
+	(*GetManifestRequest)(nil),            // 16: portus.registry.v1.GetManifestRequest
+	(*GetManifestResponse)(nil),           // 17: portus.registry.v1.GetManifestResponse
+	(*BatchGetManifestsRequest)(nil),      // 18: portus.registry.v1.BatchGetManifestsRequest
+	(*BatchGetManifestsResponse)(nil),     // 19: portus.registry.v1.BatchGetManifestsResponse
+	(*BatchGetManifestsResult)(nil),       // 20: portus.registry.v1.BatchGetManifestsResult
+	(*GetImageConfigRequest)(nil),         // 21: portus.registry.v1.GetImageConfigRequest
+	(*GetImageConfigResponse)(nil),        // 22: portus.registry.v1.GetImageConfigResponse
+	(*BatchGetImageConfigsRequest)(nil),   // 23: portus.registry.v1.BatchGetImageConfigsRequest
+	(*BatchGetImageConfigsResponse)(nil),  // 24: portus.registry.v1.BatchGetImageConfigsResponse
+	(*BatchGetImageConfigsResult)(nil),    // 25: portus.registry.v1.BatchGetImageConfigsResult
+	(*ReadBlobRequest)(nil),               // 26: portus.registry.v1.ReadBlobRequest
+	(*ReadBlobResponse)(nil),              // 27: portus.registry.v1.ReadBlobResponse
+	(*ListReferrersRequest)(nil),          // 28: portus.registry.v1.ListReferrersRequest
+	(*ListReferrersResponse)(nil),         // 29: portus.registry.v1.ListReferrersResponse
+	(*DeleteManifestRequest)(nil),         // 30: portus.registry.v1.DeleteManifestRequest
+	(*DeleteManifestResponse)(nil),        // 31: portus.registry.v1.DeleteManifestResponse
+	(*BatchDeleteManifestsRequest)(nil),   // 32: portus.registry.v1.BatchDeleteManifestsRequest
+	(*BatchDeleteManifestsResponse)(nil),  // 33: portus.registry.v1.BatchDeleteManifestsResponse
+	(*BatchDeleteManifestsResult)(nil),    // 34: portus.registry.v1.BatchDeleteManifestsResult
+	(*DeleteTagRequest)(nil),              // 35: portus.registry.v1.DeleteTagRequest
+	(*DeleteTagResponse)(nil),             // 36: portus.registry.v1.DeleteTagResponse
+	(*DeleteBlobRequest)(nil),             // 37: portus.registry.v1.DeleteBlobRequest
+	(*DeleteBlobResponse)(nil),            // 38: portus.registry.v1.DeleteBlobResponse
+	(*status.Status)(nil),                 // 39: google.rpc.Status
+	(*durationpb.Duration)(nil),           // 40: google.protobuf.Duration
+	(*TagDetails)(nil),                    // 41: portus.registry.v1.TagDetails
+	(*Platform)(nil),                      // 42: portus.registry.v1.Platform
+	(*Descriptor)(nil),                    // 43: portus.registry.v1.Descriptor
+	(*Manifest)(nil),                      // 44: portus.registry.v1.Manifest
+	(*ImageConfig)(nil),                   // 45: portus.registry.v1.ImageConfig
+	(*Referrer)(nil),                      // 46: portus.registry.v1.Referrer
 }
 var file_portus_registry_v1_registry_service_proto_depIdxs = []int32{
-	2,  // 0: portus.registry.v1.GetRegistryInfoResponse.limits:type_name -> portus.registry.v1.Limits
-	26, // 1: portus.registry.v1.GetRegistryInfoResponse.registry_status:type_name -> google.rpc.Status
-	27, // 2: portus.registry.v1.Limits.max_call_duration:type_name -> google.protobuf.Duration
-	26, // 3: portus.registry.v1.Repository.tags_status:type_name -> google.rpc.Status
-	3,  // 4: portus.registry.v1.CatalogResponse.repositories:type_name -> portus.registry.v1.Repository
-	3,  // 5: portus.registry.v1.StreamCatalogResponse.repository:type_name -> portus.registry.v1.Repository
-	28, // 6: portus.registry.v1.ResolveManifestResponse.descriptor:type_name -> portus.registry.v1.Descriptor
-	29, // 7: portus.registry.v1.GetManifestRequest.platform:type_name -> portus.registry.v1.Platform
-	27, // 8: portus.registry.v1.GetManifestRequest.max_staleness:type_name -> google.protobuf.Duration
-	30, // 9: portus.registry.v1.GetManifestResponse.manifest:type_name -> portus.registry.v1.Manifest
-	12, // 10: portus.registry.v1.BatchGetManifestsRequest.requests:type_name -> portus.registry.v1.GetManifestRequest
-	16, // 11: portus.registry.v1.BatchGetManifestsResponse.results:type_name -> portus.registry.v1.BatchGetManifestsResult
-	30, // 12: portus.registry.v1.BatchGetManifestsResult.manifest:type_name -> portus.registry.v1.Manifest
-	26, // 13: portus.registry.v1.BatchGetManifestsResult.status:type_name -> google.rpc.Status
-	29, // 14: portus.registry.v1.GetImageConfigRequest.platform:type_name -> portus.registry.v1.Platform
-	27, // 15: portus.registry.v1.GetImageConfigRequest.max_staleness:type_name -> google.protobuf.Duration
-	31, // 16: portus.registry.v1.GetImageConfigResponse.image_config:type_name -> portus.registry.v1.ImageConfig
-	17, // 17: portus.registry.v1.BatchGetImageConfigsRequest.requests:type_name -> portus.registry.v1.GetImageConfigRequest
-	21, // 18: portus.registry.v1.BatchGetImageConfigsResponse.results:type_name -> portus.registry.v1.BatchGetImageConfigsResult
-	31, // 19: portus.registry.v1.BatchGetImageConfigsResult.image_config:type_name -> portus.registry.v1.ImageConfig
-	26, // 20: portus.registry.v1.BatchGetImageConfigsResult.status:type_name -> google.rpc.Status
-	0,  // 21: portus.registry.v1.RegistryService.GetRegistryInfo:input_type -> portus.registry.v1.GetRegistryInfoRequest
-	4,  // 22: portus.registry.v1.RegistryService.Catalog:input_type -> portus.registry.v1.CatalogRequest
-	6,  // 23: portus.registry.v1.RegistryService.StreamCatalog:input_type -> portus.registry.v1.StreamCatalogRequest
-	8,  // 24: portus.registry.v1.RegistryService.ListTags:input_type -> portus.registry.v1.ListTagsRequest
-	10, // 25: portus.registry.v1.RegistryService.ResolveManifest:input_type -> portus.registry.v1.ResolveManifestRequest
-	12, // 26: portus.registry.v1.RegistryService.GetManifest:input_type -> portus.registry.v1.GetManifestRequest
-	14, // 27: portus.registry.v1.RegistryService.BatchGetManifests:input_type -> portus.registry.v1.BatchGetManifestsRequest
-	17, // 28: portus.registry.v1.RegistryService.GetImageConfig:input_type -> portus.registry.v1.GetImageConfigRequest
-	19, // 29: portus.registry.v1.RegistryService.BatchGetImageConfigs:input_type -> portus.registry.v1.BatchGetImageConfigsRequest
-	22, // 30: portus.registry.v1.RegistryService.DeleteManifest:input_type -> portus.registry.v1.DeleteManifestRequest
-	24, // 31: portus.registry.v1.RegistryService.DeleteBlob:input_type -> portus.registry.v1.DeleteBlobRequest
-	1,  // 32: portus.registry.v1.RegistryService.GetRegistryInfo:output_type -> portus.registry.v1.GetRegistryInfoResponse
-	5,  // 33: portus.registry.v1.RegistryService.Catalog:output_type -> portus.registry.v1.CatalogResponse
-	7,  // 34: portus.registry.v1.RegistryService.StreamCatalog:output_type -> portus.registry.v1.StreamCatalogResponse
-	9,  // 35: portus.registry.v1.RegistryService.ListTags:output_type -> portus.registry.v1.ListTagsResponse
-	11, // 36: portus.registry.v1.RegistryService.ResolveManifest:output_type -> portus.registry.v1.ResolveManifestResponse
-	13, // 37: portus.registry.v1.RegistryService.GetManifest:output_type -> portus.registry.v1.GetManifestResponse
-	15, // 38: portus.registry.v1.RegistryService.BatchGetManifests:output_type -> portus.registry.v1.BatchGetManifestsResponse
-	18, // 39: portus.registry.v1.RegistryService.GetImageConfig:output_type -> portus.registry.v1.GetImageConfigResponse
-	20, // 40: portus.registry.v1.RegistryService.BatchGetImageConfigs:output_type -> portus.registry.v1.BatchGetImageConfigsResponse
-	23, // 41: portus.registry.v1.RegistryService.DeleteManifest:output_type -> portus.registry.v1.DeleteManifestResponse
-	25, // 42: portus.registry.v1.RegistryService.DeleteBlob:output_type -> portus.registry.v1.DeleteBlobResponse
-	32, // [32:43] is the sub-list for method output_type
-	21, // [21:32] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	3,  // 0: portus.registry.v1.GetRegistryInfoResponse.limits:type_name -> portus.registry.v1.Limits
+	39, // 1: portus.registry.v1.GetRegistryInfoResponse.registry_status:type_name -> google.rpc.Status
+	40, // 2: portus.registry.v1.Limits.max_call_duration:type_name -> google.protobuf.Duration
+	39, // 3: portus.registry.v1.Repository.tags_status:type_name -> google.rpc.Status
+	4,  // 4: portus.registry.v1.CatalogResponse.repositories:type_name -> portus.registry.v1.Repository
+	4,  // 5: portus.registry.v1.StreamCatalogResponse.repository:type_name -> portus.registry.v1.Repository
+	0,  // 6: portus.registry.v1.ListTagsRequest.view:type_name -> portus.registry.v1.ListTagsRequest.View
+	41, // 7: portus.registry.v1.ListTagsResponse.details:type_name -> portus.registry.v1.TagDetails
+	42, // 8: portus.registry.v1.ResolveManifestRequest.platform:type_name -> portus.registry.v1.Platform
+	40, // 9: portus.registry.v1.ResolveManifestRequest.max_staleness:type_name -> google.protobuf.Duration
+	43, // 10: portus.registry.v1.ResolveManifestResponse.descriptor:type_name -> portus.registry.v1.Descriptor
+	11, // 11: portus.registry.v1.BatchResolveManifestsRequest.requests:type_name -> portus.registry.v1.ResolveManifestRequest
+	15, // 12: portus.registry.v1.BatchResolveManifestsResponse.results:type_name -> portus.registry.v1.BatchResolveManifestsResult
+	43, // 13: portus.registry.v1.BatchResolveManifestsResult.descriptor:type_name -> portus.registry.v1.Descriptor
+	39, // 14: portus.registry.v1.BatchResolveManifestsResult.status:type_name -> google.rpc.Status
+	42, // 15: portus.registry.v1.GetManifestRequest.platform:type_name -> portus.registry.v1.Platform
+	40, // 16: portus.registry.v1.GetManifestRequest.max_staleness:type_name -> google.protobuf.Duration
+	44, // 17: portus.registry.v1.GetManifestResponse.manifest:type_name -> portus.registry.v1.Manifest
+	16, // 18: portus.registry.v1.BatchGetManifestsRequest.requests:type_name -> portus.registry.v1.GetManifestRequest
+	20, // 19: portus.registry.v1.BatchGetManifestsResponse.results:type_name -> portus.registry.v1.BatchGetManifestsResult
+	44, // 20: portus.registry.v1.BatchGetManifestsResult.manifest:type_name -> portus.registry.v1.Manifest
+	39, // 21: portus.registry.v1.BatchGetManifestsResult.status:type_name -> google.rpc.Status
+	42, // 22: portus.registry.v1.GetImageConfigRequest.platform:type_name -> portus.registry.v1.Platform
+	40, // 23: portus.registry.v1.GetImageConfigRequest.max_staleness:type_name -> google.protobuf.Duration
+	45, // 24: portus.registry.v1.GetImageConfigResponse.image_config:type_name -> portus.registry.v1.ImageConfig
+	21, // 25: portus.registry.v1.BatchGetImageConfigsRequest.requests:type_name -> portus.registry.v1.GetImageConfigRequest
+	25, // 26: portus.registry.v1.BatchGetImageConfigsResponse.results:type_name -> portus.registry.v1.BatchGetImageConfigsResult
+	45, // 27: portus.registry.v1.BatchGetImageConfigsResult.image_config:type_name -> portus.registry.v1.ImageConfig
+	39, // 28: portus.registry.v1.BatchGetImageConfigsResult.status:type_name -> google.rpc.Status
+	46, // 29: portus.registry.v1.ListReferrersResponse.referrers:type_name -> portus.registry.v1.Referrer
+	30, // 30: portus.registry.v1.BatchDeleteManifestsRequest.requests:type_name -> portus.registry.v1.DeleteManifestRequest
+	34, // 31: portus.registry.v1.BatchDeleteManifestsResponse.results:type_name -> portus.registry.v1.BatchDeleteManifestsResult
+	31, // 32: portus.registry.v1.BatchDeleteManifestsResult.deleted:type_name -> portus.registry.v1.DeleteManifestResponse
+	39, // 33: portus.registry.v1.BatchDeleteManifestsResult.status:type_name -> google.rpc.Status
+	1,  // 34: portus.registry.v1.RegistryService.GetRegistryInfo:input_type -> portus.registry.v1.GetRegistryInfoRequest
+	5,  // 35: portus.registry.v1.RegistryService.Catalog:input_type -> portus.registry.v1.CatalogRequest
+	7,  // 36: portus.registry.v1.RegistryService.StreamCatalog:input_type -> portus.registry.v1.StreamCatalogRequest
+	9,  // 37: portus.registry.v1.RegistryService.ListTags:input_type -> portus.registry.v1.ListTagsRequest
+	11, // 38: portus.registry.v1.RegistryService.ResolveManifest:input_type -> portus.registry.v1.ResolveManifestRequest
+	13, // 39: portus.registry.v1.RegistryService.BatchResolveManifests:input_type -> portus.registry.v1.BatchResolveManifestsRequest
+	16, // 40: portus.registry.v1.RegistryService.GetManifest:input_type -> portus.registry.v1.GetManifestRequest
+	18, // 41: portus.registry.v1.RegistryService.BatchGetManifests:input_type -> portus.registry.v1.BatchGetManifestsRequest
+	21, // 42: portus.registry.v1.RegistryService.GetImageConfig:input_type -> portus.registry.v1.GetImageConfigRequest
+	23, // 43: portus.registry.v1.RegistryService.BatchGetImageConfigs:input_type -> portus.registry.v1.BatchGetImageConfigsRequest
+	26, // 44: portus.registry.v1.RegistryService.ReadBlob:input_type -> portus.registry.v1.ReadBlobRequest
+	28, // 45: portus.registry.v1.RegistryService.ListReferrers:input_type -> portus.registry.v1.ListReferrersRequest
+	30, // 46: portus.registry.v1.RegistryService.DeleteManifest:input_type -> portus.registry.v1.DeleteManifestRequest
+	32, // 47: portus.registry.v1.RegistryService.BatchDeleteManifests:input_type -> portus.registry.v1.BatchDeleteManifestsRequest
+	35, // 48: portus.registry.v1.RegistryService.DeleteTag:input_type -> portus.registry.v1.DeleteTagRequest
+	37, // 49: portus.registry.v1.RegistryService.DeleteBlob:input_type -> portus.registry.v1.DeleteBlobRequest
+	2,  // 50: portus.registry.v1.RegistryService.GetRegistryInfo:output_type -> portus.registry.v1.GetRegistryInfoResponse
+	6,  // 51: portus.registry.v1.RegistryService.Catalog:output_type -> portus.registry.v1.CatalogResponse
+	8,  // 52: portus.registry.v1.RegistryService.StreamCatalog:output_type -> portus.registry.v1.StreamCatalogResponse
+	10, // 53: portus.registry.v1.RegistryService.ListTags:output_type -> portus.registry.v1.ListTagsResponse
+	12, // 54: portus.registry.v1.RegistryService.ResolveManifest:output_type -> portus.registry.v1.ResolveManifestResponse
+	14, // 55: portus.registry.v1.RegistryService.BatchResolveManifests:output_type -> portus.registry.v1.BatchResolveManifestsResponse
+	17, // 56: portus.registry.v1.RegistryService.GetManifest:output_type -> portus.registry.v1.GetManifestResponse
+	19, // 57: portus.registry.v1.RegistryService.BatchGetManifests:output_type -> portus.registry.v1.BatchGetManifestsResponse
+	22, // 58: portus.registry.v1.RegistryService.GetImageConfig:output_type -> portus.registry.v1.GetImageConfigResponse
+	24, // 59: portus.registry.v1.RegistryService.BatchGetImageConfigs:output_type -> portus.registry.v1.BatchGetImageConfigsResponse
+	27, // 60: portus.registry.v1.RegistryService.ReadBlob:output_type -> portus.registry.v1.ReadBlobResponse
+	29, // 61: portus.registry.v1.RegistryService.ListReferrers:output_type -> portus.registry.v1.ListReferrersResponse
+	31, // 62: portus.registry.v1.RegistryService.DeleteManifest:output_type -> portus.registry.v1.DeleteManifestResponse
+	33, // 63: portus.registry.v1.RegistryService.BatchDeleteManifests:output_type -> portus.registry.v1.BatchDeleteManifestsResponse
+	36, // 64: portus.registry.v1.RegistryService.DeleteTag:output_type -> portus.registry.v1.DeleteTagResponse
+	38, // 65: portus.registry.v1.RegistryService.DeleteBlob:output_type -> portus.registry.v1.DeleteBlobResponse
+	50, // [50:66] is the sub-list for method output_type
+	34, // [34:50] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_portus_registry_v1_registry_service_proto_init() }
@@ -2024,38 +3033,50 @@ func file_portus_registry_v1_registry_service_proto_init() {
 	}
 	file_portus_registry_v1_image_config_proto_init()
 	file_portus_registry_v1_manifest_proto_init()
+	file_portus_registry_v1_referrer_proto_init()
+	file_portus_registry_v1_tag_details_proto_init()
 	file_portus_registry_v1_registry_service_proto_msgTypes[10].OneofWrappers = []any{
 		(*ResolveManifestRequest_Tag)(nil),
 		(*ResolveManifestRequest_Digest)(nil),
 	}
-	file_portus_registry_v1_registry_service_proto_msgTypes[12].OneofWrappers = []any{
+	file_portus_registry_v1_registry_service_proto_msgTypes[14].OneofWrappers = []any{
+		(*BatchResolveManifestsResult_Descriptor_)(nil),
+		(*BatchResolveManifestsResult_Status)(nil),
+	}
+	file_portus_registry_v1_registry_service_proto_msgTypes[15].OneofWrappers = []any{
 		(*GetManifestRequest_Tag)(nil),
 		(*GetManifestRequest_Digest)(nil),
 	}
-	file_portus_registry_v1_registry_service_proto_msgTypes[16].OneofWrappers = []any{
+	file_portus_registry_v1_registry_service_proto_msgTypes[19].OneofWrappers = []any{
 		(*BatchGetManifestsResult_Manifest)(nil),
 		(*BatchGetManifestsResult_Status)(nil),
 	}
-	file_portus_registry_v1_registry_service_proto_msgTypes[17].OneofWrappers = []any{
+	file_portus_registry_v1_registry_service_proto_msgTypes[20].OneofWrappers = []any{
 		(*GetImageConfigRequest_Tag)(nil),
 		(*GetImageConfigRequest_Digest)(nil),
 	}
-	file_portus_registry_v1_registry_service_proto_msgTypes[21].OneofWrappers = []any{
+	file_portus_registry_v1_registry_service_proto_msgTypes[24].OneofWrappers = []any{
 		(*BatchGetImageConfigsResult_ImageConfig)(nil),
 		(*BatchGetImageConfigsResult_Status)(nil),
+	}
+	file_portus_registry_v1_registry_service_proto_msgTypes[26].OneofWrappers = []any{}
+	file_portus_registry_v1_registry_service_proto_msgTypes[33].OneofWrappers = []any{
+		(*BatchDeleteManifestsResult_Deleted)(nil),
+		(*BatchDeleteManifestsResult_Status)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_portus_registry_v1_registry_service_proto_rawDesc), len(file_portus_registry_v1_registry_service_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   26,
+			NumEnums:      1,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_portus_registry_v1_registry_service_proto_goTypes,
 		DependencyIndexes: file_portus_registry_v1_registry_service_proto_depIdxs,
+		EnumInfos:         file_portus_registry_v1_registry_service_proto_enumTypes,
 		MessageInfos:      file_portus_registry_v1_registry_service_proto_msgTypes,
 	}.Build()
 	File_portus_registry_v1_registry_service_proto = out.File

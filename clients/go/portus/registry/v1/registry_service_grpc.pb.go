@@ -19,17 +19,22 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	RegistryService_GetRegistryInfo_FullMethodName      = "/portus.registry.v1.RegistryService/GetRegistryInfo"
-	RegistryService_Catalog_FullMethodName              = "/portus.registry.v1.RegistryService/Catalog"
-	RegistryService_StreamCatalog_FullMethodName        = "/portus.registry.v1.RegistryService/StreamCatalog"
-	RegistryService_ListTags_FullMethodName             = "/portus.registry.v1.RegistryService/ListTags"
-	RegistryService_ResolveManifest_FullMethodName      = "/portus.registry.v1.RegistryService/ResolveManifest"
-	RegistryService_GetManifest_FullMethodName          = "/portus.registry.v1.RegistryService/GetManifest"
-	RegistryService_BatchGetManifests_FullMethodName    = "/portus.registry.v1.RegistryService/BatchGetManifests"
-	RegistryService_GetImageConfig_FullMethodName       = "/portus.registry.v1.RegistryService/GetImageConfig"
-	RegistryService_BatchGetImageConfigs_FullMethodName = "/portus.registry.v1.RegistryService/BatchGetImageConfigs"
-	RegistryService_DeleteManifest_FullMethodName       = "/portus.registry.v1.RegistryService/DeleteManifest"
-	RegistryService_DeleteBlob_FullMethodName           = "/portus.registry.v1.RegistryService/DeleteBlob"
+	RegistryService_GetRegistryInfo_FullMethodName       = "/portus.registry.v1.RegistryService/GetRegistryInfo"
+	RegistryService_Catalog_FullMethodName               = "/portus.registry.v1.RegistryService/Catalog"
+	RegistryService_StreamCatalog_FullMethodName         = "/portus.registry.v1.RegistryService/StreamCatalog"
+	RegistryService_ListTags_FullMethodName              = "/portus.registry.v1.RegistryService/ListTags"
+	RegistryService_ResolveManifest_FullMethodName       = "/portus.registry.v1.RegistryService/ResolveManifest"
+	RegistryService_BatchResolveManifests_FullMethodName = "/portus.registry.v1.RegistryService/BatchResolveManifests"
+	RegistryService_GetManifest_FullMethodName           = "/portus.registry.v1.RegistryService/GetManifest"
+	RegistryService_BatchGetManifests_FullMethodName     = "/portus.registry.v1.RegistryService/BatchGetManifests"
+	RegistryService_GetImageConfig_FullMethodName        = "/portus.registry.v1.RegistryService/GetImageConfig"
+	RegistryService_BatchGetImageConfigs_FullMethodName  = "/portus.registry.v1.RegistryService/BatchGetImageConfigs"
+	RegistryService_ReadBlob_FullMethodName              = "/portus.registry.v1.RegistryService/ReadBlob"
+	RegistryService_ListReferrers_FullMethodName         = "/portus.registry.v1.RegistryService/ListReferrers"
+	RegistryService_DeleteManifest_FullMethodName        = "/portus.registry.v1.RegistryService/DeleteManifest"
+	RegistryService_BatchDeleteManifests_FullMethodName  = "/portus.registry.v1.RegistryService/BatchDeleteManifests"
+	RegistryService_DeleteTag_FullMethodName             = "/portus.registry.v1.RegistryService/DeleteTag"
+	RegistryService_DeleteBlob_FullMethodName            = "/portus.registry.v1.RegistryService/DeleteBlob"
 )
 
 // RegistryServiceClient is the client API for RegistryService service.
@@ -109,24 +114,36 @@ type RegistryServiceClient interface {
 	//
 	// Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
 	StreamCatalog(ctx context.Context, in *StreamCatalogRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamCatalogResponse], error)
-	// Lists the tags of a repository page by page. For a repository without tags, the page is empty.
+	// Lists the tags of a repository page by page. For a repository without tags, the page is empty. With `view`, it also says what each
+	// tag points to, or when each image was built, its size and its platforms. A tag of which that cannot be found out has a status.
 	//
 	// Errors:
 	//
-	//	INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+	//	INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or does not go with `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
 	//	NOT_FOUND  NAME_UNKNOWN: the repository does not exist. Registries also say so about a repository in which nothing ever had a tag. The gateway then looks for it in the
 	//	           registry's catalog and answers with an empty page if it is there. If the catalog cannot be read within two seconds, the answer is NAME_UNKNOWN.
 	//	FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
 	//	UNAVAILABLE  LISTING_CHANGED: as for Catalog.
+	//	FAILED_PRECONDITION  TOO_MANY_TAGS: `order_by` is `created desc`, and the repository has more than 1000 tags. Read all pages in the order of
+	//	                     names, and sort them.
 	ListTags(ctx context.Context, in *ListTagsRequest, opts ...grpc.CallOption) (*ListTagsResponse, error)
-	// Returns the descriptor of a tag or a digest without fetching the manifest (HEAD).
+	// Returns the descriptor of a tag or a digest without fetching the manifest (HEAD). With `platform`, and if the reference is an index, it
+	// returns the descriptor of the image in it that GetManifest would return.
 	//
 	// Errors:
 	//
-	//	INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid, or there is no reference.
+	//	INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid; there is no reference; `platform` lacks `os` or `architecture`; `max_staleness` is negative.
 	//	NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the manifest does not exist.
+	//	NOT_FOUND, FAILED_PRECONDITION  PLATFORM_UNKNOWN, PLATFORM_UNDECIDED, REDIRECT_REFUSED: as for GetManifest. Only with `platform`.
 	//	FAILED_PRECONDITION  SCHEMA_1: as for GetManifest. Only if the gateway has to fetch the manifest because the registry's answer to HEAD is incomplete.
 	ResolveManifest(ctx context.Context, in *ResolveManifestRequest, opts ...grpc.CallOption) (*ResolveManifestResponse, error)
+	// Resolves up to 1000 references in one call. Results are sent as soon as they are known, in any order: each
+	// result says which request it answers. If one request fails, its result has the status, and the others continue.
+	//
+	// Errors:
+	//
+	//	INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
+	BatchResolveManifests(ctx context.Context, in *BatchResolveManifestsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BatchResolveManifestsResponse], error)
 	// Fetches a manifest: its exact bytes, verified against its digest, and its parsed content.
 	//
 	// Errors:
@@ -168,6 +185,31 @@ type RegistryServiceClient interface {
 	//
 	//	INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
 	BatchGetImageConfigs(ctx context.Context, in *BatchGetImageConfigsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BatchGetImageConfigsResponse], error)
+	// Reads a blob (a layer, a configuration, an SBOM) or a part of it, in chunks. A slow reader slows the download down. If `offset` and `limit` are
+	// 0, the gateway verifies the digest: the stream ends with OK only if all bytes were right. A reader that got a part can go on with `offset`, and
+	// must then verify the digest itself.
+	//
+	// Errors:
+	//
+	//	INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
+	//	NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
+	//	OUT_OF_RANGE  RANGE_INVALID: `offset` is larger than the blob.
+	//	FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request to a server that the gateway may not use. The gateway's operator can
+	//	                     allow the registry's storage.
+	//	DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
+	ReadBlob(ctx context.Context, in *ReadBlobRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadBlobResponse], error)
+	// Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API or,
+	// where the registry has none, reads the fallback tag; and it looks for cosign's tags. Each result says its source.
+	//
+	// Errors:
+	//
+	//	INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
+	//	                  belongs to other arguments or to another caller.
+	//	NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+	//	FAILED_PRECONDITION  CONTENT_AMBIGUOUS, CONTENT_INVALID, CONTENT_TOO_LARGE, CONTENT_TYPE_UNKNOWN: the fallback tag does not point to a valid index.
+	//	FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
+	//	UNAVAILABLE  LISTING_CHANGED: as for Catalog.
+	ListReferrers(ctx context.Context, in *ListReferrersRequest, opts ...grpc.CallOption) (*ListReferrersResponse, error)
 	// Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
 	// while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
 	// or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
@@ -190,6 +232,32 @@ type RegistryServiceClient interface {
 	//	UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
 	//	             afterwards. Look again before you retry.
 	DeleteManifest(ctx context.Context, in *DeleteManifestRequest, opts ...grpc.CallOption) (*DeleteManifestResponse, error)
+	// Deletes up to 1000 manifests of one repository. The batch is judged as a whole: the gateway looks at the tags once, deletes an index before
+	// its children, and deletes a child that only indexes of the same batch contain. Results are sent as soon as they are known, in any order.
+	// If one delete is refused or fails, its result has the status, and the others continue; a manifest that it still needs is refused as well.
+	//
+	// Errors:
+	//
+	//	INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
+	//	                  repeats a digest. Nothing was deleted.
+	//	NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+	//	FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes.
+	//	An error of a single delete is in its status.
+	BatchDeleteManifests(ctx context.Context, in *BatchDeleteManifestsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BatchDeleteManifestsResponse], error)
+	// Deletes a tag and nothing else. The manifest stays. Distribution 3.x and other registries that follow the OCI specification can do this.
+	// Distribution 2.x cannot: the gateway then refuses, or, if its operator has set PORTUS_EMULATE_TAG_DELETE, moves the tag to a small new manifest
+	// and deletes that one. A push of the same tag between these two steps is lost.
+	//
+	// Errors:
+	//
+	//	INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `expected_digest` is invalid; `expected_digest` is empty, and the delete would be emulated.
+	//	NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the tag does not exist.
+	//	FAILED_PRECONDITION  TAG_MOVED: the tag does not point to `expected_digest`. The message says where it points to.
+	//	FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry cannot delete a tag alone, or does not allow deletes. The
+	//	                     message says what else can be done.
+	//	FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
+	//	UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards. Look again before you retry.
+	DeleteTag(ctx context.Context, in *DeleteTagRequest, opts ...grpc.CallOption) (*DeleteTagResponse, error)
 	// Deletes a blob (a layer or a configuration) from a repository. Afterwards, images that use the blob can no
 	// longer be pulled from this repository. Use it only for blobs that no manifest refers to.
 	//
@@ -271,6 +339,25 @@ func (c *registryServiceClient) ResolveManifest(ctx context.Context, in *Resolve
 	return out, nil
 }
 
+func (c *registryServiceClient) BatchResolveManifests(ctx context.Context, in *BatchResolveManifestsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BatchResolveManifestsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &RegistryService_ServiceDesc.Streams[1], RegistryService_BatchResolveManifests_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[BatchResolveManifestsRequest, BatchResolveManifestsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RegistryService_BatchResolveManifestsClient = grpc.ServerStreamingClient[BatchResolveManifestsResponse]
+
 func (c *registryServiceClient) GetManifest(ctx context.Context, in *GetManifestRequest, opts ...grpc.CallOption) (*GetManifestResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetManifestResponse)
@@ -283,7 +370,7 @@ func (c *registryServiceClient) GetManifest(ctx context.Context, in *GetManifest
 
 func (c *registryServiceClient) BatchGetManifests(ctx context.Context, in *BatchGetManifestsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BatchGetManifestsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &RegistryService_ServiceDesc.Streams[1], RegistryService_BatchGetManifests_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &RegistryService_ServiceDesc.Streams[2], RegistryService_BatchGetManifests_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -312,7 +399,7 @@ func (c *registryServiceClient) GetImageConfig(ctx context.Context, in *GetImage
 
 func (c *registryServiceClient) BatchGetImageConfigs(ctx context.Context, in *BatchGetImageConfigsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BatchGetImageConfigsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &RegistryService_ServiceDesc.Streams[2], RegistryService_BatchGetImageConfigs_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &RegistryService_ServiceDesc.Streams[3], RegistryService_BatchGetImageConfigs_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -329,10 +416,68 @@ func (c *registryServiceClient) BatchGetImageConfigs(ctx context.Context, in *Ba
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type RegistryService_BatchGetImageConfigsClient = grpc.ServerStreamingClient[BatchGetImageConfigsResponse]
 
+func (c *registryServiceClient) ReadBlob(ctx context.Context, in *ReadBlobRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadBlobResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &RegistryService_ServiceDesc.Streams[4], RegistryService_ReadBlob_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ReadBlobRequest, ReadBlobResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RegistryService_ReadBlobClient = grpc.ServerStreamingClient[ReadBlobResponse]
+
+func (c *registryServiceClient) ListReferrers(ctx context.Context, in *ListReferrersRequest, opts ...grpc.CallOption) (*ListReferrersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListReferrersResponse)
+	err := c.cc.Invoke(ctx, RegistryService_ListReferrers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *registryServiceClient) DeleteManifest(ctx context.Context, in *DeleteManifestRequest, opts ...grpc.CallOption) (*DeleteManifestResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DeleteManifestResponse)
 	err := c.cc.Invoke(ctx, RegistryService_DeleteManifest_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *registryServiceClient) BatchDeleteManifests(ctx context.Context, in *BatchDeleteManifestsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BatchDeleteManifestsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &RegistryService_ServiceDesc.Streams[5], RegistryService_BatchDeleteManifests_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[BatchDeleteManifestsRequest, BatchDeleteManifestsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RegistryService_BatchDeleteManifestsClient = grpc.ServerStreamingClient[BatchDeleteManifestsResponse]
+
+func (c *registryServiceClient) DeleteTag(ctx context.Context, in *DeleteTagRequest, opts ...grpc.CallOption) (*DeleteTagResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteTagResponse)
+	err := c.cc.Invoke(ctx, RegistryService_DeleteTag_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -426,24 +571,36 @@ type RegistryServiceServer interface {
 	//
 	// Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
 	StreamCatalog(*StreamCatalogRequest, grpc.ServerStreamingServer[StreamCatalogResponse]) error
-	// Lists the tags of a repository page by page. For a repository without tags, the page is empty.
+	// Lists the tags of a repository page by page. For a repository without tags, the page is empty. With `view`, it also says what each
+	// tag points to, or when each image was built, its size and its platforms. A tag of which that cannot be found out has a status.
 	//
 	// Errors:
 	//
-	//	INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+	//	INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or does not go with `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
 	//	NOT_FOUND  NAME_UNKNOWN: the repository does not exist. Registries also say so about a repository in which nothing ever had a tag. The gateway then looks for it in the
 	//	           registry's catalog and answers with an empty page if it is there. If the catalog cannot be read within two seconds, the answer is NAME_UNKNOWN.
 	//	FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
 	//	UNAVAILABLE  LISTING_CHANGED: as for Catalog.
+	//	FAILED_PRECONDITION  TOO_MANY_TAGS: `order_by` is `created desc`, and the repository has more than 1000 tags. Read all pages in the order of
+	//	                     names, and sort them.
 	ListTags(context.Context, *ListTagsRequest) (*ListTagsResponse, error)
-	// Returns the descriptor of a tag or a digest without fetching the manifest (HEAD).
+	// Returns the descriptor of a tag or a digest without fetching the manifest (HEAD). With `platform`, and if the reference is an index, it
+	// returns the descriptor of the image in it that GetManifest would return.
 	//
 	// Errors:
 	//
-	//	INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid, or there is no reference.
+	//	INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid; there is no reference; `platform` lacks `os` or `architecture`; `max_staleness` is negative.
 	//	NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the manifest does not exist.
+	//	NOT_FOUND, FAILED_PRECONDITION  PLATFORM_UNKNOWN, PLATFORM_UNDECIDED, REDIRECT_REFUSED: as for GetManifest. Only with `platform`.
 	//	FAILED_PRECONDITION  SCHEMA_1: as for GetManifest. Only if the gateway has to fetch the manifest because the registry's answer to HEAD is incomplete.
 	ResolveManifest(context.Context, *ResolveManifestRequest) (*ResolveManifestResponse, error)
+	// Resolves up to 1000 references in one call. Results are sent as soon as they are known, in any order: each
+	// result says which request it answers. If one request fails, its result has the status, and the others continue.
+	//
+	// Errors:
+	//
+	//	INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
+	BatchResolveManifests(*BatchResolveManifestsRequest, grpc.ServerStreamingServer[BatchResolveManifestsResponse]) error
 	// Fetches a manifest: its exact bytes, verified against its digest, and its parsed content.
 	//
 	// Errors:
@@ -485,6 +642,31 @@ type RegistryServiceServer interface {
 	//
 	//	INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
 	BatchGetImageConfigs(*BatchGetImageConfigsRequest, grpc.ServerStreamingServer[BatchGetImageConfigsResponse]) error
+	// Reads a blob (a layer, a configuration, an SBOM) or a part of it, in chunks. A slow reader slows the download down. If `offset` and `limit` are
+	// 0, the gateway verifies the digest: the stream ends with OK only if all bytes were right. A reader that got a part can go on with `offset`, and
+	// must then verify the digest itself.
+	//
+	// Errors:
+	//
+	//	INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
+	//	NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
+	//	OUT_OF_RANGE  RANGE_INVALID: `offset` is larger than the blob.
+	//	FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request to a server that the gateway may not use. The gateway's operator can
+	//	                     allow the registry's storage.
+	//	DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
+	ReadBlob(*ReadBlobRequest, grpc.ServerStreamingServer[ReadBlobResponse]) error
+	// Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API or,
+	// where the registry has none, reads the fallback tag; and it looks for cosign's tags. Each result says its source.
+	//
+	// Errors:
+	//
+	//	INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
+	//	                  belongs to other arguments or to another caller.
+	//	NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+	//	FAILED_PRECONDITION  CONTENT_AMBIGUOUS, CONTENT_INVALID, CONTENT_TOO_LARGE, CONTENT_TYPE_UNKNOWN: the fallback tag does not point to a valid index.
+	//	FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
+	//	UNAVAILABLE  LISTING_CHANGED: as for Catalog.
+	ListReferrers(context.Context, *ListReferrersRequest) (*ListReferrersResponse, error)
 	// Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
 	// while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
 	// or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
@@ -507,6 +689,32 @@ type RegistryServiceServer interface {
 	//	UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
 	//	             afterwards. Look again before you retry.
 	DeleteManifest(context.Context, *DeleteManifestRequest) (*DeleteManifestResponse, error)
+	// Deletes up to 1000 manifests of one repository. The batch is judged as a whole: the gateway looks at the tags once, deletes an index before
+	// its children, and deletes a child that only indexes of the same batch contain. Results are sent as soon as they are known, in any order.
+	// If one delete is refused or fails, its result has the status, and the others continue; a manifest that it still needs is refused as well.
+	//
+	// Errors:
+	//
+	//	INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
+	//	                  repeats a digest. Nothing was deleted.
+	//	NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+	//	FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes.
+	//	An error of a single delete is in its status.
+	BatchDeleteManifests(*BatchDeleteManifestsRequest, grpc.ServerStreamingServer[BatchDeleteManifestsResponse]) error
+	// Deletes a tag and nothing else. The manifest stays. Distribution 3.x and other registries that follow the OCI specification can do this.
+	// Distribution 2.x cannot: the gateway then refuses, or, if its operator has set PORTUS_EMULATE_TAG_DELETE, moves the tag to a small new manifest
+	// and deletes that one. A push of the same tag between these two steps is lost.
+	//
+	// Errors:
+	//
+	//	INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `expected_digest` is invalid; `expected_digest` is empty, and the delete would be emulated.
+	//	NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the tag does not exist.
+	//	FAILED_PRECONDITION  TAG_MOVED: the tag does not point to `expected_digest`. The message says where it points to.
+	//	FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry cannot delete a tag alone, or does not allow deletes. The
+	//	                     message says what else can be done.
+	//	FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
+	//	UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards. Look again before you retry.
+	DeleteTag(context.Context, *DeleteTagRequest) (*DeleteTagResponse, error)
 	// Deletes a blob (a layer or a configuration) from a repository. Afterwards, images that use the blob can no
 	// longer be pulled from this repository. Use it only for blobs that no manifest refers to.
 	//
@@ -544,6 +752,9 @@ func (UnimplementedRegistryServiceServer) ListTags(context.Context, *ListTagsReq
 func (UnimplementedRegistryServiceServer) ResolveManifest(context.Context, *ResolveManifestRequest) (*ResolveManifestResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ResolveManifest not implemented")
 }
+func (UnimplementedRegistryServiceServer) BatchResolveManifests(*BatchResolveManifestsRequest, grpc.ServerStreamingServer[BatchResolveManifestsResponse]) error {
+	return status.Error(codes.Unimplemented, "method BatchResolveManifests not implemented")
+}
 func (UnimplementedRegistryServiceServer) GetManifest(context.Context, *GetManifestRequest) (*GetManifestResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetManifest not implemented")
 }
@@ -556,8 +767,20 @@ func (UnimplementedRegistryServiceServer) GetImageConfig(context.Context, *GetIm
 func (UnimplementedRegistryServiceServer) BatchGetImageConfigs(*BatchGetImageConfigsRequest, grpc.ServerStreamingServer[BatchGetImageConfigsResponse]) error {
 	return status.Error(codes.Unimplemented, "method BatchGetImageConfigs not implemented")
 }
+func (UnimplementedRegistryServiceServer) ReadBlob(*ReadBlobRequest, grpc.ServerStreamingServer[ReadBlobResponse]) error {
+	return status.Error(codes.Unimplemented, "method ReadBlob not implemented")
+}
+func (UnimplementedRegistryServiceServer) ListReferrers(context.Context, *ListReferrersRequest) (*ListReferrersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListReferrers not implemented")
+}
 func (UnimplementedRegistryServiceServer) DeleteManifest(context.Context, *DeleteManifestRequest) (*DeleteManifestResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteManifest not implemented")
+}
+func (UnimplementedRegistryServiceServer) BatchDeleteManifests(*BatchDeleteManifestsRequest, grpc.ServerStreamingServer[BatchDeleteManifestsResponse]) error {
+	return status.Error(codes.Unimplemented, "method BatchDeleteManifests not implemented")
+}
+func (UnimplementedRegistryServiceServer) DeleteTag(context.Context, *DeleteTagRequest) (*DeleteTagResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteTag not implemented")
 }
 func (UnimplementedRegistryServiceServer) DeleteBlob(context.Context, *DeleteBlobRequest) (*DeleteBlobResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteBlob not implemented")
@@ -666,6 +889,17 @@ func _RegistryService_ResolveManifest_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RegistryService_BatchResolveManifests_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(BatchResolveManifestsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(RegistryServiceServer).BatchResolveManifests(m, &grpc.GenericServerStream[BatchResolveManifestsRequest, BatchResolveManifestsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RegistryService_BatchResolveManifestsServer = grpc.ServerStreamingServer[BatchResolveManifestsResponse]
+
 func _RegistryService_GetManifest_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetManifestRequest)
 	if err := dec(in); err != nil {
@@ -724,6 +958,35 @@ func _RegistryService_BatchGetImageConfigs_Handler(srv interface{}, stream grpc.
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type RegistryService_BatchGetImageConfigsServer = grpc.ServerStreamingServer[BatchGetImageConfigsResponse]
 
+func _RegistryService_ReadBlob_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ReadBlobRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(RegistryServiceServer).ReadBlob(m, &grpc.GenericServerStream[ReadBlobRequest, ReadBlobResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RegistryService_ReadBlobServer = grpc.ServerStreamingServer[ReadBlobResponse]
+
+func _RegistryService_ListReferrers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListReferrersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegistryServiceServer).ListReferrers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RegistryService_ListReferrers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegistryServiceServer).ListReferrers(ctx, req.(*ListReferrersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _RegistryService_DeleteManifest_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DeleteManifestRequest)
 	if err := dec(in); err != nil {
@@ -738,6 +1001,35 @@ func _RegistryService_DeleteManifest_Handler(srv interface{}, ctx context.Contex
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(RegistryServiceServer).DeleteManifest(ctx, req.(*DeleteManifestRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RegistryService_BatchDeleteManifests_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(BatchDeleteManifestsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(RegistryServiceServer).BatchDeleteManifests(m, &grpc.GenericServerStream[BatchDeleteManifestsRequest, BatchDeleteManifestsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RegistryService_BatchDeleteManifestsServer = grpc.ServerStreamingServer[BatchDeleteManifestsResponse]
+
+func _RegistryService_DeleteTag_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteTagRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegistryServiceServer).DeleteTag(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RegistryService_DeleteTag_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegistryServiceServer).DeleteTag(ctx, req.(*DeleteTagRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -792,8 +1084,16 @@ var RegistryService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _RegistryService_GetImageConfig_Handler,
 		},
 		{
+			MethodName: "ListReferrers",
+			Handler:    _RegistryService_ListReferrers_Handler,
+		},
+		{
 			MethodName: "DeleteManifest",
 			Handler:    _RegistryService_DeleteManifest_Handler,
+		},
+		{
+			MethodName: "DeleteTag",
+			Handler:    _RegistryService_DeleteTag_Handler,
 		},
 		{
 			MethodName: "DeleteBlob",
@@ -807,6 +1107,11 @@ var RegistryService_ServiceDesc = grpc.ServiceDesc{
 			ServerStreams: true,
 		},
 		{
+			StreamName:    "BatchResolveManifests",
+			Handler:       _RegistryService_BatchResolveManifests_Handler,
+			ServerStreams: true,
+		},
+		{
 			StreamName:    "BatchGetManifests",
 			Handler:       _RegistryService_BatchGetManifests_Handler,
 			ServerStreams: true,
@@ -814,6 +1119,16 @@ var RegistryService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "BatchGetImageConfigs",
 			Handler:       _RegistryService_BatchGetImageConfigs_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ReadBlob",
+			Handler:       _RegistryService_ReadBlob_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "BatchDeleteManifests",
+			Handler:       _RegistryService_BatchDeleteManifests_Handler,
 			ServerStreams: true,
 		},
 	},

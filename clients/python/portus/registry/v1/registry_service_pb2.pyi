@@ -8,9 +8,12 @@ from google.protobuf import descriptor as descriptor
 from google.protobuf import duration_pb2 as duration_pb2
 from google.protobuf import message as message
 from google.protobuf.internal import containers as containers
+from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from google.rpc import status_pb2 as status_pb2
 from portus.registry.v1 import image_config_pb2 as image_config_pb2
 from portus.registry.v1 import manifest_pb2 as manifest_pb2
+from portus.registry.v1 import referrer_pb2 as referrer_pb2
+from portus.registry.v1 import tag_details_pb2 as tag_details_pb2
 import builtins as builtins
 import sys
 import typing as typing
@@ -280,25 +283,66 @@ class ListTagsRequest(message.Message):
 
     DESCRIPTOR: descriptor.Descriptor
 
+    class _View:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ViewEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[ListTagsRequest._View.ValueType], builtins.type):
+        DESCRIPTOR: descriptor.EnumDescriptor
+        NAMES: ListTagsRequest._View.ValueType  # 0
+        """Names only. This is what an unset view means."""
+        DESCRIPTORS: ListTagsRequest._View.ValueType  # 1
+        """Names, and for each tag the descriptor of what it points to."""
+        FULL: ListTagsRequest._View.ValueType  # 2
+        """In addition, when the image was built, its size and its platforms."""
+
+    class View(_View, metaclass=_ViewEnumTypeWrapper):
+        """What the answer says of each tag."""
+
+    NAMES: ListTagsRequest.View.ValueType  # 0
+    """Names only. This is what an unset view means."""
+    DESCRIPTORS: ListTagsRequest.View.ValueType  # 1
+    """Names, and for each tag the descriptor of what it points to."""
+    FULL: ListTagsRequest.View.ValueType  # 2
+    """In addition, when the image was built, its size and its platforms."""
+
     REPOSITORY_FIELD_NUMBER: builtins.int
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    VIEW_FIELD_NUMBER: builtins.int
+    DIGEST_FIELD_NUMBER: builtins.int
+    OMIT_REFERRER_TAGS_FIELD_NUMBER: builtins.int
+    ORDER_BY_FIELD_NUMBER: builtins.int
     repository: builtins.str
     """The repository: `team/app`."""
     page_size: builtins.int
     """Maximum number of tags on the page. 0 means 100; more than 1000 means 1000. A page can be shorter without being the last."""
     page_token: builtins.str
-    """The `next_page_token` of the previous page, or empty for the first page."""
+    """The `next_page_token` of the previous page, or empty for the first page. All other arguments must be the same as for the previous page."""
+    view: ListTagsRequest.View.ValueType
+    """What the answer says of each tag."""
+    digest: builtins.str
+    """Lists only tags that point to this digest. The gateway asks the registry about every tag. Empty means all."""
+    omit_referrer_tags: builtins.bool
+    """Leaves out the tags of referrers: `sha256-<digest>`, and cosign's `sha256-<digest>.sig`, `.att` and `.sbom`."""
+    order_by: builtins.str
+    """`name` (the default) or `created desc`, the newest image first; images without a date come last. The latter needs the view FULL and at most
+    1000 tags in the repository.
+    """
     def __init__(
         self,
         *,
         repository: builtins.str = ...,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
+        view: ListTagsRequest.View.ValueType = ...,
+        digest: builtins.str = ...,
+        omit_referrer_tags: builtins.bool = ...,
+        order_by: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["page_size", b"page_size", "page_token", b"page_token", "repository", b"repository"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["digest", b"digest", "omit_referrer_tags", b"omit_referrer_tags", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "repository", b"repository", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -311,11 +355,12 @@ class ListTagsResponse(message.Message):
     TAGS_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     UNUSABLE_TAGS_FIELD_NUMBER: builtins.int
+    DETAILS_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
     """Token for the next page. Empty if this is the last page."""
     @builtins.property
     def tags(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Tags in lexical order."""
+        """Tags, in the order of `order_by`."""
 
     @builtins.property
     def unusable_tags(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
@@ -323,16 +368,21 @@ class ListTagsResponse(message.Message):
         made for them, and DeleteManifest refuses because of them, unless forced. Each is cut to 1024 characters.
         """
 
+    @builtins.property
+    def details(self) -> containers.RepeatedCompositeFieldContainer[tag_details_pb2.TagDetails]:
+        """One for each of `tags`, in the same order. Empty for the view NAMES."""
+
     def __init__(
         self,
         *,
         tags: abc.Iterable[builtins.str] | None = ...,
         next_page_token: builtins.str = ...,
         unusable_tags: abc.Iterable[builtins.str] | None = ...,
+        details: abc.Iterable[tag_details_pb2.TagDetails] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["next_page_token", b"next_page_token", "tags", b"tags", "unusable_tags", b"unusable_tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["details", b"details", "next_page_token", b"next_page_token", "tags", b"tags", "unusable_tags", b"unusable_tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -345,22 +395,34 @@ class ResolveManifestRequest(message.Message):
     REPOSITORY_FIELD_NUMBER: builtins.int
     TAG_FIELD_NUMBER: builtins.int
     DIGEST_FIELD_NUMBER: builtins.int
+    PLATFORM_FIELD_NUMBER: builtins.int
+    MAX_STALENESS_FIELD_NUMBER: builtins.int
     repository: builtins.str
     """The repository: `team/app`."""
     tag: builtins.str
     """The manifest that this tag points to now."""
     digest: builtins.str
     """The manifest with this digest."""
+    @builtins.property
+    def platform(self) -> manifest_pb2.Platform:
+        """Which image of an index, as for GetManifest. If this is unset, the answer is the index itself."""
+
+    @builtins.property
+    def max_staleness(self) -> duration_pb2.Duration:
+        """Maximum age of the gateway's knowledge of what the tag points to, as for GetManifest."""
+
     def __init__(
         self,
         *,
         repository: builtins.str = ...,
         tag: builtins.str = ...,
         digest: builtins.str = ...,
+        platform: manifest_pb2.Platform | None = ...,
+        max_staleness: duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["digest", b"digest", "reference", b"reference", "tag", b"tag"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["digest", b"digest", "max_staleness", b"max_staleness", "platform", b"platform", "reference", b"reference", "tag", b"tag"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["digest", b"digest", "reference", b"reference", "repository", b"repository", "tag", b"tag"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["digest", b"digest", "max_staleness", b"max_staleness", "platform", b"platform", "reference", b"reference", "repository", b"repository", "tag", b"tag"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_reference: _TypeAlias = typing.Literal["tag", "digest"]  # noqa: Y015
     _WhichOneofArgType_reference: _TypeAlias = typing.Literal["reference", b"reference"]  # noqa: Y015
@@ -387,6 +449,84 @@ class ResolveManifestResponse(message.Message):
     _ClearFieldArgType: _TypeAlias = typing.Literal["descriptor", b"descriptor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class BatchResolveManifestsRequest(message.Message):
+    """The request of BatchResolveManifests."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def requests(self) -> containers.RepeatedCompositeFieldContainer[ResolveManifestRequest]:
+        """The references to resolve, each as for ResolveManifest. 1 to 1000."""
+
+    def __init__(
+        self,
+        *,
+        requests: abc.Iterable[ResolveManifestRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class BatchResolveManifestsResponse(message.Message):
+    """One message of the response stream of BatchResolveManifests."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def results(self) -> containers.RepeatedCompositeFieldContainer[BatchResolveManifestsResult]:
+        """The results that are known by now: at least one."""
+
+    def __init__(
+        self,
+        *,
+        results: abc.Iterable[BatchResolveManifestsResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class BatchResolveManifestsResult(message.Message):
+    """The result of one request of BatchResolveManifests."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUEST_INDEX_FIELD_NUMBER: builtins.int
+    DESCRIPTOR_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    request_index: builtins.int
+    """Position of the request in `requests`, starting at 0."""
+    @builtins.property
+    def descriptor(self) -> manifest_pb2.Descriptor:
+        """Digest, media type and size of the manifest."""
+
+    @builtins.property
+    def status(self) -> status_pb2.Status:
+        """The error that ResolveManifest would return."""
+
+    def __init__(
+        self,
+        *,
+        request_index: builtins.int = ...,
+        descriptor: manifest_pb2.Descriptor | None = ...,
+        status: status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["descriptor", b"descriptor", "outcome", b"outcome", "status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["descriptor", b"descriptor", "outcome", b"outcome", "request_index", b"request_index", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = typing.Literal["descriptor", "status"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
 
 @typing.final
 class GetManifestRequest(message.Message):
@@ -680,6 +820,128 @@ class BatchGetImageConfigsResult(message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
 
 @typing.final
+class ReadBlobRequest(message.Message):
+    """The request of ReadBlob."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REPOSITORY_FIELD_NUMBER: builtins.int
+    DIGEST_FIELD_NUMBER: builtins.int
+    OFFSET_FIELD_NUMBER: builtins.int
+    LIMIT_FIELD_NUMBER: builtins.int
+    repository: builtins.str
+    """The repository: `team/app`."""
+    digest: builtins.str
+    """Digest of the blob."""
+    offset: builtins.int
+    """Position of the first byte to send. 0 means from the beginning; the size of the blob gives an empty answer."""
+    limit: builtins.int
+    """Maximum number of bytes to send. 0 means up to the end of the blob."""
+    def __init__(
+        self,
+        *,
+        repository: builtins.str = ...,
+        digest: builtins.str = ...,
+        offset: builtins.int = ...,
+        limit: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["digest", b"digest", "limit", b"limit", "offset", b"offset", "repository", b"repository"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReadBlobResponse(message.Message):
+    """One message of the response stream of ReadBlob."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CHUNK_FIELD_NUMBER: builtins.int
+    SIZE_FIELD_NUMBER: builtins.int
+    chunk: builtins.bytes
+    """The next bytes of the blob: at most 1 MiB. Empty only in the first message."""
+    size: builtins.int
+    """Size of the whole blob in bytes. Set in the first message, which comes before the first byte of the blob is read."""
+    def __init__(
+        self,
+        *,
+        chunk: builtins.bytes = ...,
+        size: builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_size", b"_size", "size", b"size"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_size", b"_size", "chunk", b"chunk", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__size: _TypeAlias = typing.Literal["size"]  # noqa: Y015
+    _WhichOneofArgType__size: _TypeAlias = typing.Literal["_size", b"_size"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__size) -> _WhichOneofReturnType__size | None: ...
+
+@typing.final
+class ListReferrersRequest(message.Message):
+    """The request of ListReferrers."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REPOSITORY_FIELD_NUMBER: builtins.int
+    DIGEST_FIELD_NUMBER: builtins.int
+    ARTIFACT_TYPE_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    repository: builtins.str
+    """The repository: `team/app`."""
+    digest: builtins.str
+    """Digest of the manifest that the referrers refer to: the image, for its signatures. It need not exist."""
+    artifact_type: builtins.str
+    """Lists only referrers of this artifact type, such as `application/spdx+json`. Empty means all."""
+    page_size: builtins.int
+    """Maximum number of referrers on the page. 0 means 100; more than 1000 means 1000. A page can be shorter, or even empty, without
+    being the last.
+    """
+    page_token: builtins.str
+    """The `next_page_token` of the previous page, or empty for the first page. All other arguments must be the same as for the previous page."""
+    def __init__(
+        self,
+        *,
+        repository: builtins.str = ...,
+        digest: builtins.str = ...,
+        artifact_type: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["artifact_type", b"artifact_type", "digest", b"digest", "page_size", b"page_size", "page_token", b"page_token", "repository", b"repository"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListReferrersResponse(message.Message):
+    """The response of ListReferrers."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REFERRERS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Token for the next page. Empty if this is the last page."""
+    @builtins.property
+    def referrers(self) -> containers.RepeatedCompositeFieldContainer[referrer_pb2.Referrer]:
+        """The referrers. Each manifest occurs once for each source that names it."""
+
+    def __init__(
+        self,
+        *,
+        referrers: abc.Iterable[referrer_pb2.Referrer] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["next_page_token", b"next_page_token", "referrers", b"referrers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class DeleteManifestRequest(message.Message):
     """The request of DeleteManifest."""
 
@@ -750,6 +1012,148 @@ class DeleteManifestResponse(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["deleted_tags", b"deleted_tags", "digest", b"digest", "remaining_tags", b"remaining_tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class BatchDeleteManifestsRequest(message.Message):
+    """The request of BatchDeleteManifests."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REPOSITORY_FIELD_NUMBER: builtins.int
+    REQUESTS_FIELD_NUMBER: builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: builtins.int
+    repository: builtins.str
+    """The repository: `team/app`."""
+    validate_only: builtins.bool
+    """Whether to only check: the call makes every check and fails like a real delete, but deletes nothing."""
+    @builtins.property
+    def requests(self) -> containers.RepeatedCompositeFieldContainer[DeleteManifestRequest]:
+        """The manifests to delete, each as for DeleteManifest. 1 to 1000, each digest once. `repository` is empty or the same as in this message.
+        `validate_only` must not be set: it applies to the whole batch.
+        """
+
+    def __init__(
+        self,
+        *,
+        repository: builtins.str = ...,
+        requests: abc.Iterable[DeleteManifestRequest] | None = ...,
+        validate_only: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["repository", b"repository", "requests", b"requests", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class BatchDeleteManifestsResponse(message.Message):
+    """One message of the response stream of BatchDeleteManifests."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def results(self) -> containers.RepeatedCompositeFieldContainer[BatchDeleteManifestsResult]:
+        """The results that are known by now: at least one."""
+
+    def __init__(
+        self,
+        *,
+        results: abc.Iterable[BatchDeleteManifestsResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class BatchDeleteManifestsResult(message.Message):
+    """The result of one request of BatchDeleteManifests."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REQUEST_INDEX_FIELD_NUMBER: builtins.int
+    DELETED_FIELD_NUMBER: builtins.int
+    STATUS_FIELD_NUMBER: builtins.int
+    request_index: builtins.int
+    """Position of the request in `requests`, starting at 0."""
+    @builtins.property
+    def deleted(self) -> DeleteManifestResponse:
+        """What DeleteManifest would return."""
+
+    @builtins.property
+    def status(self) -> status_pb2.Status:
+        """The error that DeleteManifest would return."""
+
+    def __init__(
+        self,
+        *,
+        request_index: builtins.int = ...,
+        deleted: DeleteManifestResponse | None = ...,
+        status: status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["deleted", b"deleted", "outcome", b"outcome", "status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["deleted", b"deleted", "outcome", b"outcome", "request_index", b"request_index", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = typing.Literal["deleted", "status"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+@typing.final
+class DeleteTagRequest(message.Message):
+    """The request of DeleteTag."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REPOSITORY_FIELD_NUMBER: builtins.int
+    TAG_FIELD_NUMBER: builtins.int
+    EXPECTED_DIGEST_FIELD_NUMBER: builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: builtins.int
+    repository: builtins.str
+    """The repository: `team/app`."""
+    tag: builtins.str
+    """The tag to delete."""
+    expected_digest: builtins.str
+    """The digest that the caller expects the tag to point to. If it points to another one, nothing is deleted.
+    Empty means any. Required where the delete is emulated.
+    """
+    validate_only: builtins.bool
+    """Whether to only check: the call makes every check and fails like a real delete, but deletes nothing."""
+    def __init__(
+        self,
+        *,
+        repository: builtins.str = ...,
+        tag: builtins.str = ...,
+        expected_digest: builtins.str = ...,
+        validate_only: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["expected_digest", b"expected_digest", "repository", b"repository", "tag", b"tag", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class DeleteTagResponse(message.Message):
+    """The response of DeleteTag."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: builtins.int
+    digest: builtins.str
+    """The digest that the tag pointed to. The manifest still exists."""
+    def __init__(
+        self,
+        *,
+        digest: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["digest", b"digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

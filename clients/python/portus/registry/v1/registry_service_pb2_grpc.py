@@ -107,6 +107,11 @@ class RegistryServiceStub(object):
                 request_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.ResolveManifestRequest.SerializeToString,
                 response_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.ResolveManifestResponse.FromString,
                 _registered_method=True)
+        self.BatchResolveManifests = channel.unary_stream(
+                '/portus.registry.v1.RegistryService/BatchResolveManifests',
+                request_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchResolveManifestsRequest.SerializeToString,
+                response_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchResolveManifestsResponse.FromString,
+                _registered_method=True)
         self.GetManifest = channel.unary_unary(
                 '/portus.registry.v1.RegistryService/GetManifest',
                 request_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.GetManifestRequest.SerializeToString,
@@ -127,10 +132,30 @@ class RegistryServiceStub(object):
                 request_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchGetImageConfigsRequest.SerializeToString,
                 response_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchGetImageConfigsResponse.FromString,
                 _registered_method=True)
+        self.ReadBlob = channel.unary_stream(
+                '/portus.registry.v1.RegistryService/ReadBlob',
+                request_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.ReadBlobRequest.SerializeToString,
+                response_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.ReadBlobResponse.FromString,
+                _registered_method=True)
+        self.ListReferrers = channel.unary_unary(
+                '/portus.registry.v1.RegistryService/ListReferrers',
+                request_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.ListReferrersRequest.SerializeToString,
+                response_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.ListReferrersResponse.FromString,
+                _registered_method=True)
         self.DeleteManifest = channel.unary_unary(
                 '/portus.registry.v1.RegistryService/DeleteManifest',
                 request_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.DeleteManifestRequest.SerializeToString,
                 response_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.DeleteManifestResponse.FromString,
+                _registered_method=True)
+        self.BatchDeleteManifests = channel.unary_stream(
+                '/portus.registry.v1.RegistryService/BatchDeleteManifests',
+                request_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchDeleteManifestsRequest.SerializeToString,
+                response_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchDeleteManifestsResponse.FromString,
+                _registered_method=True)
+        self.DeleteTag = channel.unary_unary(
+                '/portus.registry.v1.RegistryService/DeleteTag',
+                request_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.DeleteTagRequest.SerializeToString,
+                response_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.DeleteTagResponse.FromString,
                 _registered_method=True)
         self.DeleteBlob = channel.unary_unary(
                 '/portus.registry.v1.RegistryService/DeleteBlob',
@@ -227,26 +252,42 @@ class RegistryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListTags(self, request, context):
-        """Lists the tags of a repository page by page. For a repository without tags, the page is empty.
+        """Lists the tags of a repository page by page. For a repository without tags, the page is empty. With `view`, it also says what each
+        tag points to, or when each image was built, its size and its platforms. A tag of which that cannot be found out has a status.
 
         Errors:
-        INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+        INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or does not go with `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
         NOT_FOUND  NAME_UNKNOWN: the repository does not exist. Registries also say so about a repository in which nothing ever had a tag. The gateway then looks for it in the
         registry's catalog and answers with an empty page if it is there. If the catalog cannot be read within two seconds, the answer is NAME_UNKNOWN.
         FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
         UNAVAILABLE  LISTING_CHANGED: as for Catalog.
+        FAILED_PRECONDITION  TOO_MANY_TAGS: `order_by` is `created desc`, and the repository has more than 1000 tags. Read all pages in the order of
+        names, and sort them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResolveManifest(self, request, context):
-        """Returns the descriptor of a tag or a digest without fetching the manifest (HEAD).
+        """Returns the descriptor of a tag or a digest without fetching the manifest (HEAD). With `platform`, and if the reference is an index, it
+        returns the descriptor of the image in it that GetManifest would return.
 
         Errors:
-        INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid, or there is no reference.
+        INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid; there is no reference; `platform` lacks `os` or `architecture`; `max_staleness` is negative.
         NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the manifest does not exist.
+        NOT_FOUND, FAILED_PRECONDITION  PLATFORM_UNKNOWN, PLATFORM_UNDECIDED, REDIRECT_REFUSED: as for GetManifest. Only with `platform`.
         FAILED_PRECONDITION  SCHEMA_1: as for GetManifest. Only if the gateway has to fetch the manifest because the registry's answer to HEAD is incomplete.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchResolveManifests(self, request, context):
+        """Resolves up to 1000 references in one call. Results are sent as soon as they are known, in any order: each
+        result says which request it answers. If one request fails, its result has the status, and the others continue.
+
+        Errors:
+        INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -309,6 +350,39 @@ class RegistryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadBlob(self, request, context):
+        """Reads a blob (a layer, a configuration, an SBOM) or a part of it, in chunks. A slow reader slows the download down. If `offset` and `limit` are
+        0, the gateway verifies the digest: the stream ends with OK only if all bytes were right. A reader that got a part can go on with `offset`, and
+        must then verify the digest itself.
+
+        Errors:
+        INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
+        NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
+        OUT_OF_RANGE  RANGE_INVALID: `offset` is larger than the blob.
+        FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request to a server that the gateway may not use. The gateway's operator can
+        allow the registry's storage.
+        DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListReferrers(self, request, context):
+        """Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API or,
+        where the registry has none, reads the fallback tag; and it looks for cosign's tags. Each result says its source.
+
+        Errors:
+        INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
+        belongs to other arguments or to another caller.
+        NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+        FAILED_PRECONDITION  CONTENT_AMBIGUOUS, CONTENT_INVALID, CONTENT_TOO_LARGE, CONTENT_TYPE_UNKNOWN: the fallback tag does not point to a valid index.
+        FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
+        UNAVAILABLE  LISTING_CHANGED: as for Catalog.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteManifest(self, request, context):
         """Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
         while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
@@ -330,6 +404,40 @@ class RegistryServiceServicer(object):
         If the registry names a code, this code is the reason instead. The message has the registry's words.
         UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
         afterwards. Look again before you retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchDeleteManifests(self, request, context):
+        """Deletes up to 1000 manifests of one repository. The batch is judged as a whole: the gateway looks at the tags once, deletes an index before
+        its children, and deletes a child that only indexes of the same batch contain. Results are sent as soon as they are known, in any order.
+        If one delete is refused or fails, its result has the status, and the others continue; a manifest that it still needs is refused as well.
+
+        Errors:
+        INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
+        repeats a digest. Nothing was deleted.
+        NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+        FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes.
+        An error of a single delete is in its status.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteTag(self, request, context):
+        """Deletes a tag and nothing else. The manifest stays. Distribution 3.x and other registries that follow the OCI specification can do this.
+        Distribution 2.x cannot: the gateway then refuses, or, if its operator has set PORTUS_EMULATE_TAG_DELETE, moves the tag to a small new manifest
+        and deletes that one. A push of the same tag between these two steps is lost.
+
+        Errors:
+        INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `expected_digest` is invalid; `expected_digest` is empty, and the delete would be emulated.
+        NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the tag does not exist.
+        FAILED_PRECONDITION  TAG_MOVED: the tag does not point to `expected_digest`. The message says where it points to.
+        FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry cannot delete a tag alone, or does not allow deletes. The
+        message says what else can be done.
+        FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
+        UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards. Look again before you retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -379,6 +487,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     request_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.ResolveManifestRequest.FromString,
                     response_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.ResolveManifestResponse.SerializeToString,
             ),
+            'BatchResolveManifests': grpc.unary_stream_rpc_method_handler(
+                    servicer.BatchResolveManifests,
+                    request_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchResolveManifestsRequest.FromString,
+                    response_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchResolveManifestsResponse.SerializeToString,
+            ),
             'GetManifest': grpc.unary_unary_rpc_method_handler(
                     servicer.GetManifest,
                     request_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.GetManifestRequest.FromString,
@@ -399,10 +512,30 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     request_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchGetImageConfigsRequest.FromString,
                     response_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchGetImageConfigsResponse.SerializeToString,
             ),
+            'ReadBlob': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadBlob,
+                    request_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.ReadBlobRequest.FromString,
+                    response_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.ReadBlobResponse.SerializeToString,
+            ),
+            'ListReferrers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReferrers,
+                    request_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.ListReferrersRequest.FromString,
+                    response_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.ListReferrersResponse.SerializeToString,
+            ),
             'DeleteManifest': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteManifest,
                     request_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.DeleteManifestRequest.FromString,
                     response_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.DeleteManifestResponse.SerializeToString,
+            ),
+            'BatchDeleteManifests': grpc.unary_stream_rpc_method_handler(
+                    servicer.BatchDeleteManifests,
+                    request_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchDeleteManifestsRequest.FromString,
+                    response_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchDeleteManifestsResponse.SerializeToString,
+            ),
+            'DeleteTag': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteTag,
+                    request_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.DeleteTagRequest.FromString,
+                    response_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.DeleteTagResponse.SerializeToString,
             ),
             'DeleteBlob': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteBlob,
@@ -604,6 +737,33 @@ class RegistryService(object):
             _registered_method=True)
 
     @staticmethod
+    def BatchResolveManifests(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/portus.registry.v1.RegistryService/BatchResolveManifests',
+            portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchResolveManifestsRequest.SerializeToString,
+            portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchResolveManifestsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetManifest(request,
             target,
             options=(),
@@ -712,6 +872,60 @@ class RegistryService(object):
             _registered_method=True)
 
     @staticmethod
+    def ReadBlob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/portus.registry.v1.RegistryService/ReadBlob',
+            portus_dot_registry_dot_v1_dot_registry__service__pb2.ReadBlobRequest.SerializeToString,
+            portus_dot_registry_dot_v1_dot_registry__service__pb2.ReadBlobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReferrers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portus.registry.v1.RegistryService/ListReferrers',
+            portus_dot_registry_dot_v1_dot_registry__service__pb2.ListReferrersRequest.SerializeToString,
+            portus_dot_registry_dot_v1_dot_registry__service__pb2.ListReferrersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def DeleteManifest(request,
             target,
             options=(),
@@ -728,6 +942,60 @@ class RegistryService(object):
             '/portus.registry.v1.RegistryService/DeleteManifest',
             portus_dot_registry_dot_v1_dot_registry__service__pb2.DeleteManifestRequest.SerializeToString,
             portus_dot_registry_dot_v1_dot_registry__service__pb2.DeleteManifestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchDeleteManifests(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/portus.registry.v1.RegistryService/BatchDeleteManifests',
+            portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchDeleteManifestsRequest.SerializeToString,
+            portus_dot_registry_dot_v1_dot_registry__service__pb2.BatchDeleteManifestsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteTag(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portus.registry.v1.RegistryService/DeleteTag',
+            portus_dot_registry_dot_v1_dot_registry__service__pb2.DeleteTagRequest.SerializeToString,
+            portus_dot_registry_dot_v1_dot_registry__service__pb2.DeleteTagResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -106,22 +106,34 @@ class RegistryServiceStub:
     Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
     """
     ListTags: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListTagsRequest, _registry_service_pb2.ListTagsResponse]
-    """Lists the tags of a repository page by page. For a repository without tags, the page is empty.
+    """Lists the tags of a repository page by page. For a repository without tags, the page is empty. With `view`, it also says what each
+    tag points to, or when each image was built, its size and its platforms. A tag of which that cannot be found out has a status.
 
     Errors:
-      INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+      INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or does not go with `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
       NOT_FOUND  NAME_UNKNOWN: the repository does not exist. Registries also say so about a repository in which nothing ever had a tag. The gateway then looks for it in the
                  registry's catalog and answers with an empty page if it is there. If the catalog cannot be read within two seconds, the answer is NAME_UNKNOWN.
       FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
       UNAVAILABLE  LISTING_CHANGED: as for Catalog.
+      FAILED_PRECONDITION  TOO_MANY_TAGS: `order_by` is `created desc`, and the repository has more than 1000 tags. Read all pages in the order of
+                           names, and sort them.
     """
     ResolveManifest: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ResolveManifestRequest, _registry_service_pb2.ResolveManifestResponse]
-    """Returns the descriptor of a tag or a digest without fetching the manifest (HEAD).
+    """Returns the descriptor of a tag or a digest without fetching the manifest (HEAD). With `platform`, and if the reference is an index, it
+    returns the descriptor of the image in it that GetManifest would return.
 
     Errors:
-      INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid, or there is no reference.
+      INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid; there is no reference; `platform` lacks `os` or `architecture`; `max_staleness` is negative.
       NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the manifest does not exist.
+      NOT_FOUND, FAILED_PRECONDITION  PLATFORM_UNKNOWN, PLATFORM_UNDECIDED, REDIRECT_REFUSED: as for GetManifest. Only with `platform`.
       FAILED_PRECONDITION  SCHEMA_1: as for GetManifest. Only if the gateway has to fetch the manifest because the registry's answer to HEAD is incomplete.
+    """
+    BatchResolveManifests: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.BatchResolveManifestsRequest, _registry_service_pb2.BatchResolveManifestsResponse]
+    """Resolves up to 1000 references in one call. Results are sent as soon as they are known, in any order: each
+    result says which request it answers. If one request fails, its result has the status, and the others continue.
+
+    Errors:
+      INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
     """
     GetManifest: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.GetManifestRequest, _registry_service_pb2.GetManifestResponse]
     """Fetches a manifest: its exact bytes, verified against its digest, and its parsed content.
@@ -164,6 +176,31 @@ class RegistryServiceStub:
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
     """
+    ReadBlob: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.ReadBlobRequest, _registry_service_pb2.ReadBlobResponse]
+    """Reads a blob (a layer, a configuration, an SBOM) or a part of it, in chunks. A slow reader slows the download down. If `offset` and `limit` are
+    0, the gateway verifies the digest: the stream ends with OK only if all bytes were right. A reader that got a part can go on with `offset`, and
+    must then verify the digest itself.
+
+    Errors:
+      INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
+      NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
+      OUT_OF_RANGE  RANGE_INVALID: `offset` is larger than the blob.
+      FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request to a server that the gateway may not use. The gateway's operator can
+                           allow the registry's storage.
+      DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
+    """
+    ListReferrers: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListReferrersRequest, _registry_service_pb2.ListReferrersResponse]
+    """Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API or,
+    where the registry has none, reads the fallback tag; and it looks for cosign's tags. Each result says its source.
+
+    Errors:
+      INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
+                        belongs to other arguments or to another caller.
+      NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+      FAILED_PRECONDITION  CONTENT_AMBIGUOUS, CONTENT_INVALID, CONTENT_TOO_LARGE, CONTENT_TYPE_UNKNOWN: the fallback tag does not point to a valid index.
+      FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
+      UNAVAILABLE  LISTING_CHANGED: as for Catalog.
+    """
     DeleteManifest: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteManifestRequest, _registry_service_pb2.DeleteManifestResponse]
     """Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
     while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
@@ -185,6 +222,32 @@ class RegistryServiceStub:
                            If the registry names a code, this code is the reason instead. The message has the registry's words.
       UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
                    afterwards. Look again before you retry.
+    """
+    BatchDeleteManifests: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.BatchDeleteManifestsRequest, _registry_service_pb2.BatchDeleteManifestsResponse]
+    """Deletes up to 1000 manifests of one repository. The batch is judged as a whole: the gateway looks at the tags once, deletes an index before
+    its children, and deletes a child that only indexes of the same batch contain. Results are sent as soon as they are known, in any order.
+    If one delete is refused or fails, its result has the status, and the others continue; a manifest that it still needs is refused as well.
+
+    Errors:
+      INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
+                        repeats a digest. Nothing was deleted.
+      NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+      FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes.
+      An error of a single delete is in its status.
+    """
+    DeleteTag: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteTagRequest, _registry_service_pb2.DeleteTagResponse]
+    """Deletes a tag and nothing else. The manifest stays. Distribution 3.x and other registries that follow the OCI specification can do this.
+    Distribution 2.x cannot: the gateway then refuses, or, if its operator has set PORTUS_EMULATE_TAG_DELETE, moves the tag to a small new manifest
+    and deletes that one. A push of the same tag between these two steps is lost.
+
+    Errors:
+      INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `expected_digest` is invalid; `expected_digest` is empty, and the delete would be emulated.
+      NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the tag does not exist.
+      FAILED_PRECONDITION  TAG_MOVED: the tag does not point to `expected_digest`. The message says where it points to.
+      FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry cannot delete a tag alone, or does not allow deletes. The
+                           message says what else can be done.
+      FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
+      UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards. Look again before you retry.
     """
     DeleteBlob: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteBlobRequest, _registry_service_pb2.DeleteBlobResponse]
     """Deletes a blob (a layer or a configuration) from a repository. Afterwards, images that use the blob can no
@@ -277,22 +340,34 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
     """
     ListTags: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListTagsRequest, _registry_service_pb2.ListTagsResponse]  # type: ignore[assignment]
-    """Lists the tags of a repository page by page. For a repository without tags, the page is empty.
+    """Lists the tags of a repository page by page. For a repository without tags, the page is empty. With `view`, it also says what each
+    tag points to, or when each image was built, its size and its platforms. A tag of which that cannot be found out has a status.
 
     Errors:
-      INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+      INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or does not go with `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
       NOT_FOUND  NAME_UNKNOWN: the repository does not exist. Registries also say so about a repository in which nothing ever had a tag. The gateway then looks for it in the
                  registry's catalog and answers with an empty page if it is there. If the catalog cannot be read within two seconds, the answer is NAME_UNKNOWN.
       FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
       UNAVAILABLE  LISTING_CHANGED: as for Catalog.
+      FAILED_PRECONDITION  TOO_MANY_TAGS: `order_by` is `created desc`, and the repository has more than 1000 tags. Read all pages in the order of
+                           names, and sort them.
     """
     ResolveManifest: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ResolveManifestRequest, _registry_service_pb2.ResolveManifestResponse]  # type: ignore[assignment]
-    """Returns the descriptor of a tag or a digest without fetching the manifest (HEAD).
+    """Returns the descriptor of a tag or a digest without fetching the manifest (HEAD). With `platform`, and if the reference is an index, it
+    returns the descriptor of the image in it that GetManifest would return.
 
     Errors:
-      INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid, or there is no reference.
+      INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid; there is no reference; `platform` lacks `os` or `architecture`; `max_staleness` is negative.
       NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the manifest does not exist.
+      NOT_FOUND, FAILED_PRECONDITION  PLATFORM_UNKNOWN, PLATFORM_UNDECIDED, REDIRECT_REFUSED: as for GetManifest. Only with `platform`.
       FAILED_PRECONDITION  SCHEMA_1: as for GetManifest. Only if the gateway has to fetch the manifest because the registry's answer to HEAD is incomplete.
+    """
+    BatchResolveManifests: _aio.UnaryStreamMultiCallable[_registry_service_pb2.BatchResolveManifestsRequest, _registry_service_pb2.BatchResolveManifestsResponse]  # type: ignore[assignment]
+    """Resolves up to 1000 references in one call. Results are sent as soon as they are known, in any order: each
+    result says which request it answers. If one request fails, its result has the status, and the others continue.
+
+    Errors:
+      INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
     """
     GetManifest: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.GetManifestRequest, _registry_service_pb2.GetManifestResponse]  # type: ignore[assignment]
     """Fetches a manifest: its exact bytes, verified against its digest, and its parsed content.
@@ -335,6 +410,31 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
     """
+    ReadBlob: _aio.UnaryStreamMultiCallable[_registry_service_pb2.ReadBlobRequest, _registry_service_pb2.ReadBlobResponse]  # type: ignore[assignment]
+    """Reads a blob (a layer, a configuration, an SBOM) or a part of it, in chunks. A slow reader slows the download down. If `offset` and `limit` are
+    0, the gateway verifies the digest: the stream ends with OK only if all bytes were right. A reader that got a part can go on with `offset`, and
+    must then verify the digest itself.
+
+    Errors:
+      INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
+      NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
+      OUT_OF_RANGE  RANGE_INVALID: `offset` is larger than the blob.
+      FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request to a server that the gateway may not use. The gateway's operator can
+                           allow the registry's storage.
+      DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
+    """
+    ListReferrers: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListReferrersRequest, _registry_service_pb2.ListReferrersResponse]  # type: ignore[assignment]
+    """Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API or,
+    where the registry has none, reads the fallback tag; and it looks for cosign's tags. Each result says its source.
+
+    Errors:
+      INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
+                        belongs to other arguments or to another caller.
+      NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+      FAILED_PRECONDITION  CONTENT_AMBIGUOUS, CONTENT_INVALID, CONTENT_TOO_LARGE, CONTENT_TYPE_UNKNOWN: the fallback tag does not point to a valid index.
+      FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
+      UNAVAILABLE  LISTING_CHANGED: as for Catalog.
+    """
     DeleteManifest: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteManifestRequest, _registry_service_pb2.DeleteManifestResponse]  # type: ignore[assignment]
     """Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
     while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
@@ -356,6 +456,32 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
                            If the registry names a code, this code is the reason instead. The message has the registry's words.
       UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
                    afterwards. Look again before you retry.
+    """
+    BatchDeleteManifests: _aio.UnaryStreamMultiCallable[_registry_service_pb2.BatchDeleteManifestsRequest, _registry_service_pb2.BatchDeleteManifestsResponse]  # type: ignore[assignment]
+    """Deletes up to 1000 manifests of one repository. The batch is judged as a whole: the gateway looks at the tags once, deletes an index before
+    its children, and deletes a child that only indexes of the same batch contain. Results are sent as soon as they are known, in any order.
+    If one delete is refused or fails, its result has the status, and the others continue; a manifest that it still needs is refused as well.
+
+    Errors:
+      INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
+                        repeats a digest. Nothing was deleted.
+      NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+      FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes.
+      An error of a single delete is in its status.
+    """
+    DeleteTag: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteTagRequest, _registry_service_pb2.DeleteTagResponse]  # type: ignore[assignment]
+    """Deletes a tag and nothing else. The manifest stays. Distribution 3.x and other registries that follow the OCI specification can do this.
+    Distribution 2.x cannot: the gateway then refuses, or, if its operator has set PORTUS_EMULATE_TAG_DELETE, moves the tag to a small new manifest
+    and deletes that one. A push of the same tag between these two steps is lost.
+
+    Errors:
+      INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `expected_digest` is invalid; `expected_digest` is empty, and the delete would be emulated.
+      NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the tag does not exist.
+      FAILED_PRECONDITION  TAG_MOVED: the tag does not point to `expected_digest`. The message says where it points to.
+      FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry cannot delete a tag alone, or does not allow deletes. The
+                           message says what else can be done.
+      FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
+      UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards. Look again before you retry.
     """
     DeleteBlob: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteBlobRequest, _registry_service_pb2.DeleteBlobResponse]  # type: ignore[assignment]
     """Deletes a blob (a layer or a configuration) from a repository. Afterwards, images that use the blob can no
@@ -469,14 +595,17 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.ListTagsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ListTagsResponse, _abc.Awaitable[_registry_service_pb2.ListTagsResponse]]:
-        """Lists the tags of a repository page by page. For a repository without tags, the page is empty.
+        """Lists the tags of a repository page by page. For a repository without tags, the page is empty. With `view`, it also says what each
+        tag points to, or when each image was built, its size and its platforms. A tag of which that cannot be found out has a status.
 
         Errors:
-          INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+          INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or does not go with `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
           NOT_FOUND  NAME_UNKNOWN: the repository does not exist. Registries also say so about a repository in which nothing ever had a tag. The gateway then looks for it in the
                      registry's catalog and answers with an empty page if it is there. If the catalog cannot be read within two seconds, the answer is NAME_UNKNOWN.
           FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
           UNAVAILABLE  LISTING_CHANGED: as for Catalog.
+          FAILED_PRECONDITION  TOO_MANY_TAGS: `order_by` is `created desc`, and the repository has more than 1000 tags. Read all pages in the order of
+                               names, and sort them.
         """
 
     @_abc_1.abstractmethod
@@ -485,12 +614,27 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.ResolveManifestRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ResolveManifestResponse, _abc.Awaitable[_registry_service_pb2.ResolveManifestResponse]]:
-        """Returns the descriptor of a tag or a digest without fetching the manifest (HEAD).
+        """Returns the descriptor of a tag or a digest without fetching the manifest (HEAD). With `platform`, and if the reference is an index, it
+        returns the descriptor of the image in it that GetManifest would return.
 
         Errors:
-          INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid, or there is no reference.
+          INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid; there is no reference; `platform` lacks `os` or `architecture`; `max_staleness` is negative.
           NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the manifest does not exist.
+          NOT_FOUND, FAILED_PRECONDITION  PLATFORM_UNKNOWN, PLATFORM_UNDECIDED, REDIRECT_REFUSED: as for GetManifest. Only with `platform`.
           FAILED_PRECONDITION  SCHEMA_1: as for GetManifest. Only if the gateway has to fetch the manifest because the registry's answer to HEAD is incomplete.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchResolveManifests(
+        self,
+        request: _registry_service_pb2.BatchResolveManifestsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_registry_service_pb2.BatchResolveManifestsResponse], _abc.AsyncIterator[_registry_service_pb2.BatchResolveManifestsResponse]]:
+        """Resolves up to 1000 references in one call. Results are sent as soon as they are known, in any order: each
+        result says which request it answers. If one request fails, its result has the status, and the others continue.
+
+        Errors:
+          INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
         """
 
     @_abc_1.abstractmethod
@@ -559,6 +703,43 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ReadBlob(
+        self,
+        request: _registry_service_pb2.ReadBlobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_registry_service_pb2.ReadBlobResponse], _abc.AsyncIterator[_registry_service_pb2.ReadBlobResponse]]:
+        """Reads a blob (a layer, a configuration, an SBOM) or a part of it, in chunks. A slow reader slows the download down. If `offset` and `limit` are
+        0, the gateway verifies the digest: the stream ends with OK only if all bytes were right. A reader that got a part can go on with `offset`, and
+        must then verify the digest itself.
+
+        Errors:
+          INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
+          NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
+          OUT_OF_RANGE  RANGE_INVALID: `offset` is larger than the blob.
+          FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request to a server that the gateway may not use. The gateway's operator can
+                               allow the registry's storage.
+          DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
+        """
+
+    @_abc_1.abstractmethod
+    def ListReferrers(
+        self,
+        request: _registry_service_pb2.ListReferrersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.ListReferrersResponse, _abc.Awaitable[_registry_service_pb2.ListReferrersResponse]]:
+        """Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API or,
+        where the registry has none, reads the fallback tag; and it looks for cosign's tags. Each result says its source.
+
+        Errors:
+          INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
+                            belongs to other arguments or to another caller.
+          NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+          FAILED_PRECONDITION  CONTENT_AMBIGUOUS, CONTENT_INVALID, CONTENT_TOO_LARGE, CONTENT_TYPE_UNKNOWN: the fallback tag does not point to a valid index.
+          FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
+          UNAVAILABLE  LISTING_CHANGED: as for Catalog.
+        """
+
+    @_abc_1.abstractmethod
     def DeleteManifest(
         self,
         request: _registry_service_pb2.DeleteManifestRequest,
@@ -584,6 +765,44 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
                                If the registry names a code, this code is the reason instead. The message has the registry's words.
           UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
                        afterwards. Look again before you retry.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchDeleteManifests(
+        self,
+        request: _registry_service_pb2.BatchDeleteManifestsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_registry_service_pb2.BatchDeleteManifestsResponse], _abc.AsyncIterator[_registry_service_pb2.BatchDeleteManifestsResponse]]:
+        """Deletes up to 1000 manifests of one repository. The batch is judged as a whole: the gateway looks at the tags once, deletes an index before
+        its children, and deletes a child that only indexes of the same batch contain. Results are sent as soon as they are known, in any order.
+        If one delete is refused or fails, its result has the status, and the others continue; a manifest that it still needs is refused as well.
+
+        Errors:
+          INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
+                            repeats a digest. Nothing was deleted.
+          NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+          FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes.
+          An error of a single delete is in its status.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteTag(
+        self,
+        request: _registry_service_pb2.DeleteTagRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_service_pb2.DeleteTagResponse, _abc.Awaitable[_registry_service_pb2.DeleteTagResponse]]:
+        """Deletes a tag and nothing else. The manifest stays. Distribution 3.x and other registries that follow the OCI specification can do this.
+        Distribution 2.x cannot: the gateway then refuses, or, if its operator has set PORTUS_EMULATE_TAG_DELETE, moves the tag to a small new manifest
+        and deletes that one. A push of the same tag between these two steps is lost.
+
+        Errors:
+          INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `expected_digest` is invalid; `expected_digest` is empty, and the delete would be emulated.
+          NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the tag does not exist.
+          FAILED_PRECONDITION  TAG_MOVED: the tag does not point to `expected_digest`. The message says where it points to.
+          FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry cannot delete a tag alone, or does not allow deletes. The
+                               message says what else can be done.
+          FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
+          UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards. Look again before you retry.
         """
 
     @_abc_1.abstractmethod

@@ -24,6 +24,8 @@ import { Duration } from "../../../google/protobuf/duration.js";
 import { Status } from "../../../google/rpc/status.js";
 import { ImageConfig } from "./image_config.js";
 import { Descriptor, Manifest, Platform } from "./manifest.js";
+import { Referrer } from "./referrer.js";
+import { TagDetails } from "./tag_details.js";
 
 export const protobufPackage = "portus.registry.v1";
 
@@ -136,13 +138,34 @@ export interface ListTagsRequest {
   repository: string;
   /** Maximum number of tags on the page. 0 means 100; more than 1000 means 1000. A page can be shorter without being the last. */
   pageSize: number;
-  /** The `next_page_token` of the previous page, or empty for the first page. */
+  /** The `next_page_token` of the previous page, or empty for the first page. All other arguments must be the same as for the previous page. */
   pageToken: string;
+  /** What the answer says of each tag. */
+  view: ListTagsRequest_View;
+  /** Lists only tags that point to this digest. The gateway asks the registry about every tag. Empty means all. */
+  digest: string;
+  /** Leaves out the tags of referrers: `sha256-<digest>`, and cosign's `sha256-<digest>.sig`, `.att` and `.sbom`. */
+  omitReferrerTags: boolean;
+  /**
+   * `name` (the default) or `created desc`, the newest image first; images without a date come last. The latter needs the view FULL and at most
+   * 1000 tags in the repository.
+   */
+  orderBy: string;
+}
+
+/** What the answer says of each tag. */
+export enum ListTagsRequest_View {
+  /** NAMES - Names only. This is what an unset view means. */
+  NAMES = 0,
+  /** DESCRIPTORS - Names, and for each tag the descriptor of what it points to. */
+  DESCRIPTORS = 1,
+  /** FULL - In addition, when the image was built, its size and its platforms. */
+  FULL = 2,
 }
 
 /** The response of ListTags. */
 export interface ListTagsResponse {
-  /** Tags in lexical order. */
+  /** Tags, in the order of `order_by`. */
   tags: string[];
   /** Token for the next page. Empty if this is the last page. */
   nextPageToken: string;
@@ -151,6 +174,8 @@ export interface ListTagsResponse {
    * made for them, and DeleteManifest refuses because of them, unless forced. Each is cut to 1024 characters.
    */
   unusableTags: string[];
+  /** One for each of `tags`, in the same order. Empty for the view NAMES. */
+  details: TagDetails[];
 }
 
 /** The request of ResolveManifest. */
@@ -166,12 +191,45 @@ export interface ResolveManifestRequest {
     /** The manifest with this digest. */
     { $case: "digest"; value: string }
     | undefined;
+  /** Which image of an index, as for GetManifest. If this is unset, the answer is the index itself. */
+  platform:
+    | Platform
+    | undefined;
+  /** Maximum age of the gateway's knowledge of what the tag points to, as for GetManifest. */
+  maxStaleness: Duration | undefined;
 }
 
 /** The response of ResolveManifest. */
 export interface ResolveManifestResponse {
   /** Digest, media type and size of the manifest, as the registry states them. */
   descriptor: Descriptor | undefined;
+}
+
+/** The request of BatchResolveManifests. */
+export interface BatchResolveManifestsRequest {
+  /** The references to resolve, each as for ResolveManifest. 1 to 1000. */
+  requests: ResolveManifestRequest[];
+}
+
+/** One message of the response stream of BatchResolveManifests. */
+export interface BatchResolveManifestsResponse {
+  /** The results that are known by now: at least one. */
+  results: BatchResolveManifestsResult[];
+}
+
+/** The result of one request of BatchResolveManifests. */
+export interface BatchResolveManifestsResult {
+  /** Position of the request in `requests`, starting at 0. */
+  requestIndex: number;
+  /** The descriptor or the error. */
+  outcome:
+    | //
+    /** Digest, media type and size of the manifest. */
+    { $case: "descriptor"; value: Descriptor }
+    | //
+    /** The error that ResolveManifest would return. */
+    { $case: "status"; value: Status }
+    | undefined;
 }
 
 /** The request of GetManifest. */
@@ -292,6 +350,51 @@ export interface BatchGetImageConfigsResult {
     | undefined;
 }
 
+/** The request of ReadBlob. */
+export interface ReadBlobRequest {
+  /** The repository: `team/app`. */
+  repository: string;
+  /** Digest of the blob. */
+  digest: string;
+  /** Position of the first byte to send. 0 means from the beginning; the size of the blob gives an empty answer. */
+  offset: bigint;
+  /** Maximum number of bytes to send. 0 means up to the end of the blob. */
+  limit: bigint;
+}
+
+/** One message of the response stream of ReadBlob. */
+export interface ReadBlobResponse {
+  /** The next bytes of the blob: at most 1 MiB. Empty only in the first message. */
+  chunk: Buffer;
+  /** Size of the whole blob in bytes. Set in the first message, which comes before the first byte of the blob is read. */
+  size?: bigint | undefined;
+}
+
+/** The request of ListReferrers. */
+export interface ListReferrersRequest {
+  /** The repository: `team/app`. */
+  repository: string;
+  /** Digest of the manifest that the referrers refer to: the image, for its signatures. It need not exist. */
+  digest: string;
+  /** Lists only referrers of this artifact type, such as `application/spdx+json`. Empty means all. */
+  artifactType: string;
+  /**
+   * Maximum number of referrers on the page. 0 means 100; more than 1000 means 1000. A page can be shorter, or even empty, without
+   * being the last.
+   */
+  pageSize: number;
+  /** The `next_page_token` of the previous page, or empty for the first page. All other arguments must be the same as for the previous page. */
+  pageToken: string;
+}
+
+/** The response of ListReferrers. */
+export interface ListReferrersResponse {
+  /** The referrers. Each manifest occurs once for each source that names it. */
+  referrers: Referrer[];
+  /** Token for the next page. Empty if this is the last page. */
+  nextPageToken: string;
+}
+
 /** The request of DeleteManifest. */
 export interface DeleteManifestRequest {
   /** The repository: `team/app`. */
@@ -320,6 +423,61 @@ export interface DeleteManifestResponse {
    * does not delete them by name, or they were moved to another manifest meanwhile.
    */
   remainingTags: string[];
+}
+
+/** The request of BatchDeleteManifests. */
+export interface BatchDeleteManifestsRequest {
+  /** The repository: `team/app`. */
+  repository: string;
+  /**
+   * The manifests to delete, each as for DeleteManifest. 1 to 1000, each digest once. `repository` is empty or the same as in this message.
+   * `validate_only` must not be set: it applies to the whole batch.
+   */
+  requests: DeleteManifestRequest[];
+  /** Whether to only check: the call makes every check and fails like a real delete, but deletes nothing. */
+  validateOnly: boolean;
+}
+
+/** One message of the response stream of BatchDeleteManifests. */
+export interface BatchDeleteManifestsResponse {
+  /** The results that are known by now: at least one. */
+  results: BatchDeleteManifestsResult[];
+}
+
+/** The result of one request of BatchDeleteManifests. */
+export interface BatchDeleteManifestsResult {
+  /** Position of the request in `requests`, starting at 0. */
+  requestIndex: number;
+  /** The deleted manifest or the error. */
+  outcome:
+    | //
+    /** What DeleteManifest would return. */
+    { $case: "deleted"; value: DeleteManifestResponse }
+    | //
+    /** The error that DeleteManifest would return. */
+    { $case: "status"; value: Status }
+    | undefined;
+}
+
+/** The request of DeleteTag. */
+export interface DeleteTagRequest {
+  /** The repository: `team/app`. */
+  repository: string;
+  /** The tag to delete. */
+  tag: string;
+  /**
+   * The digest that the caller expects the tag to point to. If it points to another one, nothing is deleted.
+   * Empty means any. Required where the delete is emulated.
+   */
+  expectedDigest: string;
+  /** Whether to only check: the call makes every check and fails like a real delete, but deletes nothing. */
+  validateOnly: boolean;
+}
+
+/** The response of DeleteTag. */
+export interface DeleteTagResponse {
+  /** The digest that the tag pointed to. The manifest still exists. */
+  digest: string;
 }
 
 /** The request of DeleteBlob. */
@@ -1012,7 +1170,7 @@ export const StreamCatalogResponse: MessageFns<StreamCatalogResponse> = {
 };
 
 function createBaseListTagsRequest(): ListTagsRequest {
-  return { repository: "", pageSize: 0, pageToken: "" };
+  return { repository: "", pageSize: 0, pageToken: "", view: 0, digest: "", omitReferrerTags: false, orderBy: "" };
 }
 
 export const ListTagsRequest: MessageFns<ListTagsRequest> = {
@@ -1025,6 +1183,18 @@ export const ListTagsRequest: MessageFns<ListTagsRequest> = {
     }
     if (message.pageToken !== "") {
       writer.uint32(26).string(message.pageToken);
+    }
+    if (message.view !== 0) {
+      writer.uint32(32).int32(message.view);
+    }
+    if (message.digest !== "") {
+      writer.uint32(42).string(message.digest);
+    }
+    if (message.omitReferrerTags !== false) {
+      writer.uint32(48).bool(message.omitReferrerTags);
+    }
+    if (message.orderBy !== "") {
+      writer.uint32(58).string(message.orderBy);
     }
     return writer;
   },
@@ -1066,6 +1236,38 @@ export const ListTagsRequest: MessageFns<ListTagsRequest> = {
             message.pageToken = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.view = reader.int32() as any;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.omitReferrerTags = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.orderBy = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1086,12 +1288,16 @@ export const ListTagsRequest: MessageFns<ListTagsRequest> = {
     message.repository = object.repository ?? "";
     message.pageSize = object.pageSize ?? 0;
     message.pageToken = object.pageToken ?? "";
+    message.view = object.view ?? 0;
+    message.digest = object.digest ?? "";
+    message.omitReferrerTags = object.omitReferrerTags ?? false;
+    message.orderBy = object.orderBy ?? "";
     return message;
   },
 };
 
 function createBaseListTagsResponse(): ListTagsResponse {
-  return { tags: [], nextPageToken: "", unusableTags: [] };
+  return { tags: [], nextPageToken: "", unusableTags: [], details: [] };
 }
 
 export const ListTagsResponse: MessageFns<ListTagsResponse> = {
@@ -1104,6 +1310,9 @@ export const ListTagsResponse: MessageFns<ListTagsResponse> = {
     }
     for (const v of message.unusableTags) {
       writer.uint32(26).string(v!);
+    }
+    for (const v of message.details) {
+      TagDetails.encode(v!, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -1145,6 +1354,14 @@ export const ListTagsResponse: MessageFns<ListTagsResponse> = {
             message.unusableTags.push(reader.string());
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.details.push(TagDetails.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1165,12 +1382,13 @@ export const ListTagsResponse: MessageFns<ListTagsResponse> = {
     message.tags = object.tags?.map((e) => e) || [];
     message.nextPageToken = object.nextPageToken ?? "";
     message.unusableTags = object.unusableTags?.map((e) => e) || [];
+    message.details = object.details?.map((e) => TagDetails.fromPartial(e)) || [];
     return message;
   },
 };
 
 function createBaseResolveManifestRequest(): ResolveManifestRequest {
-  return { repository: "", reference: undefined };
+  return { repository: "", reference: undefined, platform: undefined, maxStaleness: undefined };
 }
 
 export const ResolveManifestRequest: MessageFns<ResolveManifestRequest> = {
@@ -1185,6 +1403,12 @@ export const ResolveManifestRequest: MessageFns<ResolveManifestRequest> = {
       case "digest":
         writer.uint32(26).string(message.reference.value);
         break;
+    }
+    if (message.platform !== undefined) {
+      Platform.encode(message.platform, writer.uint32(34).fork()).join();
+    }
+    if (message.maxStaleness !== undefined) {
+      Duration.encode(message.maxStaleness, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -1226,6 +1450,22 @@ export const ResolveManifestRequest: MessageFns<ResolveManifestRequest> = {
             message.reference = { $case: "digest", value: reader.string() };
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.platform = Platform.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.maxStaleness = Duration.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1258,6 +1498,12 @@ export const ResolveManifestRequest: MessageFns<ResolveManifestRequest> = {
         break;
       }
     }
+    message.platform = (object.platform !== undefined && object.platform !== null)
+      ? Platform.fromPartial(object.platform)
+      : undefined;
+    message.maxStaleness = (object.maxStaleness !== undefined && object.maxStaleness !== null)
+      ? Duration.fromPartial(object.maxStaleness)
+      : undefined;
     return message;
   },
 };
@@ -1315,6 +1561,211 @@ export const ResolveManifestResponse: MessageFns<ResolveManifestResponse> = {
     message.descriptor = (object.descriptor !== undefined && object.descriptor !== null)
       ? Descriptor.fromPartial(object.descriptor)
       : undefined;
+    return message;
+  },
+};
+
+function createBaseBatchResolveManifestsRequest(): BatchResolveManifestsRequest {
+  return { requests: [] };
+}
+
+export const BatchResolveManifestsRequest: MessageFns<BatchResolveManifestsRequest> = {
+  encode(message: BatchResolveManifestsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.requests) {
+      ResolveManifestRequest.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchResolveManifestsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchResolveManifestsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requests.push(ResolveManifestRequest.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<BatchResolveManifestsRequest>, I>>(base?: I): BatchResolveManifestsRequest {
+    return BatchResolveManifestsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<BatchResolveManifestsRequest>, I>>(object: I): BatchResolveManifestsRequest {
+    const message = createBaseBatchResolveManifestsRequest();
+    message.requests = object.requests?.map((e) => ResolveManifestRequest.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseBatchResolveManifestsResponse(): BatchResolveManifestsResponse {
+  return { results: [] };
+}
+
+export const BatchResolveManifestsResponse: MessageFns<BatchResolveManifestsResponse> = {
+  encode(message: BatchResolveManifestsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.results) {
+      BatchResolveManifestsResult.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchResolveManifestsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchResolveManifestsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.results.push(BatchResolveManifestsResult.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<BatchResolveManifestsResponse>, I>>(base?: I): BatchResolveManifestsResponse {
+    return BatchResolveManifestsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<BatchResolveManifestsResponse>, I>>(
+    object: I,
+  ): BatchResolveManifestsResponse {
+    const message = createBaseBatchResolveManifestsResponse();
+    message.results = object.results?.map((e) => BatchResolveManifestsResult.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseBatchResolveManifestsResult(): BatchResolveManifestsResult {
+  return { requestIndex: 0, outcome: undefined };
+}
+
+export const BatchResolveManifestsResult: MessageFns<BatchResolveManifestsResult> = {
+  encode(message: BatchResolveManifestsResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestIndex !== 0) {
+      writer.uint32(8).int32(message.requestIndex);
+    }
+    switch (message.outcome?.$case) {
+      case "descriptor":
+        Descriptor.encode(message.outcome.value, writer.uint32(18).fork()).join();
+        break;
+      case "status":
+        Status.encode(message.outcome.value, writer.uint32(26).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchResolveManifestsResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchResolveManifestsResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.requestIndex = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.outcome = { $case: "descriptor", value: Descriptor.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.outcome = { $case: "status", value: Status.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<BatchResolveManifestsResult>, I>>(base?: I): BatchResolveManifestsResult {
+    return BatchResolveManifestsResult.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<BatchResolveManifestsResult>, I>>(object: I): BatchResolveManifestsResult {
+    const message = createBaseBatchResolveManifestsResult();
+    message.requestIndex = object.requestIndex ?? 0;
+    switch (object.outcome?.$case) {
+      case "descriptor": {
+        if (object.outcome?.value !== undefined && object.outcome?.value !== null) {
+          message.outcome = { $case: "descriptor", value: Descriptor.fromPartial(object.outcome.value) };
+        }
+        break;
+      }
+      case "status": {
+        if (object.outcome?.value !== undefined && object.outcome?.value !== null) {
+          message.outcome = { $case: "status", value: Status.fromPartial(object.outcome.value) };
+        }
+        break;
+      }
+    }
     return message;
   },
 };
@@ -2081,6 +2532,343 @@ export const BatchGetImageConfigsResult: MessageFns<BatchGetImageConfigsResult> 
   },
 };
 
+function createBaseReadBlobRequest(): ReadBlobRequest {
+  return { repository: "", digest: "", offset: 0n, limit: 0n };
+}
+
+export const ReadBlobRequest: MessageFns<ReadBlobRequest> = {
+  encode(message: ReadBlobRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.repository !== "") {
+      writer.uint32(10).string(message.repository);
+    }
+    if (message.digest !== "") {
+      writer.uint32(18).string(message.digest);
+    }
+    if (message.offset !== 0n) {
+      if (BigInt.asIntN(64, message.offset) !== message.offset) {
+        throw new globalThis.Error("value provided for field message.offset of type int64 too large");
+      }
+      writer.uint32(24).int64(message.offset);
+    }
+    if (message.limit !== 0n) {
+      if (BigInt.asIntN(64, message.limit) !== message.limit) {
+        throw new globalThis.Error("value provided for field message.limit of type int64 too large");
+      }
+      writer.uint32(32).int64(message.limit);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReadBlobRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReadBlobRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.repository = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.offset = reader.int64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.limit = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ReadBlobRequest>, I>>(base?: I): ReadBlobRequest {
+    return ReadBlobRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ReadBlobRequest>, I>>(object: I): ReadBlobRequest {
+    const message = createBaseReadBlobRequest();
+    message.repository = object.repository ?? "";
+    message.digest = object.digest ?? "";
+    message.offset = (object.offset !== undefined && object.offset !== null) ? BigInt(object.offset) : 0n;
+    message.limit = (object.limit !== undefined && object.limit !== null) ? BigInt(object.limit) : 0n;
+    return message;
+  },
+};
+
+function createBaseReadBlobResponse(): ReadBlobResponse {
+  return { chunk: Buffer.alloc(0), size: undefined };
+}
+
+export const ReadBlobResponse: MessageFns<ReadBlobResponse> = {
+  encode(message: ReadBlobResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.chunk.length !== 0) {
+      writer.uint32(10).bytes(message.chunk);
+    }
+    if (message.size !== undefined) {
+      if (BigInt.asIntN(64, message.size) !== message.size) {
+        throw new globalThis.Error("value provided for field message.size of type int64 too large");
+      }
+      writer.uint32(16).int64(message.size);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReadBlobResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReadBlobResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.chunk = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.size = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ReadBlobResponse>, I>>(base?: I): ReadBlobResponse {
+    return ReadBlobResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ReadBlobResponse>, I>>(object: I): ReadBlobResponse {
+    const message = createBaseReadBlobResponse();
+    message.chunk = object.chunk ?? Buffer.alloc(0);
+    message.size = (object.size !== undefined && object.size !== null) ? BigInt(object.size) : undefined;
+    return message;
+  },
+};
+
+function createBaseListReferrersRequest(): ListReferrersRequest {
+  return { repository: "", digest: "", artifactType: "", pageSize: 0, pageToken: "" };
+}
+
+export const ListReferrersRequest: MessageFns<ListReferrersRequest> = {
+  encode(message: ListReferrersRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.repository !== "") {
+      writer.uint32(10).string(message.repository);
+    }
+    if (message.digest !== "") {
+      writer.uint32(18).string(message.digest);
+    }
+    if (message.artifactType !== "") {
+      writer.uint32(26).string(message.artifactType);
+    }
+    if (message.pageSize !== 0) {
+      writer.uint32(32).int32(message.pageSize);
+    }
+    if (message.pageToken !== "") {
+      writer.uint32(42).string(message.pageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListReferrersRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListReferrersRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.repository = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.artifactType = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.pageSize = reader.int32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListReferrersRequest>, I>>(base?: I): ListReferrersRequest {
+    return ListReferrersRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListReferrersRequest>, I>>(object: I): ListReferrersRequest {
+    const message = createBaseListReferrersRequest();
+    message.repository = object.repository ?? "";
+    message.digest = object.digest ?? "";
+    message.artifactType = object.artifactType ?? "";
+    message.pageSize = object.pageSize ?? 0;
+    message.pageToken = object.pageToken ?? "";
+    return message;
+  },
+};
+
+function createBaseListReferrersResponse(): ListReferrersResponse {
+  return { referrers: [], nextPageToken: "" };
+}
+
+export const ListReferrersResponse: MessageFns<ListReferrersResponse> = {
+  encode(message: ListReferrersResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.referrers) {
+      Referrer.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListReferrersResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListReferrersResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.referrers.push(Referrer.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ListReferrersResponse>, I>>(base?: I): ListReferrersResponse {
+    return ListReferrersResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListReferrersResponse>, I>>(object: I): ListReferrersResponse {
+    const message = createBaseListReferrersResponse();
+    message.referrers = object.referrers?.map((e) => Referrer.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    return message;
+  },
+};
+
 function createBaseDeleteManifestRequest(): DeleteManifestRequest {
   return { repository: "", digest: "", expectedTags: [], force: false, validateOnly: false };
 }
@@ -2259,6 +3047,379 @@ export const DeleteManifestResponse: MessageFns<DeleteManifestResponse> = {
     message.digest = object.digest ?? "";
     message.deletedTags = object.deletedTags?.map((e) => e) || [];
     message.remainingTags = object.remainingTags?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseBatchDeleteManifestsRequest(): BatchDeleteManifestsRequest {
+  return { repository: "", requests: [], validateOnly: false };
+}
+
+export const BatchDeleteManifestsRequest: MessageFns<BatchDeleteManifestsRequest> = {
+  encode(message: BatchDeleteManifestsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.repository !== "") {
+      writer.uint32(10).string(message.repository);
+    }
+    for (const v of message.requests) {
+      DeleteManifestRequest.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.validateOnly !== false) {
+      writer.uint32(24).bool(message.validateOnly);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchDeleteManifestsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchDeleteManifestsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.repository = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.requests.push(DeleteManifestRequest.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.validateOnly = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<BatchDeleteManifestsRequest>, I>>(base?: I): BatchDeleteManifestsRequest {
+    return BatchDeleteManifestsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<BatchDeleteManifestsRequest>, I>>(object: I): BatchDeleteManifestsRequest {
+    const message = createBaseBatchDeleteManifestsRequest();
+    message.repository = object.repository ?? "";
+    message.requests = object.requests?.map((e) => DeleteManifestRequest.fromPartial(e)) || [];
+    message.validateOnly = object.validateOnly ?? false;
+    return message;
+  },
+};
+
+function createBaseBatchDeleteManifestsResponse(): BatchDeleteManifestsResponse {
+  return { results: [] };
+}
+
+export const BatchDeleteManifestsResponse: MessageFns<BatchDeleteManifestsResponse> = {
+  encode(message: BatchDeleteManifestsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.results) {
+      BatchDeleteManifestsResult.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchDeleteManifestsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchDeleteManifestsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.results.push(BatchDeleteManifestsResult.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<BatchDeleteManifestsResponse>, I>>(base?: I): BatchDeleteManifestsResponse {
+    return BatchDeleteManifestsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<BatchDeleteManifestsResponse>, I>>(object: I): BatchDeleteManifestsResponse {
+    const message = createBaseBatchDeleteManifestsResponse();
+    message.results = object.results?.map((e) => BatchDeleteManifestsResult.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseBatchDeleteManifestsResult(): BatchDeleteManifestsResult {
+  return { requestIndex: 0, outcome: undefined };
+}
+
+export const BatchDeleteManifestsResult: MessageFns<BatchDeleteManifestsResult> = {
+  encode(message: BatchDeleteManifestsResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestIndex !== 0) {
+      writer.uint32(8).int32(message.requestIndex);
+    }
+    switch (message.outcome?.$case) {
+      case "deleted":
+        DeleteManifestResponse.encode(message.outcome.value, writer.uint32(18).fork()).join();
+        break;
+      case "status":
+        Status.encode(message.outcome.value, writer.uint32(26).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BatchDeleteManifestsResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBatchDeleteManifestsResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.requestIndex = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.outcome = { $case: "deleted", value: DeleteManifestResponse.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.outcome = { $case: "status", value: Status.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<BatchDeleteManifestsResult>, I>>(base?: I): BatchDeleteManifestsResult {
+    return BatchDeleteManifestsResult.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<BatchDeleteManifestsResult>, I>>(object: I): BatchDeleteManifestsResult {
+    const message = createBaseBatchDeleteManifestsResult();
+    message.requestIndex = object.requestIndex ?? 0;
+    switch (object.outcome?.$case) {
+      case "deleted": {
+        if (object.outcome?.value !== undefined && object.outcome?.value !== null) {
+          message.outcome = { $case: "deleted", value: DeleteManifestResponse.fromPartial(object.outcome.value) };
+        }
+        break;
+      }
+      case "status": {
+        if (object.outcome?.value !== undefined && object.outcome?.value !== null) {
+          message.outcome = { $case: "status", value: Status.fromPartial(object.outcome.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseDeleteTagRequest(): DeleteTagRequest {
+  return { repository: "", tag: "", expectedDigest: "", validateOnly: false };
+}
+
+export const DeleteTagRequest: MessageFns<DeleteTagRequest> = {
+  encode(message: DeleteTagRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.repository !== "") {
+      writer.uint32(10).string(message.repository);
+    }
+    if (message.tag !== "") {
+      writer.uint32(18).string(message.tag);
+    }
+    if (message.expectedDigest !== "") {
+      writer.uint32(26).string(message.expectedDigest);
+    }
+    if (message.validateOnly !== false) {
+      writer.uint32(32).bool(message.validateOnly);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteTagRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteTagRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.repository = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.tag = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.expectedDigest = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.validateOnly = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<DeleteTagRequest>, I>>(base?: I): DeleteTagRequest {
+    return DeleteTagRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteTagRequest>, I>>(object: I): DeleteTagRequest {
+    const message = createBaseDeleteTagRequest();
+    message.repository = object.repository ?? "";
+    message.tag = object.tag ?? "";
+    message.expectedDigest = object.expectedDigest ?? "";
+    message.validateOnly = object.validateOnly ?? false;
+    return message;
+  },
+};
+
+function createBaseDeleteTagResponse(): DeleteTagResponse {
+  return { digest: "" };
+}
+
+export const DeleteTagResponse: MessageFns<DeleteTagResponse> = {
+  encode(message: DeleteTagResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.digest !== "") {
+      writer.uint32(10).string(message.digest);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteTagResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteTagResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<DeleteTagResponse>, I>>(base?: I): DeleteTagResponse {
+    return DeleteTagResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteTagResponse>, I>>(object: I): DeleteTagResponse {
+    const message = createBaseDeleteTagResponse();
+    message.digest = object.digest ?? "";
     return message;
   },
 };
@@ -2504,14 +3665,17 @@ export const RegistryServiceService = {
     responseDeserialize: (value: Buffer): StreamCatalogResponse => StreamCatalogResponse.decode(value),
   },
   /**
-   * Lists the tags of a repository page by page. For a repository without tags, the page is empty.
+   * Lists the tags of a repository page by page. For a repository without tags, the page is empty. With `view`, it also says what each
+   * tag points to, or when each image was built, its size and its platforms. A tag of which that cannot be found out has a status.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or does not go with `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
    *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist. Registries also say so about a repository in which nothing ever had a tag. The gateway then looks for it in the
    *              registry's catalog and answers with an empty page if it is there. If the catalog cannot be read within two seconds, the answer is NAME_UNKNOWN.
    *   FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
    *   UNAVAILABLE  LISTING_CHANGED: as for Catalog.
+   *   FAILED_PRECONDITION  TOO_MANY_TAGS: `order_by` is `created desc`, and the repository has more than 1000 tags. Read all pages in the order of
+   *                        names, and sort them.
    */
   listTags: {
     path: "/portus.registry.v1.RegistryService/ListTags" as const,
@@ -2523,11 +3687,13 @@ export const RegistryServiceService = {
     responseDeserialize: (value: Buffer): ListTagsResponse => ListTagsResponse.decode(value),
   },
   /**
-   * Returns the descriptor of a tag or a digest without fetching the manifest (HEAD).
+   * Returns the descriptor of a tag or a digest without fetching the manifest (HEAD). With `platform`, and if the reference is an index, it
+   * returns the descriptor of the image in it that GetManifest would return.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid, or there is no reference.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid; there is no reference; `platform` lacks `os` or `architecture`; `max_staleness` is negative.
    *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the manifest does not exist.
+   *   NOT_FOUND, FAILED_PRECONDITION  PLATFORM_UNKNOWN, PLATFORM_UNDECIDED, REDIRECT_REFUSED: as for GetManifest. Only with `platform`.
    *   FAILED_PRECONDITION  SCHEMA_1: as for GetManifest. Only if the gateway has to fetch the manifest because the registry's answer to HEAD is incomplete.
    */
   resolveManifest: {
@@ -2540,6 +3706,24 @@ export const RegistryServiceService = {
     responseSerialize: (value: ResolveManifestResponse): Buffer =>
       Buffer.from(ResolveManifestResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ResolveManifestResponse => ResolveManifestResponse.decode(value),
+  },
+  /**
+   * Resolves up to 1000 references in one call. Results are sent as soon as they are known, in any order: each
+   * result says which request it answers. If one request fails, its result has the status, and the others continue.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
+   */
+  batchResolveManifests: {
+    path: "/portus.registry.v1.RegistryService/BatchResolveManifests" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: BatchResolveManifestsRequest): Buffer =>
+      Buffer.from(BatchResolveManifestsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): BatchResolveManifestsRequest => BatchResolveManifestsRequest.decode(value),
+    responseSerialize: (value: BatchResolveManifestsResponse): Buffer =>
+      Buffer.from(BatchResolveManifestsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): BatchResolveManifestsResponse => BatchResolveManifestsResponse.decode(value),
   },
   /**
    * Fetches a manifest: its exact bytes, verified against its digest, and its parsed content.
@@ -2625,6 +3809,50 @@ export const RegistryServiceService = {
     responseDeserialize: (value: Buffer): BatchGetImageConfigsResponse => BatchGetImageConfigsResponse.decode(value),
   },
   /**
+   * Reads a blob (a layer, a configuration, an SBOM) or a part of it, in chunks. A slow reader slows the download down. If `offset` and `limit` are
+   * 0, the gateway verifies the digest: the stream ends with OK only if all bytes were right. A reader that got a part can go on with `offset`, and
+   * must then verify the digest itself.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
+   *   NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
+   *   OUT_OF_RANGE  RANGE_INVALID: `offset` is larger than the blob.
+   *   FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request to a server that the gateway may not use. The gateway's operator can
+   *                        allow the registry's storage.
+   *   DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
+   */
+  readBlob: {
+    path: "/portus.registry.v1.RegistryService/ReadBlob" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: ReadBlobRequest): Buffer => Buffer.from(ReadBlobRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReadBlobRequest => ReadBlobRequest.decode(value),
+    responseSerialize: (value: ReadBlobResponse): Buffer => Buffer.from(ReadBlobResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ReadBlobResponse => ReadBlobResponse.decode(value),
+  },
+  /**
+   * Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API or,
+   * where the registry has none, reads the fallback tag; and it looks for cosign's tags. Each result says its source.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
+   *                     belongs to other arguments or to another caller.
+   *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+   *   FAILED_PRECONDITION  CONTENT_AMBIGUOUS, CONTENT_INVALID, CONTENT_TOO_LARGE, CONTENT_TYPE_UNKNOWN: the fallback tag does not point to a valid index.
+   *   FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
+   *   UNAVAILABLE  LISTING_CHANGED: as for Catalog.
+   */
+  listReferrers: {
+    path: "/portus.registry.v1.RegistryService/ListReferrers" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListReferrersRequest): Buffer => Buffer.from(ListReferrersRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListReferrersRequest => ListReferrersRequest.decode(value),
+    responseSerialize: (value: ListReferrersResponse): Buffer =>
+      Buffer.from(ListReferrersResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListReferrersResponse => ListReferrersResponse.decode(value),
+  },
+  /**
    * Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
    * while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
    * or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
@@ -2656,6 +3884,52 @@ export const RegistryServiceService = {
     responseSerialize: (value: DeleteManifestResponse): Buffer =>
       Buffer.from(DeleteManifestResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DeleteManifestResponse => DeleteManifestResponse.decode(value),
+  },
+  /**
+   * Deletes up to 1000 manifests of one repository. The batch is judged as a whole: the gateway looks at the tags once, deletes an index before
+   * its children, and deletes a child that only indexes of the same batch contain. Results are sent as soon as they are known, in any order.
+   * If one delete is refused or fails, its result has the status, and the others continue; a manifest that it still needs is refused as well.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
+   *                     repeats a digest. Nothing was deleted.
+   *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+   *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes.
+   *   An error of a single delete is in its status.
+   */
+  batchDeleteManifests: {
+    path: "/portus.registry.v1.RegistryService/BatchDeleteManifests" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: BatchDeleteManifestsRequest): Buffer =>
+      Buffer.from(BatchDeleteManifestsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): BatchDeleteManifestsRequest => BatchDeleteManifestsRequest.decode(value),
+    responseSerialize: (value: BatchDeleteManifestsResponse): Buffer =>
+      Buffer.from(BatchDeleteManifestsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): BatchDeleteManifestsResponse => BatchDeleteManifestsResponse.decode(value),
+  },
+  /**
+   * Deletes a tag and nothing else. The manifest stays. Distribution 3.x and other registries that follow the OCI specification can do this.
+   * Distribution 2.x cannot: the gateway then refuses, or, if its operator has set PORTUS_EMULATE_TAG_DELETE, moves the tag to a small new manifest
+   * and deletes that one. A push of the same tag between these two steps is lost.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `expected_digest` is invalid; `expected_digest` is empty, and the delete would be emulated.
+   *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the tag does not exist.
+   *   FAILED_PRECONDITION  TAG_MOVED: the tag does not point to `expected_digest`. The message says where it points to.
+   *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry cannot delete a tag alone, or does not allow deletes. The
+   *                        message says what else can be done.
+   *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
+   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards. Look again before you retry.
+   */
+  deleteTag: {
+    path: "/portus.registry.v1.RegistryService/DeleteTag" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteTagRequest): Buffer => Buffer.from(DeleteTagRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteTagRequest => DeleteTagRequest.decode(value),
+    responseSerialize: (value: DeleteTagResponse): Buffer => Buffer.from(DeleteTagResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteTagResponse => DeleteTagResponse.decode(value),
   },
   /**
    * Deletes a blob (a layer or a configuration) from a repository. Afterwards, images that use the blob can no
@@ -2709,25 +3983,38 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    */
   streamCatalog: handleServerStreamingCall<StreamCatalogRequest, StreamCatalogResponse>;
   /**
-   * Lists the tags of a repository page by page. For a repository without tags, the page is empty.
+   * Lists the tags of a repository page by page. For a repository without tags, the page is empty. With `view`, it also says what each
+   * tag points to, or when each image was built, its size and its platforms. A tag of which that cannot be found out has a status.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or does not go with `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
    *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist. Registries also say so about a repository in which nothing ever had a tag. The gateway then looks for it in the
    *              registry's catalog and answers with an empty page if it is there. If the catalog cannot be read within two seconds, the answer is NAME_UNKNOWN.
    *   FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
    *   UNAVAILABLE  LISTING_CHANGED: as for Catalog.
+   *   FAILED_PRECONDITION  TOO_MANY_TAGS: `order_by` is `created desc`, and the repository has more than 1000 tags. Read all pages in the order of
+   *                        names, and sort them.
    */
   listTags: handleUnaryCall<ListTagsRequest, ListTagsResponse>;
   /**
-   * Returns the descriptor of a tag or a digest without fetching the manifest (HEAD).
+   * Returns the descriptor of a tag or a digest without fetching the manifest (HEAD). With `platform`, and if the reference is an index, it
+   * returns the descriptor of the image in it that GetManifest would return.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid, or there is no reference.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid; there is no reference; `platform` lacks `os` or `architecture`; `max_staleness` is negative.
    *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the manifest does not exist.
+   *   NOT_FOUND, FAILED_PRECONDITION  PLATFORM_UNKNOWN, PLATFORM_UNDECIDED, REDIRECT_REFUSED: as for GetManifest. Only with `platform`.
    *   FAILED_PRECONDITION  SCHEMA_1: as for GetManifest. Only if the gateway has to fetch the manifest because the registry's answer to HEAD is incomplete.
    */
   resolveManifest: handleUnaryCall<ResolveManifestRequest, ResolveManifestResponse>;
+  /**
+   * Resolves up to 1000 references in one call. Results are sent as soon as they are known, in any order: each
+   * result says which request it answers. If one request fails, its result has the status, and the others continue.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
+   */
+  batchResolveManifests: handleServerStreamingCall<BatchResolveManifestsRequest, BatchResolveManifestsResponse>;
   /**
    * Fetches a manifest: its exact bytes, verified against its digest, and its parsed content.
    *
@@ -2774,6 +4061,33 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    */
   batchGetImageConfigs: handleServerStreamingCall<BatchGetImageConfigsRequest, BatchGetImageConfigsResponse>;
   /**
+   * Reads a blob (a layer, a configuration, an SBOM) or a part of it, in chunks. A slow reader slows the download down. If `offset` and `limit` are
+   * 0, the gateway verifies the digest: the stream ends with OK only if all bytes were right. A reader that got a part can go on with `offset`, and
+   * must then verify the digest itself.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
+   *   NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
+   *   OUT_OF_RANGE  RANGE_INVALID: `offset` is larger than the blob.
+   *   FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request to a server that the gateway may not use. The gateway's operator can
+   *                        allow the registry's storage.
+   *   DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
+   */
+  readBlob: handleServerStreamingCall<ReadBlobRequest, ReadBlobResponse>;
+  /**
+   * Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API or,
+   * where the registry has none, reads the fallback tag; and it looks for cosign's tags. Each result says its source.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
+   *                     belongs to other arguments or to another caller.
+   *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+   *   FAILED_PRECONDITION  CONTENT_AMBIGUOUS, CONTENT_INVALID, CONTENT_TOO_LARGE, CONTENT_TYPE_UNKNOWN: the fallback tag does not point to a valid index.
+   *   FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
+   *   UNAVAILABLE  LISTING_CHANGED: as for Catalog.
+   */
+  listReferrers: handleUnaryCall<ListReferrersRequest, ListReferrersResponse>;
+  /**
    * Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
    * while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
    * or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
@@ -2796,6 +4110,34 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    *                afterwards. Look again before you retry.
    */
   deleteManifest: handleUnaryCall<DeleteManifestRequest, DeleteManifestResponse>;
+  /**
+   * Deletes up to 1000 manifests of one repository. The batch is judged as a whole: the gateway looks at the tags once, deletes an index before
+   * its children, and deletes a child that only indexes of the same batch contain. Results are sent as soon as they are known, in any order.
+   * If one delete is refused or fails, its result has the status, and the others continue; a manifest that it still needs is refused as well.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
+   *                     repeats a digest. Nothing was deleted.
+   *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+   *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes.
+   *   An error of a single delete is in its status.
+   */
+  batchDeleteManifests: handleServerStreamingCall<BatchDeleteManifestsRequest, BatchDeleteManifestsResponse>;
+  /**
+   * Deletes a tag and nothing else. The manifest stays. Distribution 3.x and other registries that follow the OCI specification can do this.
+   * Distribution 2.x cannot: the gateway then refuses, or, if its operator has set PORTUS_EMULATE_TAG_DELETE, moves the tag to a small new manifest
+   * and deletes that one. A push of the same tag between these two steps is lost.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `expected_digest` is invalid; `expected_digest` is empty, and the delete would be emulated.
+   *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the tag does not exist.
+   *   FAILED_PRECONDITION  TAG_MOVED: the tag does not point to `expected_digest`. The message says where it points to.
+   *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry cannot delete a tag alone, or does not allow deletes. The
+   *                        message says what else can be done.
+   *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
+   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards. Look again before you retry.
+   */
+  deleteTag: handleUnaryCall<DeleteTagRequest, DeleteTagResponse>;
   /**
    * Deletes a blob (a layer or a configuration) from a repository. Afterwards, images that use the blob can no
    * longer be pulled from this repository. Use it only for blobs that no manifest refers to.
@@ -2876,14 +4218,17 @@ export interface RegistryServiceClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientReadableStream<StreamCatalogResponse>;
   /**
-   * Lists the tags of a repository page by page. For a repository without tags, the page is empty.
+   * Lists the tags of a repository page by page. For a repository without tags, the page is empty. With `view`, it also says what each
+   * tag points to, or when each image was built, its size and its platforms. A tag of which that cannot be found out has a status.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or does not go with `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
    *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist. Registries also say so about a repository in which nothing ever had a tag. The gateway then looks for it in the
    *              registry's catalog and answers with an empty page if it is there. If the catalog cannot be read within two seconds, the answer is NAME_UNKNOWN.
    *   FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
    *   UNAVAILABLE  LISTING_CHANGED: as for Catalog.
+   *   FAILED_PRECONDITION  TOO_MANY_TAGS: `order_by` is `created desc`, and the repository has more than 1000 tags. Read all pages in the order of
+   *                        names, and sort them.
    */
   listTags(
     request: ListTagsRequest,
@@ -2901,11 +4246,13 @@ export interface RegistryServiceClient extends Client {
     callback: (error: ServiceError | null, response: ListTagsResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Returns the descriptor of a tag or a digest without fetching the manifest (HEAD).
+   * Returns the descriptor of a tag or a digest without fetching the manifest (HEAD). With `platform`, and if the reference is an index, it
+   * returns the descriptor of the image in it that GetManifest would return.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid, or there is no reference.
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `digest` is invalid; there is no reference; `platform` lacks `os` or `architecture`; `max_staleness` is negative.
    *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the manifest does not exist.
+   *   NOT_FOUND, FAILED_PRECONDITION  PLATFORM_UNKNOWN, PLATFORM_UNDECIDED, REDIRECT_REFUSED: as for GetManifest. Only with `platform`.
    *   FAILED_PRECONDITION  SCHEMA_1: as for GetManifest. Only if the gateway has to fetch the manifest because the registry's answer to HEAD is incomplete.
    */
   resolveManifest(
@@ -2923,6 +4270,22 @@ export interface RegistryServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ResolveManifestResponse) => void,
   ): ClientUnaryCall;
+  /**
+   * Resolves up to 1000 references in one call. Results are sent as soon as they are known, in any order: each
+   * result says which request it answers. If one request fails, its result has the status, and the others continue.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `requests` is empty or too long. An error of a single request is in its status.
+   */
+  batchResolveManifests(
+    request: BatchResolveManifestsRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<BatchResolveManifestsResponse>;
+  batchResolveManifests(
+    request: BatchResolveManifestsRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<BatchResolveManifestsResponse>;
   /**
    * Fetches a manifest: its exact bytes, verified against its digest, and its parsed content.
    *
@@ -3013,6 +4376,52 @@ export interface RegistryServiceClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientReadableStream<BatchGetImageConfigsResponse>;
   /**
+   * Reads a blob (a layer, a configuration, an SBOM) or a part of it, in chunks. A slow reader slows the download down. If `offset` and `limit` are
+   * 0, the gateway verifies the digest: the stream ends with OK only if all bytes were right. A reader that got a part can go on with `offset`, and
+   * must then verify the digest itself.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
+   *   NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
+   *   OUT_OF_RANGE  RANGE_INVALID: `offset` is larger than the blob.
+   *   FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request to a server that the gateway may not use. The gateway's operator can
+   *                        allow the registry's storage.
+   *   DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
+   */
+  readBlob(request: ReadBlobRequest, options?: Partial<CallOptions>): ClientReadableStream<ReadBlobResponse>;
+  readBlob(
+    request: ReadBlobRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<ReadBlobResponse>;
+  /**
+   * Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API or,
+   * where the registry has none, reads the fallback tag; and it looks for cosign's tags. Each result says its source.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
+   *                     belongs to other arguments or to another caller.
+   *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+   *   FAILED_PRECONDITION  CONTENT_AMBIGUOUS, CONTENT_INVALID, CONTENT_TOO_LARGE, CONTENT_TYPE_UNKNOWN: the fallback tag does not point to a valid index.
+   *   FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
+   *   UNAVAILABLE  LISTING_CHANGED: as for Catalog.
+   */
+  listReferrers(
+    request: ListReferrersRequest,
+    callback: (error: ServiceError | null, response: ListReferrersResponse) => void,
+  ): ClientUnaryCall;
+  listReferrers(
+    request: ListReferrersRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListReferrersResponse) => void,
+  ): ClientUnaryCall;
+  listReferrers(
+    request: ListReferrersRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListReferrersResponse) => void,
+  ): ClientUnaryCall;
+  /**
    * Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
    * while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
    * or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
@@ -3048,6 +4457,56 @@ export interface RegistryServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: DeleteManifestResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Deletes up to 1000 manifests of one repository. The batch is judged as a whole: the gateway looks at the tags once, deletes an index before
+   * its children, and deletes a child that only indexes of the same batch contain. Results are sent as soon as they are known, in any order.
+   * If one delete is refused or fails, its result has the status, and the others continue; a manifest that it still needs is refused as well.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
+   *                     repeats a digest. Nothing was deleted.
+   *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
+   *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes.
+   *   An error of a single delete is in its status.
+   */
+  batchDeleteManifests(
+    request: BatchDeleteManifestsRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<BatchDeleteManifestsResponse>;
+  batchDeleteManifests(
+    request: BatchDeleteManifestsRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<BatchDeleteManifestsResponse>;
+  /**
+   * Deletes a tag and nothing else. The manifest stays. Distribution 3.x and other registries that follow the OCI specification can do this.
+   * Distribution 2.x cannot: the gateway then refuses, or, if its operator has set PORTUS_EMULATE_TAG_DELETE, moves the tag to a small new manifest
+   * and deletes that one. A push of the same tag between these two steps is lost.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `expected_digest` is invalid; `expected_digest` is empty, and the delete would be emulated.
+   *   NOT_FOUND  NAME_UNKNOWN, MANIFEST_UNKNOWN: the repository or the tag does not exist.
+   *   FAILED_PRECONDITION  TAG_MOVED: the tag does not point to `expected_digest`. The message says where it points to.
+   *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry cannot delete a tag alone, or does not allow deletes. The
+   *                        message says what else can be done.
+   *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
+   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards. Look again before you retry.
+   */
+  deleteTag(
+    request: DeleteTagRequest,
+    callback: (error: ServiceError | null, response: DeleteTagResponse) => void,
+  ): ClientUnaryCall;
+  deleteTag(
+    request: DeleteTagRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteTagResponse) => void,
+  ): ClientUnaryCall;
+  deleteTag(
+    request: DeleteTagRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteTagResponse) => void,
   ): ClientUnaryCall;
   /**
    * Deletes a blob (a layer or a configuration) from a repository. Afterwards, images that use the blob can no
