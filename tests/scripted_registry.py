@@ -84,7 +84,9 @@ class ScriptedRegistry:
         self._ask(f"{repository} in the catalog", f"{repository} in the catalog")
         return repository.name in self.repositories
 
-    async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
+    async def resolve_manifest(
+        self, repository: Repository, reference: Reference, max_staleness: float = 0
+    ) -> Descriptor:
         return (await self.get_manifest(repository, reference)).descriptor
 
     async def get_manifest(

@@ -36,7 +36,9 @@ class FakeRegistry:
         self.asked.append(f"is_in_catalog {repository}")
         return repository.name in self.names
 
-    async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
+    async def resolve_manifest(
+        self, repository: Repository, reference: Reference, max_staleness: float = 0
+    ) -> Descriptor:
         raise self._nothing("resolve_manifest", repository, "MANIFEST_UNKNOWN")
 
     async def get_manifest(

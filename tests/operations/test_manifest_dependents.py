@@ -153,7 +153,9 @@ class OfOddTypes(ScriptedRegistry):
         super().__init__({"team/app": {"1.0": "one", "old": "two"}})
         self.failures[f"team/app@{manifest_of('two').descriptor.digest}"] = failure
 
-    async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
+    async def resolve_manifest(
+        self, repository: Repository, reference: Reference, max_staleness: float = 0
+    ) -> Descriptor:
         return replace(await super().resolve_manifest(repository, reference), media_type="application/json")
 
 

@@ -255,3 +255,104 @@ async def test_configurations_count_for_the_limit_of_the_cache(registry: Scripte
     entries = observed.entries
     await cached.get_image_config(APP, large)
     assert observed.entries == entries
+
+
+async def test_a_resolved_tag_is_remembered_as_long_as_the_caller_allows(
+    registry: ScriptedRegistry, cached: CachedRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await cached.resolve_manifest(APP, V1)
+    assert await cached.resolve_manifest(APP, V1, MINUTE) == first
+    assert registry.asked == ["team/app:1.0"]
+    await cached.resolve_manifest(APP, V1)
+    assert len(registry.asked) == 2
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 61)
+    registry.repositories["team/app"]["1.0"] = "two"
+    assert (await cached.resolve_manifest(APP, V1, MINUTE)).digest == digest_of("two")
+    assert len(registry.asked) == 3
+
+
+async def test_a_tag_whose_manifest_was_read_need_not_be_resolved(
+    registry: ScriptedRegistry, cached: CachedRegistry
+) -> None:
+    manifest = await cached.get_manifest(APP, V1)
+    assert await cached.resolve_manifest(APP, V1, MINUTE) == manifest.descriptor
+    assert await cached.resolve_manifest(APP, manifest.descriptor.digest, MINUTE) == manifest.descriptor
+    assert len(registry.asked) == 1
+    await cached.resolve_manifest(APP, manifest.descriptor.digest)
+    assert len(registry.asked) == 2
+
+
+async def test_the_latest_of_what_is_known_of_a_tag_counts_whether_it_was_resolved_or_read(
+    registry: ScriptedRegistry, cached: CachedRegistry
+) -> None:
+    one = await cached.get_manifest(APP, V1)
+    registry.repositories["team/app"]["1.0"] = "two"
+    assert (await cached.resolve_manifest(APP, V1)).digest == digest_of("two")
+    # The manifest was read before the tag was seen to have moved.
+    assert (await cached.resolve_manifest(APP, V1, MINUTE)).digest == digest_of("two")
+    two = await cached.get_manifest(APP, V1, MINUTE)
+    assert two.descriptor.digest == digest_of("two")
+    registry.repositories["team/app"]["1.0"] = "one"
+    await cached.get_manifest(APP, V1)
+    assert (await cached.resolve_manifest(APP, V1, MINUTE)).digest == digest_of("one")
+    # The tag has moved back to a manifest that is known.
+    registry.repositories["team/app"]["1.0"] = "two"
+    await cached.resolve_manifest(APP, V1)
+    registry.asked.clear()
+    assert await cached.get_manifest(APP, V1, MINUTE) is two
+    assert one is not two
+    assert registry.asked == []
+
+
+async def test_the_age_of_a_resolved_tag_counts_from_the_call(
+    registry: ScriptedRegistry, cached: CachedRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.manifest_gate = asyncio.Event()
+    now = time.monotonic()
+    early = asyncio.ensure_future(cached.resolve_manifest(APP, V1))
+    await asyncio.sleep(0)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 10)
+    registry.manifest_gate.set()
+    await early
+    await cached.resolve_manifest(APP, V1, 5.0)
+    assert len(registry.asked) == 2
+
+
+async def test_a_delete_and_a_missing_tag_forget_what_a_tag_was_resolved_to(
+    registry: ScriptedRegistry, cached: CachedRegistry
+) -> None:
+    descriptor = await cached.resolve_manifest(APP, V1)
+    await cached.delete_manifest(APP, descriptor.digest)
+    await cached.resolve_manifest(APP, V1, MINUTE)
+    assert len(registry.asked) == 2
+    del registry.repositories["team/app"]["1.0"]
+    with pytest.raises(NotFound):
+        await cached.resolve_manifest(APP, V1)
+    with pytest.raises(NotFound):
+        await cached.resolve_manifest(APP, V1, MINUTE)
+
+
+async def test_a_tag_resolved_before_a_delete_is_not_remembered(
+    registry: ScriptedRegistry, cached: CachedRegistry
+) -> None:
+    registry.manifest_gate = asyncio.Event()
+    asking = asyncio.ensure_future(cached.resolve_manifest(APP, V1))
+    await asyncio.sleep(0)
+    await cached.delete_manifest(APP, digest_of("one"))
+    registry.manifest_gate.set()
+    await asking
+    await cached.resolve_manifest(APP, V1, MINUTE)
+    assert registry.asked == ["team/app:1.0"] * 2
+
+
+async def test_resolved_tags_count_for_the_limit_of_the_cache(observed: Observed) -> None:
+    registry = ScriptedRegistry({"team/app": {f"t{number}": "one" for number in range(50)}})
+    cached = CachedRegistry(registry, 20_000, observed)
+    for number in range(50):
+        await cached.resolve_manifest(APP, Tag(f"t{number}"))
+    assert 0 < observed.size <= 20_000
+    without_room = Observed()
+    cached = CachedRegistry(registry, 0, without_room)
+    await cached.resolve_manifest(APP, Tag("t0"), MINUTE)
+    assert (without_room.entries, without_room.size) == (0, 0)

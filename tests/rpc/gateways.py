@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from portus.registry.v1.registry_service_pb2 import (
     BatchGetImageConfigsRequest,
     BatchGetManifestsRequest,
+    BatchResolveManifestsRequest,
     CatalogRequest,
     DeleteBlobRequest,
     DeleteManifestRequest,
@@ -59,6 +60,9 @@ REQUESTS: dict[str, Message] = {
     "StreamCatalog": StreamCatalogRequest(),
     "ListTags": ListTagsRequest(repository="team/app"),
     "ResolveManifest": ResolveManifestRequest(repository="team/app", tag="1.0"),
+    "BatchResolveManifests": BatchResolveManifestsRequest(
+        requests=[ResolveManifestRequest(repository="team/app", tag="1.0")]
+    ),
     "GetManifest": GetManifestRequest(repository="team/app", tag="1.0"),
     "BatchGetManifests": BatchGetManifestsRequest(requests=[GetManifestRequest(repository="team/app", tag="1.0")]),
     "GetImageConfig": GetImageConfigRequest(repository="team/app", tag="1.0"),

@@ -110,7 +110,10 @@ class ScriptedRegistry:
         await self._ask("is_in_catalog")
         return repository in self._repositories
 
-    async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
+    async def resolve_manifest(
+        self, repository: Repository, reference: Reference, max_staleness: float = 0
+    ) -> Descriptor:
+        self.staleness.append(max_staleness)
         await self._ask("resolve_manifest")
         if reference == BLOB or (isinstance(reference, Tag) and self.deleted):
             raise NotFound(f"{repository} has no manifest {reference}", reason="MANIFEST_UNKNOWN")

@@ -99,7 +99,13 @@ BAD: list[tuple[str, Message, list[str]]] = [
         ListTagsRequest(repository="A", page_size=-1, page_token="x"),
         ["page_size", "page_token", "repository"],
     ),
-    ("ResolveManifest", ResolveManifestRequest(repository="A", tag="-"), ["repository", "tag"]),
+    (
+        "ResolveManifest",
+        ResolveManifestRequest(
+            repository="A", tag="-", platform=Platform(variant="v8"), max_staleness=Duration(seconds=-1)
+        ),
+        ["max_staleness", "platform.architecture", "platform.os", "repository", "tag"],
+    ),
     (
         "GetManifest",
         GetManifestRequest(
@@ -220,11 +226,11 @@ def test_a_thousand_expected_tags_are_not_too_many() -> None:
 
 def test_sha_512_is_a_digest_too() -> None:
     text = "sha512:" + "0" * 128
-    parsed = request_parsing.manifest_lookup(ResolveManifestRequest(repository="a", digest=text))
+    parsed = request_parsing.manifest_read(ResolveManifestRequest(repository="a", digest=text))
     assert parsed.reference == Digest(text)
 
 
 def test_the_error_keeps_the_violations_in_the_requests_order() -> None:
     with pytest.raises(InvalidFields) as refused:
-        request_parsing.manifest_lookup(ResolveManifestRequest(repository="A", tag="-"))
+        request_parsing.manifest_read(ResolveManifestRequest(repository="A", tag="-"))
     assert [violation.field for violation in refused.value.field_violations] == ["repository", "tag"]

@@ -100,11 +100,27 @@ class AsyncRegistryClient(Connection):
             yield conversion.tag_page(page)
             pages.advance(page)
 
-    async def resolve(self, repository: str, reference: str, *, timeout: float | None = None) -> Descriptor:
+    async def resolve(
+        self,
+        repository: str,
+        reference: str,
+        *,
+        platform: Platform | None = None,
+        max_staleness: timedelta | None = None,
+        timeout: float | None = None,
+    ) -> Descriptor:
         """See `RegistryClient.resolve`."""
-        request = requests.resolve(repository, reference)
+        request = requests.resolve(repository, reference, platform, max_staleness)
         response = await self._call(self._stub.ResolveManifest, request, self._terms(timeout))
         return conversion.descriptor(response.descriptor)
+
+    def batch_resolve(
+        self, wanted: Iterable[ManifestRequest | tuple[str, str]], *, timeout: float | None = None
+    ) -> AsyncGenerator[BatchResult[Descriptor], None]:
+        """See `RegistryClient.batch_resolve`. To end it as soon as you stop early, use `contextlib.aclosing`."""
+        return self._batch(
+            wanted, timeout, self._stub.BatchResolveManifests, Chunk.references, Chunk.descriptor_results
+        )
 
     async def manifest(
         self,

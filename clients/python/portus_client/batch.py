@@ -1,4 +1,4 @@
-"""Requests and results of `batch_manifests` and `batch_image_configs`."""
+"""Requests and results of `batch_resolve`, `batch_manifests` and `batch_image_configs`."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,9 +13,11 @@ from portus.registry.v1.registry_service_pb2 import (
     BatchGetImageConfigsResponse,
     BatchGetManifestsRequest,
     BatchGetManifestsResponse,
+    BatchResolveManifestsRequest,
+    BatchResolveManifestsResponse,
 )
 from portus_client import conversion, errors, requests
-from portus_client.descriptor import Platform
+from portus_client.descriptor import Descriptor, Platform
 from portus_client.errors import RegistryError
 from portus_client.image_config import ImageConfig
 from portus_client.manifest import Manifest
@@ -28,7 +30,7 @@ CHUNK_SIZE: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class ManifestRequest:
-    """One requested manifest or configuration, with the arguments of `RegistryClient.manifest`."""
+    """One requested descriptor, manifest or configuration, with the arguments of `RegistryClient.manifest`."""
 
     repository: str
     """The repository: `team/app`."""
@@ -49,7 +51,7 @@ class BatchResult(Generic[Found]):
     request: ManifestRequest
     """The request."""
     outcome: Found | RegistryError
-    """The manifest or configuration, or the error that `manifest` or `image_config` would raise."""
+    """What was requested, or the error that `resolve`, `manifest` or `image_config` would raise."""
 
 
 class Chunk:
@@ -59,6 +61,14 @@ class Chunk:
         self._first = first
         self._wanted = wanted
         self._missing = set(range(len(wanted)))
+
+    def references(self) -> BatchResolveManifestsRequest:
+        return BatchResolveManifestsRequest(
+            requests=[
+                requests.resolve(request.repository, request.reference, request.platform, request.max_staleness)
+                for request in self._wanted
+            ]
+        )
 
     def manifests(self) -> BatchGetManifestsRequest:
         return BatchGetManifestsRequest(
@@ -76,13 +86,18 @@ class Chunk:
             ]
         )
 
-    def manifest_results(self, response: BatchGetManifestsResponse) -> Iterator[BatchResult[Manifest]]:
+    def descriptor_results(self, response: BatchResolveManifestsResponse) -> Iterator[BatchResult[Descriptor]]:
         """The results in one message. Raises `RegistryError` for a result that was not requested or comes twice."""
+        for result in response.results:
+            yield self._result(result.request_index, conversion.batch_descriptor(result))
+
+    def manifest_results(self, response: BatchGetManifestsResponse) -> Iterator[BatchResult[Manifest]]:
+        """As `descriptor_results`."""
         for result in response.results:
             yield self._result(result.request_index, conversion.batch_manifest(result))
 
     def image_config_results(self, response: BatchGetImageConfigsResponse) -> Iterator[BatchResult[ImageConfig]]:
-        """As `manifest_results`."""
+        """As `descriptor_results`."""
         for result in response.results:
             yield self._result(result.request_index, conversion.batch_image_config(result))
 

@@ -106,11 +106,31 @@ class RegistryClient(Connection):
             yield conversion.tag_page(page)
             pages.advance(page)
 
-    def resolve(self, repository: str, reference: str, *, timeout: float | None = None) -> Descriptor:
-        """Returns the descriptor of a tag or a digest, without the manifest. Raises `NotFound` if it does not exist."""
-        request = requests.resolve(repository, reference)
+    def resolve(
+        self,
+        repository: str,
+        reference: str,
+        *,
+        platform: Platform | None = None,
+        max_staleness: timedelta | None = None,
+        timeout: float | None = None,
+    ) -> Descriptor:
+        """Returns the descriptor of a tag or a digest, without the manifest. Raises `NotFound` if it does not exist.
+
+        `platform`: for an index, return the descriptor of the manifest for this platform. `max_staleness` is as for
+        `manifest`.
+        """
+        request = requests.resolve(repository, reference, platform, max_staleness)
         response = self._call(self._stub.ResolveManifest, request, self._terms(timeout))
         return conversion.descriptor(response.descriptor)
+
+    def batch_resolve(
+        self, wanted: Iterable[ManifestRequest | tuple[str, str]], *, timeout: float | None = None
+    ) -> Iterator[BatchResult[Descriptor]]:
+        """Resolves many references. Like `batch_manifests`, but the outcome is a descriptor."""
+        return self._batch(
+            wanted, timeout, self._stub.BatchResolveManifests, Chunk.references, Chunk.descriptor_results
+        )
 
     def manifest(
         self,

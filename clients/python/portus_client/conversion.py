@@ -108,6 +108,16 @@ def image_config(message: image_config_pb2.ImageConfig) -> ImageConfig:
     )
 
 
+def batch_descriptor(message: registry_service_pb2.BatchResolveManifestsResult) -> Descriptor | RegistryError:
+    match message.WhichOneof("outcome"):
+        case "descriptor":
+            return descriptor(message.descriptor)
+        case "status":
+            return errors.from_status(message.status)
+        case None:
+            return _unknown_outcome()
+
+
 def batch_manifest(message: registry_service_pb2.BatchGetManifestsResult) -> Manifest | RegistryError:
     match message.WhichOneof("outcome"):
         case "manifest":

@@ -32,9 +32,11 @@ def tags(repository: str, page_token: str = "") -> registry_service_pb2.ListTags
     return registry_service_pb2.ListTagsRequest(repository=repository, page_size=_TAGS_PAGE_SIZE, page_token=page_token)
 
 
-def resolve(repository: str, reference: str) -> registry_service_pb2.ResolveManifestRequest:
+def resolve(
+    repository: str, reference: str, platform: Platform | None, max_staleness: timedelta | None
+) -> registry_service_pb2.ResolveManifestRequest:
     request = registry_service_pb2.ResolveManifestRequest(repository=repository)
-    _set_reference(request, reference)
+    _set_read(request, reference, platform, max_staleness)
     return request
 
 
@@ -55,7 +57,9 @@ def image_config(
 
 
 def _set_read(
-    request: registry_service_pb2.GetManifestRequest | registry_service_pb2.GetImageConfigRequest,
+    request: registry_service_pb2.ResolveManifestRequest
+    | registry_service_pb2.GetManifestRequest
+    | registry_service_pb2.GetImageConfigRequest,
     reference: str,
     platform: Platform | None,
     max_staleness: timedelta | None,

@@ -131,8 +131,13 @@ class DistributionClient:
         """Whether the catalog lists the repository. False: it does not, or it cannot be read in time."""
         return await self._evidence.exists(repository)
 
-    async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
-        """What `reference` points to, without its content."""
+    async def resolve_manifest(
+        self,
+        repository: Repository,
+        reference: Reference,
+        max_staleness: float = 0,  # noqa: ARG002  (for decorators that remember answers)
+    ) -> Descriptor:
+        """What `reference` points to, without its content. Always asks the registry."""
         return await self._manifests.resolve(repository, reference)
 
     async def get_manifest(

@@ -65,6 +65,19 @@ async def manifest_for(
     return found
 
 
+async def descriptor_for(
+    platform: Platform | None,
+    registry: Registry,
+    repository: Repository,
+    reference: Reference,
+    max_staleness: float,
+) -> Descriptor:
+    """The descriptor of what `manifest_for` returns. Without `platform`, no manifest is fetched."""
+    if platform is None:
+        return await registry.resolve_manifest(repository, reference, max_staleness)
+    return (await manifest_for(platform, registry, repository, reference, max_staleness)).descriptor
+
+
 class _Search:
     """The search for one platform in one index."""
 

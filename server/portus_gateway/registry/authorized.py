@@ -54,9 +54,11 @@ class AuthorizedRegistry:
         with self._admission(repository, None):
             return await self._registry.is_in_catalog(repository)
 
-    async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
+    async def resolve_manifest(
+        self, repository: Repository, reference: Reference, max_staleness: float = 0
+    ) -> Descriptor:
         with self._admission(repository, reference):
-            return await self._registry.resolve_manifest(repository, reference)
+            return await self._registry.resolve_manifest(repository, reference, max_staleness)
 
     async def get_manifest(
         self,

@@ -25,6 +25,8 @@ _COST_OF_DOCUMENT: Final = 2048
 
 # A repository's name, and a tag or a digest in it: plain text is found faster than the values.
 _Key: TypeAlias = tuple[str, str]
+# The same for a tag whose manifest was only resolved, not read.
+_TagKey: TypeAlias = tuple[str, Tag]
 # The same for a configuration: the digest's own type keeps it apart from a manifest of the same bytes.
 _ConfigKey: TypeAlias = tuple[str, Digest]
 
@@ -50,25 +52,58 @@ class _Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class _TagEntry:
+    descriptor: Descriptor
+    checked_at: float
+    cost: int = _COST_OF_DOCUMENT
+
+
+@dataclass(frozen=True, slots=True)
 class _ConfigEntry:
     config: ImageConfig
     cost: int
 
 
-class CachedRegistry(ForwardingRegistry):
-    """Remembers manifests and configurations of `registry`, in about `limit` bytes; the least recently used go first.
+_AnyKey: TypeAlias = "_Key | _TagKey | _ConfigKey"
+_AnyEntry: TypeAlias = "_Entry | _TagEntry | _ConfigEntry"
 
-    An answer is never older than the `max_staleness` of its call. At 0 the registry is asked each time, but sends no
-    bytes for what is the same (`If-None-Match`). A digest's content cannot change, so for a digest only whether it
-    still exists is asked. A configuration is not even asked for: the manifest that names it was. What belongs to one
-    repository is never the answer for another.
+
+class CachedRegistry(ForwardingRegistry):
+    """Remembers manifests, configurations and what tags point to, in about `limit` bytes.
+
+    The least recently used go first. An answer is never older than the `max_staleness` of its call. At 0 the registry
+    is asked each time, but sends no bytes for what is the same (`If-None-Match`). A digest's content cannot change, so
+    for a digest only whether it still exists is asked. A configuration is not even asked for: the manifest that names
+    it was. What belongs to one repository is never the answer for another.
     """
 
     def __init__(self, registry: Registry, limit: int, observer: CacheObserver) -> None:
         super().__init__(registry)
         self._observer = observer
-        self._entries: LRUCache[_Key | _ConfigKey, _Entry | _ConfigEntry] = LRUCache(limit, getsizeof=_cost)
+        self._entries: LRUCache[_AnyKey, _AnyEntry] = LRUCache(limit, getsizeof=_cost)
         self._deletes = 0
+
+    async def resolve_manifest(
+        self, repository: Repository, reference: Reference, max_staleness: float = 0
+    ) -> Descriptor:
+        now = time.monotonic()
+        entry = self._manifest(_key(repository, reference))
+        resolved = self._resolved(repository, reference, entry)
+        if max_staleness > 0:
+            if resolved is not None and now - resolved.checked_at <= max_staleness:
+                return resolved.descriptor
+            if resolved is None and entry is not None and now - entry.checked_at <= max_staleness:
+                return entry.manifest.descriptor
+        deletes = self._deletes
+        try:
+            descriptor = await self._registry.resolve_manifest(repository, reference)
+        except NotFound:
+            self._forget(repository, reference)
+            raise
+        # An answer from before a delete must not be remembered after it.
+        if deletes == self._deletes and isinstance(reference, Tag):
+            self._keep_resolved((repository.name, reference), _TagEntry(descriptor, now))
+        return descriptor
 
     async def get_manifest(
         self,
@@ -80,15 +115,17 @@ class CachedRegistry(ForwardingRegistry):
         key = _key(repository, reference)
         entry = self._manifest(key)
         now = time.monotonic()
-        if entry is not None and max_staleness > 0 and now - entry.checked_at <= max_staleness:
-            self._observer.manifest_answered("hit")
-            return _known_or(entry.manifest, known)
+        if max_staleness > 0:
+            young = self._young_manifest(repository, reference, entry, now - max_staleness)
+            if young is not None:
+                self._observer.manifest_answered("hit")
+                return _known_or(young, known)
         deletes = self._deletes
         kept = known if entry is None else entry.manifest
         try:
             manifest = await self._registry.get_manifest(repository, reference, known=kept)
         except NotFound:
-            self._entries.pop(key, None)
+            self._forget(repository, reference)
             raise
         self._observer.manifest_answered("revalidated" if manifest is kept else "miss")
         # An answer from before a delete must not be remembered after it.
@@ -137,6 +174,39 @@ class CachedRegistry(ForwardingRegistry):
         entry = self._entries.get(key)
         return entry if isinstance(entry, _Entry) else None
 
+    def _resolved(self, repository: Repository, reference: Reference, entry: _Entry | None) -> _TagEntry | None:
+        """What a tag was last resolved to, if that is known from a later call than `entry`."""
+        if isinstance(reference, Digest):
+            return None
+        resolved = self._entries.get((repository.name, reference))
+        if not isinstance(resolved, _TagEntry):
+            return None
+        return resolved if entry is None or resolved.checked_at > entry.checked_at else None
+
+    def _young_manifest(
+        self, repository: Repository, reference: Reference, entry: _Entry | None, since: float
+    ) -> Manifest | None:
+        """The manifest that `reference` was last known to point to, if that was `since` then or later."""
+        resolved = self._resolved(repository, reference, entry)
+        if resolved is None:
+            return entry.manifest if entry is not None and entry.checked_at >= since else None
+        target = self._manifest(_key(repository, resolved.descriptor.digest))
+        return target.manifest if target is not None and resolved.checked_at >= since else None
+
+    def _forget(self, repository: Repository, reference: Reference) -> None:
+        self._entries.pop(_key(repository, reference), None)
+        if isinstance(reference, Tag):
+            self._entries.pop((repository.name, reference), None)
+
+    def _keep_resolved(self, key: _TagKey, entry: _TagEntry) -> None:
+        known = self._entries.get(key)
+        if isinstance(known, _TagEntry) and known.checked_at > entry.checked_at:
+            # A call that came later has been answered already.
+            return
+        if entry.cost <= self._entries.maxsize:
+            self._entries[key] = entry
+            self._observer.cache_resized(int(self._entries.currsize), len(self._entries))
+
     def _keep(self, key: _Key, manifest: Manifest, checked_at: float) -> None:
         entry = self._manifest(key)
         if entry is not None and entry.checked_at > checked_at:
@@ -149,7 +219,7 @@ class CachedRegistry(ForwardingRegistry):
             self._entries[key] = _Entry(manifest, checked_at, cost)
 
 
-def _cost(entry: _Entry | _ConfigEntry) -> int:
+def _cost(entry: _AnyEntry) -> int:
     return entry.cost
 
 

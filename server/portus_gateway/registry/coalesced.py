@@ -54,10 +54,12 @@ class CoalescedRegistry(ForwardingRegistry):
             ("list_tags", repository, size, after), lambda: self._registry.list_tags(repository, size, after)
         )
 
-    async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
+    async def resolve_manifest(
+        self, repository: Repository, reference: Reference, max_staleness: float = 0
+    ) -> Descriptor:
         return await self._shared(
-            ("resolve_manifest", repository, reference),
-            lambda: self._registry.resolve_manifest(repository, reference),
+            ("resolve_manifest", repository, reference, max_staleness),
+            lambda: self._registry.resolve_manifest(repository, reference, max_staleness),
         )
 
     async def get_manifest(

@@ -27,8 +27,10 @@ class ForwardingRegistry:
     async def is_in_catalog(self, repository: Repository) -> bool:
         return await self._registry.is_in_catalog(repository)
 
-    async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
-        return await self._registry.resolve_manifest(repository, reference)
+    async def resolve_manifest(
+        self, repository: Repository, reference: Reference, max_staleness: float = 0
+    ) -> Descriptor:
+        return await self._registry.resolve_manifest(repository, reference, max_staleness)
 
     async def get_manifest(
         self,

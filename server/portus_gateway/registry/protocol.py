@@ -52,8 +52,13 @@ class Registry(Protocol):
         """
         ...
 
-    async def resolve_manifest(self, repository: Repository, reference: Reference) -> Descriptor:
-        """What `reference` points to, without its content (HEAD). Raises `NotFound`."""
+    async def resolve_manifest(
+        self, repository: Repository, reference: Reference, max_staleness: float = 0
+    ) -> Descriptor:
+        """What `reference` points to, without its content (HEAD). Raises `NotFound`.
+
+        `max_staleness` is the highest age of the answer in seconds. 0: the registry is asked, after this call came.
+        """
         ...
 
     async def get_manifest(

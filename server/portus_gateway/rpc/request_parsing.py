@@ -6,7 +6,7 @@ If a field is not valid, `InvalidFields` names all bad fields at once. Nothing w
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -25,6 +25,13 @@ from portus_gateway.rpc.page_tokens import Argument, InvalidPageToken, PageToken
 MAX_EXPECTED_TAGS = 1000
 MAX_BATCH = 1000
 _NANOSECONDS = 1_000_000_000
+
+ReadRequest: TypeAlias = (
+    registry_service_pb2.ResolveManifestRequest
+    | registry_service_pb2.GetManifestRequest
+    | registry_service_pb2.GetImageConfigRequest
+)
+"""A request about the manifest that a reference points to."""
 
 Name = TypeVar("Name", Repository, Tag, Digest)
 
@@ -53,12 +60,6 @@ class TagPage:
     repository: Repository
     size: int
     after: Cursor | None
-
-
-@dataclass(frozen=True, slots=True)
-class ManifestLookup:
-    repository: Repository
-    reference: Reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +106,7 @@ def tag_token(cursor: Cursor | None, request: TagPage, tokens: PageTokens) -> st
     return tokens.encode(cursor, "ListTags", request.repository.name)
 
 
-def manifest_lookup(request: registry_service_pb2.ResolveManifestRequest) -> ManifestLookup:
-    fields = _Fields()
-    repository = fields.name("repository", _repository, request.repository)
-    reference = fields.reference(request)
-    if repository is None or reference is None:
-        raise fields.error()
-    return ManifestLookup(repository, reference)
-
-
-def manifest_read(
-    request: registry_service_pb2.GetManifestRequest | registry_service_pb2.GetImageConfigRequest,
-) -> ManifestRead:
+def manifest_read(request: ReadRequest) -> ManifestRead:
     fields = _Fields()
     repository = fields.name("repository", _repository, request.repository)
     reference = fields.reference(request)
@@ -127,10 +117,18 @@ def manifest_read(
     return ManifestRead(repository, reference, platform, max_staleness)
 
 
+def resolve_batch(
+    request: registry_service_pb2.BatchResolveManifestsRequest,
+) -> Sequence[registry_service_pb2.ResolveManifestRequest]:
+    """The requests of a batch. Each is parsed by itself later, so that a bad one does not affect the others."""
+    _check_batch(len(request.requests))
+    return request.requests
+
+
 def manifest_batch(
     request: registry_service_pb2.BatchGetManifestsRequest,
 ) -> Sequence[registry_service_pb2.GetManifestRequest]:
-    """The requests of a batch. Each is parsed by itself later, so that a bad one does not affect the others."""
+    """As `resolve_batch`."""
     _check_batch(len(request.requests))
     return request.requests
 
@@ -138,7 +136,7 @@ def manifest_batch(
 def image_config_batch(
     request: registry_service_pb2.BatchGetImageConfigsRequest,
 ) -> Sequence[registry_service_pb2.GetImageConfigRequest]:
-    """As `manifest_batch`."""
+    """As `resolve_batch`."""
     _check_batch(len(request.requests))
     return request.requests
 
@@ -205,12 +203,7 @@ class _Fields:
             self.refuse(field, str(error))
             return None
 
-    def reference(
-        self,
-        request: registry_service_pb2.ResolveManifestRequest
-        | registry_service_pb2.GetManifestRequest
-        | registry_service_pb2.GetImageConfigRequest,
-    ) -> Reference | None:
+    def reference(self, request: ReadRequest) -> Reference | None:
         match request.WhichOneof("reference"):
             case "tag":
                 return self.name("tag", known_tag, request.tag)

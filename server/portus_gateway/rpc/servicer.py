@@ -14,13 +14,14 @@ from portus_gateway.aio.one_thread import OneThread
 from portus_gateway.operations.catalog_listing import CatalogListing
 from portus_gateway.operations.deletion import Deletion
 from portus_gateway.operations.image_config import image_config_for
-from portus_gateway.operations.platform_selection import manifest_for
+from portus_gateway.operations.platform_selection import descriptor_for, manifest_for
 from portus_gateway.operations.registry_status import registry_status
 from portus_gateway.operations.tag_listing import tag_page
 from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc import conversion, request_parsing
 from portus_gateway.rpc.converted_image_configs import ConvertedImageConfigs
 from portus_gateway.rpc.converted_manifests import ConvertedManifests
+from portus_gateway.rpc.descriptor_batch import DescriptorBatch
 from portus_gateway.rpc.image_config_batch import ImageConfigBatch
 from portus_gateway.rpc.limits import ServerLimits
 from portus_gateway.rpc.manifest_batch import ManifestBatch
@@ -50,6 +51,7 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         self._limits = limits
         self._gateway_version = gateway_version
         self._converted = ConvertedManifests()
+        self._descriptor_batch = DescriptorBatch(registry, limits.max_upstream_requests)
         self._batch = ManifestBatch(registry, self._converted, limits.max_upstream_requests)
         self._thread = OneThread("large-responses")
         self._converted_configs = ConvertedImageConfigs(self._thread)
@@ -107,9 +109,19 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
     async def ResolveManifest(  # noqa: N802
         self, request: registry_service_pb2.ResolveManifestRequest, context: object
     ) -> registry_service_pb2.ResolveManifestResponse:
-        wanted = request_parsing.manifest_lookup(request)
-        descriptor = await self._registry.resolve_manifest(wanted.repository, wanted.reference)
+        wanted = request_parsing.manifest_read(request)
+        descriptor = await descriptor_for(
+            wanted.platform, self._registry, wanted.repository, wanted.reference, wanted.max_staleness
+        )
         return registry_service_pb2.ResolveManifestResponse(descriptor=conversion.descriptor(descriptor))
+
+    def BatchResolveManifests(  # noqa: N802
+        self, request: registry_service_pb2.BatchResolveManifestsRequest, context: object
+    ) -> AsyncIterator[registry_service_pb2.BatchResolveManifestsResponse]:
+        return self._descriptor_batch.responses(
+            request_parsing.resolve_batch(request),
+            lambda results: registry_service_pb2.BatchResolveManifestsResponse(results=results),
+        )
 
     async def GetManifest(  # noqa: N802
         self, request: registry_service_pb2.GetManifestRequest, context: object

@@ -275,10 +275,23 @@ class Gateway(RegistryServiceServicer):
         self, request: registry_service_pb2.ResolveManifestRequest, context: grpc.ServicerContext
     ) -> registry_service_pb2.ResolveManifestResponse:
         self._begin("ResolveManifest", request, context)
-        outcome = self._manifest(request)
+        outcome = self._chosen(request)
         if isinstance(outcome, Status):
             _fail(context, outcome)
         return registry_service_pb2.ResolveManifestResponse(descriptor=outcome.descriptor)
+
+    def BatchResolveManifests(  # noqa: N802
+        self, request: registry_service_pb2.BatchResolveManifestsRequest, context: grpc.ServicerContext
+    ) -> Iterator[registry_service_pb2.BatchResolveManifestsResponse]:
+        self._begin("BatchResolveManifests", request, context)
+        for index, item in reversed(list(enumerate(request.requests))):
+            result = registry_service_pb2.BatchResolveManifestsResult(request_index=index)
+            outcome = self._chosen(item)
+            if isinstance(outcome, Status):
+                result.status.CopyFrom(outcome)
+            else:
+                result.descriptor.CopyFrom(outcome.descriptor)
+            yield registry_service_pb2.BatchResolveManifestsResponse(results=[result])
 
     def GetManifest(  # noqa: N802
         self, request: registry_service_pb2.GetManifestRequest, context: grpc.ServicerContext
@@ -401,7 +414,10 @@ class Gateway(RegistryServiceServicer):
         return config
 
     def _chosen(
-        self, request: registry_service_pb2.GetManifestRequest | registry_service_pb2.GetImageConfigRequest
+        self,
+        request: registry_service_pb2.ResolveManifestRequest
+        | registry_service_pb2.GetManifestRequest
+        | registry_service_pb2.GetImageConfigRequest,
     ) -> manifest_pb2.Manifest | Status:
         manifest = self._manifest(request)
         if isinstance(manifest, Status) or not (request.HasField("platform") and manifest.HasField("index")):
