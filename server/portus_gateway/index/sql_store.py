@@ -1,0 +1,147 @@
+"""An index store over a database: each method runs one transaction of `transactions`."""
+
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+
+from portus_gateway.distribution.digest import Digest
+from portus_gateway.index.store import (
+    MOST_CHANGES,
+    Applied,
+    CatalogRows,
+    ChangeRows,
+    Claim,
+    FoundTags,
+    IndexState,
+    Lease,
+    Notice,
+    Reading,
+    StoreLimits,
+    TagEntry,
+    TagRows,
+    WalkEnd,
+)
+from portus_gateway.index.transactions import Dialect, Transaction, Transactions
+
+Result = TypeVar("Result")
+
+# Names of registries that are not valid can have any characters and any length. PostgreSQL takes no zero character.
+_LONGEST_UNUSABLE = 1024
+
+
+class SqlStore(ABC):
+    """An `IndexStore` for the registry at an address; an async context manager that opens and closes it."""
+
+    def __init__(self, registry: str, dialect: Dialect, limits: StoreLimits | None) -> None:
+        self._registry = registry
+        self._transactions = Transactions(dialect, limits or StoreLimits())
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._open()
+            await self._write(self._transactions.begin(self._registry, _new_epoch()), durable=True)
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @abstractmethod
+    async def _open(self) -> None:
+        """Opens the database and brings its schema up to date."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Closes the database."""
+
+    @abstractmethod
+    async def _write(self, transaction: Transaction[Result], *, durable: bool = False) -> Result:
+        """Runs a transaction that writes. If `durable`, it is on the disk afterwards; else it may get lost with it."""
+
+    @abstractmethod
+    async def _read(self, transaction: Transaction[Result]) -> Result:
+        """Runs a transaction that only reads."""
+
+    async def state(self, *, counted: bool = False) -> IndexState:
+        return await self._read(self._transactions.state(counted))
+
+    async def notify(self, notices: Sequence[Notice], instances: Sequence[str] = ()) -> int:
+        return await self._write(self._transactions.notify(notices, instances))
+
+    async def request_read(self, repositories: Sequence[str]) -> None:
+        await self._write(self._transactions.request_read(repositories))
+
+    async def claim(self, most: int, seconds: float) -> list[Claim]:
+        return await self._write(self._transactions.claim(most, seconds))
+
+    async def apply(self, claim: Claim, reading: Reading) -> Applied | None:
+        # Changes that watchers were told must not get lost: their numbers would be given again.
+        return await self._write(self._transactions.apply(claim, reading), durable=True)
+
+    async def failed(self, claim: Claim, problem: str, retry_in: float) -> None:
+        await self._write(self._transactions.failed(claim, problem, retry_in))
+
+    async def deleted(self, repository: str, tags: Sequence[str]) -> None:
+        await self._write(self._transactions.deleted(repository, tags), durable=True)
+
+    async def lead(self, holder: str, seconds: float) -> Lease | None:
+        return await self._write(self._transactions.lead(holder, seconds))
+
+    async def resign(self, holder: str) -> None:
+        await self._write(self._transactions.resign(holder))
+
+    async def walk_page(self, started: float, names: Sequence[str], unusable: Sequence[str] = ()) -> None:
+        await self._write(self._transactions.walk_page(started, names, [_storable(name) for name in unusable]))
+
+    async def end_walk(self, started: float) -> WalkEnd:
+        return await self._write(self._transactions.end_walk(started))
+
+    async def request_walk(self) -> None:
+        await self._write(self._transactions.request_walk())
+
+    async def check_ready(self) -> bool:
+        return await self._write(self._transactions.check_ready())
+
+    async def forget(self, before: float, most: int = 10_000) -> int:
+        return await self._write(self._transactions.forget(before, most))
+
+    async def catalog(self, after: str, prefix: str, size: int, *, tags: bool) -> CatalogRows:
+        return await self._read(self._transactions.catalog(after, prefix, size, tags))
+
+    async def tags(self, repository: str, after: str, size: int) -> TagRows:
+        return await self._read(self._transactions.tags(repository, after, size))
+
+    async def repository_tags(self, after: str, prefix: str, size: int) -> list[TagEntry]:
+        return await self._read(self._transactions.repository_tags(after, prefix, size))
+
+    async def changes(self, after: int, most: int = MOST_CHANGES) -> ChangeRows:
+        return await self._read(self._transactions.changes(after, most))
+
+    async def history(self, repository: str, tag: str, before: int, size: int) -> ChangeRows:
+        return await self._read(self._transactions.history(repository, tag, before, size))
+
+    async def find_by_digest(self, digest: Digest, prefix: str, after: tuple[str, str], size: int) -> FoundTags:
+        return await self._read(self._transactions.find_by_digest(digest, prefix, after, size))
+
+    async def all_tags(self, prefix: str, after: tuple[str, str], size: int) -> FoundTags:
+        return await self._read(self._transactions.all_tags(prefix, after, size))
+
+    async def rebuild(self) -> None:
+        await self._write(self._transactions.rebuild(self._registry, _new_epoch()), durable=True)
+
+
+def _new_epoch() -> str:
+    return secrets.token_hex(8)
+
+
+def _storable(name: str) -> str:
+    return name[:_LONGEST_UNUSABLE].replace("\0", "�").encode(errors="replace").decode()

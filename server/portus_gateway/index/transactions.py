@@ -1,0 +1,732 @@
+"""What the stores do, as transactions that yield their statements: one piece of code for every database.
+
+A store runs a transaction: it executes each statement and sends its rows back. The SQL is the same for SQLite and
+PostgreSQL; a statement for only one of them is in `Dialect`.
+"""
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias, TypeVar
+
+from portus_gateway.distribution.digest import Digest
+from portus_gateway.index.errors import StoreUnusable
+from portus_gateway.index.store import (
+    Applied,
+    CatalogRows,
+    Change,
+    ChangeRows,
+    ChangeType,
+    Claim,
+    FoundTags,
+    Hint,
+    IndexedRepository,
+    IndexState,
+    KnownTag,
+    Lease,
+    Notice,
+    Reading,
+    StoreLimits,
+    TagEntry,
+    TagRows,
+    WalkEnd,
+)
+
+Value: TypeAlias = str | int | float | bytes | None
+Row: TypeAlias = Sequence[Value]
+Rows: TypeAlias = Sequence[Row]
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """SQL with its parameters, which it names by number: `$1`. With `many`, it is executed once for each of them."""
+
+    sql: str
+    parameters: Sequence[Value] = ()
+    many: Sequence[Sequence[Value]] | None = None
+
+
+Transaction: TypeAlias = Generator[Statement, Rows, Result]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What differs between the databases."""
+
+    name: str
+    now: str
+    """An expression: the database's clock, in seconds since 1970."""
+    for_update: str
+    skip_locked: str
+
+
+SQLITE: Final = Dialect("sqlite", "(julianday('now') - 2440587.5) * 86400.0", "", "")
+POSTGRES: Final = Dialect(
+    "postgres", "extract(epoch FROM clock_timestamp())::float8", " FOR UPDATE", " FOR UPDATE SKIP LOCKED"
+)
+
+# A walk that misses more than these is not believed until a second one misses them too.
+_MISSING_SHARE: Final = 0.2
+_MISSING_COUNT: Final = 10
+_MOST_INSTANCES: Final = 1000
+# Later than any name that begins with the prefix before it.
+_AFTER_ALL: Final = "\U0010ffff"
+# A little later than at once: a push is announced before its tag is written, most often by some milliseconds.
+_FIRST_LOOK: Final = 0.015
+_ALGORITHMS: Final[Mapping[int, str]] = {1: "sha256", 2: "sha512"}
+_NUMBERS: Final = {name: number for number, name in _ALGORITHMS.items()}
+
+
+class Transactions:
+    """The transactions of the index's stores, in one dialect."""
+
+    def __init__(self, dialect: Dialect, limits: StoreLimits) -> None:
+        self._dialect = dialect
+        self._limits = limits
+        self._state = (
+            f"SELECT epoch, head, oldest, {dialect.now}, walk_started, walk_ended, walk_requested, ready"  # noqa: S608
+            " FROM index_state"
+        )
+
+    def begin(self, registry: str, epoch: str) -> Transaction[None]:
+        """Makes the row of the index, where there is none. Raises `StoreUnusable` for another registry's index."""
+        rows = yield Statement("SELECT registry FROM index_state")
+        if not rows:
+            yield Statement(
+                "INSERT INTO index_state (only_row, registry, epoch) VALUES (1, $1, $2) ON CONFLICT DO NOTHING",
+                (registry, epoch),
+            )
+            rows = yield Statement("SELECT registry FROM index_state")
+        found = _text(rows[0][0])
+        if found != registry:
+            raise StoreUnusable(
+                f"the store has the index of another registry, {found}. Give each registry a store of its own; or, if"
+                " it is the same registry at a new address, run `portus-gateway index rebuild`"
+            )
+
+    def rebuild(self, registry: str, epoch: str) -> Transaction[None]:
+        for table in ("hints", "tags", "repositories", "changes", "registry_instances", "index_state"):
+            yield Statement(f"DELETE FROM {table}")  # noqa: S608
+        yield Statement(
+            "INSERT INTO index_state (only_row, registry, epoch) VALUES (1, $1, $2)",
+            (registry, epoch),
+        )
+
+    def state(self, counted: bool = False) -> Transaction[IndexState]:
+        row = (yield Statement(self._state))[0]
+        counts: Row = (0, 0, 0, None)
+        if counted:
+            counts = (
+                yield Statement(
+                    "SELECT (SELECT count(*) FROM repositories WHERE known > 0), (SELECT count(*) FROM tags),"
+                    " (SELECT count(*) FROM repositories WHERE dirty > 0),"
+                    " (SELECT min(dirty_since) FROM repositories WHERE dirty > 0)"
+                )
+            )[0]
+        return IndexState(
+            epoch=_text(row[0]),
+            head=_int(row[1]),
+            oldest=_int(row[2]),
+            now=_float(row[3]),
+            walk_started=_float_or_none(row[4]),
+            walk_ended=_float_or_none(row[5]),
+            walk_requested=bool(row[6]),
+            ready=bool(row[7]),
+            repositories=_int(counts[0]),
+            tags=_int(counts[1]),
+            dirty=_int(counts[2]),
+            oldest_dirty=_float_or_none(counts[3]),
+        )
+
+    def notify(self, notices: Sequence[Notice], instances: Sequence[str]) -> Transaction[int]:
+        now = yield from self._now()
+        if instances:
+            yield from self._meet(instances, now)
+        if not notices:
+            return 0
+        # Sorted, so that two transactions that mark the same repositories do not wait for one another in a circle.
+        names = sorted({notice.repository for notice in notices})
+        marked = yield from self._mark(names, now)
+        unknown = [name for name in names if name not in marked]
+        refused = 0
+        if unknown:
+            row = (yield Statement("SELECT count(*) FROM repositories WHERE known = 0"))[0]
+            room = max(0, self._limits.unknown_repositories - _int(row[0]))
+            refused = len(unknown[room:])
+            for name in unknown[:room]:
+                rows = yield Statement(
+                    "INSERT INTO repositories (name, known, added_at, dirty, dirty_since, priority, due_at)"
+                    " VALUES ($1, 0, $2, 1, $2, 0, $3)"
+                    " ON CONFLICT (name) DO UPDATE SET dirty = repositories.dirty + 1 RETURNING id",
+                    (name, now, now + _FIRST_LOOK),
+                )
+                marked[name] = _int(rows[0][0])
+        yield from self._keep_hints(notices, marked)
+        return refused
+
+    def request_read(self, repositories: Sequence[str]) -> Transaction[None]:
+        now = yield from self._now()
+        yield Statement(
+            "UPDATE repositories SET dirty = dirty + 1, dirty_since = coalesce(dirty_since, $2), due_at = $2"
+            " WHERE name = $1 AND dirty = 0",
+            many=[(name, now) for name in sorted(set(repositories))],
+        )
+
+    def claim(self, most: int, seconds: float) -> Transaction[list[Claim]]:
+        now = yield from self._now()
+        rows = yield Statement(
+            "UPDATE repositories SET fence = fence + 1, claimed_until = $2 WHERE id IN ("  # noqa: S608
+            " SELECT id FROM repositories WHERE dirty > 0 AND due_at <= $1 AND claimed_until <= $1"
+            f" ORDER BY priority, due_at LIMIT $3{self._dialect.skip_locked})"
+            " RETURNING id, name, fence, dirty, attempts, priority",
+            (now, now + seconds, most),
+        )
+        claims: list[Claim] = []
+        for row in rows:
+            claim = yield from self._claimed(row, now)
+            claims.append(claim)
+        return claims
+
+    def apply(self, claim: Claim, reading: Reading) -> Transaction[Applied | None]:
+        rows = yield Statement(
+            f"SELECT fence, dirty, known FROM repositories WHERE id = $1{self._dialect.for_update}",  # noqa: S608
+            (claim.id,),
+        )
+        if not rows or _int(rows[0][0]) != claim.fence:
+            return None
+        dirty, known = _int(rows[0][1]), _int(rows[0][2])
+        now = yield from self._now()
+        stored = {
+            _text(tag): KnownTag(_digest(digest), _float_or_none(checked))
+            for tag, digest, checked in (
+                yield Statement("SELECT tag, digest, checked_at FROM tags WHERE repository = $1", (claim.id,))
+            )
+        }
+        hints = {hint.tag: hint for hint in _hints((yield Statement(f"{_HINTS} WHERE repository = $1", (claim.id,))))}
+        found = _compared(claim, reading, stored, hints, now)
+        yield from self._write_tags(claim, found)
+        if reading.exists and known < 2:
+            found.changes.insert(0, _of_repository(ChangeType.REPOSITORY_CREATED, claim.repository, now))
+        if not reading.exists and known == 2:
+            found.changes.append(_of_repository(ChangeType.REPOSITORY_DELETED, claim.repository, now))
+
+        confirmed = [tag for tag, hint in hints.items() if _confirms(found.after, hint)]
+        open_hints = len(hints) - len(confirmed)
+        grew = dirty != claim.dirty
+        given_up = 0
+        if open_hints and not grew and claim.attempts >= len(self._limits.delays):
+            given_up, open_hints = open_hints, 0
+            yield Statement("DELETE FROM hints WHERE repository = $1", (claim.id,))
+        elif confirmed:
+            yield Statement(
+                "DELETE FROM hints WHERE repository = $1 AND tag = $2", many=[(claim.id, tag) for tag in confirmed]
+            )
+        settled = not grew and not open_hints and not reading.unread
+        yield from self._settle(claim, reading, now, settled=settled, grew=grew, open_hints=bool(open_hints))
+        if found.changes:
+            yield from self._append(found.changes)
+        return Applied(len(found.changes), settled, given_up)
+
+    def failed(self, claim: Claim, problem: str, retry_in: float) -> Transaction[None]:
+        now = yield from self._now()
+        yield Statement(
+            "UPDATE repositories SET claimed_until = 0, due_at = $3, attempts = attempts + 1, problem = $4"
+            " WHERE id = $1 AND fence = $2",
+            (claim.id, claim.fence, now + retry_in, problem[:1024]),
+        )
+
+    def deleted(self, repository: str, tags: Sequence[str]) -> Transaction[None]:
+        now = yield from self._now()
+        rows = yield Statement(
+            "UPDATE repositories SET fence = fence + 1, claimed_until = 0, dirty = dirty + 1,"
+            " dirty_since = coalesce(dirty_since, $2), priority = 0, due_at = $2, attempts = 0"
+            " WHERE name = $1 RETURNING id",
+            (repository, now),
+        )
+        if not rows:
+            return
+        identity = _int(rows[0][0])
+        changes: list[Change] = []
+        for tag in sorted(set(tags)):
+            rows = yield Statement(
+                "DELETE FROM tags WHERE repository = $1 AND tag = $2 RETURNING digest", (identity, tag)
+            )
+            before = _digest(rows[0][0]) if rows else None
+            if before is not None:
+                changes.append(_of_tag(ChangeType.TAG_DELETED, repository, tag, None, before, now, None))
+        if changes:
+            yield from self._append(changes)
+
+    def lead(self, holder: str, seconds: float) -> Transaction[Lease | None]:
+        now = yield from self._now()
+        rows = yield Statement(
+            "INSERT INTO lease (only_row, holder, fence, held_until) VALUES (1, $1, 1, $2)"
+            " ON CONFLICT (only_row) DO UPDATE SET holder = excluded.holder, held_until = excluded.held_until,"
+            " fence = lease.fence + CASE WHEN lease.holder = excluded.holder THEN 0 ELSE 1 END"
+            " WHERE lease.holder = excluded.holder OR lease.held_until < $3 RETURNING fence",
+            (holder, now + seconds, now),
+        )
+        return Lease(_int(rows[0][0])) if rows else None
+
+    def resign(self, holder: str) -> Transaction[None]:
+        yield Statement("UPDATE lease SET held_until = 0 WHERE holder = $1", (holder,))
+
+    def walk_page(self, started: float, names: Sequence[str], unusable: Sequence[str]) -> Transaction[None]:
+        now = yield from self._now()
+        yield Statement(
+            # A name that only notifications gave is known by the catalog, too, from now on.
+            "INSERT INTO repositories (name, known, added_at, listed_at, dirty, dirty_since, priority, due_at)"
+            " VALUES ($1, 1, $2, $3, 1, $2, 1, $2) ON CONFLICT (name) DO UPDATE SET listed_at = excluded.listed_at,"
+            " known = CASE WHEN repositories.known = 0 THEN 1 ELSE repositories.known END",
+            many=[(name, now, started) for name in sorted(names)],
+        )
+        if unusable:
+            # Nothing can be asked about them, so that they are never read.
+            yield Statement(
+                "INSERT INTO repositories (name, known, added_at, listed_at) VALUES ($1, 1, $2, $3)"
+                " ON CONFLICT (name) DO UPDATE SET listed_at = excluded.listed_at",
+                many=[(name, now, started) for name in sorted(unusable)],
+            )
+
+    def end_walk(self, started: float) -> Transaction[WalkEnd]:
+        row = (
+            yield Statement(
+                "SELECT (SELECT count(*) FROM repositories WHERE known > 0 AND added_at < $1),"
+                " (SELECT count(*) FROM repositories WHERE known > 0 AND added_at < $1"
+                "  AND (listed_at IS NULL OR listed_at < $1)), walk_held FROM index_state",
+                (started,),
+            )
+        )[0]
+        known, missing, held_before = _int(row[0]), _int(row[1]), bool(row[2])
+        held = missing > max(_MISSING_COUNT, _MISSING_SHARE * known) and not held_before
+        now = yield from self._now()
+        if not held:
+            # Those that cannot be read, because their names are not valid.
+            yield Statement(
+                "DELETE FROM repositories WHERE known = 1 AND dirty = 0 AND added_at < $1"
+                " AND (listed_at IS NULL OR listed_at < $1)",
+                (started,),
+            )
+        yield Statement(
+            "UPDATE repositories SET dirty = dirty + 1, dirty_since = coalesce(dirty_since, $2),"  # noqa: S608
+            " due_at = CASE WHEN dirty = 0 THEN $2 ELSE due_at END,"
+            " priority = CASE WHEN dirty = 0 THEN 1 ELSE priority END"
+            " WHERE known = 2 AND (read_at IS NULL OR read_at < $1)" + (" AND listed_at >= $1" if held else ""),
+            (started, now),
+        )
+        yield Statement(
+            "UPDATE index_state SET walk_started = $1, walk_ended = $2, walk_held = $3, walk_requested = $3",
+            (started, now, int(held)),
+        )
+        return WalkEnd(missing, held)
+
+    def request_walk(self) -> Transaction[None]:
+        yield Statement("UPDATE index_state SET walk_requested = 1")
+
+    def check_ready(self) -> Transaction[bool]:
+        row = (
+            yield Statement(
+                "SELECT ready, walk_ended, (SELECT count(*) FROM repositories"
+                " WHERE known = 1 AND dirty > 0 AND attempts = 0) FROM index_state"
+            )
+        )[0]
+        if row[0] or row[1] is None or row[2]:
+            return bool(row[0])
+        yield Statement("UPDATE index_state SET ready = 1")
+        return True
+
+    def forget(self, before: float, most: int) -> Transaction[int]:
+        row = (
+            yield Statement(
+                "SELECT max(sequence), count(*) FROM (SELECT sequence, observed_at FROM changes"
+                " ORDER BY sequence LIMIT $2) AS eldest WHERE observed_at < $1",
+                (before, most),
+            )
+        )[0]
+        if row[0] is None:
+            return 0
+        yield Statement("DELETE FROM changes WHERE sequence <= $1", (row[0],))
+        yield Statement("UPDATE index_state SET oldest = $1", (row[0],))
+        return _int(row[1])
+
+    def catalog(self, after: str, prefix: str, size: int, tags: bool) -> Transaction[CatalogRows]:
+        # The state is read first: changes after it come by the cursor, and twice is harmless.
+        state = yield from self.state()
+        chosen = (
+            "SELECT id, name, read_at FROM repositories WHERE name > $1 AND name >= $2 AND name < $3 AND known > 0"
+            " ORDER BY name LIMIT $4"
+        )
+        parameters = (after, prefix, prefix + _AFTER_ALL, size)
+        found: dict[str, tuple[float | None, list[str]]] = {}
+        if tags:
+            rows = yield Statement(
+                f"SELECT r.name, r.read_at, t.tag FROM ({chosen}) AS r LEFT JOIN tags AS t ON t.repository = r.id"  # noqa: S608
+                " ORDER BY r.name, t.tag",
+                parameters,
+            )
+            for name, read_at, tag in rows:
+                entry = found.setdefault(_text(name), (_float_or_none(read_at), []))
+                if tag is not None:
+                    entry[1].append(_text(tag))
+        else:
+            rows = yield Statement(chosen, parameters)
+            found = {_text(name): (_float_or_none(read_at), []) for _, name, read_at in rows}
+        return CatalogRows(
+            tuple(IndexedRepository(name, read_at, tuple(names)) for name, (read_at, names) in found.items()), state
+        )
+
+    def tags(self, repository: str, after: str, size: int) -> Transaction[TagRows]:
+        state = yield from self.state()
+        rows = yield Statement("SELECT id, read_at FROM repositories WHERE name = $1 AND known = 2", (repository,))
+        if not rows:
+            return TagRows((), None, state)
+        identity, read_at = rows[0]
+        rows = yield Statement(
+            "SELECT tag, digest, checked_at FROM tags WHERE repository = $1 AND tag > $2 ORDER BY tag LIMIT $3",
+            (identity, after, size),
+        )
+        entries = tuple(
+            TagEntry(repository, _text(tag), _digest(digest), _float_or_none(checked)) for tag, digest, checked in rows
+        )
+        return TagRows(entries, _float_or_none(read_at), state)
+
+    def repository_tags(self, after: str, prefix: str, size: int) -> Transaction[list[TagEntry]]:
+        rows = yield Statement(
+            "SELECT r.name, t.tag, t.digest, t.checked_at FROM (SELECT id, name FROM repositories WHERE name > $1"
+            " AND name >= $2 AND name < $3 AND known = 2 ORDER BY name LIMIT $4) AS r"
+            " LEFT JOIN tags AS t ON t.repository = r.id ORDER BY r.name, t.tag",
+            (after, prefix, prefix + _AFTER_ALL, size),
+        )
+        return [
+            TagEntry(_text(name), "" if tag is None else _text(tag), _digest(digest), _float_or_none(checked))
+            for name, tag, digest, checked in rows
+        ]
+
+    def changes(self, after: int, most: int) -> Transaction[ChangeRows]:
+        rows = yield Statement(f"{_CHANGES} WHERE sequence > $1 ORDER BY sequence LIMIT $2", (after, most))
+        # The state is read last: changes that were deleted meanwhile are seen by `oldest` then.
+        state = yield from self.state()
+        return ChangeRows(tuple(map(_change, rows)), state)
+
+    def history(self, repository: str, tag: str, before: int, size: int) -> Transaction[ChangeRows]:
+        rows = yield Statement(
+            f"{_CHANGES} WHERE repository = $1 AND tag = $2 AND sequence < $3 ORDER BY sequence DESC LIMIT $4",
+            (repository, tag, before, size),
+        )
+        state = yield from self.state()
+        return ChangeRows(tuple(map(_change, rows)), state)
+
+    def find_by_digest(self, digest: Digest, prefix: str, after: tuple[str, str], size: int) -> Transaction[FoundTags]:
+        rows = yield Statement(
+            f"{_TAGS} WHERE t.digest = $1 AND r.name >= $2 AND r.name < $3"
+            " AND (r.name > $4 OR (r.name = $4 AND t.tag > $5)) ORDER BY r.name, t.tag LIMIT $6",
+            (_encoded(digest), prefix, prefix + _AFTER_ALL, *after, size),
+        )
+        state = yield from self.state()
+        return FoundTags(tuple(map(_entry, rows)), state)
+
+    def all_tags(self, prefix: str, after: tuple[str, str], size: int) -> Transaction[FoundTags]:
+        rows = yield Statement(
+            f"{_TAGS} WHERE r.name >= $1 AND r.name < $2 AND r.name >= $3 AND (r.name > $3 OR t.tag > $4)"
+            " ORDER BY r.name, t.tag LIMIT $5",
+            (prefix, prefix + _AFTER_ALL, *after, size),
+        )
+        state = yield from self.state()
+        return FoundTags(tuple(map(_entry, rows)), state)
+
+    def _now(self) -> Transaction[float]:
+        rows = yield Statement(f"SELECT {self._dialect.now}")
+        return _float(rows[0][0])
+
+    def _meet(self, instances: Sequence[str], now: float) -> Transaction[None]:
+        """Asks for a walk where a registry's instance is new, unless there was none before any walk."""
+        new = False
+        for instance in sorted(set(instances)):
+            rows = yield Statement(
+                "INSERT INTO registry_instances (instance, seen_at) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+                " RETURNING instance",
+                (instance, now),
+            )
+            new = new or bool(rows)
+        if new:
+            yield Statement("UPDATE index_state SET walk_requested = 1")
+            yield Statement(
+                "DELETE FROM registry_instances WHERE instance NOT IN"
+                " (SELECT instance FROM registry_instances ORDER BY seen_at DESC LIMIT $1)",
+                (_MOST_INSTANCES,),
+            )
+
+    def _mark(self, names: Sequence[str], now: float) -> Transaction[dict[str, int]]:
+        """Marks known repositories dirty. Answers with the ids of those that are known."""
+        marked: dict[str, int] = {}
+        for name in names:
+            rows = yield Statement(
+                "UPDATE repositories SET dirty = dirty + 1, dirty_since = coalesce(dirty_since, $2), priority = 0,"
+                " due_at = CASE WHEN dirty = 0 OR priority = 1 THEN $3 ELSE least_of(due_at, $3) END,"
+                " attempts = 0 WHERE name = $1 RETURNING id".replace("least_of", self._least),
+                (name, now, now + _FIRST_LOOK),
+            )
+            if rows:
+                marked[name] = _int(rows[0][0])
+        return marked
+
+    @property
+    def _least(self) -> str:
+        return "min" if self._dialect is SQLITE else "least"
+
+    def _keep_hints(self, notices: Sequence[Notice], marked: Mapping[str, int]) -> Transaction[None]:
+        # The last one of each tag counts.
+        latest = {
+            (marked[notice.repository], notice.hint.tag): notice.hint
+            for notice in notices
+            if notice.hint is not None and notice.repository in marked
+        }
+        if not latest:
+            return
+        for identity in sorted({identity for identity, _ in latest}):
+            row = (yield Statement("SELECT count(*) FROM hints WHERE repository = $1", (identity,)))[0]
+            room = self._limits.hints - _int(row[0])
+            own = [(tag, hint) for (owner, tag), hint in latest.items() if owner == identity]
+            if room >= 0:
+                yield Statement(
+                    "INSERT INTO hints (repository, tag, digest, notified_at, actor) VALUES ($1, $2, $3, $4, $5)"
+                    " ON CONFLICT (repository, tag) DO UPDATE SET digest = excluded.digest,"
+                    " notified_at = excluded.notified_at, actor = excluded.actor",
+                    many=[
+                        (identity, tag, _encoded(hint.digest), hint.notified_at, hint.actor)
+                        for tag, hint in sorted(own)[:room]
+                    ],
+                )
+
+    def _claimed(self, row: Row, now: float) -> Transaction[Claim]:
+        identity, name, fence, dirty, attempts, priority = row
+        tags = yield Statement("SELECT tag, digest, checked_at FROM tags WHERE repository = $1", (identity,))
+        hints = yield Statement(f"{_HINTS} WHERE repository = $1", (identity,))
+        return Claim(
+            id=_int(identity),
+            repository=_text(name),
+            fence=_int(fence),
+            dirty=_int(dirty),
+            began_at=now,
+            attempts=_int(attempts),
+            by_walk=_int(priority) == 1,
+            tags={_text(tag): KnownTag(_digest(digest), _float_or_none(checked)) for tag, digest, checked in tags},
+            hints=_hints(hints),
+        )
+
+    def _write_tags(self, claim: Claim, found: "_Compared") -> Transaction[None]:
+        if found.removed:
+            yield Statement(
+                "DELETE FROM tags WHERE repository = $1 AND tag = $2", many=[(claim.id, tag) for tag in found.removed]
+            )
+        if found.written:
+            yield Statement(
+                "INSERT INTO tags (repository, tag, digest, checked_at) VALUES ($1, $2, $3, $4)"
+                " ON CONFLICT (repository, tag) DO UPDATE SET digest = excluded.digest,"
+                " checked_at = excluded.checked_at",
+                many=[
+                    (claim.id, tag, _encoded(known.digest), known.checked_at) for tag, known in found.written.items()
+                ],
+            )
+
+    def _settle(
+        self, claim: Claim, reading: Reading, now: float, *, settled: bool, grew: bool, open_hints: bool
+    ) -> Transaction[None]:
+        if settled and not reading.exists:
+            yield Statement("DELETE FROM repositories WHERE id = $1", (claim.id,))
+            return
+        delay, attempts = 0.0, 0
+        if grew:
+            delay = _FIRST_LOOK
+        elif open_hints:
+            delay, attempts = self._limits.delays[claim.attempts], claim.attempts + 1
+        yield Statement(
+            "UPDATE repositories SET known = $3, read_at = $4, claimed_until = 0, problem = '', dirty = $5,"
+            " dirty_since = CASE WHEN $5 = 0 THEN NULL ELSE dirty_since END, due_at = $6, attempts = $7,"
+            " priority = CASE WHEN $5 = 0 THEN 1 ELSE priority END WHERE id = $1 AND fence = $2",
+            (
+                claim.id,
+                claim.fence,
+                2 if reading.exists else 0,
+                claim.began_at if reading.exists else None,
+                0 if settled else 1,
+                now + delay,
+                attempts,
+            ),
+        )
+
+    def _append(self, changes: Sequence[Change]) -> Transaction[None]:
+        """Numbers the changes and adds them. The last statements of a transaction: from here on others wait."""
+        rows = yield Statement("UPDATE index_state SET head = head + $1 RETURNING head", (len(changes),))
+        first = _int(rows[0][0]) - len(changes) + 1
+        yield Statement(
+            "INSERT INTO changes (sequence, type, repository, tag, digest, previous_digest, observed_at, notified_at,"
+            " actor) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            many=[
+                (
+                    first + position,
+                    int(change.type),
+                    change.repository,
+                    change.tag,
+                    _encoded(change.digest),
+                    _encoded(change.previous_digest),
+                    change.observed_at,
+                    change.notified_at,
+                    change.actor,
+                )
+                for position, change in enumerate(changes)
+            ],
+        )
+
+
+_HINTS: Final = "SELECT tag, digest, notified_at, actor FROM hints"
+_CHANGES: Final = (
+    "SELECT sequence, type, repository, tag, digest, previous_digest, observed_at, notified_at, actor FROM changes"
+)
+_TAGS: Final = (
+    "SELECT r.name, t.tag, t.digest, t.checked_at, r.read_at FROM repositories AS r"
+    " JOIN tags AS t ON t.repository = r.id"
+)
+
+
+@dataclass(slots=True)
+class _Compared:
+    """What is different between the store and a reading."""
+
+    after: Mapping[str, Digest | None]
+    written: dict[str, KnownTag]
+    removed: list[str]
+    changes: list[Change]
+
+
+def _compared(
+    claim: Claim, reading: Reading, stored: Mapping[str, KnownTag], hints: Mapping[str, Hint], now: float
+) -> _Compared:
+    after: dict[str, Digest | None] = {}
+    written: dict[str, KnownTag] = {}
+    changes: list[Change] = []
+    names = reading.names if reading.exists else frozenset[str]()
+    removed = sorted(stored.keys() - names)
+    for tag in removed:
+        before = stored[tag].digest
+        if before is not None:
+            changes.append(_of_tag(ChangeType.TAG_DELETED, claim.repository, tag, None, before, now, hints.get(tag)))
+    for tag in sorted(names):
+        known = stored.get(tag)
+        old = None if known is None else known.digest
+        if tag not in reading.digests:
+            after[tag] = old
+            if known is None:
+                written[tag] = KnownTag(None, None)
+            continue
+        new = reading.digests[tag]
+        after[tag] = new
+        written[tag] = KnownTag(new, claim.began_at)
+        if new != old:
+            kind = (
+                ChangeType.TAG_DELETED
+                if new is None
+                else ChangeType.TAG_CREATED
+                if old is None
+                else ChangeType.TAG_MOVED
+            )
+            changes.append(_of_tag(kind, claim.repository, tag, new, old, now, hints.get(tag)))
+    return _Compared(after, written, removed, changes)
+
+
+def _confirms(after: Mapping[str, Digest | None], hint: Hint) -> bool:
+    """Whether the repository is as the hint says."""
+    if hint.digest is None:
+        return after.get(hint.tag) is None
+    return after.get(hint.tag) == hint.digest
+
+
+def _of_repository(kind: ChangeType, repository: str, now: float) -> Change:
+    return Change(0, kind, repository, "", None, None, now)
+
+
+def _of_tag(
+    kind: ChangeType,
+    repository: str,
+    tag: str,
+    digest: Digest | None,
+    previous: Digest | None,
+    now: float,
+    hint: Hint | None,
+) -> Change:
+    # A hint that says something else announced another change.
+    announced = hint is not None and hint.digest == digest
+    return Change(
+        0,
+        kind,
+        repository,
+        tag,
+        digest,
+        previous,
+        now,
+        hint.notified_at if announced and hint is not None else None,
+        hint.actor if announced and hint is not None else "",
+    )
+
+
+def _hints(rows: Rows) -> tuple[Hint, ...]:
+    return tuple(Hint(_text(tag), _digest(digest), _float_or_none(at), _text(actor)) for tag, digest, at, actor in rows)
+
+
+def _change(row: Row) -> Change:
+    return Change(
+        sequence=_int(row[0]),
+        type=ChangeType(_int(row[1])),
+        repository=_text(row[2]),
+        tag=_text(row[3]),
+        digest=_digest(row[4]),
+        previous_digest=_digest(row[5]),
+        observed_at=_float(row[6]),
+        notified_at=_float_or_none(row[7]),
+        actor=_text(row[8]),
+    )
+
+
+def _entry(row: Row) -> TagEntry:
+    return TagEntry(_text(row[0]), _text(row[1]), _digest(row[2]), _float_or_none(row[3]), _float_or_none(row[4]))
+
+
+def _encoded(digest: Digest | None) -> bytes | None:
+    """A digest in a third of its text's size: a byte for the algorithm, and the hash."""
+    return None if digest is None else bytes([_NUMBERS[digest.algorithm]]) + bytes.fromhex(digest.encoded)
+
+
+def _digest(value: Value) -> Digest | None:
+    if value is None:
+        return None
+    if not isinstance(value, bytes):
+        raise _damaged(value)
+    return Digest(f"{_ALGORITHMS[value[0]]}:{value[1:].hex()}")
+
+
+def _text(value: Value) -> str:
+    if not isinstance(value, str):
+        raise _damaged(value)
+    return value
+
+
+def _int(value: Value) -> int:
+    if not isinstance(value, int):
+        raise _damaged(value)
+    return value
+
+
+def _float(value: Value) -> float:
+    if not isinstance(value, float | int):
+        raise _damaged(value)
+    return float(value)
+
+
+def _float_or_none(value: Value) -> float | None:
+    return None if value is None else _float(value)
+
+
+def _damaged(value: Value) -> StoreUnusable:
+    return StoreUnusable(
+        f"the store has a {type(value).__name__} where it cannot be: it is damaged. Move it away, and restart"
+    )

@@ -1,0 +1,76 @@
+"""What only the SQLite store does: its file, its lock, and its errors."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from portus_gateway.index import sqlite
+from portus_gateway.index.errors import StoreError, StoreUnusable
+from portus_gateway.index.sqlite import SqliteStore
+from tests.index.stores import REGISTRY, reading, write
+
+
+async def test_two_gateways_never_share_a_file(tmp_path: Path) -> None:
+    async with SqliteStore(tmp_path / "index.db", REGISTRY):
+        with pytest.raises(StoreError, match="another gateway uses"):
+            async with SqliteStore(tmp_path / "index.db", REGISTRY):
+                pass
+    async with SqliteStore(tmp_path / "index.db", REGISTRY):
+        pass
+
+
+async def test_other_processes_of_the_gateway_read_and_write(tmp_path: Path) -> None:
+    async with (
+        SqliteStore(tmp_path / "index.db", REGISTRY) as keeper,
+        SqliteStore(tmp_path / "index.db", REGISTRY, keeps=False) as worker,
+    ):
+        await write(keeper, "app", reading({"v1": "a"}))
+        assert [entry.tag for entry in (await worker.tags("app", "", 10)).tags] == ["v1"]
+        await worker.deleted("app", ["v1"])
+        assert (await keeper.tags("app", "", 10)).tags == ()
+
+
+async def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="its folder must exist"):
+        async with SqliteStore(tmp_path / "none" / "index.db", REGISTRY):
+            pass
+
+
+async def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    (tmp_path / "index.db").write_bytes(b"x" * 4096)
+    with pytest.raises(StoreUnusable, match="no SQLite file"):
+        async with SqliteStore(tmp_path / "index.db", REGISTRY):
+            pass
+
+
+async def test_a_schema_of_a_newer_gateway(tmp_path: Path) -> None:
+    async with SqliteStore(tmp_path / "index.db", REGISTRY):
+        pass
+    with sqlite3.connect(tmp_path / "index.db") as connection:
+        connection.execute("PRAGMA user_version = 1000")
+    connection.close()
+    with pytest.raises(StoreUnusable, match="use the newer gateway again"):
+        async with SqliteStore(tmp_path / "index.db", REGISTRY):
+            pass
+
+
+async def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    async with SqliteStore(tmp_path / "index.db", REGISTRY) as store:
+        await store._writer.use(lambda connection: connection.execute("PRAGMA max_page_count = 1").fetchall())
+        with pytest.raises(StoreError, match="is full: make room"):
+            await store.walk_page(1.0, [f"app{number}" for number in range(10_000)])
+        await store._writer.use(lambda connection: connection.execute("PRAGMA max_page_count = 100000").fetchall())
+        await store.walk_page(1.0, ["app"])
+
+
+async def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "_file_system", lambda _: "nfs4")
+    with pytest.raises(StoreUnusable, match=r"network file system \(nfs4\)"):
+        async with SqliteStore(tmp_path / "index.db", REGISTRY):
+            pass
+
+
+def test_the_file_system_of_a_folder_is_known(tmp_path: Path) -> None:
+    assert sqlite._file_system(Path("/proc/self")) == "proc"
+    assert sqlite._file_system(tmp_path) != ""

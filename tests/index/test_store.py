@@ -1,0 +1,378 @@
+"""What every store has to do: the same tests for SQLite and PostgreSQL."""
+
+import asyncio
+
+import pytest
+
+from portus_gateway.index.errors import StoreUnusable
+from portus_gateway.index.sql_store import SqlStore
+from portus_gateway.index.store import ChangeType, Hint, Notice, Reading
+from tests.index.conftest import OpenStore
+from tests.index.stores import GONE, all_changes, claimed, digest, reading, told, write
+
+
+class TestChanges:
+    async def test_a_first_reading_creates_the_repository_and_its_tags(self, store: SqlStore) -> None:
+        await write(store, "team/app", reading({"v1": "a", "v2": "b"}))
+        changes = await all_changes(store)
+        assert told(changes) == [
+            ("REPOSITORY_CREATED", "team/app", ""),
+            ("TAG_CREATED", "team/app", "v1"),
+            ("TAG_CREATED", "team/app", "v2"),
+        ]
+        assert [change.sequence for change in changes] == [1, 2, 3]
+        assert changes[1].digest == digest("a")
+        assert changes[1].previous_digest is None
+
+    async def test_the_difference_to_the_reading_before(self, store: SqlStore) -> None:
+        await write(store, "app", reading({"kept": "a", "moved": "a", "deleted": "a"}))
+        head = (await store.state()).head
+        await write(store, "app", reading({"kept": "a", "moved": "b", "new": "c"}))
+        changes = {change.tag: change for change in await all_changes(store, head)}
+        assert {tag: change.type for tag, change in changes.items()} == {
+            "deleted": ChangeType.TAG_DELETED,
+            "moved": ChangeType.TAG_MOVED,
+            "new": ChangeType.TAG_CREATED,
+        }
+        assert (changes["moved"].previous_digest, changes["moved"].digest) == (digest("a"), digest("b"))
+        assert (changes["deleted"].previous_digest, changes["deleted"].digest) == (digest("a"), None)
+
+    async def test_a_repository_that_is_gone(self, store: SqlStore) -> None:
+        await write(store, "app", reading({"v1": "a"}))
+        head = (await store.state()).head
+        await write(store, "app", GONE)
+        assert told(await all_changes(store, head)) == [("TAG_DELETED", "app", "v1"), ("REPOSITORY_DELETED", "app", "")]
+        assert (await store.catalog("", "", 10, tags=False)).repositories == ()
+
+    async def test_a_tag_that_the_registry_does_not_resolve_is_listed_and_is_no_change(self, store: SqlStore) -> None:
+        await write(store, "app", reading({"broken": None}))
+        assert told(await all_changes(store)) == [("REPOSITORY_CREATED", "app", "")]
+        assert [entry.tag for entry in (await store.tags("app", "", 10)).tags] == ["broken"]
+
+    async def test_a_digest_that_was_not_asked_for_is_kept(self, store: SqlStore) -> None:
+        await write(store, "app", reading({"v1": "a"}))
+        await write(store, "app", reading(names=["v1"]))
+        assert (await store.tags("app", "", 10)).tags[0].digest == digest("a")
+
+    async def test_a_repository_with_digests_still_to_read_stays_dirty(self, store: SqlStore) -> None:
+        applied = await write(store, "app", reading({"v1": "a"}, names=["v2"], unread=1))
+        assert not applied.settled
+        claim = await claimed(store, "app")
+        assert claim.tags["v2"].checked_at is None
+        assert [tag.tag for tag in (await store.tags("app", "", 10)).tags] == ["v1", "v2"]
+
+    async def test_numbers_have_no_gaps_when_many_write(self, store: SqlStore) -> None:
+        names = [f"app{number}" for number in range(20)]
+        await store.walk_page(1.0, names)
+        claims = await store.claim(100, 60)
+        await asyncio.gather(*(store.apply(claim, reading({"v1": "a", "v2": "b"})) for claim in claims))
+        assert [change.sequence for change in await all_changes(store)] == list(range(1, 61))
+
+    async def test_changes_come_in_pages(self, store: SqlStore) -> None:
+        await write(store, "app", reading({f"v{number}": "a" for number in range(5)}))
+        first = await store.changes(0, 2)
+        assert [change.sequence for change in first.changes] == [1, 2]
+        assert first.state.head == 6
+        assert [change.sequence for change in (await store.changes(4, 10)).changes] == [5, 6]
+
+    async def test_old_changes_are_forgotten(self, store: SqlStore) -> None:
+        await write(store, "app", reading({"v1": "a"}))
+        assert await store.forget((await store.state()).now - 3600) == 0
+        assert await store.forget((await store.state()).now + 1, most=1) == 1
+        rows = await store.changes(0)
+        assert rows.state.oldest == 1
+        assert [change.sequence for change in rows.changes] == [2]
+        await write(store, "app", reading({"v1": "b"}))
+        assert (await store.state()).head == 3
+
+
+class TestClaims:
+    async def test_a_claimed_repository_is_not_claimed_again(self, store: SqlStore) -> None:
+        await store.walk_page(1.0, ["app"])
+        (claim,) = await store.claim(10, 60)
+        assert claim.repository == "app"
+        assert await store.claim(10, 60) == []
+
+    async def test_a_claim_that_ran_out_can_be_taken_over_and_the_first_one_writes_nothing(
+        self, store: SqlStore
+    ) -> None:
+        await store.walk_page(1.0, ["app"])
+        (first,) = await store.claim(10, 0)
+        (second,) = await store.claim(10, 60)
+        assert second.fence > first.fence
+        assert await store.apply(first, reading({"late": "a"})) is None
+        assert await store.apply(second, reading({"v1": "a"})) is not None
+        assert [tag.tag for tag in (await store.tags("app", "", 10)).tags] == ["v1"]
+
+    async def test_a_notification_during_a_read_asks_for_another(self, store: SqlStore) -> None:
+        await store.walk_page(1.0, ["app"])
+        (claim,) = await store.claim(10, 60)
+        await store.notify([Notice("app")])
+        applied = await store.apply(claim, reading({"v1": "a"}))
+        assert applied is not None
+        assert not applied.settled
+        settled = await store.apply(await claimed(store, "app"), reading({"v1": "a"}))
+        assert settled is not None
+        assert settled.settled
+
+    async def test_a_settled_repository_is_not_claimed(self, store: SqlStore) -> None:
+        await write(store, "app", reading({"v1": "a"}))
+        assert await store.claim(10, 60) == []
+
+    async def test_what_was_notified_comes_before_what_the_walk_wants(self, store: SqlStore) -> None:
+        await write(store, "notified", reading())
+        await store.walk_page(1.0, ["walked"])
+        await store.notify([Notice("notified")])
+        # The first look is not at once: a push is announced before its tag is written.
+        await asyncio.sleep(0.03)
+        (claim,) = await store.claim(1, 60)
+        assert claim.repository == "notified"
+        assert not claim.by_walk
+        (claim,) = await store.claim(1, 60)
+        assert claim.by_walk
+
+    async def test_a_failed_read_changes_nothing_and_is_tried_later(self, store: SqlStore) -> None:
+        await write(store, "app", reading({"v1": "a"}))
+        await store.notify([Notice("app")])
+        await store.failed(await claimed(store, "app"), "the registry failed", 3600)
+        assert await store.claim(10, 60) == []
+        assert [tag.tag for tag in (await store.tags("app", "", 10)).tags] == ["v1"]
+
+    async def test_a_read_that_began_before_a_delete_of_the_gateway_does_not_count(self, store: SqlStore) -> None:
+        await write(store, "app", reading({"v1": "a", "v2": "b"}))
+        await store.notify([Notice("app")])
+        claim = await claimed(store, "app")
+        head = (await store.state()).head
+        await store.deleted("app", ["v1"])
+        assert told(await all_changes(store, head)) == [("TAG_DELETED", "app", "v1")]
+        assert await store.apply(claim, reading({"v1": "a", "v2": "b"})) is None
+        assert [tag.tag for tag in (await store.tags("app", "", 10)).tags] == ["v2"]
+        assert (await claimed(store, "app")).repository == "app"
+
+
+class TestHints:
+    async def test_a_confirmed_hint_says_who_and_when(self, store: SqlStore) -> None:
+        await write(store, "app", reading({"v1": "a"}), Hint("v1", digest("a"), 5.0, "ci"))
+        change = (await all_changes(store))[-1]
+        assert (change.actor, change.notified_at) == ("ci", 5.0)
+
+    async def test_a_hint_of_another_digest_is_not_told_as_the_origin(self, store: SqlStore) -> None:
+        await write(store, "app", reading({"v1": "other"}), Hint("v1", digest("a"), 5.0, "ci"))
+        change = (await all_changes(store))[-1]
+        assert (change.actor, change.notified_at) == ("", None)
+
+    async def test_a_repository_is_read_again_until_the_hint_is_confirmed(self, store: SqlStore) -> None:
+        # A push is announced before its tag is written.
+        applied = await write(store, "app", reading(), Hint("v1", digest("a")))
+        assert not applied.settled
+        again = await store.apply(await claimed(store, "app"), reading({"v1": "a"}))
+        assert again is not None
+        assert again.settled
+
+    async def test_a_hint_that_is_never_confirmed_is_given_up_and_counted(self, store: SqlStore) -> None:
+        applied = await write(store, "app", reading(), Hint("v1", digest("a")))
+        looks = 1
+        while not applied.settled:
+            following = await store.apply(await claimed(store, "app"), reading())
+            assert following is not None
+            applied = following
+            looks += 1
+        assert (looks, applied.unconfirmed) == (3, 1)
+
+    async def test_the_last_hint_of_a_tag_counts(self, store: SqlStore) -> None:
+        applied = await write(store, "app", reading({"v1": "b"}), Hint("v1", digest("a")), Hint("v1", digest("b")))
+        assert applied.settled
+
+    async def test_the_hint_of_a_delete_is_confirmed_by_the_missing_tag(self, store: SqlStore) -> None:
+        await write(store, "app", reading({"v1": "a"}))
+        applied = await write(store, "app", reading(), Hint("v1", None, 7.0, "ops"))
+        assert applied.settled
+        change = (await all_changes(store))[-1]
+        assert (change.type, change.actor) == (ChangeType.TAG_DELETED, "ops")
+
+    async def test_hints_are_bounded_and_the_repository_is_read_all_the_same(self, store: SqlStore) -> None:
+        await write(store, "app", reading())
+        await store.notify([Notice("app", Hint(f"v{number}", digest("a"))) for number in range(5)])
+        assert len((await claimed(store, "app")).hints) == 2
+
+    async def test_unknown_repositories_are_bounded(self, store: SqlStore) -> None:
+        await write(store, "known", reading())
+        assert await store.notify([Notice(f"forged{number}") for number in range(5)]) == 2
+        assert await store.notify([Notice("forged9"), Notice("known")]) == 1
+
+    async def test_an_announced_repository_is_not_listed_before_it_was_read(self, store: SqlStore) -> None:
+        await store.notify([Notice("app")])
+        assert (await store.catalog("", "", 10, tags=True)).repositories == ()
+        await store.apply(await claimed(store, "app"), GONE)
+        assert told(await all_changes(store)) == []
+        assert (await store.state(counted=True)).dirty == 0
+
+
+class TestWalk:
+    async def test_what_the_catalog_lists_is_listed_and_not_read_yet(self, store: SqlStore) -> None:
+        await store.walk_page(1.0, ["b", "a"])
+        rows = await store.catalog("", "", 10, tags=True)
+        assert [(entry.name, entry.read_at) for entry in rows.repositories] == [("a", None), ("b", None)]
+        assert rows.state.walk_started is None
+
+    async def test_the_end_of_a_walk_says_when_it_began(self, store: SqlStore) -> None:
+        await store.walk_page(5.0, ["a"])
+        assert not (await store.end_walk(5.0)).held
+        state = await store.state()
+        assert state.walk_started == 5.0
+        assert not state.walk_requested
+
+    async def test_a_missing_repository_is_read_and_only_its_own_answer_removes_it(self, store: SqlStore) -> None:
+        await write(store, "kept", reading({"v1": "a"}))
+        started = (await store.state()).now + 1
+        ended = await store.end_walk(started)
+        assert (ended.missing, ended.held) == (1, False)
+        assert [entry.name for entry in (await store.catalog("", "", 10, tags=False)).repositories] == ["kept"]
+        await store.apply(await claimed(store, "kept"), GONE)
+        assert (await store.catalog("", "", 10, tags=False)).repositories == ()
+
+    async def test_a_walk_that_misses_too_much_is_believed_the_second_time(self, store: SqlStore) -> None:
+        for number in range(12):
+            await write(store, f"app{number}", reading({"v1": "a"}))
+        started = (await store.state()).now + 1
+        assert (await store.end_walk(started)).held
+        assert await store.claim(100, 60) == []
+        assert (await store.state()).walk_requested
+        assert not (await store.end_walk(started + 1)).held
+        assert len(await store.claim(100, 60)) == 12
+
+    async def test_a_walk_reads_all_repositories_again(self, store: SqlStore) -> None:
+        await write(store, "app", reading({"v1": "a"}))
+        started = (await store.state()).now + 1
+        await store.walk_page(started, ["app"])
+        await store.end_walk(started)
+        assert (await claimed(store, "app")).by_walk
+
+    async def test_ready_once_every_repository_was_read_or_failed(self, store: SqlStore) -> None:
+        assert not await store.check_ready()
+        await store.walk_page(1.0, ["good", "bad"])
+        await store.end_walk(1.0)
+        assert not await store.check_ready()
+        await store.apply(await claimed(store, "good"), reading())
+        await store.failed(await claimed(store, "bad"), "the registry failed", 3600)
+        assert await store.check_ready()
+        assert (await store.state()).ready
+
+    async def test_names_that_are_not_valid_are_listed_and_go_when_they_are_gone(self, store: SqlStore) -> None:
+        await store.walk_page(1.0, ["app"], ["UPPER", "zero\0"])
+        assert len((await store.catalog("", "", 10, tags=False)).repositories) == 3
+        started = (await store.state()).now + 1
+        await store.walk_page(started, ["app"], ["UPPER"])
+        await store.end_walk(started)
+        assert [entry.name for entry in (await store.catalog("", "", 10, tags=False)).repositories] == ["UPPER", "app"]
+
+    async def test_a_new_instance_of_the_registry_asks_for_a_walk(self, store: SqlStore) -> None:
+        await store.end_walk(1.0)
+        await store.notify([], ["instance-1"])
+        assert (await store.state()).walk_requested
+        await store.end_walk(2.0)
+        await store.notify([], ["instance-1"])
+        assert not (await store.state()).walk_requested
+
+
+class TestLead:
+    async def test_one_leads_until_its_time_is_over(self, store: SqlStore) -> None:
+        first = await store.lead("one", 60)
+        assert first is not None
+        assert await store.lead("two", 60) is None
+        assert await store.lead("one", 0) == first
+        await asyncio.sleep(0.01)
+        second = await store.lead("two", 60)
+        assert second is not None
+        assert second.fence > first.fence
+
+    async def test_whoever_resigns_leaves_the_lead_to_others(self, store: SqlStore) -> None:
+        await store.lead("one", 60)
+        await store.resign("one")
+        assert await store.lead("two", 60) is not None
+
+
+class TestAnswers:
+    @pytest.fixture(autouse=True)
+    async def content(self, store: SqlStore) -> None:
+        await write(store, "team/a", reading({"v1": "a", "v2": "b"}))
+        await write(store, "team/b", reading({"v1": "a"}))
+        await write(store, "other", reading())
+
+    async def test_a_page_of_the_catalog_with_tags(self, store: SqlStore) -> None:
+        rows = await store.catalog("", "", 2, tags=True)
+        assert [(entry.name, entry.tags) for entry in rows.repositories] == [("other", ()), ("team/a", ("v1", "v2"))]
+        assert rows.repositories[0].read_at is not None
+        rows = await store.catalog("team/a", "", 2, tags=True)
+        assert [entry.name for entry in rows.repositories] == ["team/b"]
+
+    async def test_only_names_with_the_prefix(self, store: SqlStore) -> None:
+        rows = await store.catalog("", "team/", 10, tags=False)
+        assert [entry.name for entry in rows.repositories] == ["team/a", "team/b"]
+
+    async def test_names_are_in_the_order_of_their_bytes(self, store: SqlStore) -> None:
+        await write(store, "team/x", reading({"b": "a", "B": "a", "_": "a", "a": "a"}))
+        assert [entry.tag for entry in (await store.tags("team/x", "", 10)).tags] == ["B", "_", "a", "b"]
+        assert [entry.tag for entry in (await store.tags("team/x", "_", 1)).tags] == ["a"]
+
+    async def test_the_tags_of_an_unknown_repository_are_not_empty_but_unknown(self, store: SqlStore) -> None:
+        assert (await store.tags("nothing", "", 10)).read_at is None
+
+    async def test_tags_by_digest(self, store: SqlStore) -> None:
+        found = await store.find_by_digest(digest("a"), "", ("", ""), 10)
+        assert [(entry.repository, entry.tag) for entry in found.tags] == [("team/a", "v1"), ("team/b", "v1")]
+        found = await store.find_by_digest(digest("a"), "", ("team/a", "v1"), 10)
+        assert [(entry.repository, entry.tag) for entry in found.tags] == [("team/b", "v1")]
+
+    async def test_all_tags_after_one(self, store: SqlStore) -> None:
+        found = await store.all_tags("team/", ("team/a", "v1"), 10)
+        assert [(entry.repository, entry.tag) for entry in found.tags] == [("team/a", "v2"), ("team/b", "v1")]
+
+    async def test_the_history_of_a_tag_latest_first(self, store: SqlStore) -> None:
+        await write(store, "team/a", reading({"v1": "c", "v2": "b"}))
+        await write(store, "team/a", reading({"v2": "b"}))
+        history = await store.history("team/a", "v1", 2**62, 2)
+        assert [change.type for change in history.changes] == [ChangeType.TAG_DELETED, ChangeType.TAG_MOVED]
+        rest = await store.history("team/a", "v1", history.changes[-1].sequence, 10)
+        assert [change.type for change in rest.changes] == [ChangeType.TAG_CREATED]
+
+    async def test_counts(self, store: SqlStore) -> None:
+        state = await store.state(counted=True)
+        assert (state.repositories, state.tags, state.dirty, state.oldest_dirty) == (3, 3, 0, None)
+
+    async def test_tags_of_several_repositories(self, store: SqlStore) -> None:
+        entries = await store.repository_tags("", "", 2)
+        assert [(entry.repository, entry.tag) for entry in entries] == [
+            ("other", ""),
+            ("team/a", "v1"),
+            ("team/a", "v2"),
+        ]
+
+
+class TestLife:
+    async def test_what_was_written_is_there_after_a_restart(self, open_store: OpenStore) -> None:
+        async with open_store() as store:
+            await write(store, "app", reading({"v1": "a"}))
+            epoch = (await store.state()).epoch
+        async with open_store() as store:
+            assert (await store.state()).epoch == epoch
+            assert [entry.tag for entry in (await store.tags("app", "", 10)).tags] == ["v1"]
+
+    async def test_the_index_of_another_registry_is_refused(self, open_store: OpenStore) -> None:
+        async with open_store():
+            pass
+        with pytest.raises(StoreUnusable, match="another registry"):
+            async with open_store("http://other.example"):
+                pass
+
+    async def test_a_rebuild_begins_a_new_epoch_and_ends_all_claims(self, store: SqlStore) -> None:
+        await write(store, "app", reading({"v1": "a"}))
+        await store.notify([Notice("app")])
+        claim = await claimed(store, "app")
+        before = await store.state()
+        await store.rebuild()
+        after = await store.state()
+        assert after.epoch != before.epoch
+        assert (after.head, after.walk_requested, after.ready) == (0, True, False)
+        assert await store.apply(claim, Reading(frozenset(), {})) is None
+        assert (await store.catalog("", "", 10, tags=False)).repositories == ()
