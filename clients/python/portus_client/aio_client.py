@@ -6,7 +6,7 @@ from contextlib import aclosing
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import grpc
 
@@ -22,6 +22,10 @@ from portus_client.registry_info import RegistryInfo
 from portus_client.repository import CatalogPage, Repository, TagPage
 from portus_client.tag_pages import TagPages
 
+if TYPE_CHECKING:
+    # Only the type stubs have it.
+    from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceAsyncStub
+
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 Item = TypeVar("Item")
@@ -33,16 +37,26 @@ class AsyncRegistryClient(Connection):
     Make it in the event loop that uses it. Use it in an `async with`, or call `close`.
     """
 
+    _channels: tuple[grpc.aio.Channel, ...] = ()
+
     def _open(self, credentials: grpc.ChannelCredentials | None) -> None:
         if credentials is None:
-            self._channel = grpc.aio.insecure_channel(self.address, channel.options())
+            opened = grpc.aio.insecure_channel(self.address, channel.options())
         else:
-            self._channel = grpc.aio.secure_channel(self.address, credentials, channel.options())
-        self._stub = RegistryServiceStub(self._channel)
+            opened = grpc.aio.secure_channel(self.address, credentials, channel.options())
+        # Calls on the channel before go on. One that is still older is closed by gRPC, after its last call.
+        self._channels = (*self._channels[-1:], opened)
+        self._newest_stub = RegistryServiceStub(opened)
+
+    @property
+    def _stub(self) -> "RegistryServiceAsyncStub":
+        self._renew()
+        return self._newest_stub
 
     async def close(self) -> None:
         """Closes the connection and cancels calls that are still running."""
-        await self._channel.close()
+        for opened in self._channels:
+            await opened.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import grpc
 
 from portus_client import errors
-from portus_client.channel import FilePath
+from portus_client.file_path import FilePath
 
 TokenSource: TypeAlias = Callable[[], str]
 

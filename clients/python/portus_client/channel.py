@@ -1,14 +1,16 @@
 """Options and credentials of the gRPC channel, for both clients."""
 
 import ssl
+from dataclasses import dataclass
 from importlib import resources
-from os import PathLike
 from pathlib import Path
 from typing import Final
 
 import grpc
 
 from portus_client.address import Address
+from portus_client.client_certificate import ClientCertificate
+from portus_client.file_path import FilePath
 from portus_client.version import version
 
 # A manifest has up to 4 MiB, and its parsed form in the same message can be larger. The gateway has the same limit.
@@ -17,8 +19,6 @@ MAX_RECEIVED_BYTES: Final = 16 * 1024 * 1024
 # A gateway that hangs is noticed within the sum of the two (25 s), not at the call's deadline.
 KEEPALIVE_TIME_MS: Final = 20_000
 KEEPALIVE_TIMEOUT_MS: Final = 5_000
-
-FilePath = str | PathLike[str]
 
 
 def options() -> tuple[tuple[str, str | int], ...]:
@@ -41,15 +41,32 @@ def service_config() -> str:
     return resources.files("portus_client").joinpath("service_config.json").read_text(encoding="utf-8")
 
 
-def credentials(
+@dataclass(frozen=True, slots=True)
+class Security:
+    """TLS to the gateway."""
+
+    roots: bytes | None
+    """CA certificates in PEM format. None means the public CAs."""
+    certificate: ClientCertificate | None
+    """The client's own certificate, or None."""
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """Credentials for a channel, with the client certificate of this moment."""
+        if self.certificate is None:
+            return grpc.ssl_channel_credentials(self.roots)
+        certificate, key = self.certificate.pair
+        return grpc.ssl_channel_credentials(self.roots, private_key=key, certificate_chain=certificate)
+
+
+def security(
     address: Address,
     *,
     plaintext: bool | None,
     ca_file: FilePath | None,
     certificate_file: FilePath | None,
     key_file: FilePath | None,
-) -> grpc.ChannelCredentials | None:
-    """TLS credentials for the gateway at `address`, or None for plaintext.
+) -> Security | None:
+    """TLS for the gateway at `address`, or None for plaintext.
 
     Raises `ValueError` for settings that contradict each other and for files with invalid content, `OSError` for files
     that cannot be read.
@@ -65,11 +82,8 @@ def credentials(
     if roots is not None:
         _check_roots(roots, ca_file)
     if certificate_file is None or key_file is None:
-        return grpc.ssl_channel_credentials(roots)
-    _check_pair(certificate_file, key_file)
-    return grpc.ssl_channel_credentials(
-        roots, private_key=Path(key_file).read_bytes(), certificate_chain=Path(certificate_file).read_bytes()
-    )
+        return Security(roots, None)
+    return Security(roots, ClientCertificate(certificate_file, key_file))
 
 
 def _check_roots(pem: bytes, path: FilePath | None) -> None:
@@ -78,13 +92,3 @@ def _check_roots(pem: bytes, path: FilePath | None) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem.decode())
     except (ssl.SSLError, UnicodeDecodeError, ValueError) as error:
         raise ValueError(f"{path} does not contain CA certificates in PEM format") from error
-
-
-def _check_pair(certificate_file: FilePath, key_file: FilePath) -> None:
-    try:
-        # Without a password argument, an encrypted key would make OpenSSL ask on the terminal.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate_file, key_file, password="")
-    except ssl.SSLError as error:
-        raise ValueError(
-            f"{certificate_file} and {key_file} are not a certificate and its unencrypted key in PEM format"
-        ) from error

@@ -33,16 +33,26 @@ class RegistryClient(Connection):
     repeated.
     """
 
+    _channels: tuple[grpc.Channel, ...] = ()
+
     def _open(self, credentials: grpc.ChannelCredentials | None) -> None:
         if credentials is None:
-            self._channel = grpc.insecure_channel(self.address, channel.options())
+            opened = grpc.insecure_channel(self.address, channel.options())
         else:
-            self._channel = grpc.secure_channel(self.address, credentials, channel.options())
-        self._stub = RegistryServiceStub(self._channel)
+            opened = grpc.secure_channel(self.address, credentials, channel.options())
+        # Calls on the channel before go on. One that is still older is closed by gRPC, after its last call.
+        self._channels = (*self._channels[-1:], opened)
+        self._newest_stub = RegistryServiceStub(opened)
+
+    @property
+    def _stub(self) -> RegistryServiceStub:
+        self._renew()
+        return self._newest_stub
 
     def close(self) -> None:
         """Closes the connection. Calls that are still running raise `Cancelled`."""
-        self._channel.close()
+        for opened in self._channels:
+            opened.close()
 
     def __enter__(self) -> Self:
         return self

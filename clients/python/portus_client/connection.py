@@ -10,7 +10,7 @@ import grpc
 
 from portus_client import bearer_token, channel
 from portus_client.address import Address
-from portus_client.channel import FilePath
+from portus_client.file_path import FilePath
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
 DEFAULT_TIMEOUT: Final = 30.0
@@ -42,8 +42,8 @@ class Connection(ABC):
       seconds.
     - `delete_timeout`: the deadline of a delete, in seconds. When it expires, the manifest may or may not be deleted.
     - `ca_file`: CA certificates that sign the gateway's certificate, in PEM format. Default: the public CAs.
-    - `certificate_file`, `key_file`: the client certificate and its key for mTLS, in PEM format. They are read once:
-      make a new client after they are renewed.
+    - `certificate_file`, `key_file`: the client certificate and its key for mTLS, in PEM format. They are read again
+      when they are renewed: the next call then uses a new connection.
     - `token`: sent as `authorization: Bearer`, never in plaintext to another machine.
     - `token_file`: a file with the token. It is read for every call, so it can be renewed.
     - `plaintext`: True connects without TLS, False with TLS. None uses TLS except to this machine.
@@ -70,7 +70,7 @@ class Connection(ABC):
         self._timeout = _checked_timeout(timeout)
         self._stream_timeout = _checked_timeout(stream_timeout)
         self._delete_timeout = _checked_timeout(delete_timeout)
-        credentials = channel.credentials(
+        self._security = channel.security(
             self._address,
             plaintext=plaintext,
             ca_file=ca_file,
@@ -78,13 +78,19 @@ class Connection(ABC):
             key_file=key_file,
         )
         self._token = bearer_token.source(token, token_file)
-        if self._token is not None and credentials is None and not self._address.is_local:
+        if self._token is not None and self._security is None and not self._address.is_local:
             raise ValueError("a token is never sent in plaintext to another machine: use TLS")
-        self._open(credentials)
+        self._open(None if self._security is None else self._security.credentials())
 
     @abstractmethod
     def _open(self, credentials: grpc.ChannelCredentials | None) -> None:
-        """Makes the channel: with TLS, or in plaintext if `credentials` is None."""
+        """Makes the channel for the next calls: with TLS, or in plaintext if `credentials` is None."""
+
+    def _renew(self) -> None:
+        """Makes a new channel if the client certificate was renewed."""
+        certificate = None if self._security is None else self._security.certificate
+        if self._security is not None and certificate is not None and certificate.is_renewed():
+            self._open(self._security.credentials())
 
     @property
     def address(self) -> str:

@@ -3,6 +3,8 @@ import { readFile } from "node:fs/promises";
 
 import { type ChannelCredentials, credentials, Metadata } from "@grpc/grpc-js";
 
+import { RenewableCredentials } from "./renewable_credentials.js";
+
 /** The security of the connection: `plaintext()`, `tls(…)` or `mutualTls(…)`. */
 export interface Security {
   readonly credentials: ChannelCredentials;
@@ -21,17 +23,28 @@ export function plaintext(): Security {
 
 /** Trusts the CA certificates in `caFile` (PEM), or those of Node without it. */
 export function tls(caFile?: string, token?: Token): Security {
-  return secured(caFile, null, null, token);
+  return secured(credentials.createSsl(read(caFile)), token);
 }
 
-/** TLS with a client certificate (PEM). The files are read once: make a new client after they are renewed. */
+/**
+ * TLS with a client certificate (PEM). Its two files are read for each connection, so a renewed certificate is used
+ * without a restart.
+ */
 export function mutualTls(certificateFile: string, keyFile: string, caFile?: string, token?: Token): Security {
-  return secured(caFile, readFileSync(keyFile), readFileSync(certificateFile), token);
+  const authorities = read(caFile);
+  return secured(
+    new RenewableCredentials(() =>
+      credentials.createSsl(authorities, readFileSync(keyFile), readFileSync(certificateFile)),
+    ),
+    token,
+  );
 }
 
-function secured(caFile: string | undefined, key: Buffer | null, certificate: Buffer | null, token?: Token): Security {
-  const authorities = caFile === undefined ? null : readFileSync(caFile);
-  const channel = credentials.createSsl(authorities, key, certificate);
+function read(file: string | undefined): Buffer | null {
+  return file === undefined ? null : readFileSync(file);
+}
+
+function secured(channel: ChannelCredentials, token: Token | undefined): Security {
   return { credentials: token === undefined ? channel : credentials.combineChannelCredentials(channel, bearer(token)) };
 }
 

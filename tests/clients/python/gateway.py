@@ -166,7 +166,8 @@ class Gateway(RegistryServiceServicer):
     `referenced` are digests that a tagged index contains. `kept_tags` remain when their manifest is deleted.
     `unusable_tags` are names of a repository that are not valid tags.
     `failures` are the errors of the next calls of an RPC. An RPC in `silent` never responds.
-    `next_page_token`, if set, is the token of every page of tags.
+    `next_page_token`, if set, is the token of every page of tags. `caller` is the name in the client certificate of the
+    last call.
     """
 
     def __init__(self, credentials: grpc.ServerCredentials | None = None) -> None:
@@ -198,6 +199,7 @@ class Gateway(RegistryServiceServicer):
         self.requests: list[tuple[str, Message]] = []
         self.metadata: dict[str, str | bytes] = {}
         self.time_given = 0.0
+        self.caller = ""
         self.listing_ended = threading.Event()
         self.batch_ended = threading.Event()
         self._closed = threading.Event()
@@ -370,6 +372,7 @@ class Gateway(RegistryServiceServicer):
     def _begin(self, rpc: str, request: Message, context: grpc.ServicerContext) -> None:
         self.requests.append((rpc, request))
         self.metadata = dict(context.invocation_metadata())
+        self.caller = "".join(bytes(name).decode() for name in context.auth_context().get("x509_common_name", ()))
         self.time_given = context.time_remaining()
         context.set_trailing_metadata((("x-request-id", str(self.metadata.get("x-request-id", ""))),))
         self._fail_if_asked(rpc, context)

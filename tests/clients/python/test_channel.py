@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -28,7 +29,7 @@ def test_the_service_config_retries_exactly_the_reads() -> None:
 
     assert {name["service"] for name in policy["name"]} == {service.full_name}
     assert {name["method"] for name in policy["name"]} == {
-        method.name for method in service.methods if not method.name.startswith("Delete")
+        method.name for method in service.methods if "Delete" not in method.name
     }
     assert policy["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE"]
 
@@ -59,6 +60,74 @@ def test_the_client_certificate_is_sent(connect: Open, tmp_path: Path) -> None:
         assert connect(gateway.address, **settings, certificate_file=certificate, key_file=key).info().reachable
         with pytest.raises(Unavailable):
             connect(gateway.address, **settings).info()
+
+
+@pytest.fixture
+def authority() -> Authority:
+    return Authority()
+
+
+@pytest.fixture
+def requiring_certificates(authority: Authority) -> Iterator[Gateway]:
+    server = authority.issue("127.0.0.1")
+    credentials = grpc.ssl_server_credentials(
+        [(server.key, server.certificate)], root_certificates=authority.pem, require_client_auth=True
+    )
+    with Gateway(credentials) as gateway:
+        yield gateway
+
+
+def test_a_renewed_client_certificate_is_used_for_the_next_call(
+    connect: Open, requiring_certificates: Gateway, authority: Authority, tmp_path: Path
+) -> None:
+    gateway = requiring_certificates
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    certificate, key = authority.issue("first").write(tmp_path, "client")
+    client = connect(gateway.address, ca_file=tmp_path / "ca.pem", certificate_file=certificate, key_file=key)
+    tags = iter(client.tags("many"))
+    assert (next(tags), gateway.caller) == ("v0000", "first")
+    listing = iter(client.catalog())
+    assert next(listing).name == "empty"
+
+    for name in ("second", "third"):
+        renewed = authority.issue(name)
+        # As Kubernetes does it: each file is replaced.
+        for file, content in ((certificate, renewed.certificate), (key, renewed.key)):
+            (tmp_path / "new").write_bytes(content)
+            (tmp_path / "new").replace(file)
+        client.info()
+        assert gateway.caller == name
+        client.info()
+        assert gateway.caller == name
+
+    # What was running goes on.
+    assert [repository.name for repository in listing] == ["many", "team/app"]
+    assert len(list(tags)) == 2499
+
+
+@pytest.mark.parametrize("damage", ["certificate alone", "empty", "gone"])
+def test_while_the_renewal_is_incomplete_the_client_uses_the_certificate_that_it_has(
+    connect: Open, requiring_certificates: Gateway, authority: Authority, tmp_path: Path, damage: str
+) -> None:
+    gateway = requiring_certificates
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    certificate, key = authority.issue("first").write(tmp_path, "client")
+    client = connect(gateway.address, ca_file=tmp_path / "ca.pem", certificate_file=certificate, key_file=key)
+    renewed = authority.issue("second")
+    match damage:
+        case "certificate alone":
+            certificate.write_bytes(renewed.certificate)
+        case "empty":
+            key.write_bytes(b"")
+        case "gone":
+            certificate.unlink()
+
+    client.info()
+    assert gateway.caller == "first"
+    certificate.write_bytes(renewed.certificate)
+    key.write_bytes(renewed.key)
+    client.info()
+    assert gateway.caller == "second"
 
 
 def test_the_token_is_sent_with_every_call(connect: Open, gateway: Gateway) -> None:
@@ -149,15 +218,15 @@ def test_the_token_is_in_no_repr() -> None:
 
 
 def test_tls_is_the_default_to_other_machines() -> None:
-    def credentials(address: str, plaintext: bool | None) -> grpc.ChannelCredentials | None:
-        return channel.credentials(
+    def security(address: str, plaintext: bool | None) -> channel.Security | None:
+        return channel.security(
             Address(address), plaintext=plaintext, ca_file=None, certificate_file=None, key_file=None
         )
 
-    assert credentials("127.0.0.1:1", None) is None
-    assert credentials("127.0.0.1:1", False) is not None
-    assert credentials("gateway.example:1", None) is not None
-    assert credentials("gateway.example:1", True) is None
+    assert security("127.0.0.1:1", None) is None
+    assert security("127.0.0.1:1", False) is not None
+    assert security("gateway.example:1", None) is not None
+    assert security("gateway.example:1", True) is None
 
 
 def test_invalid_settings_are_refused_before_any_call(tmp_path: Path) -> None:
