@@ -82,7 +82,9 @@ async def running(
             deletion=deletion,
             listen=str(settings.listen),
             credentials=access.credentials,
-            also=Listener(str(settings.mtls_listen), access.certificate_credentials) if settings.mtls_listen else None,
+            second_listener=Listener(str(settings.mtls_listen), access.certificate_credentials)
+            if settings.mtls_listen
+            else None,
             interceptors=[access.interceptor],
             limits=_limits(settings),
             deletion_enabled=settings.allow_delete,
@@ -114,7 +116,7 @@ async def running(
             metrics_address = metrics_server.address
         address = settings.listen.with_port(await server.start())
         stack.push_async_callback(server.drain, settings.drain_grace)
-        mtls_address = settings.mtls_listen and settings.mtls_listen.with_port(server.also_port or 0)
+        mtls_address = settings.mtls_listen and settings.mtls_listen.with_port(server.second_port or 0)
         await stack.enter_async_context(Readiness(client, settings.readiness_interval, readiness_changed))
         if not as_worker:
             announce(settings, address, metrics=metrics_address, mtls=mtls_address)

@@ -47,6 +47,15 @@ class ListenAddress:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+def cannot_listen(address: ListenAddress | str, cause: OSError | None = None) -> OSError:
+    """The error for an address that a server cannot listen on. `cause` is the system's error, if it is known."""
+    detail = f" ({cause.strerror})" if cause is not None else ""
+    return OSError(
+        f"cannot listen on {address}: the address is in use, is not one of this machine, or may not be bound by this"
+        f" user{detail}"
+    )
+
+
 def _ipv6(text: str) -> str:
     try:
         return str(ipaddress.IPv6Address(text))

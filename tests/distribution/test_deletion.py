@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 import pytest
 from aiohttp import web
 
-from portus_gateway.aio.carried_through import BREAK_OFF
+from portus_gateway.aio.carried_through import SHUTDOWN
 from portus_gateway.aio.deadline import within
 from portus_gateway.distribution import Digest, DistributionClient, Timeouts
 from portus_gateway.distribution.errors import (
@@ -180,7 +180,7 @@ async def test_the_end_of_the_process_breaks_off_even_a_delete(upstream: Upstrea
     upstream.script(held)
     async with client(upstream.url) as registry:
         task = await on_its_way(registry, held)
-        task.cancel(BREAK_OFF)
+        task.cancel(SHUTDOWN)
         with pytest.raises(asyncio.CancelledError):
             await task
 

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from portus_gateway.access.audit_log import AuditLog, Record
 from portus_gateway.access.caller import Caller
 from portus_gateway.access.errors import AuditUnavailable, OutcomeNotRecorded, PermissionDenied, Unauthenticated
-from portus_gateway.aio.carried_through import BREAK_OFF
+from portus_gateway.aio.carried_through import SHUTDOWN
 from portus_gateway.devregistry import DevRegistry, Fault, image, multi_platform
 from portus_gateway.distribution import (
     Configuration,
@@ -219,7 +219,7 @@ async def test_an_outcome_that_nobody_knows_is_recorded_as_that(
             await delete(deletion, digest, expected_tags=("1.0",))
         task = asyncio.create_task(delete(deletion, digest, expected_tags=("1.0",)))
         await registry.requests.wait_for(2, route="manifests", method="DELETE")
-        task.cancel(BREAK_OFF)
+        task.cancel(SHUTDOWN)
         await asyncio.gather(task, return_exceptions=True)
     outcomes = [record for record in file.records if record["event"] == "outcome"]
     assert [(record["outcome"], record["reason"], record["tags"]) for record in outcomes] == [
@@ -304,7 +304,7 @@ async def test_a_trial_is_never_said_to_have_an_unknown_outcome(
     digest = Digest(registry.push(NAME.name, "1.0"))
     method = "DELETE" if route == "manifests" else "GET"
     with registry.inject(Fault(route=route, method=method, hang=True)):
-        for end in ((), (BREAK_OFF,)):
+        for end in ((), (SHUTDOWN,)):
             waiting = registry.requests.count(route=route, method=method)
             task = asyncio.create_task(delete(AuditedDeletion(guarded, file.audit), digest, validate_only=True))
             await registry.requests.wait_for(waiting + 1, route=route, method=method)

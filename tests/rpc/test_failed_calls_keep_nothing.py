@@ -124,7 +124,7 @@ async def failing(kind: Kind) -> AsyncIterator[Gateway]:
     async with serve(registry, limits=kind.limits, interceptors=kind.interceptors) as gateway:
         if kind.draining:
             gateway.server._boundary.drain()
-            gateway.server._boundary.connections_told()
+            gateway.server._boundary.goaway_sent()
         yield gateway
 
 

@@ -38,11 +38,11 @@ def _split(record: Record, limit: int) -> Iterator[bytes]:
     for name, items in lists.items():
         waiting: Sequence[str] = items
         while waiting:
-            fitting = _fitting(waiting, room)
-            if fitting:
-                part[name] = [*waiting[:fitting]]
-                room -= sum(map(_size, waiting[:fitting]))
-                waiting = waiting[fitting:]
+            count = _count_that_fits(waiting, room)
+            if count:
+                part[name] = [*waiting[:count]]
+                room -= sum(map(_size, waiting[:count]))
+                waiting = waiting[count:]
             if waiting:
                 yield _line(part)
                 part = {**{key: record[key] for key in _IDENTITY if key in record}, "continued": True, name: []}
@@ -50,7 +50,7 @@ def _split(record: Record, limit: int) -> Iterator[bytes]:
     yield _line(part)
 
 
-def _fitting(items: Sequence[str], room: int) -> int:
+def _count_that_fits(items: Sequence[str], room: int) -> int:
     for position, item in enumerate(items):
         room -= _size(item)
         if room < 0:

@@ -88,24 +88,24 @@ def _key(item: object) -> VerificationKey:
     key_id, algorithm = item.get("kid"), item.get("alg")
     if not isinstance(key_id, str | None) or not isinstance(algorithm, str | None):
         raise ValueError("its `kid` or `alg` is not a string")
-    fitting = _fitting(item)
+    algorithms = _algorithms_of(item)
     if algorithm is not None:
-        fitting &= {algorithm}
-    if not fitting:
+        algorithms &= {algorithm}
+    if not algorithms:
         raise ValueError("it is for no accepted algorithm: use RS, PS, ES or EdDSA")
     try:
-        public = PyJWK(item, algorithm=min(fitting)).key
+        public = PyJWK(item, algorithm=min(algorithms)).key
     except (PyJWTError, ValueError, TypeError, KeyError) as error:
         raise ValueError("it is malformed") from error
     if not isinstance(public, PublicKey):
         raise ValueError("it is not a public key")
     if isinstance(public, RSAPublicKey) and public.key_size < _LEAST_RSA_BITS:
         raise ValueError(f"it has {public.key_size} bits; at least {_LEAST_RSA_BITS} are needed")
-    return VerificationKey(key_id, fitting, public)
+    return VerificationKey(key_id, algorithms, public)
 
 
-def _fitting(item: dict[str, object]) -> frozenset[str]:
-    """The algorithms that a key of this type is for. None for a shared secret (`oct`)."""
+def _algorithms_of(item: dict[str, object]) -> frozenset[str]:
+    """The accepted algorithms for a key of this type: empty for a shared secret (`oct`)."""
     match item.get("kty"), item.get("crv"):
         case "RSA", _:
             return frozenset(_RSA)

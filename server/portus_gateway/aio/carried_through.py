@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 Result = TypeVar("Result")
 
-BREAK_OFF: Final = "break off"
+SHUTDOWN: Final = "shutdown"
 """The message of a cancellation (`Task.cancel`) that ends even what is carried through: the process stops."""
 
 
@@ -14,7 +14,7 @@ async def carried_through(work: Coroutine[object, None, Result]) -> tuple[Result
     """What `work` answers with, and how the current task was cancelled meanwhile, if it was.
 
     `work` must bound its own time. The cancellation is the caller's to pass on, when nothing is lost by it any more;
-    until then `Task.cancelling` tells of it. One with `BREAK_OFF` ends `work`, and is raised.
+    until then `Task.cancelling` tells of it. One with `SHUTDOWN` ends `work`, and is raised.
     """
     task = asyncio.ensure_future(work)
     cancellation: asyncio.CancelledError | None = None
@@ -22,7 +22,7 @@ async def carried_through(work: Coroutine[object, None, Result]) -> tuple[Result
         try:
             await asyncio.wait([task])
         except asyncio.CancelledError as error:
-            if BREAK_OFF in error.args:
+            if SHUTDOWN in error.args:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
                 raise

@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import AsyncExitStack
-from types import TracebackType
 from typing import Self
 
 import aiohttp
@@ -105,12 +104,7 @@ class DistributionClient:
         self._image_configs = ImageConfigs(self._blobs, thread)
         return self
 
-    async def __aexit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._open.aclose()
 
     async def ping(self) -> RegistryVersion:

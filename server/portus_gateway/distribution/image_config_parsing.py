@@ -10,7 +10,7 @@ from portus_gateway.distribution.errors import ContentUnclear
 from portus_gateway.distribution.image_config import HistoryEntry, ImageConfig, ImageConfigContent
 from portus_gateway.distribution.json_reading import read_json_object
 from portus_gateway.distribution.manifest import ContentProblem, Platform
-from portus_gateway.distribution.manifest_fields import EntryCount, Fields, Names
+from portus_gateway.distribution.manifest_fields import EntryCount, Fields, Names, platform_from
 
 _DOCUMENT: Final = "the configuration"
 _PLATFORM_NAMES: Final = ("os", "architecture", "variant", "os.version", "os.features")
@@ -39,7 +39,7 @@ def parse_image_config(raw: bytes) -> ImageConfig:
 
 def platform_of_configuration(raw: bytes) -> Platform:
     """The platform in a configuration, whatever else is in it. Raises `ContentUnclear`."""
-    return _platform(Fields(read_json_object(raw, _DOCUMENT), _PLATFORM, EntryCount(_DOCUMENT)))
+    return platform_from(Fields(read_json_object(raw, _DOCUMENT), _PLATFORM, EntryCount(_DOCUMENT)))
 
 
 def _content(fields: Fields) -> ImageConfigContent:
@@ -49,7 +49,7 @@ def _content(fields: Fields) -> ImageConfigContent:
     return ImageConfigContent(
         created=fields.instant("created"),
         author=fields.string("author"),
-        platform=_platform(fields),
+        platform=platform_from(fields),
         labels=execution.string_map("Labels"),
         env=execution.strings("Env"),
         entrypoint=execution.strings("Entrypoint"),
@@ -71,14 +71,4 @@ def _history_entry(fields: Fields) -> HistoryEntry:
         author=fields.string("author"),
         comment=fields.string("comment"),
         empty_layer=fields.boolean("empty_layer"),
-    )
-
-
-def _platform(fields: Fields) -> Platform:
-    return Platform(
-        os=fields.string("os"),
-        architecture=fields.string("architecture"),
-        variant=fields.string("variant"),
-        os_version=fields.string("os.version"),
-        os_features=fields.strings("os.features"),
     )

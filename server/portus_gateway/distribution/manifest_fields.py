@@ -10,6 +10,7 @@ from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import ContentUnclear, InvalidName
 from portus_gateway.distribution.instant import Instant
 from portus_gateway.distribution.json_reading import Json, JsonObject
+from portus_gateway.distribution.manifest import Platform
 
 MOST_ENTRIES: Final = 10_000
 """Maximum number of descriptors, annotations, URLs, labels and the like in one document together."""
@@ -217,6 +218,17 @@ class Fields:
         if not _is_text(value):
             raise self.wrong(name, "a string in valid UTF-8")
         return value
+
+
+def platform_from(fields: Fields) -> Platform:
+    """The platform that these members state, in a descriptor's `platform` or in a configuration."""
+    return Platform(
+        os=fields.string("os"),
+        architecture=fields.string("architecture"),
+        variant=fields.string("variant"),
+        os_version=fields.string("os.version"),
+        os_features=fields.strings("os.features"),
+    )
 
 
 def _is_text(value: Json) -> TypeGuard[str]:

@@ -23,9 +23,8 @@ from portus_gateway.distribution.manifest import (
     Index,
     Kind,
     Manifest,
-    Platform,
 )
-from portus_gateway.distribution.manifest_fields import EntryCount, Fields, Names
+from portus_gateway.distribution.manifest_fields import EntryCount, Fields, Names, platform_from
 
 _DOCUMENT: Final = "the manifest"
 _MANIFEST: Final = Names(
@@ -148,7 +147,7 @@ def _descriptor(fields: Fields) -> Descriptor:
         media_type=fields.string("mediaType"),
         digest=fields.digest("digest"),
         size=fields.size("size"),
-        platform=None if platform is None else _platform(platform),
+        platform=None if platform is None else platform_from(platform),
         artifact_type=fields.string("artifactType"),
         annotations=fields.string_map("annotations"),
         urls=fields.strings("urls"),
@@ -163,16 +162,6 @@ def _optional_descriptor(parent: Fields, name: str) -> Descriptor | None:
     fields = parent.object(name, _DESCRIPTOR)
     # Some builders write `"config": {}` if there is no configuration.
     return _descriptor(fields) if fields else None
-
-
-def _platform(fields: Fields) -> Platform:
-    return Platform(
-        os=fields.string("os"),
-        architecture=fields.string("architecture"),
-        variant=fields.string("variant"),
-        os_version=fields.string("os.version"),
-        os_features=fields.strings("os.features"),
-    )
 
 
 def _type_of_artifact(config: Descriptor | None) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 
 from portus_gateway.access.audit_log import Value
 from portus_gateway.access.errors import AccessError, Hidden, PermissionDenied
-from portus_gateway.aio.carried_through import BREAK_OFF
+from portus_gateway.aio.carried_through import SHUTDOWN
 from portus_gateway.aio.deadline import DeadlineExceeded
 from portus_gateway.distribution.errors import (
     DeleteOutcomeUnknown,
@@ -39,7 +39,7 @@ def outcome_of(error: BaseException, *, validate_only: bool) -> str:
     """`refused`, `cancelled`, `failed` or `unknown`. The last one: it may have been deleted."""
     if isinstance(error, _REFUSALS):
         return "refused"
-    if isinstance(error, asyncio.CancelledError) and BREAK_OFF not in error.args:
+    if isinstance(error, asyncio.CancelledError) and SHUTDOWN not in error.args:
         # A delete on its way is carried through: this one was not sent, or came to nothing.
         return "cancelled"
     known = isinstance(error, GatewayError) and not isinstance(error, DeleteOutcomeUnknown | DeadlineExceeded)
@@ -62,7 +62,7 @@ def reason_of(error: BaseException) -> dict[str, Value]:
     if isinstance(error, GatewayError):
         return {"reason": error.reason, "message": str(error)}
     if isinstance(error, asyncio.CancelledError):
-        if BREAK_OFF in error.args:
+        if SHUTDOWN in error.args:
             message = "the gateway stopped before the registry had answered"
         else:
             message = "the caller went away or ran out of time before the delete was sent"

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 import structlog
@@ -95,12 +94,7 @@ class Readiness:
         self._checks = asyncio.create_task(self._run())
         return self
 
-    async def __aexit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._checks.cancel()
         await asyncio.gather(self._checks, return_exceptions=True)
 

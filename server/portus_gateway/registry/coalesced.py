@@ -1,7 +1,6 @@
 """One request to the registry where many callers ask for the same."""
 
 from collections.abc import Awaitable, Callable, Hashable
-from types import TracebackType
 from typing import Self, TypeVar, cast
 
 from portus_gateway.aio.single_flight import PATIENCE, SingleFlight
@@ -31,12 +30,7 @@ class CoalescedRegistry(ForwardingRegistry):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._flights.close()
 
     async def ping(self) -> RegistryVersion:

@@ -52,12 +52,12 @@ class Boundary:
         self._serving.ports = tuple(ports)
 
     def drain(self) -> None:
-        """Takes no new calls from now on, except for health checks. They are refused after `connections_told`."""
+        """Takes no new calls from now on, except for health checks. They are refused after `goaway_sent`."""
         self._serving.draining = True
 
-    def connections_told(self) -> None:
-        """To be called when all connections have been told to go (GOAWAY): new calls are refused from now on."""
-        self._serving.told_to_go.set()
+    def goaway_sent(self) -> None:
+        """To be called when GOAWAY was sent on all connections: new calls are refused from now on."""
+        self._serving.goaway_sent.set()
 
     def end_unlimited_calls(self) -> None:
         """Ends the calls of health and reflection. Each gets the status SHUTTING_DOWN."""

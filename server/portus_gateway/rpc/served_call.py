@@ -16,7 +16,7 @@ from portus_gateway.access.current_call import Call, current_call
 from portus_gateway.access.errors import CallerConcurrencyExceeded
 from portus_gateway.access.rpcs import Rpc
 from portus_gateway.aio import deadline
-from portus_gateway.aio.carried_through import BREAK_OFF
+from portus_gateway.aio.carried_through import SHUTDOWN
 from portus_gateway.aio.deadline import DeadlineExceeded
 from portus_gateway.errors import FieldViolation, GatewayError
 from portus_gateway.rpc import request_id, retry_pushback
@@ -81,8 +81,8 @@ class Serving:
     ports: tuple[int, ...] = ()
     """The ports that the server listens on."""
     draining: bool = False
-    told_to_go: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the connections have been told to go, so that nobody who is refused comes back on the same one."""
+    goaway_sent: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when GOAWAY was sent on all connections. A refused caller then tries again on another connection."""
     open_calls: OpenCallLimit = field(default_factory=OpenCallLimit)
     calls: "set[ServedCall]" = field(default_factory=set)
     """All calls that are not over."""
@@ -262,7 +262,7 @@ class ServedCall:
         """Ends the call from outside, with this status."""
         if self._task is not None and not self._answered and self._end is None:
             self._end = error
-            self._task.cancel(BREAK_OFF)
+            self._task.cancel(SHUTDOWN)
 
     def check(self, now: float) -> None:
         """Ends the call if its request has not come within its time limit."""
@@ -356,7 +356,7 @@ class ServedCall:
         if self._serving.draining and (self.method.rpc is not None or self.method.response_streams):
             # Refused at once, the caller would try again on this connection, and gRPC's core would answer that with a
             # bare CANCELLED.
-            await self._serving.told_to_go.wait()
+            await self._serving.goaway_sent.wait()
             raise ShuttingDown
 
     def _over(self, _: object) -> None:

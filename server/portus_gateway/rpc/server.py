@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import grpc
 
 from portus_gateway.access.page_token_keys import SecretKey
+from portus_gateway.listen_address import cannot_listen
 from portus_gateway.operations.catalog_listing import CatalogListing
 from portus_gateway.operations.deletion import Deletion
 from portus_gateway.registry.protocol import Registry
@@ -52,10 +53,10 @@ class Listener:
 class GatewayServer:
     """Serves `registry` on `listen` (`127.0.0.1:50051`; port 0 takes a free one), with health and reflection.
 
-    `deletion` is what DeleteManifest and DeleteBlob do. `credentials` makes it TLS; `also` is a second address with
-    credentials of its own. `interceptors` let calls in before their requests are read. With `reuse_port`, other
-    processes of this user may listen on the same ports: the kernel spreads connections over them. Without
-    `page_tokens`, no other server accepts the page tokens of this one.
+    `deletion` carries out the deletes. With `credentials`, it serves TLS. `second_listener` has its own credentials.
+    `interceptors` let calls in before their requests are read. With `reuse_port`, other processes of this user may
+    listen on the same ports: the kernel spreads connections over them. Without `page_tokens`, no other server accepts
+    the page tokens of this one.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class GatewayServer:
         gateway_version: str,
         reflection: bool = True,
         credentials: grpc.ServerCredentials | None = None,
-        also: Listener | None = None,
+        second_listener: Listener | None = None,
         interceptors: Sequence[Interceptor] = (),
         reuse_port: bool = False,
         page_tokens: PageTokens | None = None,
@@ -79,9 +80,9 @@ class GatewayServer:
         self._reflection = reflection
         self._reuse_port = reuse_port
         self._listener = Listener(listen, credentials)
-        self._also = also
-        self.also_port: int | None = None
-        """The port of `also`, once it is served."""
+        self._second_listener = second_listener
+        self.second_port: int | None = None
+        """The port of `second_listener`, once it is served."""
         self._health = Health()
         self._boundary = Boundary(
             limits=limits,
@@ -111,9 +112,9 @@ class GatewayServer:
         ]
         server.add_generic_rpc_handlers((InterceptedHandlers(services, self._boundary),))
         port = _listen(server, self._listener)
-        if self._also is not None:
-            self.also_port = _listen(server, self._also)
-        self._boundary.listens_on([port] if self.also_port is None else [port, self.also_port])
+        if self._second_listener is not None:
+            self.second_port = _listen(server, self._second_listener)
+        self._boundary.listens_on([port] if self.second_port is None else [port, self.second_port])
         await server.start()
         self._server = server
         return port
@@ -155,10 +156,10 @@ class GatewayServer:
             await asyncio.sleep(refusal)
             stopping = asyncio.ensure_future(server.stop(grace - refusal))
             await asyncio.sleep(_GOAWAY)
-            self._boundary.connections_told()
+            self._boundary.goaway_sent()
             await stopping
         finally:
-            self._boundary.connections_told()
+            self._boundary.goaway_sent()
             for ending in endings:
                 ending.cancel()
             self._boundary.close()
@@ -171,10 +172,7 @@ def _listen(server: grpc.aio.Server, listener: Listener) -> int:
             return server.add_insecure_port(listener.address)
         return server.add_secure_port(listener.address, listener.credentials)
     except RuntimeError as error:
-        raise OSError(
-            f"cannot listen on {listener.address}: the address is in use, is not one of this machine, or may not be"
-            f" bound by this user ({error})"
-        ) from error
+        raise cannot_listen(listener.address) from error
 
 
 def _options(limits: ServerLimits, reuse_port: bool) -> list[tuple[str, int]]:

@@ -69,11 +69,6 @@ def flush(timeout: float = _LAST_WAIT) -> None:
         writer.flush(timeout)
 
 
-def dropped_lines() -> int:
-    """How many lines were dropped because nobody read the log."""
-    return sum(writer.dropped for writer in _writers)
-
-
 class _LineLogger:
     """What structlog hands finished lines to."""
 

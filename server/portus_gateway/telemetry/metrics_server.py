@@ -1,6 +1,5 @@
 """Serves the metrics over HTTP, on an address of their own."""
 
-from types import TracebackType
 from typing import Protocol, Self
 
 from aiohttp import web
@@ -36,12 +35,7 @@ class MetricsServer:
             raise
         return self
 
-    async def __aexit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
 
     @property

@@ -40,19 +40,19 @@ class _Times:
 
 @dataclass(slots=True)
 class _OfMethod:
-    """What there is to say of the calls of one method."""
+    """Counts of the calls of one method."""
 
     service: str
     name: str
     started: int = 0
-    well: int = 0
+    succeeded: int = 0
     failed: dict[grpc.StatusCode, int] = field(default_factory=dict)
     times: _Times = field(default_factory=_Times)
 
     @property
     def handled(self) -> Mapping[grpc.StatusCode, int]:
         """How many calls ended with each code."""
-        return ({grpc.StatusCode.OK: self.well} if self.well else {}) | self.failed
+        return ({grpc.StatusCode.OK: self.succeeded} if self.succeeded else {}) | self.failed
 
 
 class CallCounts(Collector):
@@ -67,8 +67,8 @@ class CallCounts(Collector):
     def finished(self, call: FinishedCall) -> None:
         counts = self._of(call.method)
         if call.code is grpc.StatusCode.OK:
-            # Apart from the others: to look a code up takes as long as all the rest of this.
-            counts.well += 1
+            # Counted apart from the failures, because a look-up by code takes as long as the rest of this function.
+            counts.succeeded += 1
         else:
             counts.failed[call.code] = counts.failed.get(call.code, 0) + 1
         counts.times.observe(call.seconds)

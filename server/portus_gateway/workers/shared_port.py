@@ -5,7 +5,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from portus_gateway.listen_address import ListenAddress
+from portus_gateway.listen_address import ListenAddress, cannot_listen
 
 _WILDCARDS = ("::", "0.0.0.0")  # noqa: S104  (compared with, not bound)
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
@@ -29,13 +29,13 @@ def shared_port(address: ListenAddress) -> Iterator[ListenAddress]:
             except OSError as error:
                 # `localhost` may have an address that this machine has not: gRPC takes the others, too.
                 if error.errno not in _NOT_HERE:
-                    raise _cannot(address, error) from error
+                    raise cannot_listen(address, error) from error
                 refusal = error
                 continue
             bound = True
             held = held.with_port(end.getsockname()[1])
         if not bound:
-            raise _cannot(address, refusal)
+            raise cannot_listen(address, refusal) from refusal
         yield held
 
 
@@ -46,7 +46,7 @@ def _places(host: str) -> list[tuple[socket.AddressFamily, str]]:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
-        raise _cannot(ListenAddress(host, 0), error) from error
+        raise cannot_listen(ListenAddress(host, 0), error) from error
     return list(dict.fromkeys((family, str(place[0])) for family, _, _, _, place in found))
 
 
@@ -59,10 +59,3 @@ def _bind(end: socket.socket, host: str, port: int) -> None:
     # gateway, which shares its own port in the same way, was there first.
     end.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
     end.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-
-
-def _cannot(address: ListenAddress, error: OSError | None) -> OSError:
-    return OSError(
-        f"cannot listen on {address}: the address is in use, is not one of this machine, or may not be"
-        f" bound by this user ({error})"
-    )
