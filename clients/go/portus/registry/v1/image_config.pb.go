@@ -27,7 +27,7 @@ const (
 // configuration does not state is empty or unset.
 type ImageConfig struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Media type, digest and size of the manifest that names the configuration. For an index, of the manifest for the platform.
+	// Media type, digest and size of the manifest that names the configuration. For an index: those of the manifest for the platform.
 	Manifest *Descriptor `protobuf:"bytes,1,opt,name=manifest,proto3" json:"manifest,omitempty"`
 	// The descriptor of the configuration in that manifest. `data` is not repeated here: `raw` has the same bytes.
 	Config *Descriptor `protobuf:"bytes,2,opt,name=config,proto3" json:"config,omitempty"`

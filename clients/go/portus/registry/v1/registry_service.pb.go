@@ -128,7 +128,7 @@ type GetRegistryInfoResponse struct {
 	DeletionEnabled bool `protobuf:"varint,5,opt,name=deletion_enabled,json=deletionEnabled,proto3" json:"deletion_enabled,omitempty"`
 	// Why the gateway cannot use the registry: for example, the registry does not answer, or the token service
 	// rejects the gateway's account. Or, with the reason ACCOUNT_NOT_ASKED_FOR, why answers may be incomplete: the registry
-	// answers, but has not asked for the gateway's account, so it may hide private repositories. Unset if all is well.
+	// answers, but has not asked for the gateway's account, so it may hide private repositories. Unset if there is no problem.
 	RegistryStatus *status.Status `protobuf:"bytes,6,opt,name=registry_status,json=registryStatus,proto3" json:"registry_status,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -211,7 +211,7 @@ type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Number of items on a page if `page_size` is 0.
 	DefaultPageSize int32 `protobuf:"varint,1,opt,name=default_page_size,json=defaultPageSize,proto3" json:"default_page_size,omitempty"`
-	// Maximum number of items on a page. A larger `page_size` has the effect of this value.
+	// Maximum number of items on a page. A larger `page_size` counts as this value.
 	MaxPageSize int32 `protobuf:"varint,2,opt,name=max_page_size,json=maxPageSize,proto3" json:"max_page_size,omitempty"`
 	// Maximum size of a manifest in bytes.
 	MaxManifestBytes int64 `protobuf:"varint,3,opt,name=max_manifest_bytes,json=maxManifestBytes,proto3" json:"max_manifest_bytes,omitempty"`
@@ -1142,7 +1142,7 @@ type GetManifestRequest struct {
 	// image, it is returned in any case.
 	Platform *Platform `protobuf:"bytes,4,opt,name=platform,proto3" json:"platform,omitempty"`
 	// Maximum age of the gateway's knowledge of what the tag points to. Unset means 0: the gateway asks the registry in this
-	// call. Calls that wait for the same manifest share one request, which begins after all of them came.
+	// call. Calls that wait for the same manifest share one request, which begins after the last of these calls.
 	MaxStaleness  *durationpb.Duration `protobuf:"bytes,5,opt,name=max_staleness,json=maxStaleness,proto3" json:"max_staleness,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1832,7 +1832,7 @@ type ReadBlobRequest struct {
 	Repository string `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
 	// Digest of the blob.
 	Digest string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
-	// Position of the first byte to send. 0 means from the beginning; the size of the blob gives an empty answer.
+	// Position of the first byte to send. 0 means from the beginning. If it is the size of the blob, the answer is empty.
 	Offset int64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
 	// Maximum number of bytes to send. 0 means up to the end of the blob.
 	Limit         int64 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
@@ -2454,7 +2454,7 @@ type DeleteTagRequest struct {
 	// The tag to delete.
 	Tag string `protobuf:"bytes,2,opt,name=tag,proto3" json:"tag,omitempty"`
 	// The digest that the caller expects the tag to point to. If it points to another one, nothing is deleted.
-	// Empty means any. Required where the delete is emulated.
+	// Empty means any. Required if the delete is emulated.
 	ExpectedDigest string `protobuf:"bytes,3,opt,name=expected_digest,json=expectedDigest,proto3" json:"expected_digest,omitempty"`
 	// Whether to only check: the call makes every check and fails like a real delete, but deletes nothing.
 	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`

@@ -81,7 +81,7 @@ class ImageConfig(message.Message):
     """
     @builtins.property
     def manifest(self) -> manifest_pb2.Descriptor:
-        """Media type, digest and size of the manifest that names the configuration. For an index, of the manifest for the platform."""
+        """Media type, digest and size of the manifest that names the configuration. For an index: those of the manifest for the platform."""
 
     @builtins.property
     def config(self) -> manifest_pb2.Descriptor:

@@ -23,8 +23,8 @@ DESCRIPTOR: descriptor.FileDescriptor
 class Platform(message.Message):
     """The platform of an image, as in the OCI image index specification. In a request, it is the platform of a machine, and the
     answer is the image that containerd would run there. Other names are accepted (`x86_64`, `aarch64`, `armhf`). `arm`
-    without a variant means `v7`, `arm64` means `v8`. If there is no image for the exact platform, the newest older one is
-    taken that runs there (`arm/v6` for `arm/v7`, `386` for `amd64`).
+    without a variant means `v7`, `arm64` means `v8`. If there is no image for the exact platform, the answer is the one
+    for the newest older platform that the machine supports (`arm/v6` for `arm/v7`, `386` for `amd64`).
     """
 
     DESCRIPTOR: descriptor.Descriptor

@@ -68,7 +68,7 @@ class GetRegistryInfoResponse(message.Message):
     def registry_status(self) -> status_pb2.Status:
         """Why the gateway cannot use the registry: for example, the registry does not answer, or the token service
         rejects the gateway's account. Or, with the reason ACCOUNT_NOT_ASKED_FOR, why answers may be incomplete: the registry
-        answers, but has not asked for the gateway's account, so it may hide private repositories. Unset if all is well.
+        answers, but has not asked for the gateway's account, so it may hide private repositories. Unset if there is no problem.
         """
 
     def __init__(
@@ -102,7 +102,7 @@ class Limits(message.Message):
     default_page_size: builtins.int
     """Number of items on a page if `page_size` is 0."""
     max_page_size: builtins.int
-    """Maximum number of items on a page. A larger `page_size` has the effect of this value."""
+    """Maximum number of items on a page. A larger `page_size` counts as this value."""
     max_manifest_bytes: builtins.int
     """Maximum size of a manifest in bytes."""
     max_concurrent_calls: builtins.int
@@ -555,7 +555,7 @@ class GetManifestRequest(message.Message):
     @builtins.property
     def max_staleness(self) -> duration_pb2.Duration:
         """Maximum age of the gateway's knowledge of what the tag points to. Unset means 0: the gateway asks the registry in this
-        call. Calls that wait for the same manifest share one request, which begins after all of them came.
+        call. Calls that wait for the same manifest share one request, which begins after the last of these calls.
         """
 
     def __init__(
@@ -834,7 +834,7 @@ class ReadBlobRequest(message.Message):
     digest: builtins.str
     """Digest of the blob."""
     offset: builtins.int
-    """Position of the first byte to send. 0 means from the beginning; the size of the blob gives an empty answer."""
+    """Position of the first byte to send. 0 means from the beginning. If it is the size of the blob, the answer is empty."""
     limit: builtins.int
     """Maximum number of bytes to send. 0 means up to the end of the blob."""
     def __init__(
@@ -1119,7 +1119,7 @@ class DeleteTagRequest(message.Message):
     """The tag to delete."""
     expected_digest: builtins.str
     """The digest that the caller expects the tag to point to. If it points to another one, nothing is deleted.
-    Empty means any. Required where the delete is emulated.
+    Empty means any. Required if the delete is emulated.
     """
     validate_only: builtins.bool
     """Whether to only check: the call makes every check and fails like a real delete, but deletes nothing."""

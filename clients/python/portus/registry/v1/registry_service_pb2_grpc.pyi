@@ -106,12 +106,12 @@ class RegistryServiceStub:
     Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
     """
     ListTags: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListTagsRequest, _registry_service_pb2.ListTagsResponse]
-    """Lists the tags of a repository page by page. For a repository without tags, the page is empty. With `view`, it also says what each
-    tag points to, or when each image was built, its size and its platforms. A tag of which that cannot be found out has a status.
+    """Lists the tags of a repository page by page. For a repository without tags, the page is empty. `view` adds details of each tag: what it
+    points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status.
 
     Errors:
-      INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or does not go with `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
-      NOT_FOUND  NAME_UNKNOWN: the repository does not exist. Registries also say so about a repository in which nothing ever had a tag. The gateway then looks for it in the
+      INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or needs another `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+      NOT_FOUND  NAME_UNKNOWN: the repository does not exist. Registries also answer this for a repository that never had a tag. The gateway then looks for it in the
                  registry's catalog and answers with an empty page if it is there. If the catalog cannot be read within two seconds, the answer is NAME_UNKNOWN.
       FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
       UNAVAILABLE  LISTING_CHANGED: as for Catalog.
@@ -178,8 +178,8 @@ class RegistryServiceStub:
     """
     ReadBlob: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.ReadBlobRequest, _registry_service_pb2.ReadBlobResponse]
     """Reads a blob (a layer, a configuration, an SBOM) or a part of it, in chunks. A slow reader slows the download down. If `offset` and `limit` are
-    0, the gateway verifies the digest: the stream ends with OK only if all bytes were right. A reader that got a part can go on with `offset`, and
-    must then verify the digest itself.
+    0, the gateway verifies the digest: the stream ends with OK only if the bytes match it. To continue after an interruption, set `offset`, and verify
+    the digest yourself.
 
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
@@ -190,8 +190,8 @@ class RegistryServiceStub:
       DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
     """
     ListReferrers: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListReferrersRequest, _registry_service_pb2.ListReferrersResponse]
-    """Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API or,
-    where the registry has none, reads the fallback tag; and it looks for cosign's tags. Each result says its source.
+    """Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API. If
+    the registry has none, it reads the fallback tag. In both cases it also looks for cosign's tags. Each result says its source.
 
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
@@ -206,7 +206,7 @@ class RegistryServiceStub:
     while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
     or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
     sends the delete once. If the registry's answer is lost, the gateway checks whether the manifest still exists.
-    Afterwards it looks at the tags again. A tag that the registry kept is deleted by its name if the registry can.
+    Afterwards it checks the tags again. If the registry kept a tag and can delete tags by name, the gateway deletes it.
 
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository`, `digest` or one of `expected_tags` is invalid.
@@ -220,13 +220,13 @@ class RegistryServiceStub:
       FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
       FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: the registry refuses the delete (409, 412, 423, 428), for example because something needs the manifest.
                            If the registry names a code, this code is the reason instead. The message has the registry's words.
-      UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
+      UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be checked
                    afterwards. Look again before you retry.
     """
     BatchDeleteManifests: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.BatchDeleteManifestsRequest, _registry_service_pb2.BatchDeleteManifestsResponse]
-    """Deletes up to 1000 manifests of one repository. The batch is judged as a whole: the gateway looks at the tags once, deletes an index before
+    """Deletes up to 1000 manifests of one repository. The gateway checks the batch as a whole: it reads the tags once, deletes an index before
     its children, and deletes a child that only indexes of the same batch contain. Results are sent as soon as they are known, in any order.
-    If one delete is refused or fails, its result has the status, and the others continue; a manifest that it still needs is refused as well.
+    If one delete is refused or fails, its result has the status, and the others continue. If an index is not deleted, the manifests in it are refused as well.
 
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
@@ -340,12 +340,12 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
     """
     ListTags: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListTagsRequest, _registry_service_pb2.ListTagsResponse]  # type: ignore[assignment]
-    """Lists the tags of a repository page by page. For a repository without tags, the page is empty. With `view`, it also says what each
-    tag points to, or when each image was built, its size and its platforms. A tag of which that cannot be found out has a status.
+    """Lists the tags of a repository page by page. For a repository without tags, the page is empty. `view` adds details of each tag: what it
+    points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status.
 
     Errors:
-      INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or does not go with `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
-      NOT_FOUND  NAME_UNKNOWN: the repository does not exist. Registries also say so about a repository in which nothing ever had a tag. The gateway then looks for it in the
+      INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or needs another `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+      NOT_FOUND  NAME_UNKNOWN: the repository does not exist. Registries also answer this for a repository that never had a tag. The gateway then looks for it in the
                  registry's catalog and answers with an empty page if it is there. If the catalog cannot be read within two seconds, the answer is NAME_UNKNOWN.
       FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
       UNAVAILABLE  LISTING_CHANGED: as for Catalog.
@@ -412,8 +412,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """
     ReadBlob: _aio.UnaryStreamMultiCallable[_registry_service_pb2.ReadBlobRequest, _registry_service_pb2.ReadBlobResponse]  # type: ignore[assignment]
     """Reads a blob (a layer, a configuration, an SBOM) or a part of it, in chunks. A slow reader slows the download down. If `offset` and `limit` are
-    0, the gateway verifies the digest: the stream ends with OK only if all bytes were right. A reader that got a part can go on with `offset`, and
-    must then verify the digest itself.
+    0, the gateway verifies the digest: the stream ends with OK only if the bytes match it. To continue after an interruption, set `offset`, and verify
+    the digest yourself.
 
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
@@ -424,8 +424,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
       DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
     """
     ListReferrers: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListReferrersRequest, _registry_service_pb2.ListReferrersResponse]  # type: ignore[assignment]
-    """Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API or,
-    where the registry has none, reads the fallback tag; and it looks for cosign's tags. Each result says its source.
+    """Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API. If
+    the registry has none, it reads the fallback tag. In both cases it also looks for cosign's tags. Each result says its source.
 
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
@@ -440,7 +440,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
     or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
     sends the delete once. If the registry's answer is lost, the gateway checks whether the manifest still exists.
-    Afterwards it looks at the tags again. A tag that the registry kept is deleted by its name if the registry can.
+    Afterwards it checks the tags again. If the registry kept a tag and can delete tags by name, the gateway deletes it.
 
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository`, `digest` or one of `expected_tags` is invalid.
@@ -454,13 +454,13 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
       FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
       FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: the registry refuses the delete (409, 412, 423, 428), for example because something needs the manifest.
                            If the registry names a code, this code is the reason instead. The message has the registry's words.
-      UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
+      UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be checked
                    afterwards. Look again before you retry.
     """
     BatchDeleteManifests: _aio.UnaryStreamMultiCallable[_registry_service_pb2.BatchDeleteManifestsRequest, _registry_service_pb2.BatchDeleteManifestsResponse]  # type: ignore[assignment]
-    """Deletes up to 1000 manifests of one repository. The batch is judged as a whole: the gateway looks at the tags once, deletes an index before
+    """Deletes up to 1000 manifests of one repository. The gateway checks the batch as a whole: it reads the tags once, deletes an index before
     its children, and deletes a child that only indexes of the same batch contain. Results are sent as soon as they are known, in any order.
-    If one delete is refused or fails, its result has the status, and the others continue; a manifest that it still needs is refused as well.
+    If one delete is refused or fails, its result has the status, and the others continue. If an index is not deleted, the manifests in it are refused as well.
 
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
@@ -595,12 +595,12 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.ListTagsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ListTagsResponse, _abc.Awaitable[_registry_service_pb2.ListTagsResponse]]:
-        """Lists the tags of a repository page by page. For a repository without tags, the page is empty. With `view`, it also says what each
-        tag points to, or when each image was built, its size and its platforms. A tag of which that cannot be found out has a status.
+        """Lists the tags of a repository page by page. For a repository without tags, the page is empty. `view` adds details of each tag: what it
+        points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status.
 
         Errors:
-          INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or does not go with `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
-          NOT_FOUND  NAME_UNKNOWN: the repository does not exist. Registries also say so about a repository in which nothing ever had a tag. The gateway then looks for it in the
+          INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or needs another `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+          NOT_FOUND  NAME_UNKNOWN: the repository does not exist. Registries also answer this for a repository that never had a tag. The gateway then looks for it in the
                      registry's catalog and answers with an empty page if it is there. If the catalog cannot be read within two seconds, the answer is NAME_UNKNOWN.
           FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
           UNAVAILABLE  LISTING_CHANGED: as for Catalog.
@@ -709,8 +709,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_registry_service_pb2.ReadBlobResponse], _abc.AsyncIterator[_registry_service_pb2.ReadBlobResponse]]:
         """Reads a blob (a layer, a configuration, an SBOM) or a part of it, in chunks. A slow reader slows the download down. If `offset` and `limit` are
-        0, the gateway verifies the digest: the stream ends with OK only if all bytes were right. A reader that got a part can go on with `offset`, and
-        must then verify the digest itself.
+        0, the gateway verifies the digest: the stream ends with OK only if the bytes match it. To continue after an interruption, set `offset`, and verify
+        the digest yourself.
 
         Errors:
           INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
@@ -727,8 +727,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.ListReferrersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ListReferrersResponse, _abc.Awaitable[_registry_service_pb2.ListReferrersResponse]]:
-        """Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API or,
-        where the registry has none, reads the fallback tag; and it looks for cosign's tags. Each result says its source.
+        """Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API. If
+        the registry has none, it reads the fallback tag. In both cases it also looks for cosign's tags. Each result says its source.
 
         Errors:
           INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
@@ -749,7 +749,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
         or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
         sends the delete once. If the registry's answer is lost, the gateway checks whether the manifest still exists.
-        Afterwards it looks at the tags again. A tag that the registry kept is deleted by its name if the registry can.
+        Afterwards it checks the tags again. If the registry kept a tag and can delete tags by name, the gateway deletes it.
 
         Errors:
           INVALID_ARGUMENT  INVALID_FIELD: `repository`, `digest` or one of `expected_tags` is invalid.
@@ -763,7 +763,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
           FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
           FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: the registry refuses the delete (409, 412, 423, 428), for example because something needs the manifest.
                                If the registry names a code, this code is the reason instead. The message has the registry's words.
-          UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
+          UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be checked
                        afterwards. Look again before you retry.
         """
 
@@ -773,9 +773,9 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.BatchDeleteManifestsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_registry_service_pb2.BatchDeleteManifestsResponse], _abc.AsyncIterator[_registry_service_pb2.BatchDeleteManifestsResponse]]:
-        """Deletes up to 1000 manifests of one repository. The batch is judged as a whole: the gateway looks at the tags once, deletes an index before
+        """Deletes up to 1000 manifests of one repository. The gateway checks the batch as a whole: it reads the tags once, deletes an index before
         its children, and deletes a child that only indexes of the same batch contain. Results are sent as soon as they are known, in any order.
-        If one delete is refused or fails, its result has the status, and the others continue; a manifest that it still needs is refused as well.
+        If one delete is refused or fails, its result has the status, and the others continue. If an index is not deleted, the manifests in it are refused as well.
 
         Errors:
           INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or

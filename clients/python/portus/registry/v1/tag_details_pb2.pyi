@@ -36,8 +36,8 @@ class TagDetails(message.Message):
     tag: builtins.str
     """The tag."""
     total_size: builtins.int
-    """Size in bytes of what a first pull transfers: configuration and layers, a layer that occurs twice once. For an index, of all its
-    images together. Unset if it is not known. Only with the view FULL.
+    """Size in bytes of what a first pull transfers: configuration and layers; a layer that occurs twice counts once. For an index: of
+    all its images together. Unset if it is not known. Only with the view FULL.
     """
     @builtins.property
     def descriptor(self) -> manifest_pb2.Descriptor:
@@ -45,7 +45,7 @@ class TagDetails(message.Message):
 
     @builtins.property
     def created(self) -> timestamp_pb2.Timestamp:
-        """When the image was built: for an index, the newest of its images. Unset if that is not stated. Only with the view FULL."""
+        """When the image was built. For an index: the date of its newest image. Unset if that is not stated. Only with the view FULL."""
 
     @builtins.property
     def platforms(self) -> containers.RepeatedCompositeFieldContainer[manifest_pb2.Platform]:

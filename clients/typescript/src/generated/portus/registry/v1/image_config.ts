@@ -19,7 +19,7 @@ export const protobufFileName = "portus/registry/v1/image_config.proto";
  * configuration does not state is empty or unset.
  */
 export interface ImageConfig {
-  /** Media type, digest and size of the manifest that names the configuration. For an index, of the manifest for the platform. */
+  /** Media type, digest and size of the manifest that names the configuration. For an index: those of the manifest for the platform. */
   manifest:
     | Descriptor
     | undefined;

@@ -52,7 +52,7 @@ export interface GetRegistryInfoResponse {
   /**
    * Why the gateway cannot use the registry: for example, the registry does not answer, or the token service
    * rejects the gateway's account. Or, with the reason ACCOUNT_NOT_ASKED_FOR, why answers may be incomplete: the registry
-   * answers, but has not asked for the gateway's account, so it may hide private repositories. Unset if all is well.
+   * answers, but has not asked for the gateway's account, so it may hide private repositories. Unset if there is no problem.
    */
   registryStatus: Status | undefined;
 }
@@ -61,7 +61,7 @@ export interface GetRegistryInfoResponse {
 export interface Limits {
   /** Number of items on a page if `page_size` is 0. */
   defaultPageSize: number;
-  /** Maximum number of items on a page. A larger `page_size` has the effect of this value. */
+  /** Maximum number of items on a page. A larger `page_size` counts as this value. */
   maxPageSize: number;
   /** Maximum size of a manifest in bytes. */
   maxManifestBytes: bigint;
@@ -255,7 +255,7 @@ export interface GetManifestRequest {
     | undefined;
   /**
    * Maximum age of the gateway's knowledge of what the tag points to. Unset means 0: the gateway asks the registry in this
-   * call. Calls that wait for the same manifest share one request, which begins after all of them came.
+   * call. Calls that wait for the same manifest share one request, which begins after the last of these calls.
    */
   maxStaleness: Duration | undefined;
 }
@@ -356,7 +356,7 @@ export interface ReadBlobRequest {
   repository: string;
   /** Digest of the blob. */
   digest: string;
-  /** Position of the first byte to send. 0 means from the beginning; the size of the blob gives an empty answer. */
+  /** Position of the first byte to send. 0 means from the beginning. If it is the size of the blob, the answer is empty. */
   offset: bigint;
   /** Maximum number of bytes to send. 0 means up to the end of the blob. */
   limit: bigint;
@@ -467,7 +467,7 @@ export interface DeleteTagRequest {
   tag: string;
   /**
    * The digest that the caller expects the tag to point to. If it points to another one, nothing is deleted.
-   * Empty means any. Required where the delete is emulated.
+   * Empty means any. Required if the delete is emulated.
    */
   expectedDigest: string;
   /** Whether to only check: the call makes every check and fails like a real delete, but deletes nothing. */
@@ -3665,12 +3665,12 @@ export const RegistryServiceService = {
     responseDeserialize: (value: Buffer): StreamCatalogResponse => StreamCatalogResponse.decode(value),
   },
   /**
-   * Lists the tags of a repository page by page. For a repository without tags, the page is empty. With `view`, it also says what each
-   * tag points to, or when each image was built, its size and its platforms. A tag of which that cannot be found out has a status.
+   * Lists the tags of a repository page by page. For a repository without tags, the page is empty. `view` adds details of each tag: what it
+   * points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or does not go with `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
-   *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist. Registries also say so about a repository in which nothing ever had a tag. The gateway then looks for it in the
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or needs another `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+   *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist. Registries also answer this for a repository that never had a tag. The gateway then looks for it in the
    *              registry's catalog and answers with an empty page if it is there. If the catalog cannot be read within two seconds, the answer is NAME_UNKNOWN.
    *   FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
    *   UNAVAILABLE  LISTING_CHANGED: as for Catalog.
@@ -3810,8 +3810,8 @@ export const RegistryServiceService = {
   },
   /**
    * Reads a blob (a layer, a configuration, an SBOM) or a part of it, in chunks. A slow reader slows the download down. If `offset` and `limit` are
-   * 0, the gateway verifies the digest: the stream ends with OK only if all bytes were right. A reader that got a part can go on with `offset`, and
-   * must then verify the digest itself.
+   * 0, the gateway verifies the digest: the stream ends with OK only if the bytes match it. To continue after an interruption, set `offset`, and verify
+   * the digest yourself.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
@@ -3831,8 +3831,8 @@ export const RegistryServiceService = {
     responseDeserialize: (value: Buffer): ReadBlobResponse => ReadBlobResponse.decode(value),
   },
   /**
-   * Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API or,
-   * where the registry has none, reads the fallback tag; and it looks for cosign's tags. Each result says its source.
+   * Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API. If
+   * the registry has none, it reads the fallback tag. In both cases it also looks for cosign's tags. Each result says its source.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
@@ -3857,7 +3857,7 @@ export const RegistryServiceService = {
    * while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
    * or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
    * sends the delete once. If the registry's answer is lost, the gateway checks whether the manifest still exists.
-   * Afterwards it looks at the tags again. A tag that the registry kept is deleted by its name if the registry can.
+   * Afterwards it checks the tags again. If the registry kept a tag and can delete tags by name, the gateway deletes it.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `digest` or one of `expected_tags` is invalid.
@@ -3871,7 +3871,7 @@ export const RegistryServiceService = {
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
    *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: the registry refuses the delete (409, 412, 423, 428), for example because something needs the manifest.
    *                        If the registry names a code, this code is the reason instead. The message has the registry's words.
-   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
+   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be checked
    *                afterwards. Look again before you retry.
    */
   deleteManifest: {
@@ -3886,9 +3886,9 @@ export const RegistryServiceService = {
     responseDeserialize: (value: Buffer): DeleteManifestResponse => DeleteManifestResponse.decode(value),
   },
   /**
-   * Deletes up to 1000 manifests of one repository. The batch is judged as a whole: the gateway looks at the tags once, deletes an index before
+   * Deletes up to 1000 manifests of one repository. The gateway checks the batch as a whole: it reads the tags once, deletes an index before
    * its children, and deletes a child that only indexes of the same batch contain. Results are sent as soon as they are known, in any order.
-   * If one delete is refused or fails, its result has the status, and the others continue; a manifest that it still needs is refused as well.
+   * If one delete is refused or fails, its result has the status, and the others continue. If an index is not deleted, the manifests in it are refused as well.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
@@ -3983,12 +3983,12 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    */
   streamCatalog: handleServerStreamingCall<StreamCatalogRequest, StreamCatalogResponse>;
   /**
-   * Lists the tags of a repository page by page. For a repository without tags, the page is empty. With `view`, it also says what each
-   * tag points to, or when each image was built, its size and its platforms. A tag of which that cannot be found out has a status.
+   * Lists the tags of a repository page by page. For a repository without tags, the page is empty. `view` adds details of each tag: what it
+   * points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or does not go with `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
-   *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist. Registries also say so about a repository in which nothing ever had a tag. The gateway then looks for it in the
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or needs another `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+   *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist. Registries also answer this for a repository that never had a tag. The gateway then looks for it in the
    *              registry's catalog and answers with an empty page if it is there. If the catalog cannot be read within two seconds, the answer is NAME_UNKNOWN.
    *   FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
    *   UNAVAILABLE  LISTING_CHANGED: as for Catalog.
@@ -4062,8 +4062,8 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
   batchGetImageConfigs: handleServerStreamingCall<BatchGetImageConfigsRequest, BatchGetImageConfigsResponse>;
   /**
    * Reads a blob (a layer, a configuration, an SBOM) or a part of it, in chunks. A slow reader slows the download down. If `offset` and `limit` are
-   * 0, the gateway verifies the digest: the stream ends with OK only if all bytes were right. A reader that got a part can go on with `offset`, and
-   * must then verify the digest itself.
+   * 0, the gateway verifies the digest: the stream ends with OK only if the bytes match it. To continue after an interruption, set `offset`, and verify
+   * the digest yourself.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
@@ -4075,8 +4075,8 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    */
   readBlob: handleServerStreamingCall<ReadBlobRequest, ReadBlobResponse>;
   /**
-   * Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API or,
-   * where the registry has none, reads the fallback tag; and it looks for cosign's tags. Each result says its source.
+   * Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API. If
+   * the registry has none, it reads the fallback tag. In both cases it also looks for cosign's tags. Each result says its source.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
@@ -4092,7 +4092,7 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    * while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
    * or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
    * sends the delete once. If the registry's answer is lost, the gateway checks whether the manifest still exists.
-   * Afterwards it looks at the tags again. A tag that the registry kept is deleted by its name if the registry can.
+   * Afterwards it checks the tags again. If the registry kept a tag and can delete tags by name, the gateway deletes it.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `digest` or one of `expected_tags` is invalid.
@@ -4106,14 +4106,14 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
    *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: the registry refuses the delete (409, 412, 423, 428), for example because something needs the manifest.
    *                        If the registry names a code, this code is the reason instead. The message has the registry's words.
-   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
+   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be checked
    *                afterwards. Look again before you retry.
    */
   deleteManifest: handleUnaryCall<DeleteManifestRequest, DeleteManifestResponse>;
   /**
-   * Deletes up to 1000 manifests of one repository. The batch is judged as a whole: the gateway looks at the tags once, deletes an index before
+   * Deletes up to 1000 manifests of one repository. The gateway checks the batch as a whole: it reads the tags once, deletes an index before
    * its children, and deletes a child that only indexes of the same batch contain. Results are sent as soon as they are known, in any order.
-   * If one delete is refused or fails, its result has the status, and the others continue; a manifest that it still needs is refused as well.
+   * If one delete is refused or fails, its result has the status, and the others continue. If an index is not deleted, the manifests in it are refused as well.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
@@ -4218,12 +4218,12 @@ export interface RegistryServiceClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientReadableStream<StreamCatalogResponse>;
   /**
-   * Lists the tags of a repository page by page. For a repository without tags, the page is empty. With `view`, it also says what each
-   * tag points to, or when each image was built, its size and its platforms. A tag of which that cannot be found out has a status.
+   * Lists the tags of a repository page by page. For a repository without tags, the page is empty. `view` adds details of each tag: what it
+   * points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status.
    *
    * Errors:
-   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or does not go with `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
-   *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist. Registries also say so about a repository in which nothing ever had a tag. The gateway then looks for it in the
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or needs another `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+   *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist. Registries also answer this for a repository that never had a tag. The gateway then looks for it in the
    *              registry's catalog and answers with an empty page if it is there. If the catalog cannot be read within two seconds, the answer is NAME_UNKNOWN.
    *   FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
    *   UNAVAILABLE  LISTING_CHANGED: as for Catalog.
@@ -4377,8 +4377,8 @@ export interface RegistryServiceClient extends Client {
   ): ClientReadableStream<BatchGetImageConfigsResponse>;
   /**
    * Reads a blob (a layer, a configuration, an SBOM) or a part of it, in chunks. A slow reader slows the download down. If `offset` and `limit` are
-   * 0, the gateway verifies the digest: the stream ends with OK only if all bytes were right. A reader that got a part can go on with `offset`, and
-   * must then verify the digest itself.
+   * 0, the gateway verifies the digest: the stream ends with OK only if the bytes match it. To continue after an interruption, set `offset`, and verify
+   * the digest yourself.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
@@ -4395,8 +4395,8 @@ export interface RegistryServiceClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientReadableStream<ReadBlobResponse>;
   /**
-   * Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API or,
-   * where the registry has none, reads the fallback tag; and it looks for cosign's tags. Each result says its source.
+   * Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API. If
+   * the registry has none, it reads the fallback tag. In both cases it also looks for cosign's tags. Each result says its source.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
@@ -4426,7 +4426,7 @@ export interface RegistryServiceClient extends Client {
    * while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
    * or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
    * sends the delete once. If the registry's answer is lost, the gateway checks whether the manifest still exists.
-   * Afterwards it looks at the tags again. A tag that the registry kept is deleted by its name if the registry can.
+   * Afterwards it checks the tags again. If the registry kept a tag and can delete tags by name, the gateway deletes it.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `digest` or one of `expected_tags` is invalid.
@@ -4440,7 +4440,7 @@ export interface RegistryServiceClient extends Client {
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them (its setting `storage.delete.enabled`).
    *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: the registry refuses the delete (409, 412, 423, 428), for example because something needs the manifest.
    *                        If the registry names a code, this code is the reason instead. The message has the registry's words.
-   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be looked at
+   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be checked
    *                afterwards. Look again before you retry.
    */
   deleteManifest(
@@ -4459,9 +4459,9 @@ export interface RegistryServiceClient extends Client {
     callback: (error: ServiceError | null, response: DeleteManifestResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Deletes up to 1000 manifests of one repository. The batch is judged as a whole: the gateway looks at the tags once, deletes an index before
+   * Deletes up to 1000 manifests of one repository. The gateway checks the batch as a whole: it reads the tags once, deletes an index before
    * its children, and deletes a child that only indexes of the same batch contain. Results are sent as soon as they are known, in any order.
-   * If one delete is refused or fails, its result has the status, and the others continue; a manifest that it still needs is refused as well.
+   * If one delete is refused or fails, its result has the status, and the others continue. If an index is not deleted, the manifests in it are refused as well.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or

@@ -22,13 +22,13 @@ export interface TagDetails {
   descriptor:
     | Descriptor
     | undefined;
-  /** When the image was built: for an index, the newest of its images. Unset if that is not stated. Only with the view FULL. */
+  /** When the image was built. For an index: the date of its newest image. Unset if that is not stated. Only with the view FULL. */
   created:
     | Date
     | undefined;
   /**
-   * Size in bytes of what a first pull transfers: configuration and layers, a layer that occurs twice once. For an index, of all its
-   * images together. Unset if it is not known. Only with the view FULL.
+   * Size in bytes of what a first pull transfers: configuration and layers; a layer that occurs twice counts once. For an index: of
+   * all its images together. Unset if it is not known. Only with the view FULL.
    */
   totalSize?:
     | bigint
