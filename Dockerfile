@@ -46,6 +46,6 @@ USER 65532:65532
 WORKDIR /
 EXPOSE 50051
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 CMD ["portus-gateway", "healthcheck"]
+HEALTHCHECK --interval=10s --timeout=4s --start-period=20s --retries=3 CMD ["portus-gateway", "healthcheck"]
 ENTRYPOINT ["portus-gateway"]
 CMD ["serve"]

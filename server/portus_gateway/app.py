@@ -21,29 +21,31 @@ from portus_gateway.distribution.configuration import RetryPolicy, Timeouts
 from portus_gateway.listen_address import ListenAddress
 from portus_gateway.operations.deletion import Deletion
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
-from portus_gateway.operations.registry_status import Readiness
+from portus_gateway.operations.registry_status import Readiness, RegistryStatus
+from portus_gateway.operations.setting_advice import public_text
 from portus_gateway.registry.cached import CachedRegistry
 from portus_gateway.registry.coalesced import CoalescedRegistry
 from portus_gateway.registry.fresh import FreshRegistry
 from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc.page_tokens import PageTokens
 from portus_gateway.rpc.server import GatewayServer, Listener, ServerLimits
-from portus_gateway.settings import Settings
+from portus_gateway.settings import Settings, variable_of
 from portus_gateway.telemetry.announcement import announce
 from portus_gateway.telemetry.call_log import CallLog
 from portus_gateway.telemetry.call_observers import CallObservers
+from portus_gateway.telemetry.gateway_health import GatewayHealth
 from portus_gateway.telemetry.metrics import Metrics
-from portus_gateway.telemetry.metrics_server import MetricsServer
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class RunningGateway:
-    """A gateway that serves: where it listens, with the real ports, and what it counts."""
+    """A gateway that serves: where it listens, with the real ports, what it counts, and whether it is ready."""
 
     address: ListenAddress
     metrics: Metrics
+    health: GatewayHealth
     metrics_address: ListenAddress | None = None
     mtls_address: ListenAddress | None = None
 
@@ -97,32 +99,40 @@ async def running(
             ),
         )
 
-        readiness = {"registry": False, "files": access.files.usable}
+        health = GatewayHealth(server.set_registry_serving)
+        health.set("registry", "the registry has not been checked yet")
 
-        def ready_if_all(part: str, ready: bool) -> None:
-            readiness[part] = ready
-            server.set_registry_serving(all(readiness.values()))
+        def registry_checked(status: RegistryStatus) -> None:
+            health.set("registry", "" if status.ready else _registry_problem(status))
+            metrics.registry_ready(status.ready)
 
-        def readiness_changed(ready: bool) -> None:
-            ready_if_all("registry", ready)
-            metrics.registry_ready(ready)
+        def files_checked(unusable: tuple[str, ...]) -> None:
+            health.set("files", ", ".join(f"the file of {variable_of(name)} cannot be read" for name in unusable))
 
-        access.files.when_usable_changes(lambda usable: ready_if_all("files", usable))
+        files_checked(access.files.unusable)
+        access.files.when_unusable_changes(files_checked)
         metrics.watch_files(access.files.files)
 
         metrics_address = None
         if settings.metrics_listen is not None and not as_worker:
-            metrics_server = await stack.enter_async_context(MetricsServer(metrics, settings.metrics_listen))
+            from portus_gateway.telemetry.metrics_server import MetricsServer
+
+            metrics_server = await stack.enter_async_context(MetricsServer(metrics, health, settings.metrics_listen))
             metrics_address = metrics_server.address
         address = settings.listen.with_port(await server.start())
         stack.push_async_callback(server.drain, settings.drain_grace)
         mtls_address = settings.mtls_listen and settings.mtls_listen.with_port(server.second_port or 0)
-        await stack.enter_async_context(Readiness(client, settings.readiness_interval, readiness_changed))
+        await stack.enter_async_context(Readiness(client, settings.readiness_interval, registry_checked))
         if not as_worker:
             announce(settings, address, metrics=metrics_address, mtls=mtls_address)
-        yield RunningGateway(address, metrics, metrics_address, mtls_address)
+        yield RunningGateway(address, metrics, health, metrics_address, mtls_address)
         _log.info("draining", grace=settings.drain_grace)
+        health.stop()
     _log.info("stopped")
+
+
+def _registry_problem(status: RegistryStatus) -> str:
+    return public_text(status.problem) if status.problem is not None else "the registry cannot be used"
 
 
 def _configuration(settings: Settings) -> Configuration:

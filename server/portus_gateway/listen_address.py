@@ -2,7 +2,7 @@
 
 import ipaddress
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 _ALL = "::"
 
@@ -45,6 +45,10 @@ class ListenAddress:
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+DEFAULT_LISTEN: Final = ListenAddress("127.0.0.1", 50051)
+"""Where the gateway serves gRPC if no setting says otherwise."""
 
 
 def cannot_listen(address: ListenAddress | str, cause: OSError | None = None) -> OSError:

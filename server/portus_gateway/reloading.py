@@ -40,16 +40,16 @@ class ReloadedFiles:
     """The files of one gateway, each by the name of its setting."""
 
     files: Mapping[str, ReloadedFile]
-    _listeners: list[Callable[[bool], None]] = field(default_factory=list)
-    _told: bool = True
+    _listeners: list[Callable[[tuple[str, ...]], None]] = field(default_factory=list)
+    _told: tuple[str, ...] = ()
 
     @property
-    def usable(self) -> bool:
-        """Whether every file whose content expires can be read, or could be when it was last looked at."""
-        return not any(file.failing and file.expires for file in self.files.values())
+    def unusable(self) -> tuple[str, ...]:
+        """The settings whose file could not be read when it was last looked at, if its content expires."""
+        return tuple(setting for setting, file in self.files.items() if file.failing and file.expires)
 
-    def when_usable_changes(self, listener: Callable[[bool], None]) -> None:
-        """Calls `listener` with `usable` whenever that changes."""
+    def when_unusable_changes(self, listener: Callable[[tuple[str, ...]], None]) -> None:
+        """Calls `listener` with `unusable` whenever that changes."""
         self._listeners.append(listener)
 
     @asynccontextmanager
@@ -82,8 +82,8 @@ class ReloadedFiles:
             self._looked()
 
     def _looked(self) -> None:
-        usable = self.usable
-        if usable is not self._told:
-            self._told = usable
+        unusable = self.unusable
+        if unusable != self._told:
+            self._told = unusable
             for listener in self._listeners:
-                listener(usable)
+                listener(unusable)

@@ -20,7 +20,7 @@ from yarl import URL
 from portus_gateway.distribution.configuration import CONCURRENCY, MANIFEST_LIMIT, RetryPolicy, Timeouts
 from portus_gateway.distribution.credentials import PasswordFile
 from portus_gateway.distribution.origin import Origin
-from portus_gateway.listen_address import ListenAddress
+from portus_gateway.listen_address import DEFAULT_LISTEN, ListenAddress
 from portus_gateway.rpc.limits import ServerLimits
 from portus_gateway.setting_types import (
     Address,
@@ -128,7 +128,7 @@ class Settings(BaseSettings):
     )
 
     listen: Address = Field(
-        ListenAddress("127.0.0.1", 50051),
+        DEFAULT_LISTEN,
         description="Address to serve gRPC on. `:50051` means all interfaces; port 0 means any free port.",
     )
     tls_certificate_file: Path | None = Field(
@@ -210,7 +210,9 @@ class Settings(BaseSettings):
         " from the password of the registry account. Replicas of a gateway without such a password need this file.",
     )
     metrics_listen: OptionalAddress = Field(
-        None, description="Address to serve Prometheus metrics on, over HTTP at `/metrics`. Unset: no metrics server."
+        None,
+        description="Address to serve Prometheus metrics on, over HTTP at `/metrics`, and the probes `/livez` and"
+        " `/readyz`. Unset: neither is served.",
     )
 
     connect_timeout: Duration = Field(

@@ -27,7 +27,7 @@ class Pinged(ScriptedRegistry):
 async def told(registry: Pinged, count: int, pings: int) -> list[bool]:
     """What is told until `count` changes and `pings` pings were seen."""
     changes: list[bool] = []
-    async with Readiness(registry, 0.001, changes.append), asyncio.timeout(10):
+    async with Readiness(registry, 0.001, lambda status: changes.append(status.ready)), asyncio.timeout(10):
         while len(changes) < count or registry.pings < pings:
             await asyncio.sleep(0.001)
     return changes

@@ -5,7 +5,6 @@ from importlib import import_module
 
 import click
 
-from portus_gateway import __version__
 from portus_gateway.telemetry import quiet_grpc  # noqa: F401  (before anything imports grpc)
 
 # Each is imported when it is called. To load everything would take most of a second.
@@ -44,7 +43,23 @@ class _Commands(click.Group):
             formatter.write_dl(list(_COMMANDS.items()))
 
 
+def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        # Imported here because to find the version out takes as long as a command should take.
+        from portus_gateway import __version__
+
+        click.echo(f"portus-gateway, version {__version__}")
+        ctx.exit()
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__, prog_name="portus-gateway")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 def main() -> None:
     """A typed gRPC API to a Docker Distribution (OCI) registry."""

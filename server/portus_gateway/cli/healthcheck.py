@@ -1,6 +1,12 @@
-"""`portus-gateway healthcheck`."""
+"""`portus-gateway healthcheck`.
+
+It runs every few seconds beside the gateway and shares its CPU limit. So it loads gRPC and the messages of the health
+service, and nothing else.
+"""
 
 import os
+import socket
+import ssl
 import time
 from pathlib import Path
 
@@ -8,9 +14,8 @@ import click
 import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-from portus_gateway.listen_address import ListenAddress
+from portus_gateway.listen_address import DEFAULT_LISTEN, ListenAddress
 from portus_gateway.rpc.service_names import HEALTH_SERVICE, REGISTRY_SERVICE
-from portus_gateway.settings import Settings
 
 # `::` means all addresses, IPv4 and IPv6, as far as the machine has them.
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "localhost"}  # noqa: S104
@@ -57,37 +62,54 @@ def healthcheck(
     key: Path | None,
 ) -> None:
     """Check the health of a gateway, for containers and init systems. Exit status 0: it serves. 1: it does not."""
-    text = address or os.environ.get("PORTUS_LISTEN") or str(Settings.model_fields["listen"].default)
+    text = address or os.environ.get("PORTUS_LISTEN") or str(DEFAULT_LISTEN)
     try:
         listen = ListenAddress.parse(text)
     except ValueError as error:
         raise click.UsageError(f"{text!r}: {error}") from None
     target = ListenAddress(_WILDCARDS.get(listen.host, listen.host), listen.port)
-    own = os.environ.get("PORTUS_TLS_CERTIFICATE_FILE")
-    options: list[tuple[str, int | str]] = [("grpc.enable_http_proxy", 0)]
-    if ca_file is None and own and not address:
-        # This is the gateway's own machine. Trust exactly its certificate, for any name that the certificate has.
-        ca_file = Path(own)
-        options.append(("grpc.ssl_target_name_override", _first_name(ca_file)))
-    if ca_file is None:
-        channel = grpc.insecure_channel(str(target), options)
-    else:
-        credentials = grpc.ssl_channel_credentials(
-            ca_file.read_bytes(), key.read_bytes() if key else None, certificate.read_bytes() if certificate else None
-        )
-        channel = grpc.secure_channel(str(target), credentials, options)
     end = time.monotonic() + wait
-    with channel:
-        while True:
-            answer = _answer(channel, REGISTRY_SERVICE if ready else "", timeout)
-            if answer == "SERVING" or time.monotonic() >= end:
-                break
-            time.sleep(_AGAIN)
+    while True:
+        try:
+            with _channel(target, ca_file, certificate, key, own=not address, timeout=timeout) as channel:
+                answer = _answer(channel, REGISTRY_SERVICE if ready else "", timeout)
+        except OSError as error:
+            answer = f"UNAVAILABLE: {error}"
+        if answer == "SERVING" or time.monotonic() >= end:
+            break
+        time.sleep(_AGAIN)
     if answer not in ("SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"):
         raise click.ClickException(f"{target}: {answer}")
     click.echo(answer)
     if answer != "SERVING":
         raise SystemExit(1)
+
+
+def _channel(
+    target: ListenAddress,
+    ca_file: Path | None,
+    certificate: Path | None,
+    key: Path | None,
+    *,
+    own: bool,
+    timeout: float,
+) -> grpc.Channel:
+    """A channel to the gateway. With `own`, it is the gateway of this machine, with the settings of the environment.
+
+    Raises `OSError` if the gateway of this machine does not show its certificate.
+    """
+    options: list[tuple[str, int | str]] = [("grpc.enable_http_proxy", 0)]
+    configured = os.environ.get("PORTUS_TLS_CERTIFICATE_FILE")
+    if ca_file is None and own and configured:
+        # Trust exactly the certificate in the settings, for any name that it has.
+        ca_file = Path(configured)
+        options.append(("grpc.ssl_target_name_override", _name_in_certificate(target, ca_file, timeout)))
+    if ca_file is None:
+        return grpc.insecure_channel(str(target), options)
+    credentials = grpc.ssl_channel_credentials(
+        ca_file.read_bytes(), key.read_bytes() if key else None, certificate.read_bytes() if certificate else None
+    )
+    return grpc.secure_channel(str(target), credentials, options)
 
 
 def _answer(channel: grpc.Channel, service: str, timeout: float) -> str:
@@ -103,18 +125,28 @@ def _answer(channel: grpc.Channel, service: str, timeout: float) -> str:
         return f"{error.code().name}: {error.details()}" if isinstance(error, grpc.Call) else str(error)
 
 
-def _first_name(file: Path) -> str:
-    # Imported here because it takes long and is rarely needed.
-    from cryptography import x509
+def _name_in_certificate(target: ListenAddress, file: Path, timeout: float) -> str:
+    """A host name in the certificate that the gateway shows, which has to be the one in `file`.
 
+    The gateway is asked because `ssl` does not parse files, and a library that does takes long to load.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.set_alpn_protocols(["h2"])
     try:
-        certificate = x509.load_pem_x509_certificate(file.read_bytes())
+        context.load_verify_locations(file)
+    except ssl.SSLError:
+        raise click.ClickException(f"PORTUS_TLS_CERTIFICATE_FILE: {file} has no certificate in PEM format") from None
     except OSError as error:
         raise click.ClickException(f"PORTUS_TLS_CERTIFICATE_FILE: {file} cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise click.ClickException(f"PORTUS_TLS_CERTIFICATE_FILE: {file} has no certificate in PEM format") from None
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return "localhost"
-    return next(iter(names.get_values_for_type(x509.DNSName)), "localhost")
+    with (
+        socket.create_connection((target.host, target.port), timeout) as plain,
+        context.wrap_socket(plain) as connection,
+    ):
+        certificate = connection.getpeercert() or {}
+    for entry in certificate.get("subjectAltName", ()):
+        match entry:
+            case ("DNS", str() as name):
+                return name
+    return "localhost"

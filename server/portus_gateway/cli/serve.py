@@ -10,7 +10,6 @@ from portus_gateway.access.errors import InvalidAccessFile
 from portus_gateway.cli.setting_options import given, setting_options
 from portus_gateway.settings import InvalidSettings, Settings, Value
 from portus_gateway.telemetry import logs
-from portus_gateway.workers import serving
 
 _log = structlog.get_logger(__name__)
 
@@ -35,7 +34,7 @@ def serve(**flags: Value | None) -> None:
         _log.warning(f"{name} is not a setting" + (f": did you mean {meant}?" if meant else ""))
     process.allow_many_open_files()
     try:
-        process.run(_serve(loaded) if loaded.workers == 1 else serving.serve(loaded, given(flags)))
+        process.run(_serve(loaded) if loaded.workers == 1 else _serve_by_workers(loaded, flags))
     except (InvalidSettings, InvalidAccessFile) as error:
         report(error)
         raise SystemExit(EXIT_CONFIGURATION) from None
@@ -60,3 +59,9 @@ async def _serve(loaded: Settings) -> None:
     async with process.stop_signal(grace=loaded.drain_grace) as stop, app.running(loaded):
         process.exclude_from_garbage_collection()
         await stop.wait()
+
+
+async def _serve_by_workers(loaded: Settings, flags: dict[str, Value | None]) -> None:
+    from portus_gateway.workers import serving
+
+    await serving.serve(loaded, given(flags))

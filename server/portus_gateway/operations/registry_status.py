@@ -78,17 +78,18 @@ async def registry_status(registry: Registry) -> RegistryStatus:
 
 
 class Readiness:
-    """Checks `registry` every `interval` seconds while its context lasts, and calls `changed` when readiness changes.
+    """Checks `registry` every `interval` seconds while its context lasts.
 
-    One failure after a success is checked again after a second before it counts. Only changes are logged.
+    Calls `changed` after the first check, and when readiness or its reason changes. Only changes are logged. One
+    failure after a success is checked again after a second before it counts.
     """
 
-    def __init__(self, registry: Registry, interval: float, changed: Callable[[bool], None]) -> None:
+    def __init__(self, registry: Registry, interval: float, changed: Callable[[RegistryStatus], None]) -> None:
         self._registry = registry
         self._interval = interval
         self._changed = changed
-        self._ready: bool | None = None
-        self._logged: tuple[bool, str] | None = None
+        self._ready = False
+        self._told: tuple[bool, str] | None = None
 
     async def __aenter__(self) -> Self:
         self._checks = asyncio.create_task(self._run())
@@ -102,8 +103,9 @@ class Readiness:
         try:
             await self._check_for_ever()
         except Exception:
-            _log.exception("the readiness check failed unexpectedly: restart the gateway")
-            self._changed(False)
+            failure = "the readiness check failed unexpectedly: restart the gateway"
+            _log.exception(failure)
+            self._changed(RegistryStatus(reachable=False, problem=GatewayError(failure)))
 
     async def _check_for_ever(self) -> None:
         while True:
@@ -111,18 +113,16 @@ class Readiness:
             if self._ready and not status.ready:
                 await asyncio.sleep(min(_SOON, self._interval))
                 status = await registry_status(self._registry)
-            self._log(status)
-            if status.ready is not self._ready:
-                self._ready = status.ready
-                self._changed(status.ready)
+            self._ready = status.ready
+            state = (status.ready, status.problem.reason if status.problem is not None else "")
+            if state != self._told:
+                self._told = state
+                self._log(status)
+                self._changed(status)
             await asyncio.sleep(self._interval)
 
     def _log(self, status: RegistryStatus) -> None:
         problem = status.problem
-        state = (status.ready, problem.reason if problem is not None else "")
-        if state == self._logged:
-            return
-        self._logged = state
         event = "registry ready" if status.ready else "registry not ready"
         if problem is None:
             _log.info(event)

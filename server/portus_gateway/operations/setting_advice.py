@@ -28,16 +28,24 @@ ADVICE: Mapping[Concern, str] = MappingProxyType(
 
 def operator_text(error: GatewayError) -> str:
     """What the log says about `error`: its message, the details of it and of its causes, and advice."""
-    errors = list(_with_causes(error))
-    details = "; ".join(dict.fromkeys(each.operator_detail for each in errors if each.operator_detail))
-    advice = [ADVICE[concern] for concern in dict.fromkeys(map(_concern_of, errors)) if concern is not None]
-    text = f"{error} ({details})" if details else str(error)
-    return " ".join([f"{text}.", *advice]) if advice else text
+    details = "; ".join(dict.fromkeys(each.operator_detail for each in _with_causes(error) if each.operator_detail))
+    return _with_advice(f"{error} ({details})" if details else str(error), error)
+
+
+def public_text(error: GatewayError) -> str:
+    """The same without addresses and account names, for places that are not protected as a log is."""
+    return _with_advice(str(error), error)
 
 
 def concerns_settings(error: GatewayError) -> bool:
     """Whether the operator may have to change a setting because of `error`."""
     return any(_concern_of(each) is not None for each in _with_causes(error))
+
+
+def _with_advice(text: str, error: GatewayError) -> str:
+    concerns = dict.fromkeys(map(_concern_of, _with_causes(error)))
+    advice = [ADVICE[concern] for concern in concerns if concern is not None]
+    return " ".join([f"{text}.", *advice]) if advice else text
 
 
 def _with_causes(error: GatewayError) -> Iterator[GatewayError]:

@@ -19,8 +19,8 @@ from portus_gateway.rpc.limits import ServerLimits
 from portus_gateway.rpc.observation import CallObserver
 from portus_gateway.rpc.open_services import OPEN_METHODS
 from portus_gateway.rpc.request_bounds import MessageShape
+from portus_gateway.rpc.request_types import request_type
 from portus_gateway.rpc.served_call import Context, Method, ServedCall, Serving
-from portus_gateway.rpc.service_names import request_type
 from portus_gateway.rpc.unread_answers import UnreadAnswers
 
 UnaryBehaviour = Callable[[Message | AsyncIterator[Message], Context], Coroutine[object, None, Message]]

@@ -18,7 +18,6 @@ from portus_gateway.rpc.interception import InterceptedHandlers, Interceptor
 from portus_gateway.rpc.limits import ServerLimits
 from portus_gateway.rpc.observation import CallObserver, FinishedCall
 from portus_gateway.rpc.page_tokens import PageTokens
-from portus_gateway.rpc.reflection import reflection
 from portus_gateway.rpc.service_names import REGISTRY_SERVICE
 from portus_gateway.rpc.servicer import RegistryServicer, registry_service
 
@@ -105,11 +104,12 @@ class GatewayServer:
     async def start(self) -> int:
         """Listens and serves; answers with the port. Raises `OSError` where it cannot listen there."""
         server = grpc.aio.server(options=_options(self._limits, self._reuse_port))
-        services = [
-            registry_service(self._servicer),
-            self._health.service(),
-            *(reflection() if self._reflection else ()),
-        ]
+        services = [registry_service(self._servicer), self._health.service()]
+        if self._reflection:
+            # Imported where it is used, because it loads descriptors of its own.
+            from portus_gateway.rpc.reflection import reflection
+
+            services += reflection()
         server.add_generic_rpc_handlers((InterceptedHandlers(services, self._boundary),))
         port = _listen(server, self._listener)
         if self._second_listener is not None:

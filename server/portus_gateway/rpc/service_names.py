@@ -1,16 +1,11 @@
-"""The full names of the services that the gateway serves."""
+"""The full names of the services that the gateway serves.
 
-from google.protobuf.descriptor import Descriptor
+They are written out, so that a program that needs only a name, such as a health check, does not load the messages.
+"""
 
-from portus.registry.v1 import registry_service_pb2
+from typing import Final
 
-_SERVICE = registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"]
-REGISTRY_SERVICE: str = _SERVICE.full_name
-HEALTH_SERVICE = "grpc.health.v1.Health"
-REFLECTION_V1_SERVICE = "grpc.reflection.v1.ServerReflection"
-REFLECTION_V1ALPHA_SERVICE = "grpc.reflection.v1alpha.ServerReflection"
-
-
-def request_type(rpc: str) -> Descriptor:
-    """The type of the requests of an RPC of the RegistryService."""
-    return _SERVICE.methods_by_name[rpc].input_type
+REGISTRY_SERVICE: Final = "portus.registry.v1.RegistryService"
+HEALTH_SERVICE: Final = "grpc.health.v1.Health"
+REFLECTION_V1_SERVICE: Final = "grpc.reflection.v1.ServerReflection"
+REFLECTION_V1ALPHA_SERVICE: Final = "grpc.reflection.v1alpha.ServerReflection"

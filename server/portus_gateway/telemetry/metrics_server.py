@@ -1,31 +1,48 @@
-"""Serves the metrics over HTTP, on an address of their own."""
+"""Serves the metrics and the probes over HTTP, on an address of their own."""
 
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from aiohttp import web
 
 from portus_gateway.listen_address import ListenAddress
 
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+# A probe asks what is the case now.
+_NOT_STORED: Final = {"Cache-Control": "no-store"}
 
 
 class MetricsSource(Protocol):
-    """What there is to serve."""
+    """The metrics to serve."""
 
     async def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
 
 
-class MetricsServer:
-    """`GET /metrics` on `listen`; an async context manager. Raises `OSError` where it cannot listen there."""
+class HealthSource(Protocol):
+    """The health to serve."""
 
-    def __init__(self, metrics: MetricsSource, listen: ListenAddress) -> None:
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What prevents the gateway from serving its callers. Empty if nothing does."""
+
+
+class MetricsServer:
+    """`GET /metrics`, `/livez` and `/readyz` on `listen`. An async context manager.
+
+    `/livez` is 200 whenever the event loop answers. `/readyz` is 200 if the gateway can serve its callers, else 503
+    with a line for each problem. Entering raises `OSError` if it cannot listen there.
+    """
+
+    def __init__(self, metrics: MetricsSource, health: HealthSource, listen: ListenAddress) -> None:
         self._metrics = metrics
+        self._health = health
         self._listen = listen
 
     async def __aenter__(self) -> Self:
         application = web.Application()
-        application.router.add_get("/metrics", self._answer)
+        application.router.add_get("/metrics", self._exposition)
+        application.router.add_get("/livez", self._live)
+        application.router.add_get("/readyz", self._ready)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         try:
@@ -44,5 +61,16 @@ class MetricsServer:
         port: int = self._runner.addresses[0][1]
         return self._listen.with_port(port)
 
-    async def _answer(self, _: web.Request) -> web.Response:
+    async def _exposition(self, _: web.Request) -> web.Response:
         return web.Response(body=await self._metrics.exposition(), headers={"Content-Type": _CONTENT_TYPE})
+
+    async def _live(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok\n", headers=_NOT_STORED)
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        problems = self._health.problems
+        if not problems:
+            return web.Response(text="ok\n", headers=_NOT_STORED)
+        return web.Response(
+            status=503, text="".join(f"not ready: {problem}\n" for problem in problems), headers=_NOT_STORED
+        )

@@ -55,6 +55,13 @@ class Drain(_Message):
     kind: Literal["drain"] = "drain"
 
 
+class Health(_Message):
+    """Of a worker: what prevents it from serving its callers. Sent after `Serving`, and on each change."""
+
+    kind: Literal["health"] = "health"
+    problems: tuple[str, ...]
+
+
 class Serving(_Message):
     """Of a worker: it listens."""
 
@@ -83,7 +90,19 @@ class CannotServe(_Message):
     message: str
 
 
-Message = Serve | Ping | Pong | Collect | Drain | Serving | SettingsInvalid | AccessFileInvalid | CannotServe | Figures
+Message = (
+    Serve
+    | Ping
+    | Pong
+    | Collect
+    | Drain
+    | Serving
+    | Health
+    | SettingsInvalid
+    | AccessFileInvalid
+    | CannotServe
+    | Figures
+)
 _MESSAGES: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="kind")])
 
 

@@ -10,7 +10,6 @@ import structlog
 from portus_gateway import process
 from portus_gateway.settings import Settings, Value
 from portus_gateway.telemetry.announcement import announce
-from portus_gateway.telemetry.metrics_server import MetricsServer
 from portus_gateway.workers.shared_port import shared_port
 from portus_gateway.workers.team import Team
 from portus_gateway.workers.worker import END
@@ -35,7 +34,9 @@ async def serve(settings: Settings, flags: Mapping[str, Value | None]) -> None:
         team = Team(settings.workers, worker_flags)
         metrics = None
         if settings.metrics_listen is not None:
-            metrics = (await stack.enter_async_context(MetricsServer(team, settings.metrics_listen))).address
+            from portus_gateway.telemetry.metrics_server import MetricsServer
+
+            metrics = (await stack.enter_async_context(MetricsServer(team, team, settings.metrics_listen))).address
         stop = await stack.enter_async_context(
             process.stop_signal(grace=settings.drain_grace + END, before_end=team.kill)
         )

@@ -11,6 +11,7 @@ import structlog
 
 from portus_gateway.access.errors import InvalidAccessFile
 from portus_gateway.settings import InvalidSettings, Value
+from portus_gateway.telemetry.gateway_health import STOPPING
 from portus_gateway.telemetry.worker_metrics import WorkerMetrics
 from portus_gateway.workers.worker import END, Worker
 
@@ -73,6 +74,16 @@ class Team:
         """Makes all workers load their files again."""
         for worker in self._workers.values():
             worker.hang_up()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What prevents the gateway from serving its callers. It is ready if every worker that serves is."""
+        if self._stopping.is_set():
+            return (STOPPING,)
+        serving = [worker for worker in self._workers.values() if worker.serving]
+        if not serving:
+            return ("no worker serves",)
+        return tuple(dict.fromkeys(problem for worker in serving for problem in worker.problems))
 
     async def exposition(self) -> bytes:
         """What the workers count, added up, in Prometheus' text format."""

@@ -18,6 +18,7 @@ from portus_gateway.workers.channel import (
     CannotServe,
     Collect,
     Drain,
+    Health,
     Message,
     Ping,
     Pong,
@@ -44,6 +45,8 @@ class Worker:
         self._collected: asyncio.Future[None] | None = None
         self._answered = asyncio.Event()
         self.serving = False
+        self.problems: tuple[str, ...] = ("a worker has just started",)
+        """What prevents it from serving its callers."""
 
     @classmethod
     async def start(cls, number: int, flags: dict[str, Value | None], page_token_secret: bytes) -> Self:
@@ -108,6 +111,8 @@ class Worker:
                 match message:
                     case Pong():
                         self._answered.set()
+                    case Health():
+                        self.problems = message.problems
                     case Figures():
                         yield message
                         self._end_collection()

@@ -13,12 +13,14 @@ from portus_gateway import app, process, settings
 from portus_gateway.access.errors import InvalidAccessFile
 from portus_gateway.settings import InvalidSettings
 from portus_gateway.telemetry import logs
+from portus_gateway.telemetry.gateway_health import GatewayHealth
 from portus_gateway.telemetry.metrics import Metrics
 from portus_gateway.workers.channel import (
     AccessFileInvalid,
     CannotServe,
     Collect,
     Drain,
+    Health,
     Message,
     Ping,
     Pong,
@@ -53,10 +55,12 @@ async def _work(number: int, end: socket.socket) -> None:
             process.exclude_from_garbage_collection()
             await channel.send(Serving())
             following = asyncio.create_task(_follow(channel, gateway.metrics, stop))
+            telling = asyncio.create_task(_tell_health(channel, gateway.health))
             await stop.wait()
         await channel.send(gateway.metrics.figures())
         following.cancel()
-        await asyncio.wait([following])
+        telling.cancel()
+        await asyncio.wait([following, telling])
         if not following.cancelled():
             following.result()
 
@@ -76,6 +80,11 @@ async def _follow(channel: WorkerChannel, metrics: Metrics, stop: asyncio.Event)
                     raise ValueError(f"a worker is never sent {message.kind!r}")
     finally:
         stop.set()
+
+
+async def _tell_health(channel: WorkerChannel, health: GatewayHealth) -> None:
+    async for problems in health.changes():
+        await channel.send(Health(problems=problems))
 
 
 def _failure(error: InvalidSettings | InvalidAccessFile | OSError) -> Message:
