@@ -131,6 +131,9 @@ class ScriptedRegistry:
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
         self.deleted.append(f"{repository}@{digest}")
 
+    async def check_tag_deletion(self, repository: Repository) -> None:
+        self._ask(f"deletion of tags in {repository}", "deletion of tags")
+
     async def check_deletion(self, repository: Repository) -> None:
         self._ask(f"deletion in {repository}", "deletion")
 

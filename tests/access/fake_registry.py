@@ -68,6 +68,9 @@ class FakeRegistry:
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
         raise self._nothing("delete_blob", repository, "BLOB_UNKNOWN")
 
+    async def check_tag_deletion(self, repository: Repository) -> None:
+        self.asked.append(f"check_tag_deletion {repository}")
+
     async def check_deletion(self, repository: Repository) -> None:
         self.asked.append(f"check_deletion {repository}")
 

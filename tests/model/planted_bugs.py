@@ -115,7 +115,7 @@ def the_tags_that_were_expected_are_said_to_be_gone(patch: Patch) -> None:
 
     async def claimed(self: Any, wanted: Any) -> Any:
         await delete(self, wanted)
-        return Deleted(tags=tuple(sorted(getattr(wanted, "expected_tags", ()))))
+        return Deleted(digest=wanted.digest, tags=tuple(sorted(getattr(wanted, "expected_tags", ()))))
 
     patch.setattr(GuardedDeletion, "delete", claimed)
 

@@ -30,7 +30,7 @@ from portus_gateway.distribution.errors import DeleteOutcomeUnknown, NotFound, U
 from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.errors import GatewayError
 from portus_gateway.operations.audited_deletion import AuditedDeletion
-from portus_gateway.operations.deletion import BlobDeletion, Deleted, ManifestDeletion, no_approval
+from portus_gateway.operations.deletion import AnyDeletion, BlobDeletion, Deleted, ManifestDeletion, no_approval
 from portus_gateway.operations.deletion_audit import DeletionAudit
 from portus_gateway.operations.deletion_errors import DeletionDisabled, ManifestInUse
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
@@ -135,11 +135,9 @@ async def test_a_delete_is_recorded_before_and_after(
 
 async def test_tags_that_remain_are_recorded_as_that(file: AuditFile) -> None:
     class Leaving:
-        async def delete(
-            self, wanted: ManifestDeletion | BlobDeletion, approved: Callable[[], Awaitable[None]] = no_approval
-        ) -> Deleted:
+        async def delete(self, wanted: AnyDeletion, approved: Callable[[], Awaitable[None]] = no_approval) -> Deleted:
             await approved()
-            return Deleted(tags=(Tag("1.0"),), remaining_tags=(Tag("latest"),))
+            return Deleted(digest=ABSENT, tags=(Tag("1.0"),), remaining_tags=(Tag("latest"),))
 
     await delete(AuditedDeletion(Leaving(), file.audit), ABSENT)
     assert (file.records[1]["tags"], file.records[1]["remaining_tags"]) == (["1.0"], ["latest"])
@@ -363,15 +361,13 @@ class Replacing:
         self._path = path
         self._error = error
 
-    async def delete(
-        self, wanted: ManifestDeletion | BlobDeletion, approved: Callable[[], Awaitable[None]] = no_approval
-    ) -> Deleted:
+    async def delete(self, wanted: AnyDeletion, approved: Callable[[], Awaitable[None]] = no_approval) -> Deleted:
         await approved()
         self._path.unlink()
         self._path.symlink_to("/dev/full")
         if self._error is not None:
             raise self._error
-        return Deleted()
+        return Deleted(digest=ABSENT)
 
 
 async def test_a_delete_whose_outcome_cannot_be_recorded_is_told_as_done(file: AuditFile) -> None:
@@ -528,9 +524,7 @@ async def test_without_a_good_record_a_delete_beyond_the_budget_is_refused_too(
 class Approved:
     """A deletion whose checks pass, and which the registry then does not carry out."""
 
-    async def delete(
-        self, wanted: ManifestDeletion | BlobDeletion, approved: Callable[[], Awaitable[None]] = no_approval
-    ) -> Deleted:
+    async def delete(self, wanted: AnyDeletion, approved: Callable[[], Awaitable[None]] = no_approval) -> Deleted:
         await approved()
         raise Unavailable("no answer", sent=True)
 

@@ -61,7 +61,7 @@ async def delete_blob(
     registry: ScriptedRegistry, digest: Digest = BLOB, *, validate_only: bool = False, enabled: bool = True
 ) -> None:
     deletion = BlobDeletion(repository=APP, digest=digest, validate_only=validate_only)
-    assert await GuardedDeletion(registry, enabled, 4).delete(deletion) == Deleted()
+    assert await GuardedDeletion(registry, enabled, 4).delete(deletion) == Deleted(digest=digest)
 
 
 async def test_tags_that_nobody_named_stop_the_delete_and_are_named(registry: ScriptedRegistry) -> None:

@@ -50,7 +50,7 @@ async def delete(registry: ScriptedRegistry) -> Deleted:
 
 
 def deleted(tags: Collection[str], remaining: Collection[str] = ()) -> Deleted:
-    return Deleted(tags=tuple(map(Tag, tags)), remaining_tags=tuple(map(Tag, remaining)))
+    return Deleted(digest=TWO, tags=tuple(map(Tag, tags)), remaining_tags=tuple(map(Tag, remaining)))
 
 
 async def test_tags_that_went_with_it_are_looked_at_and_no_other() -> None:

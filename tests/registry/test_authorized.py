@@ -460,5 +460,5 @@ async def test_a_delete_that_is_allowed_is_done(registry: DevRegistry, client: D
         wanted = ManifestDeletion(
             repository=Repository("team-a/scratch/app"), digest=digest, expected_tags=frozenset({Tag("1.0")})
         )
-        assert await deletion.delete(wanted) == Deleted(tags=(Tag("1.0"),))
+        assert await deletion.delete(wanted) == Deleted(digest=digest, tags=(Tag("1.0"),))
     assert not registry.holds("team-a/scratch/app", digest.text)

@@ -10,12 +10,14 @@ import grpc
 from google.protobuf.message import Message
 
 from portus.registry.v1.registry_service_pb2 import (
+    BatchDeleteManifestsRequest,
     BatchGetImageConfigsRequest,
     BatchGetManifestsRequest,
     BatchResolveManifestsRequest,
     CatalogRequest,
     DeleteBlobRequest,
     DeleteManifestRequest,
+    DeleteTagRequest,
     GetImageConfigRequest,
     GetManifestRequest,
     GetRegistryInfoRequest,
@@ -70,6 +72,10 @@ REQUESTS: dict[str, Message] = {
         requests=[GetImageConfigRequest(repository="team/app", tag="1.0")]
     ),
     "DeleteManifest": DeleteManifestRequest(repository="team/app", digest=DIGEST.text, force=True),
+    "BatchDeleteManifests": BatchDeleteManifestsRequest(
+        repository="team/app", requests=[DeleteManifestRequest(digest=DIGEST.text, force=True)]
+    ),
+    "DeleteTag": DeleteTagRequest(repository="team/app", tag="1.0"),
     "DeleteBlob": DeleteBlobRequest(repository="team/app", digest=BLOB.text),
 }
 """A good request for each RPC."""

@@ -155,6 +155,9 @@ class ScriptedRegistry:
         await self._ask("delete_blob")
         self.deleted.append(f"{repository}@{digest}")
 
+    async def check_tag_deletion(self, repository: Repository) -> None:
+        await self._ask("check_tag_deletion")
+
     async def check_deletion(self, repository: Repository) -> None:
         await self._ask("check_deletion")
 

@@ -16,7 +16,9 @@ from portus_gateway.operations.deletion_errors import (
     DeletionDisabled,
     DeletionRefused,
     IsManifest,
+    ManifestDeletedToo,
     ManifestInUse,
+    TagMoved,
     UnusableTags,
 )
 from portus_gateway.operations.image_config import NotAnImage, PlatformRequired
@@ -27,7 +29,7 @@ from portus_gateway.rpc.call_errors import CallError, InvalidFields
 from portus_gateway.rpc.status import CODES, code_of, status_of
 from tests.rpc.failures import Failure, failure_of, read
 from tests.rpc.gateways import finish, serve
-from tests.rpc.scripted_registry import ScriptedRegistry, raising
+from tests.rpc.scripted_registry import DIGEST, ScriptedRegistry, raising
 
 Code = grpc.StatusCode
 LARGEST = 6 * 1024
@@ -57,6 +59,8 @@ TABLE: list[tuple[GatewayError, Code, str]] = [
     (ManifestInUse("no", index_tags=["1.0"]), Code.FAILED_PRECONDITION, "REFERENCED"),
     (UnusableTags("no"), Code.FAILED_PRECONDITION, "UNUSABLE_TAGS"),
     (IsManifest("no"), Code.FAILED_PRECONDITION, "IS_MANIFEST"),
+    (TagMoved("a:1", expected=DIGEST, actual=DIGEST), Code.FAILED_PRECONDITION, "TAG_MOVED"),
+    (ManifestDeletedToo("no"), Code.INTERNAL, "MANIFEST_DELETED_TOO"),
     (DeletionDisabled("no"), Code.FAILED_PRECONDITION, "DELETION_DISABLED"),
     (errors.PreconditionFailed("no"), Code.FAILED_PRECONDITION, "UPSTREAM_PRECONDITION_FAILED"),
     (errors.PreconditionFailed("no", reason="CONFLICT"), Code.FAILED_PRECONDITION, "CONFLICT"),

@@ -173,6 +173,10 @@ class DistributionClient:
         """Deletes the blob from the repository."""
         await self._blobs.delete(repository, digest)
 
+    async def check_tag_deletion(self, repository: Repository) -> None:
+        """Makes sure that the registry would delete a tag in `repository`, without deleting anything."""
+        await self._manifests.check_tag_deletion(repository)
+
     async def check_deletion(self, repository: Repository) -> None:
         """Makes sure that the registry would delete in `repository`, without deleting anything."""
         await self._manifests.check_deletion(repository)

@@ -100,8 +100,7 @@ class Manifests:
         try:
             await self._delete(repository, tag)
         except InvalidRequest as error:
-            # Distribution 2.8 answers 400 DIGEST_INVALID: it takes the tag for a digest.
-            raise Unsupported(f"{error}: it deletes manifests by their digests only") from error
+            raise _by_digest_only(error) from error
 
     async def _delete(self, repository: Repository, reference: Reference) -> None:
         async def still_there() -> bool:
@@ -117,10 +116,21 @@ class Manifests:
         """Asks to delete a digest that cannot exist. 404, or 202, says that a delete would be carried out."""
         # Nothing that anyone has ever pushed has 256 random bits as its digest.
         impossible = Digest(f"sha256:{secrets.token_hex(32)}")
+        await self._check(repository, impossible, f"check that manifests of {repository} can be deleted")
+
+    async def check_tag_deletion(self, repository: Repository) -> None:
+        """Asks to delete a tag that cannot exist. 404, or 202, says that a tag would be deleted."""
+        impossible = Tag(f"no-such-tag-{secrets.token_hex(32)}")
+        try:
+            await self._check(repository, impossible, f"check that tags of {repository} can be deleted")
+        except InvalidRequest as error:
+            raise _by_digest_only(error) from error
+
+    async def _check(self, repository: Repository, impossible: Reference, action: str) -> None:
         answer = await self._deletion.attempt(repository, _target(repository, impossible), "manifests")
         if 200 <= answer.status < 300:
             return
-        error = failure(answer, f"check that manifests of {repository} can be deleted")
+        error = failure(answer, action)
         if not isinstance(error, NotFound):
             raise error
 
@@ -138,6 +148,11 @@ class Manifests:
                 if_none_match=f'"{known.descriptor.digest}"' if known else "",
             )
         )
+
+
+def _by_digest_only(error: InvalidRequest) -> Unsupported:
+    """The error where a tag was to be deleted. Distribution 2.8 takes it for a digest: 400 DIGEST_INVALID."""
+    return Unsupported(f"{error}: it deletes manifests by their digests only")
 
 
 def _target(repository: Repository, reference: Reference) -> str:

@@ -9,7 +9,14 @@ from portus_gateway.access.audit_log import Record, Value
 from portus_gateway.access.caller import Caller
 from portus_gateway.access.current_call import current_call, current_rpc
 from portus_gateway.access.errors import AuditUnavailable, OutcomeNotRecorded
-from portus_gateway.operations.deletion import BlobDeletion, Deleted, Deletion, ManifestDeletion, no_approval
+from portus_gateway.operations.deletion import (
+    AnyDeletion,
+    Deleted,
+    Deletion,
+    ManifestDeletion,
+    TagDeletion,
+    no_approval,
+)
 from portus_gateway.operations.deletion_audit import DeletionAudit
 from portus_gateway.operations.deletion_outcome import described, first_of, outcome_of
 
@@ -30,9 +37,7 @@ class AuditedDeletion:
         self._deletion = deletion
         self._audit = audit
 
-    async def delete(
-        self, wanted: ManifestDeletion | BlobDeletion, approved: Callable[[], Awaitable[None]] = no_approval
-    ) -> Deleted:
+    async def delete(self, wanted: AnyDeletion, approved: Callable[[], Awaitable[None]] = no_approval) -> Deleted:
         """Raises `AuditUnavailable`, `OutcomeNotRecorded`, and what `deletion` raises."""
         caller, rpc = current_rpc()
         attempt = _Attempt(self._audit, caller, current_call.get().peer, rpc.name, wanted)
@@ -57,9 +62,7 @@ class AuditedDeletion:
 class _Attempt:
     """One delete that a caller wants, and what is recorded about it."""
 
-    def __init__(
-        self, audit: DeletionAudit, caller: Caller, peer: str, rpc: str, wanted: ManifestDeletion | BlobDeletion
-    ) -> None:
+    def __init__(self, audit: DeletionAudit, caller: Caller, peer: str, rpc: str, wanted: AnyDeletion) -> None:
         self._audit = audit
         self._caller = caller
         self._peer = peer
@@ -96,6 +99,7 @@ class _Attempt:
         record = self._of(
             "outcome",
             outcome="validated" if validate_only else "deleted",
+            digest=deleted.digest.text,
             tags=[tag.name for tag in deleted.tags],
             **(remaining if deleted.remaining_tags else {}),
         )
@@ -109,8 +113,8 @@ class _Attempt:
                     " Tell the gateway's operator"
                 ) from error
             raise OutcomeNotRecorded(
-                f"{self._wanted.repository}@{self._wanted.digest} was deleted, but the outcome could not be written to"
-                " the gateway's audit log, which has the attempt. Tell the gateway's operator"
+                f"{_named(self._wanted)} was deleted, but the outcome could not be written to the gateway's audit log,"
+                " which has the attempt. Tell the gateway's operator"
             ) from error
 
     async def failed(self, error: BaseException) -> None:
@@ -125,16 +129,31 @@ class _Attempt:
 
     def _of(self, event: str, **more: Value) -> Record:
         wanted = self._wanted
-        expected_tags = wanted.expected_tags if isinstance(wanted, ManifestDeletion) else ()
         return {
             "event": event,
             "caller": self._caller.name,
             "peer": self._peer,
             "rpc": self._rpc,
             "repository": wanted.repository.name,
-            "digest": wanted.digest.text,
-            **first_of("expected_tags", sorted(tag.name for tag in expected_tags)),
-            "force": isinstance(wanted, ManifestDeletion) and wanted.force,
+            **_described(wanted),
             "validate_only": wanted.validate_only,
             **more,
         }
+
+
+def _described(wanted: AnyDeletion) -> dict[str, Value]:
+    if isinstance(wanted, TagDeletion):
+        expected = wanted.expected_digest
+        return {"tag": wanted.tag.name, "expected_digest": None if expected is None else expected.text}
+    expected_tags = wanted.expected_tags if isinstance(wanted, ManifestDeletion) else ()
+    return {
+        "digest": wanted.digest.text,
+        **first_of("expected_tags", sorted(tag.name for tag in expected_tags)),
+        "force": isinstance(wanted, ManifestDeletion) and wanted.force,
+    }
+
+
+def _named(wanted: AnyDeletion) -> str:
+    if isinstance(wanted, TagDeletion):
+        return f"{wanted.repository}:{wanted.tag}"
+    return f"{wanted.repository}@{wanted.digest}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.names import Repository, Tag
@@ -31,9 +31,26 @@ class BlobDeletion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deleted:
-    """The tags that a manifest had before its delete. Both tuples are in lexical order; a blob has none."""
+class TagDeletion:
+    """The delete of a tag alone. Its manifest stays."""
 
+    repository: Repository
+    tag: Tag
+    expected_digest: Digest | None = None
+    """What the tag has to point to. None: anything."""
+    validate_only: bool = False
+    """Whether to make all checks and delete nothing."""
+
+
+AnyDeletion: TypeAlias = ManifestDeletion | BlobDeletion | TagDeletion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted:
+    """What was deleted, or would be. The tuples are in lexical order."""
+
+    digest: Digest
+    """The manifest or blob. For a tag, what it pointed to."""
     tags: tuple[Tag, ...] = ()
     """Tags that are gone, or would be."""
     remaining_tags: tuple[Tag, ...] = ()
@@ -47,9 +64,7 @@ async def no_approval() -> None:
 class Deletion(Protocol):
     """Deletes. `GuardedDeletion` does it; others go around it."""
 
-    async def delete(
-        self, wanted: ManifestDeletion | BlobDeletion, approved: Callable[[], Awaitable[None]] = no_approval
-    ) -> Deleted:
+    async def delete(self, wanted: AnyDeletion, approved: Callable[[], Awaitable[None]] = no_approval) -> Deleted:
         """Deletes what is wanted. Raises `DeletionRefused`, `NotFound`, and what the registry raises.
 
         `approved` is awaited once all checks have passed, before the registry is asked to delete anything. What it

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from typing import Final
 
+from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.names import Tag
 from portus_gateway.errors import GatewayError, PreconditionViolation
 from portus_gateway.operations.manifest_dependents import Dependents
@@ -70,6 +71,22 @@ class IsManifest(DeletionRefused):
     """DeleteBlob was given the digest of a manifest."""
 
     reason = "IS_MANIFEST"
+
+
+class TagMoved(DeletionRefused):
+    """The tag does not point to the digest that the caller expected."""
+
+    reason = "TAG_MOVED"
+
+    def __init__(self, tag: str, *, expected: Digest, actual: Digest) -> None:
+        super().__init__(f"{tag} points to {actual}, not to {expected}, so nothing was deleted. Look at it again")
+        self.facts = {"expected": expected.text, "actual": actual.text}
+
+
+class ManifestDeletedToo(GatewayError):
+    """A tag was deleted, and its manifest did not exist any more afterwards."""
+
+    reason = "MANIFEST_DELETED_TOO"
 
 
 class DeletionDisabled(DeletionRefused):

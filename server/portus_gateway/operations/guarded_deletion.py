@@ -13,11 +13,19 @@ from portus_gateway.aio.carried_through import carried_through
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import DeleteOutcomeUnknown, NotFound
 from portus_gateway.distribution.names import Repository
-from portus_gateway.operations.deletion import BlobDeletion, Deleted, ManifestDeletion, no_approval
+from portus_gateway.operations.deletion import (
+    AnyDeletion,
+    BlobDeletion,
+    Deleted,
+    ManifestDeletion,
+    TagDeletion,
+    no_approval,
+)
 from portus_gateway.operations.deletion_errors import DeletionDisabled, IsManifest, manifest_in_use, unusable_tags
 from portus_gateway.operations.manifest_dependents import Dependents, ManifestDependents
 from portus_gateway.operations.manifest_presence import require_manifest
 from portus_gateway.operations.remaining_tags import RemainingTags
+from portus_gateway.operations.tag_deletion import GuardedTagDeletion
 from portus_gateway.registry.protocol import Registry
 
 
@@ -29,25 +37,28 @@ class GuardedDeletion:
         self._enabled = enabled
         self._dependents = ManifestDependents(registry, concurrency)
         self._remaining = RemainingTags(registry, concurrency)
+        self._tag_deletion = GuardedTagDeletion(registry)
 
-    async def delete(
-        self, wanted: ManifestDeletion | BlobDeletion, approved: Callable[[], Awaitable[None]] = no_approval
-    ) -> Deleted:
+    async def delete(self, wanted: AnyDeletion, approved: Callable[[], Awaitable[None]] = no_approval) -> Deleted:
         """Deletes what is wanted, once all checks have passed. With `validate_only` nothing is deleted after them.
 
         Raises `DeletionDisabled`; `NotFound`; `Unsupported` where the registry does not delete. For a manifest, unless
         `force`, `ManifestInUse` where a tag outside `expected_tags` points to it or a tagged index contains it, and
         `UnusableTags`. A tag or an index that cannot be looked at is an error, never 'does not need it'. For a blob,
         `IsManifest` where the digest is a manifest, since some registries keep manifests among their blobs; where that
-        cannot be told, the error of the look.
+        cannot be told, the error of the look. For a tag, what `GuardedTagDeletion` raises.
         """
         if not self._enabled:
             raise DeletionDisabled(
                 "this gateway does not delete. To allow deletes, its operator has to set PORTUS_ALLOW_DELETE=true"
             )
-        if isinstance(wanted, ManifestDeletion):
-            return await self._delete_manifest(wanted, approved)
-        return await self._delete_blob(wanted, approved)
+        match wanted:
+            case ManifestDeletion():
+                return await self._delete_manifest(wanted, approved)
+            case TagDeletion():
+                return await self._tag_deletion.delete(wanted, approved)
+            case BlobDeletion():
+                return await self._delete_blob(wanted, approved)
 
     async def _delete_manifest(self, wanted: ManifestDeletion, approved: Callable[[], Awaitable[None]]) -> Deleted:
         repository, digest = wanted.repository, wanted.digest
@@ -64,7 +75,7 @@ class GuardedDeletion:
         await approved()
         if wanted.validate_only:
             await self._registry.check_deletion(repository)
-            return Deleted(tags=tags)
+            return Deleted(digest=digest, tags=tags)
         try:
             await self._registry.delete_manifest(repository, digest)
             # It is deleted: to find out what became of its tags must not end with the call.
@@ -72,7 +83,7 @@ class GuardedDeletion:
         except DeleteOutcomeUnknown as unknown:
             unknown.tags = tuple(tag.name for tag in tags)
             raise
-        return Deleted(tags=tuple(tag for tag in tags if tag not in remaining), remaining_tags=remaining)
+        return Deleted(digest=digest, tags=tuple(tag for tag in tags if tag not in remaining), remaining_tags=remaining)
 
     async def _delete_blob(self, wanted: BlobDeletion, approved: Callable[[], Awaitable[None]]) -> Deleted:
         repository, digest = wanted.repository, wanted.digest
@@ -87,7 +98,7 @@ class GuardedDeletion:
             await self._registry.check_deletion(repository)
         else:
             await self._registry.delete_blob(repository, digest)
-        return Deleted()
+        return Deleted(digest=digest)
 
     async def _is_manifest(self, repository: Repository, digest: Digest) -> bool:
         try:

@@ -100,6 +100,10 @@ class AuthorizedRegistry:
         with self._admission(repository, digest):
             await self._registry.delete_blob(repository, digest)
 
+    async def check_tag_deletion(self, repository: Repository) -> None:
+        with self._admission(repository, None):
+            await self._registry.check_tag_deletion(repository)
+
     async def check_deletion(self, repository: Repository) -> None:
         with self._admission(repository, None):
             await self._registry.check_deletion(repository)

@@ -59,5 +59,8 @@ class ForwardingRegistry:
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
         await self._registry.delete_blob(repository, digest)
 
+    async def check_tag_deletion(self, repository: Repository) -> None:
+        await self._registry.check_tag_deletion(repository)
+
     async def check_deletion(self, repository: Repository) -> None:
         await self._registry.check_deletion(repository)

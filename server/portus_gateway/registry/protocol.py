@@ -109,6 +109,13 @@ class Registry(Protocol):
         """Deletes the blob from the repository. Raises `NotFound`, `Unsupported`."""
         ...
 
+    async def check_tag_deletion(self, repository: Repository) -> None:
+        """Checks that the registry would delete a tag in `repository`, without deleting anything.
+
+        Raises what `delete_tag` would raise, but for a tag that does not exist.
+        """
+        ...
+
     async def check_deletion(self, repository: Repository) -> None:
         """Checks that the registry would delete in `repository`, without deleting anything.
 

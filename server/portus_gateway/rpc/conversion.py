@@ -14,6 +14,7 @@ from portus_gateway.distribution.manifest import ContentProblem, Descriptor, Ima
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.errors import GatewayError
 from portus_gateway.operations.catalog_listing import CatalogEntry
+from portus_gateway.operations.deletion import Deleted
 from portus_gateway.operations.image_config import FoundConfig
 from portus_gateway.rpc.limits import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, ServerLimits
 from portus_gateway.rpc.part_failures import part_status
@@ -198,6 +199,14 @@ def _fill_platform(message: manifest_pb2.Platform, value: Platform) -> None:
     message.variant = value.variant
     message.os_version = value.os_version
     message.os_features.extend(value.os_features)
+
+
+def deleted_manifest(value: Deleted) -> registry_service_pb2.DeleteManifestResponse:
+    return registry_service_pb2.DeleteManifestResponse(
+        digest=value.digest.text,
+        deleted_tags=[tag.name for tag in value.tags],
+        remaining_tags=[tag.name for tag in value.remaining_tags],
+    )
 
 
 def limits(value: ServerLimits) -> registry_service_pb2.Limits:

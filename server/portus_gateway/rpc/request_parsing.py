@@ -16,7 +16,7 @@ from portus_gateway.distribution.errors import InvalidName
 from portus_gateway.distribution.manifest import Platform
 from portus_gateway.distribution.names import REPOSITORY_MAX_LENGTH, Repository, Tag, known_tag
 from portus_gateway.errors import FieldViolation
-from portus_gateway.operations.deletion import BlobDeletion, ManifestDeletion
+from portus_gateway.operations.deletion import BlobDeletion, ManifestDeletion, TagDeletion
 from portus_gateway.registry.protocol import Cursor, Reference
 from portus_gateway.rpc.call_errors import InvalidFields
 from portus_gateway.rpc.limits import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
@@ -169,6 +169,50 @@ def manifest_deletion(request: registry_service_pb2.DeleteManifestRequest) -> Ma
         force=request.force,
         validate_only=request.validate_only,
     )
+
+
+def manifest_batch_deletion(
+    request: registry_service_pb2.BatchDeleteManifestsRequest,
+) -> tuple[ManifestDeletion, ...]:
+    """Everything that is wrong with any of the requests is told at once: nothing may be deleted then."""
+    _check_batch(len(request.requests))
+    fields = _Fields()
+    fields.name("repository", _repository, request.repository)
+    wanted: list[ManifestDeletion] = []
+    first_of: dict[str, int] = {}
+    for position, part in enumerate(request.requests):
+        within = f"requests[{position}]"
+        if part.repository not in ("", request.repository):
+            fields.refuse(f"{within}.repository", "must be empty or the repository of the batch")
+        if part.validate_only:
+            fields.refuse(f"{within}.validate_only", "must not be set: the batch has it")
+        if (first := first_of.setdefault(part.digest, position)) != position:
+            fields.refuse(f"{within}.digest", f"is the digest of requests[{first}]")
+        whole = registry_service_pb2.DeleteManifestRequest(
+            repository=request.repository,
+            digest=part.digest,
+            expected_tags=part.expected_tags,
+            force=part.force,
+            validate_only=request.validate_only,
+        )
+        try:
+            wanted.append(manifest_deletion(whole))
+        except InvalidFields as error:
+            for violation in error.field_violations:
+                if violation.field != "repository":
+                    fields.refuse(f"{within}.{violation.field}", violation.description)
+    fields.check()
+    return tuple(wanted)
+
+
+def tag_deletion(request: registry_service_pb2.DeleteTagRequest) -> TagDeletion:
+    fields = _Fields()
+    repository = fields.name("repository", _repository, request.repository)
+    tag = fields.name("tag", known_tag, request.tag)
+    expected = fields.name("expected_digest", _digest, request.expected_digest) if request.expected_digest else None
+    if repository is None or tag is None or fields.violations:
+        raise fields.error()
+    return TagDeletion(repository=repository, tag=tag, expected_digest=expected, validate_only=request.validate_only)
 
 
 def blob_deletion(request: registry_service_pb2.DeleteBlobRequest) -> BlobDeletion:

@@ -10,7 +10,10 @@ from typing import cast
 import grpc
 
 from portus.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
+from portus_gateway.access.rpcs import RPCS
+from portus_gateway.aio.deadline import DeadlineExceeded
 from portus_gateway.aio.one_thread import OneThread
+from portus_gateway.errors import GatewayError
 from portus_gateway.operations.catalog_listing import CatalogListing
 from portus_gateway.operations.deletion import Deletion
 from portus_gateway.operations.image_config import image_config_for
@@ -27,6 +30,7 @@ from portus_gateway.rpc.limits import ServerLimits
 from portus_gateway.rpc.manifest_batch import ManifestBatch
 from portus_gateway.rpc.page_tokens import PageTokens
 from portus_gateway.rpc.part_failures import part_status
+from portus_gateway.rpc.resources import resource_of
 
 
 class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
@@ -160,20 +164,34 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
     async def DeleteManifest(  # noqa: N802
         self, request: registry_service_pb2.DeleteManifestRequest, context: object
     ) -> registry_service_pb2.DeleteManifestResponse:
-        wanted = request_parsing.manifest_deletion(request)
-        deleted = await self._deletion.delete(wanted)
-        return registry_service_pb2.DeleteManifestResponse(
-            digest=wanted.digest.text,
-            deleted_tags=[tag.name for tag in deleted.tags],
-            remaining_tags=[tag.name for tag in deleted.remaining_tags],
-        )
+        deleted = await self._deletion.delete(request_parsing.manifest_deletion(request))
+        return conversion.deleted_manifest(deleted)
+
+    async def BatchDeleteManifests(  # noqa: N802
+        self, request: registry_service_pb2.BatchDeleteManifestsRequest, context: object
+    ) -> AsyncIterator[registry_service_pb2.BatchDeleteManifestsResponse]:
+        for index, wanted in enumerate(request_parsing.manifest_batch_deletion(request)):
+            result = registry_service_pb2.BatchDeleteManifestsResult(request_index=index)
+            try:
+                result.deleted.CopyFrom(conversion.deleted_manifest(await self._deletion.delete(wanted)))
+            except DeadlineExceeded:
+                raise
+            except GatewayError as error:
+                resource = resource_of(RPCS["DeleteManifest"], request.requests[index], error)
+                result.status.CopyFrom(part_status(error, resource))
+            yield registry_service_pb2.BatchDeleteManifestsResponse(results=[result])
+
+    async def DeleteTag(  # noqa: N802
+        self, request: registry_service_pb2.DeleteTagRequest, context: object
+    ) -> registry_service_pb2.DeleteTagResponse:
+        deleted = await self._deletion.delete(request_parsing.tag_deletion(request))
+        return registry_service_pb2.DeleteTagResponse(digest=deleted.digest.text)
 
     async def DeleteBlob(  # noqa: N802
         self, request: registry_service_pb2.DeleteBlobRequest, context: object
     ) -> registry_service_pb2.DeleteBlobResponse:
-        wanted = request_parsing.blob_deletion(request)
-        await self._deletion.delete(wanted)
-        return registry_service_pb2.DeleteBlobResponse(digest=wanted.digest.text)
+        deleted = await self._deletion.delete(request_parsing.blob_deletion(request))
+        return registry_service_pb2.DeleteBlobResponse(digest=deleted.digest.text)
 
 
 def registry_service(servicer: RegistryServicer) -> grpc.GenericRpcHandler:

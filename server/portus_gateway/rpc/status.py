@@ -23,7 +23,9 @@ from portus_gateway.operations.deletion_errors import (
     DeletionDisabled,
     DeletionRefused,
     IsManifest,
+    ManifestDeletedToo,
     ManifestInUse,
+    TagMoved,
     UnusableTags,
 )
 from portus_gateway.operations.image_config import NotAnImage, PlatformRequired
@@ -98,6 +100,8 @@ CODES: Mapping[type[GatewayError], grpc.StatusCode] = MappingProxyType(
         ManifestInUse: grpc.StatusCode.FAILED_PRECONDITION,
         UnusableTags: grpc.StatusCode.FAILED_PRECONDITION,
         IsManifest: grpc.StatusCode.FAILED_PRECONDITION,
+        TagMoved: grpc.StatusCode.FAILED_PRECONDITION,
+        ManifestDeletedToo: grpc.StatusCode.INTERNAL,
         DeletionDisabled: grpc.StatusCode.FAILED_PRECONDITION,
         call_errors.CallError: grpc.StatusCode.INTERNAL,
         call_errors.InvalidFields: grpc.StatusCode.INVALID_ARGUMENT,

@@ -341,23 +341,37 @@ class Gateway(RegistryServiceServicer):
         self, request: registry_service_pb2.DeleteManifestRequest, context: grpc.ServicerContext
     ) -> registry_service_pb2.DeleteManifestResponse:
         self._begin("DeleteManifest", request, context)
-        if request.digest not in self.manifests:
-            _fail(context, status(grpc.StatusCode.NOT_FOUND, "there is no such manifest", "MANIFEST_UNKNOWN"))
-        tags = sorted(tag for tag, digest in self.tags.items() if digest == request.digest)
-        unexpected = [tag for tag in tags if tag not in request.expected_tags]
-        if unexpected and not request.force:
-            _fail(context, tagged(unexpected))
-        if request.digest in self.referenced and not request.force:
-            _fail(context, referenced_by(["multi"]))
+        outcome = self._deleted(request, validate_only=request.validate_only)
+        if isinstance(outcome, Status):
+            _fail(context, outcome)
+        return outcome
+
+    def BatchDeleteManifests(  # noqa: N802
+        self, request: registry_service_pb2.BatchDeleteManifestsRequest, context: grpc.ServicerContext
+    ) -> Iterator[registry_service_pb2.BatchDeleteManifestsResponse]:
+        self._begin("BatchDeleteManifests", request, context)
+        # The API promises no order.
+        for index, item in reversed(list(enumerate(request.requests))):
+            result = registry_service_pb2.BatchDeleteManifestsResult(request_index=index)
+            outcome = self._deleted(item, validate_only=request.validate_only)
+            if isinstance(outcome, Status):
+                result.status.CopyFrom(outcome)
+            else:
+                result.deleted.CopyFrom(outcome)
+            yield registry_service_pb2.BatchDeleteManifestsResponse(results=[result])
+
+    def DeleteTag(  # noqa: N802
+        self, request: registry_service_pb2.DeleteTagRequest, context: grpc.ServicerContext
+    ) -> registry_service_pb2.DeleteTagResponse:
+        self._begin("DeleteTag", request, context)
+        digest = self.tags.get(request.tag)
+        if digest is None:
+            _fail(context, status(grpc.StatusCode.NOT_FOUND, "there is no such tag", "MANIFEST_UNKNOWN"))
+        if request.expected_digest not in ("", digest):
+            _fail(context, status(grpc.StatusCode.FAILED_PRECONDITION, f"it points to {digest}", "TAG_MOVED"))
         if not request.validate_only:
-            del self.manifests[request.digest]
-            for tag in tags:
-                del self.tags[tag]
-        return registry_service_pb2.DeleteManifestResponse(
-            digest=request.digest,
-            deleted_tags=[tag for tag in tags if tag not in self.kept_tags],
-            remaining_tags=[tag for tag in tags if tag in self.kept_tags and not request.validate_only],
-        )
+            del self.tags[request.tag]
+        return registry_service_pb2.DeleteTagResponse(digest=digest)
 
     def DeleteBlob(  # noqa: N802
         self, request: registry_service_pb2.DeleteBlobRequest, context: grpc.ServicerContext
@@ -368,6 +382,27 @@ class Gateway(RegistryServiceServicer):
         if not request.validate_only:
             self.blobs.remove(request.digest)
         return registry_service_pb2.DeleteBlobResponse(digest=request.digest)
+
+    def _deleted(
+        self, request: registry_service_pb2.DeleteManifestRequest, *, validate_only: bool
+    ) -> registry_service_pb2.DeleteManifestResponse | Status:
+        if request.digest not in self.manifests:
+            return status(grpc.StatusCode.NOT_FOUND, "there is no such manifest", "MANIFEST_UNKNOWN")
+        tags = sorted(tag for tag, digest in self.tags.items() if digest == request.digest)
+        unexpected = [tag for tag in tags if tag not in request.expected_tags]
+        if unexpected and not request.force:
+            return tagged(unexpected)
+        if request.digest in self.referenced and not request.force:
+            return referenced_by(["multi"])
+        if not validate_only:
+            del self.manifests[request.digest]
+            for tag in tags:
+                del self.tags[tag]
+        return registry_service_pb2.DeleteManifestResponse(
+            digest=request.digest,
+            deleted_tags=[tag for tag in tags if tag not in self.kept_tags],
+            remaining_tags=[tag for tag in tags if tag in self.kept_tags and not validate_only],
+        )
 
     def _begin(self, rpc: str, request: Message, context: grpc.ServicerContext) -> None:
         self.requests.append((rpc, request))
