@@ -4,7 +4,7 @@ BIN := .venv/bin
 CONTRACT := build/portus-registry-v1.binpb
 PROTOS := $(wildcard protos/portus/registry/v1/*.proto) protos/generate
 FROZEN := protos/frozen/portus-registry-v1.binpb
-# A file's tests share what they start, so that they stay together.
+# Tests of one file share servers, so one process runs them all.
 PYTEST := $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --max-worker-restart=0
 
 # Tests of what `make clients` builds.
@@ -13,25 +13,25 @@ BUILT := $(ARTIFACTS)::test_the_npm_package_has_only_the_licence_and_the_compile
 
 .PHONY: help demo test test-model test-attack test-clients mutation lint lint-style lint-types lint-contract format protos clients bench requirements clean
 
-help: ## this list
+help: ## shows this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
 
-demo: .venv/installed ## a gateway over a registry in memory, and its main job shown
+demo: .venv/installed ## shows the gateway's main job on a registry in memory
 	@PATH="$(CURDIR)/$(BIN):$$PATH" deploy/demo
 
-test: .venv/installed $(CONTRACT) ## all tests but those of the other languages' clients
+test: .venv/installed $(CONTRACT) ## all tests except those of the Go, TypeScript and Java clients
 	$(PYTEST) --ignore=tests/clients/interop $(addprefix --deselect=,$(BUILT))
 
-test-model: .venv/installed ## many callers, faults, and an oracle that knows what was true when: minutes, MODEL_SEED says which
+test-model: .venv/installed ## random calls while the registry changes and fails, checked against a model (3 minutes; MODEL_SEED repeats a run)
 	MODEL_SECONDS=$${MODEL_SECONDS:-180} $(BIN)/pytest tests/model
 
-test-attack: .venv/installed ## what attackers do, against the real process
+test-attack: .venv/installed ## attacks on a running gateway
 	$(PYTEST) tests/attack
 
-test-clients: clients ## one scenario in five languages, against one gateway
+test-clients: clients ## the same scenario with the clients of all languages
 	$(PYTEST) tests/clients/interop $(BUILT)
 
-mutation: .venv/installed ## a test has to fail for each small change of access, rpc and deletes: hours; MODULE=access/policy.py
+mutation: .venv/installed ## changes the code in small ways and checks that tests fail (hours; MODULE=access/policy.py for one module)
 	$(BIN)/python -m tests.mutation $(MODULE)
 
 # .pre-commit-config.yaml runs the same targets.
@@ -48,25 +48,25 @@ lint-contract: .venv/installed $(CONTRACT)
 	$(BIN)/buf lint $(CONTRACT) --config protos/buf.yaml --path portus
 	$(BIN)/buf breaking $(CONTRACT) --against $(FROZEN) --config protos/buf.yaml --path portus
 
-format: .venv/installed ## ruff's formatting and simple mends
+format: .venv/installed ## formats the code and fixes what ruff can fix
 	$(BIN)/ruff format --quiet .
 	$(BIN)/ruff check --fix --output-format concise .
 
-protos: .venv/installed ## the Python code and the descriptor set, from the .proto files
+protos: .venv/installed ## generates the Python code and the descriptor set from the .proto files
 	protos/generate
 
 $(CONTRACT): .venv/installed $(PROTOS)
 	protos/generate
 
-clients: .venv/installed $(CONTRACT) ## the clients in Go, TypeScript and Java: generated, built and tested
+clients: .venv/installed $(CONTRACT) ## generates, builds and tests the Go, TypeScript and Java clients
 	clients/generate $(if $(filter true,$(CI)),--check)
 	clients/build
 
-bench: .venv/installed $(CONTRACT) ## what the gateway costs and saves, in ratios (bench/README.md)
+bench: .venv/installed $(CONTRACT) ## measures what the gateway costs and saves (bench/README.md)
 	bench/install
 	$(BIN)/python -m bench
 
-requirements: .venv/installed ## the pinned requirements, from pyproject.toml
+requirements: .venv/installed ## pins the requirements of pyproject.toml
 	$(BIN)/python requirements/compile
 
 .PHONY: version

@@ -231,8 +231,8 @@ class Settings(BaseSettings):
     )
     upstream_attempts: Annotated[int, Field(ge=1, le=10)] = Field(
         RetryPolicy().attempts,
-        description="How often a request to the registry is sent at most, retries included. A delete is sent only"
-        " once.",
+        description="Maximum number of times that a request is sent to the registry, retries included. A delete is sent"
+        " only once.",
     )
     upstream_concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
         CONCURRENCY,
@@ -269,7 +269,7 @@ class Settings(BaseSettings):
     max_unread_bytes: Annotated[int, Field(ge=16 * 1024 * 1024, le=64 * 1024**3)] = Field(
         256 * 1024 * 1024,
         description="Memory in bytes for answers that callers have not read yet. One caller may take a quarter of it."
-        " Answers for which there is no memory wait.",
+        " Further answers wait.",
     )
     drain_grace: Duration = Field(20.0, description="How long running calls may continue after SIGTERM.")
     readiness_interval: Duration = Field(10.0, description="Time between two checks of whether the registry answers.")
