@@ -65,7 +65,10 @@ async def test_it_calls_every_rpc(registry: DevRegistry, settings: dict[str, str
         assert catalog["nextPageToken"]
         assert '"name": "team/old"' in await call("StreamCatalog", {"prefix": "team/"})
         assert json.loads(await call("ListTags", {"repository": "team/old"})) == {"tags": ["1.0", "1.0.1"]}
-        assert json.loads(await call("ResolveManifest", asked))["descriptor"]["digest"] == image
+        descriptor = json.loads(await call("ResolveManifest", asked))["descriptor"]
+        assert descriptor["digest"] == image
+        resolved = json.loads(await call("BatchResolveManifests", {"requests": [asked]}))
+        assert [result["descriptor"] for result in resolved["results"]] == [descriptor]
         manifest = json.loads(await call("GetManifest", asked))["manifest"]
         assert manifest["descriptor"]["digest"] == image
         batch = await call("BatchGetManifests", {"requests": [{"repository": "team/none", "tag": "1"}, asked]})

@@ -12,6 +12,7 @@ from google.rpc.status_pb2 import Status
 
 from portus.registry.v1.registry_service_pb2 import (
     BatchGetManifestsRequest,
+    BatchResolveManifestsRequest,
     CatalogRequest,
     DeleteBlobRequest,
     DeleteManifestRequest,
@@ -60,6 +61,7 @@ class Caller:
     async def call_for_ever(self) -> None:
         kinds: list[tuple[Callable[[], Awaitable[None]], int]] = [
             (self._resolve, 4),
+            (self._batch_resolve, 2),
             (self._get, 5),
             (self._batch, 2),
             (self._config, 3),
@@ -103,13 +105,46 @@ class Caller:
         return repository, "", self._choice.choice(list(BY_DIGEST))
 
     async def _resolve(self) -> None:
-        repository, tag, digest = self._reference()
-        request = ResolveManifestRequest(repository=repository)
-        _refer(request, tag, digest)
-        record = self._begin("ResolveManifest", repository=repository, reference=tag or digest)
+        request, staleness = self._resolve_request()
+        record = self._begin(
+            "ResolveManifest",
+            repository=request.repository,
+            reference=request.tag or request.digest,
+            max_staleness=staleness,
+        )
         answer = await self._end(record, self._stub.ResolveManifest(request, timeout=DEADLINE))
         if answer is not None:
             record.answer = answer.descriptor.digest  # type: ignore[attr-defined]
+
+    def _resolve_request(self) -> tuple[ResolveManifestRequest, float]:
+        request, staleness = self._get_request()
+        return ResolveManifestRequest.FromString(request.SerializeToString()), staleness
+
+    async def _batch_resolve(self) -> None:
+        asked = [self._resolve_request() for _ in range(self._choice.randint(1, 6))]
+        records = [
+            self._begin(
+                "BatchResolveManifests",
+                repository=request.repository,
+                reference=request.tag or request.digest,
+                max_staleness=staleness,
+            )
+            for request, staleness in asked
+        ]
+        batch = BatchResolveManifestsRequest(requests=[request for request, _ in asked])
+
+        async def results() -> list[object]:
+            stream = self._stub.BatchResolveManifests(batch, timeout=DEADLINE)
+            return [result async for message in stream for result in message.results]
+
+        answer = await self._end(records[0], results())
+        for record in records[1:]:
+            record.end, record.answer, record.given_up = records[0].end, records[0].answer, records[0].given_up
+        if answer is None:
+            return
+        for result in answer:  # type: ignore[attr-defined]
+            failed = result.HasField("status")
+            records[result.request_index].answer = failure_in(result.status) if failed else result.descriptor.digest
 
     def _get_request(self) -> tuple[GetManifestRequest, float]:
         repository, tag, digest = self._reference()
@@ -270,7 +305,7 @@ class Caller:
             record.answer = "reachable" if answer.reachable else "unreachable"  # type: ignore[attr-defined]
 
 
-def _refer(request: ResolveManifestRequest | GetManifestRequest, tag: str, digest: str) -> None:
+def _refer(request: GetManifestRequest, tag: str, digest: str) -> None:
     if tag:
         request.tag = tag
     else:

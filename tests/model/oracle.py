@@ -42,7 +42,7 @@ class Oracle:
             return
         states = self._history.between(call.start, call.end)
         match call.rpc:
-            case "ResolveManifest" | "GetManifest" | "BatchGetManifests":
+            case "ResolveManifest" | "BatchResolveManifests" | "GetManifest" | "BatchGetManifests":
                 states = self._history.between(self._oldest(call), call.end)
                 if not any(_target(state, call) == call.answer for state in states):
                     yield "was not there at any instant of the call"

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Protocol, TypeVar
 
 from portus_client import (
@@ -42,7 +43,19 @@ class Client(Protocol):
 
     def tag_pages(self, repository: str, *, timeout: float | None = None) -> Iterable[TagPage]: ...
 
-    def resolve(self, repository: str, reference: str, *, timeout: float | None = None) -> Descriptor: ...
+    def resolve(
+        self,
+        repository: str,
+        reference: str,
+        *,
+        platform: Platform | None = None,
+        max_staleness: timedelta | None = None,
+        timeout: float | None = None,
+    ) -> Descriptor: ...
+
+    def batch_resolve(
+        self, wanted: Iterable[ManifestRequest | tuple[str, str]], *, timeout: float | None = None
+    ) -> Iterable[BatchResult[Descriptor]]: ...
 
     def manifest(
         self, repository: str, reference: str, *, platform: Platform | None = None, timeout: float | None = None

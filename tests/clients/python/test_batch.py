@@ -1,4 +1,4 @@
-"""`batch_manifests` of both clients."""
+"""`batch_manifests` and `batch_resolve` of both clients."""
 
 import asyncio
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ import pytest
 from portus.registry.v1 import registry_service_pb2
 from portus_client import (
     AsyncRegistryClient,
+    Descriptor,
     Internal,
     Manifest,
     ManifestRequest,
@@ -169,3 +170,24 @@ async def test_stopping_an_asynchronous_batch_early_cancels_the_call(gateway: Ga
                 assert result.index == 9
                 break
         assert await asyncio.to_thread(gateway.batch_ended.wait, 10)
+
+
+def test_many_references_are_resolved_and_an_error_is_one_outcome(client: Client, gateway: Gateway) -> None:
+    wanted: list[ManifestRequest | tuple[str, str]] = [
+        ("team/app", "1.0"),
+        ManifestRequest("team/app", "multi", Platform("linux", "arm64"), max_staleness=timedelta(seconds=5)),
+        ("team/app", "gone"),
+    ]
+
+    results = {result.index: result for result in client.batch_resolve(wanted)}
+
+    first, second, third = (results[index].outcome for index in range(3))
+    assert isinstance(first, Descriptor)
+    assert first.digest == IMAGE_DIGEST
+    assert isinstance(second, Descriptor)
+    assert second.digest == canned.ARM64.descriptor.digest
+    assert isinstance(third, NotFound)
+    assert results[2].request == ManifestRequest("team/app", "gone")
+    (request,) = (message for rpc, message in gateway.requests if rpc == "BatchResolveManifests")
+    assert isinstance(request, registry_service_pb2.BatchResolveManifestsRequest)
+    assert request.requests[1].max_staleness.ToTimedelta() == timedelta(seconds=5)

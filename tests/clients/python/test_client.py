@@ -45,6 +45,7 @@ CALLS: dict[str, Callable[[Client], object]] = {
     "StreamCatalog": lambda client: list(client.catalog()),
     "ListTags": lambda client: list(client.tags("empty")),
     "ResolveManifest": lambda client: client.resolve("team/app", "1.0"),
+    "BatchResolveManifests": lambda client: list(client.batch_resolve([("team/app", "1.0")])),
     "GetManifest": lambda client: client.manifest("team/app", "1.0"),
     "BatchGetManifests": lambda client: list(client.batch_manifests([("team/app", "1.0")])),
     "GetImageConfig": lambda client: client.image_config("team/app", "1.0"),
@@ -208,6 +209,19 @@ def test_a_repository_without_tags_is_empty_and_a_missing_one_raises(client: Cli
 def test_a_reference_is_a_tag_or_a_digest(client: Client, reference: str) -> None:
     assert client.resolve("team/app", reference).digest == IMAGE_DIGEST
     assert client.manifest("team/app", reference).descriptor.digest == IMAGE_DIGEST
+
+
+def test_resolve_takes_a_platform_and_an_age(client: Client, gateway: Gateway) -> None:
+    arm64 = Platform("linux", "arm64")
+    resolved = client.resolve("team/app", "multi", platform=arm64, max_staleness=timedelta(seconds=5))
+
+    assert resolved.digest == canned.ARM64.descriptor.digest
+    request = gateway.requests[-1][1]
+    assert isinstance(request, registry_service_pb2.ResolveManifestRequest)
+    assert request.max_staleness.ToTimedelta() == timedelta(seconds=5)
+    with pytest.raises(NotFound) as raised:
+        client.resolve("team/app", "multi", platform=Platform("windows", "amd64"))
+    assert raised.value.reason == "PLATFORM_UNKNOWN"
 
 
 def test_an_image_has_its_exact_bytes_and_its_parsed_content(client: Client) -> None:

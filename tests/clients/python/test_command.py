@@ -157,6 +157,14 @@ def test_digest_prints_the_digest_alone(gateway: Gateway) -> None:
     assert run(gateway.address, "digest", "team/app:gone").status == 3
 
 
+def test_digest_of_a_platform(gateway: Gateway) -> None:
+    finished = run(gateway.address, "digest", "team/app:multi", "--platform", "linux/arm64")
+
+    assert (finished.status, finished.output) == (0, f"{canned.ARM64.descriptor.digest}\n")
+    assert run(gateway.address, "digest", "team/app:multi", "--platform", "windows/amd64").status == 3
+    assert run(gateway.address, "digest", "team/app:multi", "--platform", "linux").status == 2
+
+
 def test_config_in_json_is_one_document(gateway: Gateway) -> None:
     document = json.loads(run(gateway.address, "config", "team/app:1.0", "--output", "json").output)
 
