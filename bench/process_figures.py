@@ -1,10 +1,25 @@
-"""What the kernel knows of a process: the CPU it took, its memory, its open files. Linux only."""
+"""What the kernel knows of a process and of the machine: CPU time, memory, open files. Linux only."""
 
 import os
+import time
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def busy_share(seconds: float) -> float:
+    """The share (0 to 1) of the machine's processors that is busy, measured for `seconds` (proc(5), `/proc/stat`)."""
+    idle, total = _processor_times()
+    time.sleep(seconds)
+    idle_after, total_after = _processor_times()
+    return 1 - (idle_after - idle) / (total_after - total)
+
+
+def _processor_times() -> tuple[int, int]:
+    # Fields: user, nice, system, idle, iowait, irq, softirq, steal. The guests' times are in user and nice already.
+    times = [int(field) for field in Path("/proc/stat").read_text().partition("\n")[0].split()[1:9]]
+    return times[3] + times[4], sum(times)
 
 
 def cpu_seconds(pid: int) -> float:

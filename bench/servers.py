@@ -79,6 +79,15 @@ async def echo(folder: Path, answer: bytes) -> AsyncGenerator[Server, None]:
 
 
 @asynccontextmanager
+async def equal_work(folder: Path, answer: bytes) -> AsyncGenerator[Server, None]:
+    """The grpc.aio server that reads a token and a request, and serializes `answer`, a GetManifestResponse."""
+    token = secrets.token_urlsafe(32)
+    files = (str(_file(folder, "answer", answer)), str(_token_file(folder, token)))
+    async with _python("bench.equal_work_server", *files) as server:
+        yield Server(server.address, server.pid, token)
+
+
+@asynccontextmanager
 async def delaying_proxy(upstream: str, *, seconds: float = 0.0, fail_every: int = 0) -> AsyncGenerator[Server, None]:
     """The proxy in front of `upstream`, which delays each way by `seconds`."""
     async with _python("bench.delaying_proxy", upstream, str(seconds), str(fail_every)) as server:

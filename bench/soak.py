@@ -166,7 +166,7 @@ async def measure(folder: Path, minutes: float) -> list[Figure]:
     return [
         Figure(
             name="soak: memory",
-            value=(after.memory - before.memory) / _MEBIBYTE,
+            runs=[(after.memory - before.memory) / _MEBIBYTE],
             unit="MiB more",
             bar=8,
             against=rest,
@@ -176,7 +176,7 @@ async def measure(folder: Path, minutes: float) -> list[Figure]:
         *(
             Figure(
                 name=f"soak: {name}",
-                value=end - begin,
+                runs=[end - begin],
                 unit="more",
                 bar=bar,
                 against=rest,
@@ -192,7 +192,7 @@ async def measure(folder: Path, minutes: float) -> list[Figure]:
         ),
         Figure(
             name="soak: calls with a wrong status",
-            value=len(wrong),
+            runs=[len(wrong)],
             unit="",
             bar=0,
             against="what each call may answer",

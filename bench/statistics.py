@@ -1,14 +1,13 @@
-"""How many measurements become one figure."""
+"""Turns many measurements into one figure."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from statistics import median
 from typing import TypeVar
 
 Measurement = TypeVar("Measurement")
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest of `values` that at least `share` (0 to 1) of them do not exceed. Raises `ValueError` for none."""
+    """The smallest value that `share` (0 to 1) of the values do not exceed. Raises `ValueError` if there are none."""
     if not values:
         raise ValueError("no values have no percentile")
     if not 0 <= share <= 1:
@@ -18,17 +17,17 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ranked[max(rank - 1, 0)]
 
 
-def ratio(values: Sequence[float], baseline: Sequence[float]) -> float:
-    """The median of the ratios of runs that were made side by side: what slows a pair down slows both halves."""
+def ratios(values: Sequence[float], baseline: Sequence[float]) -> list[float]:
+    """The ratio of each round. The two sides of a round run one after the other, so a slow moment affects both."""
     if len(values) != len(baseline) or not values:
         raise ValueError(f"{len(values)} values cannot be compared with {len(baseline)}")
-    return median(value / base for value, base in zip(values, baseline, strict=True))
+    return [value / base for value, base in zip(values, baseline, strict=True)]
 
 
 async def interleaved(
     measures: Mapping[str, Callable[[], Awaitable[Measurement]]], rounds: int
 ) -> dict[str, list[Measurement]]:
-    """Makes each measurement once a round; the order turns around every round, so that going first favours nobody."""
+    """Makes each measurement once in each round. Every second round has the reverse order: none is always first."""
     results: dict[str, list[Measurement]] = {name: [] for name in measures}
     names = list(measures)
     for turn in range(rounds):

@@ -6,7 +6,7 @@ from statistics import median
 
 from bench import calls, content, load, servers
 from bench.figure import Figure
-from bench.statistics import interleaved, ratio
+from bench.statistics import interleaved, ratios
 from portus.registry.v1 import registry_service_pb2 as proto
 
 _REPOSITORIES, _TAGS = 200, 5
@@ -48,10 +48,10 @@ async def measure(folder: Path, rounds: int, seconds: float) -> list[Figure]:
     return [
         Figure(
             name="BatchGetManifests, 1,000 cached",
-            value=ratio(batched, single),
+            runs=ratios(batched, single),
             unit="times",
             direction="at least",
-            bar=8,
+            bar=10,
             against=f"single cached calls by {_CALLERS} callers",
             measured=f"{median(batched):.0f} manifests/s, {cpu:.0f} µs CPU each; single {median(single):.0f}/s",
             raw=outcomes,

@@ -40,7 +40,7 @@ async def measure(folder: Path, rounds: int, _: float) -> list[Figure]:
     return [
         Figure(
             name=f"{_CALLERS} callers, the same tag at once",
-            value=max(counts),
+            runs=[max(counts)],
             unit="upstream requests",
             bar=2,
             against="one for each caller",
