@@ -14,7 +14,7 @@ from typing import Final
 import uvloop
 
 from bench import soak
-from bench.chart import png
+from bench.chart import drawing_program, png
 from bench.figure import Figure, markdown
 from bench.process_figures import busy_share
 from bench.rows import batch, cached_calls, catalog, checked_calls, coalescing, large_catalog, start_up, workers
@@ -56,6 +56,8 @@ async def _measured(arguments: argparse.Namespace) -> list[Figure]:
             figures = await soak.measure(Path(folder), arguments.minutes)
         _keep("soak", figures)
         return figures
+    # It is better to fail before the measurement than after it.
+    drawing_program()
     all_figures: list[Figure] = []
     for name in arguments.rows or _ROWS:
         print(f"measuring: {name}", flush=True)

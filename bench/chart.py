@@ -19,11 +19,16 @@ _SCALE = 2
 
 def png(figures: Sequence[Figure]) -> bytes:
     """The picture as PNG. Raises `FileNotFoundError`, which says what to do, if rsvg-convert is missing."""
+    command = [drawing_program(), "--zoom", str(_SCALE), "--format", "png"]
+    return subprocess.run(command, input=svg(figures).encode(), capture_output=True, check=True).stdout  # noqa: S603
+
+
+def drawing_program() -> str:
+    """Raises `FileNotFoundError`, which says what to do, if rsvg-convert is missing."""
     program = shutil.which("rsvg-convert")
     if program is None:
         raise FileNotFoundError("rsvg-convert is needed to draw the chart: run bench/install")
-    command = [program, "--zoom", str(_SCALE), "--format", "png"]
-    return subprocess.run(command, input=svg(figures).encode(), capture_output=True, check=True).stdout  # noqa: S603
+    return program
 
 
 def svg(figures: Sequence[Figure]) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from bench.child_process import finished
 from bench.servers import TOOLS
 
 
@@ -68,9 +69,6 @@ async def whole_catalog(peer: Peer, registry: str, names: Sequence[str], at_a_ti
 
 
 async def _run(peer: Peer, arguments: Sequence[str]) -> None:
-    process = await asyncio.create_subprocess_exec(
-        peer.path, *arguments, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-    )
-    _, said = await process.communicate()
-    if process.returncode:
-        raise RuntimeError(f"{peer.name} {' '.join(arguments)}: {said.decode(errors='replace').strip()}")
+    made = await finished([peer.path, *arguments])
+    if made.returncode:
+        raise RuntimeError(f"{peer.name} {' '.join(arguments)}: {made.stderr.decode(errors='replace').strip()}")

@@ -15,6 +15,7 @@ import aiohttp
 import grpc
 import uvloop
 
+from bench.child_process import finished
 from bench.process_figures import cpu_seconds
 from bench.statistics import percentile
 
@@ -147,13 +148,10 @@ async def _for_a_while(load: Load, once: _Once, seconds: float, counters: _Count
 
 async def run(load: Load) -> Outcome:
     """Makes the load in a process of its own."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.load", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-    output, _ = await process.communicate(json.dumps(asdict(load)).encode())
-    if process.returncode:
-        raise RuntimeError(f"the load on {load.target} failed: what it said is above")
-    return Outcome(**json.loads(output))
+    made = await finished([sys.executable, "-m", "bench.load"], json.dumps(asdict(load)).encode())
+    if made.returncode:
+        raise RuntimeError(f"the load on {load.target} failed:\n{made.stderr.decode(errors='replace')}")
+    return Outcome(**json.loads(made.stdout))
 
 
 if __name__ == "__main__":

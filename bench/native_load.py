@@ -3,7 +3,6 @@
 A load in Python costs about what the server does, and on a machine of two cores leaves none to a second worker.
 """
 
-import asyncio
 import re
 import resource
 import shutil
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from bench import gateway_metrics
+from bench.child_process import finished
 from bench.process_figures import cpu_seconds
 from bench.servers import Server
 
@@ -49,21 +49,20 @@ async def rate(gateway: Server, method: str, request: bytes, folder: Path, secon
     # Not compressed, its length, itself: gRPC's framing of a message.
     file.write_bytes(struct.pack(">BI", 0, len(request)) + request)
     began, served, loaded = time.perf_counter(), cpu_seconds(gateway.pid), _of_children()
-    process = await asyncio.create_subprocess_exec(
+    command = [
         program(),
         *("--clients", str(_CONNECTIONS), "--max-concurrent-streams", str(_STREAMS), "--threads", "1"),
         *("--duration", str(seconds), "--warm-up-time", str(_WARM_UP_SECONDS), "--data", str(file)),
         *("--header", "content-type: application/grpc", "--header", "te: trailers"),
         f"http://{gateway.address}{method}",
-        stdout=asyncio.subprocess.PIPE,
-    )
-    output, _ = await process.communicate()
-    finished = _FINISHED.search(output.decode())
-    if process.returncode or finished is None:
-        raise RuntimeError(f"h2load ended with status {process.returncode}:\n{output.decode()}")
+    ]
+    made = await finished(command)
+    reported = _FINISHED.search(made.stdout.decode())
+    if made.returncode or reported is None:
+        raise RuntimeError(f"h2load ended with status {made.returncode}:\n{made.stdout.decode()}")
     elapsed = time.perf_counter() - began
     rate = Rate(
-        calls=float(finished[1]),
+        calls=float(reported[1]),
         server_cores=(cpu_seconds(gateway.pid) - served) / elapsed,
         load_cores=(_of_children() - loaded) / elapsed,
     )

@@ -8,13 +8,16 @@ import re
 import secrets
 import shutil
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import IO, cast
+
+from bench.child_process import begun, end
 
 TOOLS = Path(__file__).parents[1] / "build/tools"
 _START_SECONDS = 30.0
@@ -151,60 +154,49 @@ def _file(folder: Path, name: str, content: bytes) -> Path:
 
 @asynccontextmanager
 async def _python(module: str, *arguments: str) -> AsyncGenerator[Server, None]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module, *arguments, stdout=asyncio.subprocess.PIPE
-    )
+    command = [sys.executable, "-m", module, *arguments]
+    process = await begun(command, subprocess.PIPE)
     try:
-        output = cast("asyncio.StreamReader", process.stdout)
-        address = (await asyncio.wait_for(output.readline(), _START_SECONDS)).decode().strip()
+        output = cast("IO[bytes]", process.stdout)
+        address = (await asyncio.wait_for(asyncio.to_thread(output.readline), _START_SECONDS)).decode().strip()
         if not address:
             raise RuntimeError(f"{module} ended before it listened")
         yield Server(address, process.pid)
     finally:
-        await _end(process)
+        await end(process, _STOP_SECONDS)
 
 
 @asynccontextmanager
 async def _process(
     command: list[str], folder: Path, environment: Mapping[str, str], log: Path | None = None
-) -> AsyncGenerator[asyncio.subprocess.Process, None]:
+) -> AsyncGenerator[subprocess.Popen[bytes], None]:
     log = log or _file(folder, "log", b"")
     with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output, env=environment)
+        process = await begun(command, output, output, environment)
     try:
         yield process
     finally:
-        await _end(process)
+        await end(process, _STOP_SECONDS)
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), _STOP_SECONDS)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-
-
-async def _logged(log: Path, event: str, process: asyncio.subprocess.Process) -> dict[str, object]:
+async def _logged(log: Path, event: str, process: subprocess.Popen[bytes]) -> dict[str, object]:
     wanted = re.compile(rf'^\{{.*"event": "{event}".*\}}$', re.MULTILINE)
     end = time.monotonic() + _START_SECONDS
     while (found := wanted.search(_text(log))) is None:
-        if process.returncode is not None or time.monotonic() > end:
+        if process.poll() is not None or time.monotonic() > end:
             raise RuntimeError(f"no {event!r} in its log:\n{_text(log)}")
         await asyncio.sleep(0.02)
     return dict(json.loads(found[0]))
 
 
-async def _accepting(address: str, process: asyncio.subprocess.Process) -> None:
+async def _accepting(address: str, process: subprocess.Popen[bytes]) -> None:
     host, _, port = address.rpartition(":")
     end = time.monotonic() + _START_SECONDS
     while True:
         try:
             _, writer = await asyncio.open_connection(host, int(port))
         except ConnectionRefusedError:
-            if process.returncode is not None or time.monotonic() > end:
+            if process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"nothing listens on {address}") from None
             await asyncio.sleep(0.02)
         else:
