@@ -250,6 +250,37 @@ async def test_a_write_that_hangs_holds_up_neither_others_nor_the_end(
     go_on.set()
 
 
+async def test_while_a_write_hangs_others_fail_at_once_and_later_ones_are_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    write = os.write
+
+    def hang(file: int, data: bytes) -> int:
+        assert go_on.wait(PATIENCE)
+        return write(file, data)
+
+    monkeypatch.setattr(os, "write", hang)
+    async with asyncio.timeout(PATIENCE):
+        with AuditLog(str(path), patience=QUICKLY) as log:
+            first = log.write({"event": "hangs"})
+            # Comes when nobody knows yet that the first one hangs.
+            second = log.write({"event": "waits behind it"})
+            for failed in await asyncio.gather(first, second, return_exceptions=True):
+                assert isinstance(failed, TimeoutError)
+                assert "could not be written within" in str(failed)
+            started = time.monotonic()
+            for _ in range(20):
+                with pytest.raises(TimeoutError, match="a record before this one"):
+                    await log.write({"event": "refused at once"})
+            assert time.monotonic() - started < QUICKLY
+            go_on.set()
+            # The second record expired while it waited. That is no write that hangs, however long it is ago.
+            await asyncio.sleep(2 * QUICKLY)
+            await log.write({"event": "next"})
+    assert [record["event"] for record in records(path)] == ["hangs", "next"]
+
+
 async def test_on_a_pipe_lines_are_as_short_as_it_takes_at_once(pipe: Path) -> None:
     tags = [f"{number:0>128}" for number in range(100)]
     with read_from(pipe) as reading, AuditLog(str(pipe)) as log:

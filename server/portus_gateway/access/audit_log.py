@@ -152,13 +152,14 @@ class _Writer:
                 if not self._entries:
                     break
                 entry = self._entries.popleft()
-            self._begun = time.monotonic()
-            if self._begun >= entry.expires:
+            begun = time.monotonic()
+            if begun >= entry.expires:
                 # Whoever waited for it was told so, and nothing was deleted: it must not be recorded later.
                 continue
+            self._begun = begun
             try:
                 # Nobody waits anew for a reader that has not come back.
-                result: int | OSError = self._sink.append(entry.record, self._begun if is_unread else entry.expires)
+                result: int | OSError = self._sink.append(entry.record, begun if is_unread else entry.expires)
             except OSError as error:
                 result = error
             is_unread = isinstance(result, TimeoutError)
