@@ -36,7 +36,7 @@ async def gateway(
     registry: DevRegistry,
     authentication: Authentication,
     *,
-    policy: str | Fixed = TEAM_A,
+    policy: str | Fixed | None = TEAM_A,
     limits: CallerLimits | None = None,
     audit: DeletionAudit | None = None,
     reflection_open: bool = False,
@@ -50,7 +50,7 @@ async def gateway(
     )
     source = Fixed(parsed(policy)) if isinstance(policy, str) else policy
     async with DistributionClient(configuration) as client:
-        authorized = AuthorizedRegistry(client, source)
+        authorized = client if source is None else AuthorizedRegistry(client, source)
         deletion = GuardedDeletion(authorized, enabled=True, concurrency=2)
         server = GatewayServer(
             registry=authorized,

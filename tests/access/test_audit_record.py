@@ -42,3 +42,42 @@ def test_long_texts_are_cut_where_they_do_not_fit(text: str, longest: int) -> No
     message = json.loads(line)["message"]
     assert len(message) < longest
     assert message.endswith("…")
+
+
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [
+        ("x" * 512, "x" * 512),
+        ("x" * 513, "x" * 512 + "…"),
+        ("é" * 99 + "x" * 4, "é" * 99 + "x" * 4),
+        ("é" * 99 + "x" * 5, "é" * 50 + "…"),
+    ],
+)
+def test_texts_are_cut_only_if_they_are_long(text: str, cut: str) -> None:
+    tags = ["v1"] * ATOMIC_SIZE
+    assert json.loads(lines_of({"event": "x", "message": text, "tags": tags}, ATOMIC_SIZE)[0])["message"] == cut
+
+
+def test_a_record_that_fits_is_one_line_as_it_is() -> None:
+    assert lines_of({"event": "x", "count": 1, "tags": []}, ATOMIC_SIZE) == [b'{"event":"x","count":1,"tags":[]}\n']
+    message = "x" * (ATOMIC_SIZE - len('{"message":""}\n'))
+    assert lines_of({"message": message}, ATOMIC_SIZE) == [
+        json.dumps({"message": message}, separators=(",", ":")).encode() + b"\n"
+    ]
+    assert len(lines_of({"message": message + "x"}, ATOMIC_SIZE)[0]) < ATOMIC_SIZE
+
+
+@pytest.mark.parametrize("length", [1, 40, 128])
+@pytest.mark.parametrize("others", [0, 1, 50])
+def test_two_long_lists_fill_lines_that_fit(length: int, others: int) -> None:
+    """Whatever room the first list leaves in its last line."""
+    for count in range(4 * ATOMIC_SIZE // length // 2, 4 * ATOMIC_SIZE // length // 2 + ATOMIC_SIZE // (length + 3)):
+        tags, remaining = ["t" * length] * count, ["r" * 17] * others
+        lines = lines_of({"event": "x", "tags": tags, "remaining_tags": remaining}, ATOMIC_SIZE)
+        assert max(map(len, lines)) <= ATOMIC_SIZE
+        parts = [json.loads(line) for line in lines]
+        assert [tag for part in parts for tag in part["tags"]] == tags
+        assert [tag for part in parts for tag in part["remaining_tags"]] == remaining
+        if not remaining:
+            # No line but the last has room for one item more.
+            assert all(len(line) + length + len('"",') >= ATOMIC_SIZE for line in lines[:-1])

@@ -45,6 +45,34 @@ def test_a_caller_has_a_burst_and_then_its_rate(clock: Clock) -> None:
         call(limits)
 
 
+@pytest.mark.parametrize(("rate", "burst"), [(5.0, 5), (0.5, 1)])
+def test_without_a_burst_a_caller_may_make_the_calls_of_a_second_at_once(clock: Clock, rate: float, burst: int) -> None:
+    limits = CallerLimits(rate=rate, clock=clock)
+    for _ in range(burst):
+        call(limits)
+    with pytest.raises(CallerRateExceeded):
+        call(limits)
+
+
+def test_it_is_told_to_come_back_when_it_may_call(clock: Clock) -> None:
+    limits = CallerLimits(rate=2, burst=1, clock=clock)
+    call(limits)
+    clock.now += 0.125
+    with pytest.raises(CallerRateExceeded) as caught:
+        call(limits)
+    assert caught.value.retry_after == pytest.approx(0.375)
+
+
+def test_the_caller_that_has_been_idle_for_longest_is_forgotten(clock: Clock) -> None:
+    limits = CallerLimits(rate=1, burst=1, remembered=2, clock=clock)
+    call(limits)
+    call(limits, ROOT)
+    for other in ("b", "c"):
+        with pytest.raises(CallerRateExceeded):
+            call(limits)
+        call(limits, Caller.known_as("token", [f"token:{other}"]))
+
+
 def test_callers_do_not_share(clock: Clock) -> None:
     limits = CallerLimits(rate=1, burst=1, concurrency=1, clock=clock)
     limits.enter(A)

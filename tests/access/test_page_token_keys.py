@@ -1,3 +1,4 @@
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,25 @@ def test_replicas_with_the_same_account_have_the_same_key() -> None:
     assert b"pw" not in password_key("pw")
 
 
+def test_a_replica_of_another_version_has_the_same_key() -> None:
+    assert password_key("pw").hex() == "682b2365107e11e39c5a18fc5b33b45a0d6f9b75c8e0a58fa70ca9de8e706a57"
+    assert SecretKey(b"secret").current()[0].hex() == "b780a8408f9da0bcda62a7fb10e605609a239ecfae6b0dc335a6a2b2c650cb51"
+
+
+def test_the_slow_derivation_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[bytes] = []
+    scrypt = hashlib.scrypt
+
+    def counting(password: bytes, *, salt: bytes, n: int, r: int, p: int, dklen: int) -> bytes:
+        made.append(password)
+        return scrypt(password, salt=salt, n=n, r=r, p=p, dklen=dklen)
+
+    monkeypatch.setattr(hashlib, "scrypt", counting)
+    keys = PasswordKey(Credentials("portus", StaticPassword("pw")))
+    assert keys.current() == keys.current()
+    assert made == [b"pw"]
+
+
 def test_the_key_changes_with_the_password_file(tmp_path: Path) -> None:
     path = tmp_path / "password"
     path.write_text("one\n")
@@ -40,6 +60,12 @@ def test_a_file_of_keys(tmp_path: Path) -> None:
     first, second = PageTokenKeyFile(path).current()
     assert [first, second] == [key for text in (FIRST, SECOND) for key in SecretKey(text.encode()).current()]
     assert len(first) == len(second) == 32
+
+
+def test_a_file_may_have_sixteen_keys(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text("".join(f"{number:0>32}\n" for number in range(16)))
+    assert len(PageTokenKeyFile(path).current()) == 16
 
 
 async def test_a_file_of_keys_is_read_again(tmp_path: Path) -> None:

@@ -149,6 +149,28 @@ async def test_a_broken_new_certificate_leaves_the_old_one_in_use_and_is_told_lo
         assert await asyncio.to_thread(serial_at, port, authority) == serial_in(folder) != old
 
 
+async def test_a_renewal_is_not_missed_if_its_files_cannot_be_read_for_a_moment(
+    folder: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process may be out of file descriptors when the first connection comes after it."""
+    old = serial_in(folder)
+    credentials = certificate_in(folder).credentials(client_certificates=False)
+
+    def failing(path: Path, _mode: str) -> None:
+        raise OSError(24, "Too many open files", str(path))
+
+    async with serving(credentials) as port:
+        authority.server().write(folder)
+        with monkeypatch.context() as patched, capture_logs() as logs:
+            patched.setattr(Path, "open", failing)
+            for _ in range(3):
+                assert await asyncio.to_thread(serial_at, port, authority) == old
+        # Told once, not at each connection.
+        assert [entry["log_level"] for entry in logs] == ["error"]
+        assert "Too many open files" in logs[0]["problems"][0]
+        assert await asyncio.to_thread(serial_at, port, authority) == serial_in(folder) != old
+
+
 def test_a_pair_that_cannot_serve_is_refused_at_start(folder: Path, authority: Authority) -> None:
     def problems() -> tuple[str, ...]:
         with pytest.raises(InvalidAccessFile) as caught:

@@ -139,9 +139,10 @@ async def test_a_list_of_tags_that_ends_in_the_middle_is_an_error() -> None:
         await ManifestDependents(vanishing, 4).of(APP, manifest_of("one").descriptor.digest, with_indexes=True)
 
 
-async def test_a_policy_that_hides_the_repository_meanwhile_is_an_error() -> None:
+@pytest.mark.parametrize("asked", ["team/app", "team/app:1.0"])
+async def test_a_policy_that_hides_the_repository_meanwhile_is_an_error(asked: str) -> None:
     registry = ScriptedRegistry({"team/app": {"1.0": "one"}})
-    registry.failures["team/app:1.0"] = Hidden("no", reason="MANIFEST_UNKNOWN")
+    registry.failures[asked] = Hidden("no", reason="MANIFEST_UNKNOWN")
     with pytest.raises(Hidden):
         await ManifestDependents(registry, 4).of(APP, manifest_of("one").descriptor.digest, with_indexes=True)
 
@@ -172,6 +173,7 @@ async def test_images_and_artifacts_are_not_fetched(registry: DevRegistry) -> No
     digest = pushed(registry, "1.0", image("a"))
     pushed(registry, "2.0", image("b"))
     pushed(registry, "3.0", image("c", format="docker"))
+    pushed(registry, "schema-1", raw_manifest(b"{}", "application/vnd.docker.distribution.manifest.v1+prettyjws"))
     pushed(registry, "chart", artifact("application/vnd.cncf.helm.chart.v1+json", {"chart": b"x"}))
     assert await needing(registry, digest) == (["1.0"], [], [])
     assert registry.requests.count(route="manifests", method="GET") == 0
@@ -239,7 +241,7 @@ async def test_an_unknown_type_is_judged_by_its_content(registry: DevRegistry) -
     listing = {"Manifests": [{"digest": digest}]}
     pushed(registry, "odd", raw_manifest(json.dumps(listing).encode(), "application/vnd.example+json"))
     pushed(registry, "none", raw_manifest(b"no JSON", "application/vnd.example"))
-    pushed(registry, "list", raw_manifest(b'["manifests"]', "application/vnd.example"))
+    pushed(registry, "list", raw_manifest(b"[]", "application/vnd.example"))
     tags, containing, unreadable = await needing(registry, digest)
     assert tags == ["1.0"]
     # Whoever understands the type may find it in there: it keeps the manifest, one way or the other.
@@ -287,6 +289,9 @@ async def test_what_is_nested_too_much_counts_as_unreadable(
 ) -> None:
     monkeypatch.setattr(manifest_dependents, "_MOST_NESTED", 2)
     child = image("child")
+    pushed(registry, "two", index([index([index([child])])]))
+    assert await needing(registry, child.digest) == ([], ["two"], [])
+    registry.untag(APP.name, "two")
     pushed(registry, "deep", index([index([index([index([child])])])]))
     assert await needing(registry, child.digest) == ([], [], ["deep"])
     pushed(registry, "child", child)

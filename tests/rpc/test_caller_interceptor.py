@@ -293,6 +293,29 @@ async def test_who_has_no_rule_may_call_nothing(registry: DevRegistry, authentic
     assert refused == [(rpc, "denied: no allow rule matches") for rpc in REQUESTS]
 
 
+async def test_without_a_policy_every_caller_may_do_everything_and_nobody_else_may(
+    registry: DevRegistry, authentication: Authentication
+) -> None:
+    async with gateway(registry, authentication, policy=None) as address, channel(address) as opened:
+        assert await repositories(opened, "secret-stranger") == ["team-a/app", "team-a/scratch/app", "team-b/secret"]
+        assert (await failure_of(repositories(opened, "wrong"))).reason == "CREDENTIAL_INVALID"
+
+
+@pytest.mark.parametrize("limits", [None, CallerLimits(rate=None, concurrency=1)], ids=["unlimited", "limited"])
+async def test_the_end_of_a_call_raises_nothing(
+    registry: DevRegistry, authentication: Authentication, limits: CallerLimits | None
+) -> None:
+    """What is done when a call is over has nobody to raise to: the event loop is told."""
+    problems: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, problem: problems.append(problem))
+    async with gateway(registry, authentication, limits=limits) as address, channel(address) as opened:
+        await repositories(opened, "secret-a")
+        assert SERVICE in await ask_reflection(opened, "grpc.reflection.v1", "secret-a")
+        await health_calls.check(opened)
+        await repositories(opened, "secret-a")
+    assert problems == []
+
+
 async def test_a_changed_policy_counts_at_once(registry: DevRegistry, authentication: Authentication) -> None:
     nothing = TEAM_A.replace('"token:a"', '"token:somebody-else"')
     source = Fixed(parsed(TEAM_A))
@@ -520,6 +543,8 @@ async def test_deletes_refused_at_the_door_are_in_the_audit_log(
             await failure_of(stub(opened).GetManifest(GetManifestRequest(repository="x", tag="y"), timeout=10))
             await failure_of(stub(opened).ListTags(ListTagsRequest(repository="team-a/app"), timeout=10))
             await failure_of(stub(opened).GetRegistryInfo(GetRegistryInfoRequest(), timeout=10))
+            failure = await failure_of(ask_reflection(opened, "grpc.reflection.v1", None))
+            assert failure.reason == "CREDENTIAL_MISSING"
     records = [json.loads(text) for text in path.read_text().splitlines()]
     assert [(record["caller"], record["reason"]) for record in records] == [
         (None, "CREDENTIAL_MISSING"),

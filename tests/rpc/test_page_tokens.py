@@ -184,6 +184,16 @@ def test_a_token_of_another_version_is_refused() -> None:
     refused(base64.urlsafe_b64encode(b"\x01" + content[1:]).rstrip(b"=").decode())
 
 
+@pytest.mark.parametrize("size", [1024, 8192, 65536])
+def test_a_position_may_fill_its_token(size: int) -> None:
+    def token(size: int) -> str:
+        """A token whose position takes so many bytes: as JSON, with brackets, quotes and commas."""
+        name = "x" * (size - len('["after", "", ""]'))
+        return TOKENS.encode(Cursor("after", name), "Catalog", *ARGUMENTS)
+
+    assert len(token(size)) == len(token(size - 1))
+
+
 def test_a_name_of_any_length_is_an_error_and_no_bug() -> None:
     with pytest.raises(RegistryFault, match="too long"):
         TOKENS.encode(Cursor("after", "x" * 100_000), "Catalog")

@@ -7,9 +7,12 @@ from google.protobuf.message import Message
 
 from portus.registry.v1.manifest_pb2 import Platform
 from portus.registry.v1.registry_service_pb2 import (
+    BatchGetImageConfigsRequest,
+    BatchGetManifestsRequest,
     CatalogRequest,
     DeleteBlobRequest,
     DeleteManifestRequest,
+    GetImageConfigRequest,
     GetManifestRequest,
     ListTagsRequest,
     ResolveManifestRequest,
@@ -124,6 +127,11 @@ BAD: list[tuple[str, Message, list[str]]] = [
         ["digest", "expected_tags", "repository"],
     ),
     ("DeleteBlob", DeleteBlobRequest(repository="A", digest="x"), ["digest", "repository"]),
+    # Batches. Each of their requests has a status of its own.
+    ("BatchGetManifests", BatchGetManifestsRequest(), ["requests"]),
+    ("BatchGetManifests", BatchGetManifestsRequest(requests=[GetManifestRequest()] * 1001), ["requests"]),
+    ("BatchGetImageConfigs", BatchGetImageConfigsRequest(), ["requests"]),
+    ("BatchGetImageConfigs", BatchGetImageConfigsRequest(requests=[GetImageConfigRequest()] * 1001), ["requests"]),
 ]
 
 
@@ -171,6 +179,12 @@ def test_page_sizes(asked: int, size: int) -> None:
     tokens = PageTokens(KEY)
     assert request_parsing.catalog_page(CatalogRequest(page_size=asked), tokens).size == size
     assert request_parsing.tag_page(ListTagsRequest(repository="a", page_size=asked), tokens).size == size
+
+
+def test_a_prefix_may_be_as_long_as_a_repository_name() -> None:
+    prefix = "x" * 255
+    assert request_parsing.catalog_page(CatalogRequest(prefix=prefix), PageTokens(KEY)).prefix == prefix
+    assert request_parsing.whole_catalog(StreamCatalogRequest(prefix=prefix)).prefix == prefix
 
 
 def test_a_manifest_read() -> None:

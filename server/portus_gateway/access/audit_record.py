@@ -1,7 +1,7 @@
 """Records of the audit log as lines of JSON."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 Value = str | int | bool | list[str] | None
@@ -21,7 +21,8 @@ def lines_of(record: Record, limit: int | None) -> list[bytes]:
     """The record as a line, in ASCII; as several if it is longer than `limit` bytes, of 4096 or more.
 
     Then long texts are cut. The first line has as many items of the record's lists as fit. The others follow in lines
-    with the same time, event, request id and caller and with `continued`.
+    with the same time, event, request id and caller, with `continued`, and with all lists, of which some may be empty.
+    An item has at most 128 characters, as a tag has.
     """
     line = _line(record)
     if limit is None or len(line) <= limit:
@@ -33,34 +34,26 @@ def lines_of(record: Record, limit: int | None) -> list[bytes]:
 
 def _split(record: Record, limit: int) -> Iterator[bytes]:
     lists = {name: value for name, value in record.items() if isinstance(value, list)}
-    part = {name: [] if name in lists else value for name, value in record.items()}
-    room = limit - len(_line(part))
+    identity = {name: record[name] for name in _IDENTITY if name in record}
+    fields: dict[str, Value] = {**record}
+    items_in_line: dict[str, list[str]] = {name: [] for name in lists}
+    room = limit - len(_line({**fields, **items_in_line}))
     for name, items in lists.items():
-        waiting: Sequence[str] = items
-        while waiting:
-            count = _count_that_fits(waiting, room)
-            if count:
-                part[name] = [*waiting[:count]]
-                room -= sum(map(_size, waiting[:count]))
-                waiting = waiting[count:]
-            if waiting:
-                yield _line(part)
-                part = {**{key: record[key] for key in _IDENTITY if key in record}, "continued": True, name: []}
-                room = limit - len(_line(part))
-    yield _line(part)
-
-
-def _count_that_fits(items: Sequence[str], room: int) -> int:
-    for position, item in enumerate(items):
-        room -= _size(item)
-        if room < 0:
-            return position
-    return len(items)
+        for item in items:
+            if _size(item) > room:
+                yield _line({**fields, **items_in_line})
+                fields = {**identity, "continued": True}
+                # All of them: a list that begins in the middle of a line would need room for its name.
+                items_in_line = {name: [] for name in lists}
+                room = limit - len(_line({**fields, **items_in_line}))
+            items_in_line[name].append(item)
+            room -= _size(item)
+    yield _line({**fields, **items_in_line})
 
 
 def _size(item: str) -> int:
     """Bytes that an item takes in a list, its comma included."""
-    return len(json.dumps(item)) + 1
+    return len(json.dumps(f"{item},"))
 
 
 def _cut(text: str) -> str:

@@ -48,10 +48,10 @@ class Budgets:
 
     def spend(self, key: str, amount: float) -> None:
         """Notes that `key` has used `amount`."""
-        account = self._account(key)
-        self._left(account, 1)
-        account.left -= amount
-        self._all.left -= amount
+        for account, share in ((self._account(key), 1), (self._all, _TOGETHER)):
+            # What came back before this is counted first: at most a burst of it.
+            self._left(account, share)
+            account.left -= amount
 
     def leave_out(self, key: str) -> None:
         """Counts something that `key` was not allowed."""

@@ -48,16 +48,14 @@ class PasswordKey:
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
-        self._password: str | None = None
-        self._key = b""
+        self._last: tuple[str, bytes] | None = None
 
     def current(self) -> Sequence[bytes]:
         password = self._credentials.current_password()
-        if password != self._password:
+        if self._last is None or self._last[0] != password:
             salt = _PURPOSE + self._credentials.username.encode()
-            self._key = hashlib.scrypt(password.encode(), salt=salt, n=2**14, r=8, p=1, dklen=32)
-            self._password = password
-        return (self._key,)
+            self._last = password, hashlib.scrypt(password.encode(), salt=salt, n=2**14, r=8, p=1, dklen=32)
+        return (self._last[1],)
 
 
 class SecretKey:

@@ -16,7 +16,8 @@ class RepositoryGlob:
 
     `*` matches any number of characters within one segment, also none. `**` is a whole segment and matches one or more
     segments: `team-a/**` is everything below `team-a/`, but neither `team-a` itself nor `team-a-evil/x`. `**` alone is
-    every repository. All other characters match themselves. Raises `ValueError` for what matches no repository's name.
+    every repository. All other characters match themselves. A name with an empty segment, which a registry may list and
+    no repository can have, matches nothing. Raises `ValueError` for what matches no repository's name.
     """
 
     text: str
@@ -48,6 +49,8 @@ class RepositoryGlob:
 
     def matches(self, name: str) -> bool:
         """Whether a repository of this name matches."""
+        if "//" in f"/{name}/":
+            return False
         if self._below is not None:
             return len(name) > len(self._below) and name.startswith(self._below)
         return _matches(self._segments, name.split("/"), ANY_SEGMENTS, _segment_matches, least=1)

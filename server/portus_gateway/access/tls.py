@@ -45,6 +45,7 @@ class ServerCertificate:
         self._client_authorities = None if client_ca_file is None else WatchedFile(client_ca_file, _LIMIT)
         # Handshakes run on gRPC's own threads.
         self._reading = Lock()
+        self._problems: tuple[str, ...] = ()
         self._pair = self._read()
 
     def credentials(self, *, client_certificates: bool) -> grpc.ServerCredentials:
@@ -78,14 +79,21 @@ class ServerCertificate:
                 try:
                     self._pair = self._read()
                 except InvalidAccessFile as error:
-                    _log.error(
-                        "the new certificate is not valid and was not taken: the old one stays in use",
-                        path=error.path,
-                        problems=list(error.problems),
-                    )
+                    self._tell(error)
                 else:
+                    self._problems = ()
                     _log.info("certificate loaded", path=str(self._certificates.path))
             return self._pair
+
+    def _tell(self, error: InvalidAccessFile) -> None:
+        # A file that cannot be read is tried again for each connection.
+        if error.problems != self._problems:
+            _log.error(
+                "the new certificate is not valid and was not taken: the old one stays in use",
+                path=error.path,
+                problems=list(error.problems),
+            )
+        self._problems = error.problems
 
     def _files(self) -> list[WatchedFile]:
         files = [self._certificates, self._key]

@@ -11,7 +11,11 @@ def reason(error: OSError | ValueError) -> str:
 
 @dataclass(slots=True)
 class WatchedFile:
-    """Reads a file whole, and tells whether it has changed since. Follows symbolic links, as Kubernetes mounts them."""
+    """Reads a file whole, and tells whether it has changed since. Follows symbolic links, as Kubernetes mounts them.
+
+    A file that is there and could not be read counts as changed until it is read: nothing of it changes when, for
+    example, there are file descriptors again.
+    """
 
     path: Path
     limit: int
@@ -25,14 +29,22 @@ class WatchedFile:
     def read(self) -> bytes:
         """The content. Raises `OSError`, and `ValueError` for a file above the limit."""
         # The signature is taken before the content, so that a write in between is found at the next look.
-        self._signature = self._look()
-        with self.path.open("rb") as file:
-            content = file.read(self.limit + 1)
+        signature = self._look()
+        try:
+            with self.path.open("rb") as file:
+                content = file.read(self.limit + 1)
+        except FileNotFoundError:
+            self._signature = ()
+            raise
+        except OSError:
+            self._signature = None
+            raise
+        self._signature = signature
         if len(content) > self.limit:
             raise ValueError(f"larger than {self.limit} bytes")
         return content
 
-    def _look(self) -> tuple[int, ...] | None:
+    def _look(self) -> tuple[int, ...]:
         try:
             found = self.path.stat()
         except OSError:
