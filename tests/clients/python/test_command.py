@@ -111,7 +111,22 @@ def test_tags_with_invalid_names_are_left_out_and_reported(gateway: Gateway) -> 
     assert text.errors == "portus-client: 2 tags have invalid names and were left out: -bad, sha256:1\n"
     assert json.loads(document.output)["unusable_tags"] == ["-bad", "sha256:1"]
     assert json.loads(catalog.output)["unusable_tags"] == ["-bad", "sha256:1"]
-    assert "2 tags have invalid names and were left out" in catalog.errors
+    assert "2 tags have invalid names and were left out: team/app:-bad, team/app:sha256:1\n" in catalog.errors
+
+
+@pytest.mark.parametrize("arguments", [["catalog"], ["tags", "team/app"], ["tags", "team/app", "--digests"]])
+def test_every_listing_shows_invalid_tags_in_text_and_in_json(gateway: Gateway, arguments: list[str]) -> None:
+    gateway.unusable_tags = {"team/app": tuple(f"-{number}" for number in range(12))}
+
+    text = run(gateway.address, *arguments)
+    lines = run(gateway.address, *arguments, "--output", "json").output
+
+    assert "12 tags have invalid names and were left out: " in text.errors
+    assert text.errors.count("-9") == 1
+    assert "-10" not in text.errors
+    assert "and 2 more; --output json shows all" in text.errors
+    document = json.loads(lines.splitlines()[-1] if arguments == ["catalog"] else lines)
+    assert document["unusable_tags"] == list(gateway.unusable_tags["team/app"])
 
 
 def test_manifest_in_json_says_why_there_is_no_parsed_content(gateway: Gateway) -> None:

@@ -74,6 +74,60 @@ def test_an_index_is_shown_with_its_platforms(gateway: Gateway) -> None:
     assert canned.ARM64.descriptor.digest in terminal.text
 
 
+def test_an_index_is_shown_with_the_size_of_all_its_images(gateway: Gateway) -> None:
+    # Both images have the same layer and configuration, which counts once.
+    terminal = Terminal(gateway.address, ["manifest", "team/app:multi"])
+
+    assert terminal.end() == 0
+    assert "2.5 MB in 2 manifests" in terminal.text
+    assert gateway.called("BatchGetManifests") == 1
+
+
+def test_an_index_with_an_image_that_is_gone_is_shown_without_its_size(gateway: Gateway) -> None:
+    del gateway.manifests[canned.ARM64.descriptor.digest]
+    gone = Terminal(gateway.address, ["manifest", "team/app:multi"])
+    assert gone.end() == 0
+    gateway.failures["BatchGetManifests"] = [canned.TAGS_UNKNOWN] * 4
+    failing = Terminal(gateway.address, ["manifest", "team/app:multi"])
+
+    assert failing.end() == 0
+    assert "unknown: there is no such manifest (MANIFEST_UNKNOWN)" in gone.text
+    assert "2.5 MB  linux/amd64" in gone.text
+    assert "unknown  linux/arm64" in gone.text
+    assert "unknown: the registry took too long (UPSTREAM_TIMEOUT)" in failing.text
+    assert "linux/amd64" in failing.text
+
+
+def test_an_index_shows_windows_versions_attestations_and_artifact_types(gateway: Gateway) -> None:
+    shown = canned.index({"windows/amd64": canned.AMD64, "unknown/unknown": canned.ARM64, "linux/amd64": canned.IMAGE})
+    windows, attestation, artifact = shown.index.manifests
+    windows.platform.os_version = "10.0.20348.2700"
+    attestation.annotations["vnd.docker.reference.type"] = "attestation-manifest"
+    attestation.annotations["vnd.docker.reference.digest"] = windows.digest
+    artifact.artifact_type = "application/vnd.example.chart"
+    gateway.manifests[INDEX.descriptor.digest] = shown
+    index = Terminal(gateway.address, ["manifest", "team/app:multi"], variables={"COLUMNS": "160"})
+    tags = Terminal(gateway.address, ["tags", "team/app", "--digests"], variables={"COLUMNS": "160"})
+
+    assert (index.end(), tags.end()) == (0, 0)
+    assert "windows/amd64 10.0.20348.2700" in index.text
+    assert f"attestation of {windows.digest[:19]}...\n" in index.text
+    assert "linux/amd64 application/vnd.example.chart" in index.text
+    assert "windows/amd64 10.0.20348.2700, linux/amd64" in tags.text
+
+
+def test_an_attestation_shows_what_it_states(gateway: Gateway) -> None:
+    shown = canned.image("attestation")
+    shown.image.layers[0].annotations["in-toto.io/predicate-type"] = "https://slsa.dev/provenance/v0.2"
+    shown.image.artifact_type = "application/vnd.docker.attestation.manifest.v1+json"
+    gateway.manifests[IMAGE_DIGEST] = shown
+    terminal = Terminal(gateway.address, ["manifest", "team/app:1.0"])
+
+    assert terminal.end() == 0
+    assert "https://slsa.dev/provenance/v0.2" in terminal.text
+    assert "application/vnd.docker.attestation.manifest.v1+json" in terminal.text
+
+
 def test_json_on_a_terminal_is_json(gateway: Gateway) -> None:
     terminal = Terminal(gateway.address, ["resolve", "team/app", "--output", "json"])
 

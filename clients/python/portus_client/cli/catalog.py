@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import click
 from rich.text import Text
 
-from portus_client.cli import failures, json_output
+from portus_client.cli import failures, json_output, unusable_tags
 from portus_client.cli.columns import Columns
 from portus_client.cli.exit_codes import ExitCode
 from portus_client.cli.progress_line import counted
@@ -58,7 +58,7 @@ def catalog(session: Session, prefix: str, tags: bool) -> ExitCode:
             case OutputFormat.TERMINAL:
                 _show(listing, tally, include_tags=tags)
     if tally.unusable:
-        print_error(f"{tally.unusable} tags have invalid names and were left out; --output json shows them")
+        print_error(unusable_tags.line(tally.unusable_names, tally.unusable))
     if tally.unknown:
         print_error(f"the tags of {tally.unknown} of {tally.repositories} repositories are not known")
         return ExitCode.PARTIAL
@@ -73,6 +73,8 @@ class _Tally:
         self.tags = 0
         self.unknown = 0
         self.unusable = 0
+        self.unusable_names: list[str] = []
+        """The first ones, each after its repository."""
 
     def counting(self, listing: Iterable[Repository]) -> Iterator[Repository]:
         for repository in listing:
@@ -80,6 +82,8 @@ class _Tally:
             self.tags += len(repository.tags or ())
             self.unknown += repository.tags_error is not None
             self.unusable += len(repository.unusable_tags)
+            room = unusable_tags.SHOWN - len(self.unusable_names)
+            self.unusable_names += [f"{repository.name}:{tag}" for tag in repository.unusable_tags[:room]]
             yield repository
 
 

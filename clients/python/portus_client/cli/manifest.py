@@ -4,11 +4,12 @@ from functools import partial
 
 import click
 
-from portus_client.cli import json_output, manifest_table
+from portus_client.cli import children, json_output, manifest_table
+from portus_client.cli.children import Children
 from portus_client.cli.document import Document
 from portus_client.cli.exit_codes import ExitCode
 from portus_client.cli.names import explaining_host, image_argument, platform_option
-from portus_client.cli.session import Session, with_session
+from portus_client.cli.session import OutputFormat, Session, with_session
 from portus_client.descriptor import Platform
 from portus_client.image_name import ImageName
 
@@ -35,11 +36,13 @@ def manifest(session: Session, image: ImageName, platform: Platform | None, raw:
     """
     with session.connect() as client, explaining_host(image):
         answer = client.manifest(image.repository, image.reference, platform=platform)
+        shown = session.output_format is OutputFormat.TERMINAL and not raw
+        found = children.read(client, image.repository, answer) if shown else Children()
     document = Document(
         raw=answer.raw,
         digest=answer.descriptor.digest,
         json=json_output.manifest(answer),
-        show=partial(manifest_table.show, answer),
+        show=partial(manifest_table.show, answer, found),
     )
     document.write(session.output_format, raw=raw)
     return ExitCode.OK

@@ -6,7 +6,7 @@ import click
 from rich.text import Text
 
 from portus_client.batch import BatchResult
-from portus_client.cli import failures
+from portus_client.cli import child, failures
 from portus_client.cli.columns import Columns
 from portus_client.cli.exit_codes import ExitCode
 from portus_client.cli.progress_line import counted
@@ -96,7 +96,11 @@ def _content(manifest: Manifest) -> str:
         case Image() as image:
             return image.artifact_type or ("image" if image.config is not None else "artifact")
         case Index() as index:
-            platforms = [str(child.platform) for child in index.manifests if child.platform is not None]
+            platforms = [
+                child.platform(each.platform)
+                for each in index.manifests
+                if each.platform is not None and not child.is_attestation(each)
+            ]
             return index.artifact_type or ", ".join(platforms) or f"index of {len(index.manifests)}"
         case None:
             reason = manifest.content_error.reason if manifest.content_error is not None else ""

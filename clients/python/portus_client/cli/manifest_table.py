@@ -1,14 +1,15 @@
 """A manifest on the terminal: its properties, and a table of its layers or platforms."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.text import Text
 
-from portus_client.cli import failures
+from portus_client.cli import child, failures
+from portus_client.cli.children import Children
 from portus_client.cli.columns import Columns
 from portus_client.cli.terminal import DIGEST, SHORT_DIGEST, printable, short_digest, size
-from portus_client.descriptor import Descriptor
 from portus_client.manifest import Image, Index, Manifest
 
 _NAME_WIDTH = len("Media type")
@@ -18,25 +19,30 @@ _WHOLE_IN_MANIFESTS_WIDTH = 105
 _WHOLE_IN_PROPERTIES_WIDTH = _NAME_WIDTH + 2 + DIGEST
 
 
-def show(manifest: Manifest, console: Console) -> None:
-    """Writes the digest, the manifest's properties, and a table of its layers or platforms."""
+def show(manifest: Manifest, children: Children, console: Console) -> None:
+    """Writes the digest, the manifest's properties, and a table of its layers or platforms.
+
+    `children` are the manifests in an index.
+    """
     # The digest has a line of its own, so that it can be copied whole on every terminal.
     _print(console, Text(printable(manifest.descriptor.digest), style="bold"))
     columns = Columns([("", _NAME_WIDTH)], "", console)
-    for name, value in _properties(manifest, whole_digests=console.width >= _WHOLE_IN_PROPERTIES_WIDTH):
+    for name, value in _properties(manifest, children, whole_digests=console.width >= _WHOLE_IN_PROPERTIES_WIDTH):
         _print(console, columns.row([Text(name, style="dim"), Text(printable(value))]))
     match manifest.content:
         case Image() as image if image.layers:
             whole = console.width >= _WHOLE_IN_LAYERS_WIDTH
-            _show_descriptors(console, "Layer", image.layers, "Media type", whole=whole)
+            rows = [_Row(layer.digest, layer.size, child.layer(layer)) for layer in image.layers]
+            _show_rows(console, "Layer", rows, "Media type", whole=whole)
         case Index() as index if index.manifests:
             whole = console.width >= _WHOLE_IN_MANIFESTS_WIDTH
-            _show_descriptors(console, "Manifest", index.manifests, "Platform", whole=whole)
+            rows = [_Row(each.digest, children.size(each), child.described(each)) for each in index.manifests]
+            _show_rows(console, "Manifest", rows, "Platform", whole=whole)
         case _:
             pass
 
 
-def _properties(manifest: Manifest, *, whole_digests: bool) -> Iterator[tuple[str, str]]:
+def _properties(manifest: Manifest, children: Children, *, whole_digests: bool) -> Iterator[tuple[str, str]]:
     def shown(digest: str) -> str:
         return digest if whole_digests else short_digest(digest)
 
@@ -48,6 +54,7 @@ def _properties(manifest: Manifest, *, whole_digests: bool) -> Iterator[tuple[st
                 yield "Image id", shown(content.image_id)
             yield "Total size", f"{size(content.total_size)} in {_counted(len(content.layers), 'layer')}"
         case Index():
+            yield "Total size", _index_size(content, children)
             yield "Manifests", f"{len(content.manifests)}; --platform shows one of them"
         case None:
             yield (
@@ -63,25 +70,36 @@ def _properties(manifest: Manifest, *, whole_digests: bool) -> Iterator[tuple[st
         yield "Annotation", f"{key}={value}"
 
 
+def _index_size(index: Index, children: Children) -> str:
+    total = children.total_size(index.manifests)
+    if total is None:
+        return f"unknown: {children.problem or 'a size is not stated'}"
+    return f"{size(total)} in {_counted(len(index.manifests), 'manifest')}"
+
+
 def _reason(manifest: Manifest) -> str:
     if manifest.content_error is None:
         return "not known to the gateway"
     return failures.summary(manifest.content_error)
 
 
-def _show_descriptors(
-    console: Console, header: str, descriptors: Sequence[Descriptor], last: str, *, whole: bool
-) -> None:
-    sizes = [size(descriptor.size) for descriptor in descriptors]
+@dataclass(frozen=True, slots=True)
+class _Row:
+    digest: str
+    size: int | None
+    kind: str
+
+
+def _show_rows(console: Console, header: str, rows: Sequence[_Row], last: str, *, whole: bool) -> None:
+    sizes = [size(row.size) for row in rows]
     width = max(map(len, ("Size", *sizes)))
     digest_width = DIGEST if whole else SHORT_DIGEST
     columns = Columns([(header, digest_width), (f"{'Size':>{width}}", width)], last, console)
     console.print()
     _print(console, columns.header())
-    for descriptor, amount in zip(descriptors, sizes, strict=True):
-        digest = descriptor.digest if whole else short_digest(descriptor.digest)
-        kind = descriptor.media_type if last == "Media type" else str(descriptor.platform or "-")
-        _print(console, columns.row([Text(printable(digest)), Text(f"{amount:>{width}}"), Text(printable(kind))]))
+    for row, amount in zip(rows, sizes, strict=True):
+        digest = row.digest if whole else short_digest(row.digest)
+        _print(console, columns.row([Text(printable(digest)), Text(f"{amount:>{width}}"), Text(printable(row.kind))]))
 
 
 def _print(console: Console, text: Text) -> None:

@@ -1,10 +1,10 @@
 """`portus-client tags`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 
-from portus_client.cli import json_output, manifest_lines, names
+from portus_client.cli import json_output, manifest_lines, names, unusable_tags
 from portus_client.cli.exit_codes import ExitCode
 from portus_client.cli.names import explaining_host, parsed
 from portus_client.cli.session import OutputFormat, Session, with_session
@@ -34,15 +34,16 @@ def tags(session: Session, repository: ImageName, digests: bool) -> ExitCode:
     with session.connect() as client, explaining_host(repository):
         listing = _listed(client, repository.repository, unusable)
         if digests:
-            code = _show_digests(session, client, repository.repository, list(listing))
+            code = _show_digests(session, client, repository.repository, list(listing), unusable)
         elif session.output_format is OutputFormat.JSON:
-            code = _write(repository.repository, list(listing), unusable)
+            json_output.write_document(_document(repository.repository, list(listing), unusable))
+            code = ExitCode.OK
         else:
             for tag in listing:
                 click.echo(printable(tag))
             code = ExitCode.OK
     if unusable:
-        print_error(f"{len(unusable)} tags have invalid names and were left out: {', '.join(unusable)}")
+        print_error(unusable_tags.line(unusable, len(unusable)))
     return code
 
 
@@ -53,15 +54,16 @@ def _listed(client: RegistryClient, repository: str, unusable: list[str]) -> Ite
         yield from page.tags
 
 
-def _write(repository: str, listed: list[str], unusable: list[str]) -> ExitCode:
-    answer: dict[str, json_output.Json] = {"repository": repository, "tags": list(listed)}
+def _document(repository: str, tags: Sequence[json_output.Json], unusable: Sequence[str]) -> json_output.Json:
+    answer: dict[str, json_output.Json] = {"repository": repository, "tags": tags}
     if unusable:
         answer["unusable_tags"] = list(unusable)
-    json_output.write_document(answer)
-    return ExitCode.OK
+    return answer
 
 
-def _show_digests(session: Session, client: RegistryClient, repository: str, listed: list[str]) -> ExitCode:
+def _show_digests(
+    session: Session, client: RegistryClient, repository: str, listed: list[str], unusable: list[str]
+) -> ExitCode:
     results = client.batch_manifests((repository, tag) for tag in listed)
     if session.output_format is not OutputFormat.JSON:
         failed = manifest_lines.show(session.output_format, "Tag", listed, results)
@@ -71,5 +73,5 @@ def _show_digests(session: Session, client: RegistryClient, repository: str, lis
     for result in manifest_lines.in_order(results):
         failed += isinstance(result.outcome, RegistryError)
         answers.append({"tag": listed[result.index], **json_output.pointer(result.outcome)})
-    json_output.write_document({"repository": repository, "tags": answers})
+    json_output.write_document(_document(repository, answers, unusable))
     return manifest_lines.report(failed, len(listed))
