@@ -297,9 +297,23 @@ def test_no_message_comes_from_the_validation_library() -> None:
         assert not re.search("input|string|unable|integer|boolean", str(one)), one
 
 
-def test_unknown_variables_are_found_with_the_setting_that_may_be_meant() -> None:
-    names = ["PORTUS_LISTEN", "PORTUS_LISTN", "PORTUS_DB_HOST", "PORTUS_GATEWAY_ADDRESS", "PATH"]
-    assert settings.unknown_variables(names) == {"PORTUS_DB_HOST": None, "PORTUS_LISTN": "PORTUS_LISTEN"}
+def test_unknown_variables_are_told_with_the_setting_that_may_be_meant_and_with_all_other_mistakes() -> None:
+    names = ["PORTUS_LISTEN", "PORTUS_LISTN", "PORTUS_SMTP_HOST", "PORTUS_GATEWAY_ADDRESS", "PATH"]
+    with pytest.raises(InvalidSettings) as raised:
+        settings.load({"drain_grace": "long", "registry_url": "x"}, names)
+    assert list(map(str, raised.value.problems))[:2] == [
+        "PORTUS_LISTN: is not a setting of the gateway: did you mean PORTUS_LISTEN? If not, unset it",
+        "PORTUS_SMTP_HOST: is not a setting of the gateway: unset it",
+    ]
+    assert {problem.name for problem in raised.value.problems[2:]} >= {"registry_url", "drain_grace"}
+
+
+def test_variables_of_a_kubernetes_service_are_no_mistakes() -> None:
+    links = ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_80_TCP", "PORT_80_TCP_ADDR"]
+    for service in ("PORTUS", "PORTUS_WEB"):
+        settings.load(variables=[f"{service}_{link}" for link in links])
+    with pytest.raises(InvalidSettings, match="PORTUS_LISTEN_PORT"):
+        settings.load(variables=["PORTUS_LISTEN_PORT"])
 
 
 def test_defaults_are_those_of_what_the_settings_are_for() -> None:

@@ -6,8 +6,9 @@ Each field of `Settings` is one setting: `listen` is the variable PORTUS_LISTEN 
 
 import difflib
 import platform
+import re
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -37,6 +38,10 @@ PREFIX = "PORTUS_"
 # The Python client's variables begin with this. They are not settings of the gateway.
 _CLIENT_PREFIX = "PORTUS_GATEWAY_"
 
+# Kubernetes sets variables in each pod for each Service. One named `portus` has PORTUS_SERVICE_HOST and others.
+_SERVICE_HOST = "_SERVICE_HOST"
+_SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
+
 # Defaults are said where they are used.
 _TIMEOUTS = Timeouts()
 _LIMITS = ServerLimits()
@@ -49,12 +54,17 @@ _AUTHENTICATORS = ("tls_client_ca_file", "caller_token_file", "jwt_issuer")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with a setting and how to correct it. `name` is the name of the field: `listen`."""
+    """What is wrong with a setting and how to correct it.
+
+    `name` is the name of the field: `listen`. For a variable that is no setting, it is the variable's name.
+    """
 
     name: str
     description: str
 
     def __str__(self) -> str:
+        if self.name not in Settings.model_fields:
+            return f"{self.name}: {self.description}"
         flag = "" if self.name in SECRETS else f" ({flag_of(self.name)})"
         return f"{variable_of(self.name)}{flag}: {self.description}"
 
@@ -471,26 +481,35 @@ def _authenticates(values: Mapping[str, object]) -> bool:
     return any(values.get(name) is not None for name in _AUTHENTICATORS)
 
 
-def load(flags: Mapping[str, Value | None] | None = None) -> Settings:
+def load(flags: Mapping[str, Value | None] | None = None, variables: Iterable[str] = ()) -> Settings:
     """Reads the settings from the environment and from `flags` (by field name). A flag overrides its variable.
 
-    Raises `InvalidSettings` with every mistake.
+    `variables` are names of environment variables. One that begins like a setting and is not one is a mistake. Raises
+    `InvalidSettings` with every mistake.
     """
+    problems = list(_unknown_variables(variables))
     try:
-        return Settings(**dict(flags or {}))  # type: ignore[arg-type]  # text, which validation converts
+        settings = Settings(**dict(flags or {}))  # type: ignore[arg-type]  # text, which validation converts
     except ValidationError as error:
-        raise InvalidSettings(_problem(details) for details in error.errors(include_input=False)) from None
+        problems += [_problem(details) for details in error.errors(include_input=False)]
+        raise InvalidSettings(problems) from None
+    if problems:
+        raise InvalidSettings(problems)
+    return settings
 
 
-def unknown_variables(environment: Iterable[str]) -> dict[str, str | None]:
-    """Variables that begin like a setting but are not one, each with the setting that may have been meant."""
-    known = {variable_of(name) for name in Settings.model_fields}
-    unknown = (
-        name
-        for name in environment
-        if name.startswith(PREFIX) and not name.startswith(_CLIENT_PREFIX) and name not in known
-    )
-    return {name: next(iter(difflib.get_close_matches(name, known, 1, 0.8)), None) for name in sorted(unknown)}
+def _unknown_variables(variables: Iterable[str]) -> Iterator[Problem]:
+    known = [name.upper() for name in Settings.model_fields]
+    ours = sorted(name for name in variables if name.upper().startswith(PREFIX) and not name.startswith(_CLIENT_PREFIX))
+    services = [name.removesuffix(_SERVICE_HOST) for name in ours if name.endswith(_SERVICE_HOST)]
+    for variable in ours:
+        name = variable[len(PREFIX) :].upper()
+        links = (_SERVICE_LINK.fullmatch(variable.removeprefix(service)) for service in services)
+        if name in known or any(links):
+            continue
+        (*nearest,) = difflib.get_close_matches(name, known, 1)
+        meant = f"did you mean {PREFIX}{nearest[0]}? If not, unset it" if nearest else "unset it"
+        yield Problem(variable, f"is not a setting of the gateway: {meant}")
 
 
 def _problem(details: ErrorDetails) -> Problem:

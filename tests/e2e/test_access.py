@@ -223,11 +223,24 @@ async def test_policy_check_explains(tmp_path: Path) -> None:
     assert output.strip()
     status, _, errors = await outcome(*ask)
     assert (status, "--repository" in errors) == (2, True)
+    status, _, errors = await outcome(*ask[:4], "--repository", "team/app")
+    assert (status, "--caller and --rpc" in errors) == (2, True)
     # No repository has such a name, so that nothing is allowed there.
     for name in ("team/app/../worker", "team/app/", "team//app", "Team/app", "team/app\n"):
         status, output, errors = await outcome(*ask, "--repository", name)
         assert (status, output) == (2, ""), name
         assert "no repository" in errors
+
+
+async def test_policy_check_without_a_caller_validates_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text(POLICY)
+    assert await outcome("policy", "check", "--file", str(file)) == (0, f"{file} is valid: 2 rules\n", "")
+    assert (await outcome("policy", "check", PORTUS_POLICY_FILE=str(file)))[0] == 0
+    file.write_text(POLICY.replace("rpcs", "rcps") + "repository = []")
+    status, output, errors = await outcome("policy", "check", "--file", str(file))
+    assert (status, output) == (78, "")
+    assert errors.count("rcps") == 2
 
 
 async def test_a_token_file_that_is_gone_shows_in_health_and_metrics(protected: dict[str, str], tmp_path: Path) -> None:

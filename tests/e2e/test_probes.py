@@ -131,6 +131,11 @@ async def test_healthcheck_trusts_the_certificate_in_the_settings_for_whatever_n
         assert await outcome("healthcheck", **own) == (0, "SERVING\n", "")
         status, _, errors = await outcome("healthcheck", **{**own, "PORTUS_TLS_CERTIFICATE_FILE": str(other)})
         assert (status, "CERTIFICATE_VERIFY_FAILED" in errors) == (1, True)
+        ca_file = ("--ca-file", str(tmp_path / "ca.pem"))
+        (tmp_path / "ca.pem").write_bytes(authority.pem)
+        for arguments, advice in (((), "give --ca-file"), (ca_file, "--address must be a name")):
+            status, _, errors = await outcome("healthcheck", "--address", gateway.address, *arguments)
+            assert (status, advice in errors) == (1, True), errors
     status, _, errors = await outcome("healthcheck", **own)
     assert (status, "UNAVAILABLE" in errors) == (1, True)
     for content, problem in (("no certificate", "no certificate in PEM format"), (None, "cannot be read")):

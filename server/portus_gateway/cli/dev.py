@@ -108,7 +108,8 @@ async def _serve(
                 "use_environment_proxy": False,
                 "allow_delete": True,
                 "workers": "1",
-            }
+            },
+            os.environ,
         )
         logs.configure(loaded.log_format, loaded.log_level)
         async with process.stop_signal(grace=loaded.drain_grace) as stop, app.running(loaded) as gateway:

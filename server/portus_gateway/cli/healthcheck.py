@@ -21,6 +21,15 @@ from portus_gateway.rpc.service_names import HEALTH_SERVICE, REGISTRY_SERVICE
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "localhost"}  # noqa: S104
 _AGAIN = 0.1
 
+# What gRPC's words mean here.
+_HINTS = {
+    "Connection refused": "nothing listens there: is the gateway running, and is the address right?",
+    "WRONG_VERSION_NUMBER": "the gateway does not use TLS: leave --ca-file out",
+    "Socket closed": "if the gateway uses TLS, give --ca-file",
+    "Hostname Verification Check failed": "--address must be a name that the certificate has",
+    "CERTIFICATE_VERIFY_FAILED": "--ca-file must have the CA of the gateway's certificate",
+}
+
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
@@ -122,7 +131,11 @@ def _answer(channel: grpc.Channel, service: str, timeout: float) -> str:
             check(HealthCheckRequest(service=service), timeout=timeout).status
         )
     except grpc.RpcError as error:
-        return f"{error.code().name}: {error.details()}" if isinstance(error, grpc.Call) else str(error)
+        if not isinstance(error, grpc.Call):
+            return str(error)
+        details = error.details() or ""
+        hint = next((f" ({meaning})" for sign, meaning in _HINTS.items() if sign in details), "")
+        return f"{error.code().name}: {details}{hint}"
 
 
 def _name_in_certificate(target: ListenAddress, file: Path, timeout: float) -> str:

@@ -3,15 +3,12 @@
 import os
 
 import click
-import structlog
 
 from portus_gateway import process, settings
 from portus_gateway.access.errors import InvalidAccessFile
 from portus_gateway.cli.setting_options import given, setting_options
 from portus_gateway.settings import InvalidSettings, Settings, Value
 from portus_gateway.telemetry import logs
-
-_log = structlog.get_logger(__name__)
 
 # EX_CONFIG of sysexits.h.
 EXIT_CONFIGURATION = 78
@@ -25,13 +22,11 @@ def serve(**flags: Value | None) -> None:
     Every setting is an environment variable and a flag; a flag overrides its variable. Only the password has no flag.
     """
     try:
-        loaded = settings.load(given(flags))
+        loaded = settings.load(given(flags), os.environ)
     except InvalidSettings as error:
         report(error)
         raise SystemExit(EXIT_CONFIGURATION) from None
     logs.configure(loaded.log_format, loaded.log_level)
-    for name, meant in settings.unknown_variables(os.environ).items():
-        _log.warning(f"{name} is not a setting" + (f": did you mean {meant}?" if meant else ""))
     process.allow_many_open_files()
     try:
         process.run(_serve(loaded) if loaded.workers == 1 else _serve_by_workers(loaded, flags))

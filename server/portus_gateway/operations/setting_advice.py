@@ -6,14 +6,16 @@ which settings that part comes from.
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
+from typing import Final
 
 from portus_gateway.distribution.concern import Concern
-from portus_gateway.distribution.errors import DistributionError
+from portus_gateway.distribution.errors import DistributionError, Unreachable, UpstreamTimeout
 from portus_gateway.errors import GatewayError
 
 ADVICE: Mapping[Concern, str] = MappingProxyType(
     {
-        Concern.REGISTRY_URL: "Check PORTUS_REGISTRY_URL: it must be the address of a registry, with the right scheme.",
+        Concern.REGISTRY_URL: "Check PORTUS_REGISTRY_URL: scheme (http or https), host name and port of the registry."
+        " With https, its certificate must have that name.",
         Concern.ACCOUNT: "Check PORTUS_USERNAME and PORTUS_PASSWORD or PORTUS_PASSWORD_FILE.",
         Concern.PASSWORD_FILE: "Check PORTUS_PASSWORD_FILE.",
         Concern.AUTHENTICATION: "Check PORTUS_REGISTRY_AUTH, and PORTUS_REGISTRY_ANONYMOUS if no account is needed.",
@@ -24,6 +26,13 @@ ADVICE: Mapping[Concern, str] = MappingProxyType(
         Concern.ENVIRONMENT_PROXY: "Check PORTUS_USE_ENVIRONMENT_PROXY and the variables that name the proxy.",
     }
 )
+
+
+NOT_CONNECTED: Final = (
+    "Check that the server runs, that this machine can reach it, and that its address is right: PORTUS_REGISTRY_URL, or"
+    " PORTUS_TOKEN_REALM for the token service."
+)
+"""For a server that may only be down for a short time: callers are not told that the operator has to look."""
 
 
 def operator_text(error: GatewayError) -> str:
@@ -43,8 +52,10 @@ def concerns_settings(error: GatewayError) -> bool:
 
 
 def _with_advice(text: str, error: GatewayError) -> str:
-    concerns = dict.fromkeys(map(_concern_of, _with_causes(error)))
-    advice = [ADVICE[concern] for concern in concerns if concern is not None]
+    errors = list(_with_causes(error))
+    advice = [ADVICE[concern] for concern in dict.fromkeys(map(_concern_of, errors)) if concern is not None]
+    if not advice and any(map(_never_connected, errors)):
+        advice = [NOT_CONNECTED]
     return " ".join([f"{text}.", *advice]) if advice else text
 
 
@@ -53,6 +64,10 @@ def _with_causes(error: GatewayError) -> Iterator[GatewayError]:
     while isinstance(cause, GatewayError):
         yield cause
         cause = cause.__cause__
+
+
+def _never_connected(error: GatewayError) -> bool:
+    return isinstance(error, Unreachable) or (isinstance(error, UpstreamTimeout) and not error.sent)
 
 
 def _concern_of(error: GatewayError) -> Concern | None:
