@@ -108,5 +108,5 @@ async def test_who_shows_nothing_is_told_what_is_wanted() -> None:
 
 
 def test_a_gateway_that_nobody_could_call_is_not_started() -> None:
-    with pytest.raises(ValueError, match="nobody could ever call"):
+    with pytest.raises(ValueError, match="nobody could call"):
         Authentication(bearers=[], certificates=False, anonymous=False)

@@ -130,7 +130,7 @@ def test_more_running_callers_than_are_remembered_are_all_counted(clock: Clock) 
 def test_limits_that_let_nobody_in_are_refused() -> None:
     with pytest.raises(ValueError, match="more than 0"):
         CallerLimits(rate=0)
-    with pytest.raises(ValueError, match="one call at a time"):
+    with pytest.raises(ValueError, match="running calls must be at least 1"):
         CallerLimits(rate=None, concurrency=0)
-    with pytest.raises(ValueError, match="burst is one call"):
+    with pytest.raises(ValueError, match="burst must be at least 1 call"):
         CallerLimits(rate=1, burst=0)

@@ -41,7 +41,7 @@ def test_all_mistakes_are_told_at_once_with_rule_and_line() -> None:
         "deny rule 1 (line 4): needs a `name`",
         "allow rule 'twice' (line 9): principals: 'ci' is neither `*` nor `anonymous`",
         "allow rule 'twice' (line 9): rpcs: 'reed' is neither an RPC nor a group; these exist: read, delete, *, Batch",
-        "allow rule 'twice' (line 9): repositories: 'Team/**': 'Team' is no segment",
+        "allow rule 'twice' (line 9): repositories: 'Team/**': 'Team' is not a segment",
         "allow rule 'twice' (line 15): has no 'principal'; it has name, principals, rpcs, repositories",
         "allow rule 'twice' (line 15): needs `principals`",
         "allow rule 'twice' (line 15): needs `repositories`",
@@ -115,7 +115,7 @@ def test_what_is_no_list_of_strings_is_refused(key: str, value: str) -> None:
 
 def test_repositories_count_also_for_an_rpc_that_concerns_none() -> None:
     text = RULE.replace('"read"', '"GetRegistryInfo"').replace('"**"', '"Team/**"')
-    assert "repositories: 'Team/**': 'Team' is no segment" in problems_of(text)[0]
+    assert "repositories: 'Team/**': 'Team' is not a segment" in problems_of(text)[0]
 
 
 def test_missing_repositories_are_told_beside_mistaken_rpcs() -> None:

@@ -593,5 +593,5 @@ async def test_without_an_audit_log_a_delete_is_refused(registry: DevRegistry, a
 
 
 def test_a_gateway_that_could_let_nobody_in_is_refused() -> None:
-    with pytest.raises(ValueError, match="nobody could ever call"):
+    with pytest.raises(ValueError, match="nobody could call"):
         Authentication(bearers=[], certificates=False, anonymous=False)

@@ -1,4 +1,4 @@
-"""Who calls, what may they do, and what did they delete. Between the RPCs and the registry.
+"""Access control: authentication, policy, limits and the audit log.
 
-Nothing in here knows how the registry is asked, or what a message looks like.
+It knows neither the registry's HTTP API nor the messages of the RPCs.
 """

@@ -1,7 +1,7 @@
-"""The audit log: records as lines of JSON, on the disk before the caller is told.
+"""The audit log: each record is a line of JSON, and is on the disk before the caller gets its answer.
 
-It may be a file, a pipe, or standard output. None of them can stop the gateway: what cannot be written in time is an
-error, and deletes are refused.
+It may be a file, a pipe, or standard output. None of them can block the gateway: if a record cannot be written in time,
+that is an error, and the delete is refused.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ STANDARD_OUTPUT: Final = "-"
 _STANDARD_OUTPUT_FILE: Final = 1
 PATIENCE: Final = 5.0
 """Seconds within which a record has to be written."""
-# Records that are under way when the gateway ends. In seconds.
+# How long the gateway waits for unfinished records when it ends, in seconds.
 _LAST_WAIT: Final = 1.0
 
 _log = structlog.get_logger(__name__)
@@ -64,7 +64,7 @@ class AuditLog:
     async def write(self, record: Record) -> int:
         """Writes a record with the time, and answers how many bytes it took.
 
-        Raises `OSError` if it could not be written in time. Once begun it is written, even if the caller of this is
+        Raises `OSError` if it could not be written in time. A write that has begun is completed, even if the caller is
         cancelled.
         """
         if self._writer.hangs_for(self._patience):
@@ -78,14 +78,14 @@ class AuditLog:
             async with asyncio.timeout(self._patience):
                 return await asyncio.shield(entry.done)
         except TimeoutError:
-            # `shield` leaves the future to the writer, whose late answer nobody takes.
+            # `shield`, because the writer may still set a result after the time limit.
             entry.done.cancel()
             raise TimeoutError(f"the record could not be written within {self._patience:g} s") from None
 
 
 @dataclass(slots=True)
 class _Entry:
-    """A record on its way. `expires` is by `time.monotonic`."""
+    """A record that is to be written. `expires` is by `time.monotonic`."""
 
     record: Record
     expires: float
@@ -93,7 +93,7 @@ class _Entry:
     loop: asyncio.AbstractEventLoop = field(init=False)
 
     def finish(self, result: int | OSError) -> None:
-        """Tells whoever waits. Can be called from another thread, and when the loop has ended."""
+        """Wakes the waiting call. Can be called from another thread, and when the loop has ended."""
         try:
             self.loop.call_soon_threadsafe(self._set, result)
         except RuntimeError:
@@ -104,14 +104,14 @@ class _Entry:
             return
         if isinstance(result, OSError):
             self.done.set_exception(result)
-            # Whoever waited may have gone.
+            # The call may have ended.
             self.done.exception()
         else:
             self.done.set_result(result)
 
 
 class _Writer:
-    """Writes entries one after the other, in a thread of its own: records stand in the order in which they came."""
+    """Writes entries in a separate thread, in the order of their arrival."""
 
     def __init__(self, sink: "_File | _StandardOutput") -> None:
         self._sink = sink
@@ -122,7 +122,7 @@ class _Writer:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        # A daemon: a write that hangs must not hold up the end of the process.
+        # A daemon, so that a write that hangs does not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="audit", daemon=True)
         self._thread.start()
 
@@ -154,11 +154,11 @@ class _Writer:
                 entry = self._entries.popleft()
             begun = time.monotonic()
             if begun >= entry.expires:
-                # Whoever waited for it was told so, and nothing was deleted: it must not be recorded later.
+                # The call has failed with a time-out, so nothing was deleted. It must not be recorded later.
                 continue
             self._begun = begun
             try:
-                # Nobody waits anew for a reader that has not come back.
+                # If the last record had no reader, this one does not wait for one.
                 result: int | OSError = self._sink.append(entry.record, begun if is_unread else entry.expires)
             except OSError as error:
                 result = error
@@ -172,10 +172,10 @@ class _StandardOutput:
     """Standard output, whatever it is."""
 
     def __init__(self) -> None:
-        self._torn = False
+        self._line_was_cut = False
 
     def check(self) -> None:
-        """Nothing to check: what cannot be written is found out when it is written."""
+        """Checks nothing: only a write shows whether it works."""
 
     def append(self, record: Record, expires: float) -> int:
         """Writes the record until `expires`, and answers how many bytes that took. Raises `OSError`."""
@@ -183,14 +183,14 @@ class _StandardOutput:
         is_file = stat.S_ISREG(os.fstat(file).st_mode)
         lines = lines_of(record, None if is_file else ATOMIC_SIZE)
         for line in lines:
-            whole = b"\n" + line if self._torn else line
-            self._torn = True
+            whole = b"\n" + line if self._line_was_cut else line
+            self._line_was_cut = True
             _write(file, whole, expires)
-            self._torn = False
+            self._line_was_cut = False
         return sum(map(len, lines))
 
     def close(self) -> None:
-        """Is not ours to close."""
+        """Leaves standard output open."""
 
 
 class _File:
@@ -219,9 +219,9 @@ class _File:
         try:
             is_file = stat.S_ISREG(os.fstat(file).st_mode)
             data = b"".join(lines_of(record, None if is_file else ATOMIC_SIZE))
-            # What a full disk cut off, of whatever process, stays a line of its own.
-            _write(file, b"\n" + data if is_file and self._ends_torn(file) else data, expires)
-            # What is no file, such as a terminal, has no disk to be on.
+            # A record that a full disk cut off, of any process, must stay on a separate line.
+            _write(file, b"\n" + data if is_file and self._ends_in_a_cut_line(file) else data, expires)
+            # Only a file is on a disk; a terminal, for example, is not.
             if self._sync and is_file:
                 os.fsync(file)
             return len(data)
@@ -234,7 +234,7 @@ class _File:
             self._pipe = None
 
     def _append_to_pipe(self, record: Record, expires: float) -> int:
-        # It stays open between records: its reader takes the last writer's leaving for the end.
+        # It stays open between records: when the last writer closes it, its reader sees the end.
         if self._pipe is not None and not os.path.samestat(os.fstat(self._pipe), self._path.stat()):
             self.close()
         if self._pipe is None:
@@ -257,23 +257,23 @@ class _File:
             return False
 
     def _opened(self) -> int:
-        """Raises `OSError`; for a pipe that nobody reads, too, instead of waiting for a reader."""
+        """Raises `OSError`, also for a pipe that nobody reads: it does not wait for a reader."""
         flags = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
         try:
-            # To read is needed for the look at how it ends.
+            # Reading is needed to see whether the last line is complete.
             return os.open(self._path, (os.O_WRONLY if self._is_pipe() else os.O_RDWR) | flags, 0o600)
         except PermissionError:
             return os.open(self._path, os.O_WRONLY | flags, 0o600)
 
     @staticmethod
-    def _ends_torn(file: int) -> bool:
+    def _ends_in_a_cut_line(file: int) -> bool:
         size = os.fstat(file).st_size
         if not size:
             return False
         try:
             return os.pread(file, 1, size - 1) != b"\n"
         except OSError:
-            # It may be written and not read.
+            # The file may be writable but not readable.
             return False
 
 

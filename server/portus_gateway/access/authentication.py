@@ -1,4 +1,4 @@
-"""Finds out who calls, from whatever kinds of credentials this gateway takes."""
+"""Identifies the caller of a call by its credential."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
@@ -13,20 +13,22 @@ _LONGEST_TOKEN: Final = 16 * 1024
 
 
 class BearerAuthenticator(Protocol):
-    """Knows one kind of bearer tokens."""
+    """Checks one kind of bearer tokens."""
 
     async def authenticate(self, token: str) -> Caller | None:
-        """Whose token it is; None where it is of another kind. Raises `Unauthenticated`, `KeysUnavailable`."""
+        """The caller whose token this is; None if the token is of another kind. Raises `Unauthenticated`,
+        `KeysUnavailable`.
+        """
         ...
 
 
 class Authentication:
-    """Takes bearer tokens that one of `bearers` knows, and if `certificates`, verified client certificates.
+    """Accepts bearer tokens that one of `bearers` knows, and with `certificates`, verified client certificates.
 
-    Where a call shows both, its token speaks for it: a front end that passes on its user's token is not to act with the
-    rights of its own certificate. A token that is not good is refused whatever else there is. `anonymous` lets those in
-    that show nothing. Where there are no `bearers`, whatever is in the metadata is somebody else's business, such as a
-    mesh's in front of the gateway.
+    If a call has both, only the token counts, so that a front end that passes on its user's token does not act with the
+    rights of its own certificate. An invalid token is refused, even if there is a valid certificate. With `anonymous`,
+    calls without a credential are accepted. Without `bearers`, the token in the metadata is ignored: it may be for a
+    mesh in front of the gateway.
     """
 
     def __init__(self, *, bearers: Sequence[BearerAuthenticator], certificates: bool, anonymous: bool) -> None:
@@ -37,13 +39,13 @@ class Authentication:
             bearers
         )
         if not accepted and not anonymous:
-            raise ValueError("with no kind of credential and nobody anonymous, nobody could ever call")
+            raise ValueError("no credentials are set up and anonymous callers are refused, so nobody could call")
         self._missing = f"this gateway wants a credential: {' or '.join(accepted)}"
 
     async def caller(
         self, metadata: Iterable[tuple[str, str | bytes]], connection: Callable[[], Mapping[str, Iterable[bytes]]]
     ) -> Caller:
-        """Who makes the call with this metadata, on a connection with these properties (grpc's `auth_context`).
+        """The caller with this metadata, on a connection with these properties (gRPC's `auth_context`).
 
         Raises `Unauthenticated`, `KeysUnavailable`.
         """
@@ -72,11 +74,11 @@ class Authentication:
             try:
                 caller = await bearer.authenticate(token)
             except KeysUnavailable as error:
-                # The token may be of a kind that can be checked: one kind's trouble is not the others'.
+                # The token may be of another kind, whose keys are available.
                 unavailable = error
             else:
                 if caller is not None:
                     return caller
         if unavailable is not None:
             raise unavailable
-        raise Unauthenticated("the bearer token is none that this gateway takes")
+        raise Unauthenticated("this gateway does not know the bearer token")

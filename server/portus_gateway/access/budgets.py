@@ -1,4 +1,4 @@
-"""How much each of many may use: bytes of a log, lines of it."""
+"""Budgets for many keys: how many bytes or lines of a log each caller may cause."""
 
 import time
 from collections import Counter
@@ -9,7 +9,7 @@ from typing import Final
 from cachetools import LRUCache
 
 OTHERS: Final = "others"
-"""Stands for the keys that a summary does not name. Is no key itself."""
+"""All keys that a summary does not name. It is not a key itself."""
 # How many keys may use up their budgets at the same time.
 _TOGETHER: Final = 10
 
@@ -21,9 +21,8 @@ class _Account:
 
 
 class Budgets:
-    """Gives each key `burst` at once after a pause, and `rate` a second; all together ten times that much.
-
-    Remembers `remembered` keys, and counts what was left out for so many.
+    """Token buckets. Each key may use `rate` per second, and `burst` at once after a pause. All keys together may use
+    ten times as much. Remembers at most `remembered` keys, and counts what was left out for as many.
     """
 
     def __init__(
@@ -43,7 +42,7 @@ class Budgets:
         self._left_out: Counter[str] = Counter()
 
     def allows(self, key: str) -> bool:
-        """Whether `key` may use something now. What it uses may be more than is left: then it has to wait longer."""
+        """Whether `key` may use something now. It may use more than is left, and then has to wait longer."""
         return self._left(self._account(key), 1) > 0 and self._left(self._all, _TOGETHER) > 0
 
     def spend(self, key: str, amount: float) -> None:

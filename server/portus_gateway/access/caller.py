@@ -1,4 +1,4 @@
-"""Who calls."""
+"""The caller of an RPC."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How often, and how much at a time, one caller may call."""
+"""Limits of each caller: calls per second, and calls at the same time."""
 
 import time
 from collections import OrderedDict
@@ -9,7 +9,7 @@ from typing import Final
 from portus_gateway.access.caller import Caller
 from portus_gateway.access.errors import CallerConcurrencyExceeded, CallerRateExceeded
 
-# How soon a caller is to try again whose calls have to end first, in seconds.
+# When a caller with too many running calls should try again, in seconds.
 _CONCURRENCY_DELAY: Final = 1.0
 
 
@@ -23,10 +23,9 @@ class _Account:
 
 
 class CallerLimits:
-    """Lets each caller make `rate` calls a second, `burst` at once after a pause, and have `concurrency` running.
-
-    None is no limit. All who are anonymous are one caller. Remembers `remembered` callers at most: those with calls
-    running, and of the others the latest.
+    """Each caller may make `rate` calls per second, `burst` at once after a pause, and have `concurrency` calls
+    running. None means no limit. All anonymous callers count as one. Remembers at most `remembered` callers; those with
+    running calls are never forgotten.
     """
 
     def __init__(
@@ -39,13 +38,13 @@ class CallerLimits:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if rate is not None and not rate > 0:
-            raise ValueError("a rate is more than 0 calls a second")
+            raise ValueError("the rate must be more than 0 calls per second")
         if concurrency is not None and concurrency < 1:
-            raise ValueError("a caller has to be able to make one call at a time")
+            raise ValueError("the number of running calls must be at least 1")
         self._rate = rate
         self._burst = float(burst if burst is not None else max(1.0, rate or 1.0))
         if self._burst < 1:
-            raise ValueError("a burst is one call at least")
+            raise ValueError("the burst must be at least 1 call")
         self._concurrency = concurrency
         self._remembered = remembered
         self._clock = clock
@@ -89,8 +88,8 @@ class CallerLimits:
         return account
 
     def _forget_one(self) -> None:
-        # The one that has been idle for longest: it has the most of its burst back. Where none is idle, there are no
-        # more accounts than calls.
+        # The caller that has been idle for the longest time: its burst has recovered most. If no caller is idle, there
+        # are no more accounts than running calls.
         idle = next((name for name, account in self._accounts.items() if account.running == 0), None)
         if idle is not None:
             del self._accounts[idle]

@@ -57,7 +57,7 @@ def caller_of_certificate(
 # Most callers keep a certificate for hours. Errors are not kept: there could be any number of them.
 @lru_cache(maxsize=1024)
 def _identity(shown: tuple[bytes, ...]) -> _Identity:
-    # Loaded where certificates are in use alone: it takes a tenth of the start-up.
+    # Imported only where it is used: the import takes a tenth of the start-up time.
     from cryptography import x509
 
     if len(shown) != 1:
@@ -91,14 +91,14 @@ def _caller(certificate: "x509.Certificate") -> Caller:
     for name in dns_names:
         if not _DNS_NAME.fullmatch(name):
             raise ValueError("a DNS name is malformed")
-        # A name with a star is many hosts, and so no identity.
+        # A name with a wildcard means many hosts, so it identifies nobody.
         if not name.startswith("*"):
             principals.append(f"dns:{name}")
     if len(common_names) > 1:
-        raise ValueError("with several common names it is open which one is meant")
+        raise ValueError("it has more than one common name")
     for common_name in common_names:
         if not isinstance(common_name, str):
-            raise ValueError("the common name is no text")
+            raise ValueError("the common name is not text")
         if common_name:
             principals.append(f"cn:{common_name}")
     if not principals:
@@ -116,5 +116,5 @@ def _spiffe_id(uris: list[str]) -> list[str]:
 
 
 def _seconds(moment: datetime) -> float:
-    # RFC 5280, 4.1.2.5: 99991231235959Z says that there is no end. `timestamp` bears that too.
+    # RFC 5280, 4.1.2.5: 99991231235959Z means that there is no end. `timestamp` can represent it.
     return moment.astimezone(UTC).timestamp()

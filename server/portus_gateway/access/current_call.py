@@ -35,7 +35,7 @@ class Call:
 
     @property
     def caller(self) -> Caller:
-        """Raises `LookupError` where the caller is not known: code that needs one must not act for nobody."""
+        """Raises `LookupError` if the caller is not known: code that needs a caller must not run without one."""
         if self._caller is None:
             raise LookupError("the caller of this call is not known")
         return self._caller

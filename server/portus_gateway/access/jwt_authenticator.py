@@ -55,9 +55,11 @@ class JwtAuthenticator:
         if not issuer or "#" in issuer or "*" in issuer:
             raise ValueError("an issuer is not empty and has no `#` and no `*` in it")
         if not audiences or not all(audiences):
-            raise ValueError("at least one audience is needed: without, tokens for other services would be good here")
+            raise ValueError(
+                "at least one audience is needed: without one, tokens for other services would be accepted"
+            )
         if not 0 <= leeway <= LARGEST_LEEWAY:
-            raise ValueError(f"a leeway is 0 to {LARGEST_LEEWAY:.0f} seconds")
+            raise ValueError(f"the leeway must be 0 to {LARGEST_LEEWAY:.0f} seconds")
         self._issuer = issuer
         self._audiences = tuple(audiences)
         self._keys = keys
@@ -66,7 +68,7 @@ class JwtAuthenticator:
         self._remembered: LRUCache[bytes, _Verified] = LRUCache(_REMEMBERED)
 
     async def authenticate(self, token: str) -> Caller | None:
-        """Whose token it is; None where it is no JWT, or another issuer's.
+        """The caller whose token this is; None if it is not a JWT, or is another issuer's.
 
         Raises `Unauthenticated`, `KeysUnavailable`.
         """
@@ -129,13 +131,13 @@ class JwtAuthenticator:
             value = claims.get(name)
             values = value if isinstance(value, list) else [value]
             if len(values) > _MOST_VALUES:
-                # A deny rule may be about any of them, so none is left out.
+                # A deny rule may name any of them, so none is left out.
                 raise _refused(f"its `{name}` has {len(values)} values; at most {_MOST_VALUES} are taken")
             principals += [f"claim:{self._issuer}#{name}={_text(name, one)}" for one in values if one is not None]
         try:
             return Caller.known_as("jwt", principals)
         except ValueError:
-            raise _refused("its subject, or one of its claims, cannot name anybody") from None
+            raise _refused("its subject or one of its claims is not a valid name") from None
 
 
 def _documents(token: str) -> tuple[Mapping[str, object], Mapping[str, object]]:
@@ -151,7 +153,7 @@ def _documents(token: str) -> tuple[Mapping[str, object], Mapping[str, object]]:
 
 
 def _signature_of(header: Mapping[str, object]) -> tuple[str, str | None]:
-    """By which algorithm, and which key, a token says that it is signed."""
+    """The algorithm and the key that the header of a token names."""
     algorithm, key_id = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise _refused("its `alg` is not accepted: use RS, PS, ES or EdDSA")

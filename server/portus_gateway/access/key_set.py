@@ -20,7 +20,7 @@ _log = structlog.get_logger(__name__)
 
 _RSA: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVES: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA", "Ed448": "EdDSA"}
-# Algorithms whose signatures the holder of the public key cannot make. No other algorithm is accepted.
+# Only asymmetric algorithms are accepted: their public key cannot make a signature.
 ALGORITHMS: Final = frozenset({*_RSA, *_CURVES.values()})
 _LEAST_RSA_BITS: Final = 2048
 _MOST_KEYS: Final = 100

@@ -1,4 +1,4 @@
-"""Where the keys come from that tokens are verified with: here, a file."""
+"""Sources of the keys that verify tokens. This module has the source that is a file."""
 
 import time
 from collections.abc import Callable
@@ -14,7 +14,7 @@ TRUSTED_FOR: Final = 300.0
 
 
 class KeySource(Protocol):
-    """Has an issuer's keys."""
+    """A source of an issuer's keys."""
 
     async def key_set(self) -> KeySet:
         """The current keys: the same object for as long as nothing has changed. Raises `KeysUnavailable`."""
@@ -42,7 +42,7 @@ class KeyFile(ReloadedFile[KeySet]):
     async def key_set(self) -> KeySet:
         if not self.trusted:
             raise KeysUnavailable(
-                "the file of keys that tokens are checked with is not usable: the gateway's operator has to look"
+                "the file with the keys to check tokens cannot be used: the gateway's operator has to correct it"
             )
         return self.content
 

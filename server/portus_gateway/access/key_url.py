@@ -1,4 +1,4 @@
-"""The keys that tokens are verified with, from their issuer's own address."""
+"""The keys that verify tokens, from their issuer's own address."""
 
 import asyncio
 import time
@@ -24,11 +24,11 @@ _log = structlog.get_logger(__name__)
 class KeyUrl:
     """The JWKS at `url`, which is https (http on this machine only); an async context manager. Times are in seconds.
 
-    Keys are fetched again every `max_age`, in the background. Keys older than twice that, as after a quiet night, are
-    used only where a fetch has failed since: a key that was withdrawn meanwhile must not be accepted. They are never
+    Keys are fetched again every `max_age`, in the background. Keys older than twice that, as after hours without calls,
+    are used only if a fetch has failed since: a key that was withdrawn meanwhile must not be accepted. They are never
     used beyond `max_staleness`. An unknown key is looked for at once, but not within `min_interval` of the last fetch.
-    `timeout` bounds one fetch, and so every wait for it. All who wait share one fetch, and at most `most_waiting` wait
-    for an unknown key: anybody can make up a key id.
+    `timeout` bounds one fetch, and so every wait for it. All callers share one fetch, and at most `most_waiting` of
+    them wait for an unknown key, because anybody can invent a key id.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class KeyUrl:
             if self._tried is not None and self._clock() - self._tried < self._min_interval:
                 return None
             self._tried = self._clock()
-            # It belongs to no caller: nobody's deadline or cancellation ends it.
+            # It belongs to no caller: no caller's deadline or cancellation ends it.
             self._fetching = asyncio.create_task(self._fetch(), context=Context())
         return self._fetching
 
@@ -157,9 +157,7 @@ class KeyUrl:
 
 
 def _unavailable() -> KeysUnavailable:
-    return KeysUnavailable(
-        "the keys that tokens are checked with cannot be fetched now: try again later", retry_after=1.0
-    )
+    return KeysUnavailable("the keys to check tokens cannot be fetched now: try again later", retry_after=1.0)
 
 
 def _checked(text: str) -> URL:

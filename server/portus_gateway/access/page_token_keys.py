@@ -1,4 +1,4 @@
-"""Where the keys come from that page tokens are encrypted with.
+"""Sources of the keys that encrypt page tokens.
 
 All replicas of a gateway need the same keys: a caller's next page may be served by another replica.
 """
@@ -43,7 +43,8 @@ class PageTokenKeyFile(ReloadedFile[tuple[bytes, ...]]):
 class PasswordKey:
     """A key that follows from the password of the registry account, which all replicas have.
 
-    It changes with the password. Whoever gets a page token can try passwords on it, so that each try is made slow.
+    It changes with the password. Somebody who has a page token can guess passwords with it, so scrypt makes each guess
+    slow.
     """
 
     def __init__(self, credentials: Credentials) -> None:

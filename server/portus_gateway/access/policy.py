@@ -91,9 +91,10 @@ class Rights:
 
 
 class Policy:
-    """Rules. Deny rules are checked first, in any order of writing. A call that no rule allows is denied.
+    """The rules of a policy file. Deny rules are checked first; the order in the file does not matter. A call that no
+    rule allows is denied.
 
-    A policy remembers its decisions, and nothing else does: another policy counts as soon as it is there.
+    A policy caches its own decisions, and nothing else does, so a new policy applies at once.
     """
 
     def __init__(self, rules: Sequence[Rule]) -> None:
@@ -138,7 +139,7 @@ class Policy:
 
 
 class PolicySource(Protocol):
-    """Has the policy in force. It may change at any time: ask for it at each decision."""
+    """A source of the current policy. It may change at any time: ask for it at each decision."""
 
     @property
     def policy(self) -> Policy: ...

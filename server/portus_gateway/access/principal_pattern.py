@@ -34,16 +34,16 @@ class PrincipalPattern:
                 f" {', '.join(f'`{known}`' for known in PRINCIPAL_KINDS)}"
             )
         if not named:
-            raise ValueError(f"{self.text!r} names nobody: `{self.text}*` is everybody of that kind")
+            raise ValueError(f"{self.text!r} has no name after the kind: `{self.text}*` matches every name")
         head, star, tail = named.partition(_STAR)
         if _STAR in tail or (head and tail):
             raise ValueError(f"{self.text!r}: one `*` may stand at the beginning or at the end of the name, no more")
         if kind == "dns:" and named != named.lower():
-            raise ValueError(f"{self.text!r}: DNS names are compared in lower case")
+            raise ValueError(f"{self.text!r}: write DNS names in lower case")
         if star and head and _WHOLE.get(kind, "") not in head:
             raise ValueError(
-                f"{self.text!r}: a prefix of `{kind}` has to hold a `{_WHOLE[kind]}`, else it goes for others whose"
-                f" name only begins alike, as in `{kind}example.org.evil`"
+                f"{self.text!r}: a prefix of `{kind}` must contain a `{_WHOLE[kind]}`, or else it also matches"
+                f" other names that begin like it, such as `{kind}example.org.evil`"
             )
         object.__setattr__(self, "_head", kind + head)
         object.__setattr__(self, "_tail", tail if star else None)

@@ -1,4 +1,4 @@
-"""Log lines about what the policy refuses: as many as each caller may cause."""
+"""Log lines about what the policy refuses, within a budget for each caller."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ from portus_gateway.access.caller import Caller
 
 _log = structlog.get_logger(__name__)
 
-# Refusals cost their caller nothing, and one batch can have a thousand.
+# Refusals cost a caller nothing, and one batch can cause a thousand.
 _LINES_A_SECOND: Final = 2.0
 _LINES_AT_ONCE: Final = 200
 

@@ -24,9 +24,8 @@ class ReloadedFile(Generic[Content]):
     """What `parse` makes of the file at `path`, which may have 1 MiB; `parse` raises `InvalidAccessFile`.
 
     A new file that is not valid, or cannot be read, does not replace the old content. With `trusted_for`, the old
-    content is trusted for so many seconds after that, and then for nothing (`trusted`): whoever revokes something by a
-    file that is spoiled on its way must not be ignored for ever. Raises `InvalidAccessFile` where there is no valid
-    file to begin with.
+    content is used for at most so many seconds after that (`trusted`), so that a revocation in a damaged file takes
+    effect after a limited time. Raises `InvalidAccessFile` where there is no valid file to begin with.
     """
 
     def __init__(
@@ -47,7 +46,7 @@ class ReloadedFile(Generic[Content]):
         self._reminded_at = 0.0
         self._failures = 0
         self._loads = 1
-        # What is read last has to be what is taken last.
+        # The latest read must win.
         self._reading = asyncio.Lock()
 
     @property
@@ -106,7 +105,7 @@ class ReloadedFile(Generic[Content]):
 
     async def reload_if_changed(self) -> None:
         """Reads the file again if it has changed since it was last read, or could not be loaded then."""
-        # A mount that is back looks the same as before it went.
+        # After a mount was gone for a while, its files look unchanged.
         if self._failing_since is not None or await asyncio.to_thread(self._file.changed):
             await self.reload()
 

@@ -33,11 +33,11 @@ class RepositoryGlob:
         for segment in segments:
             if not _SEGMENT.fullmatch(segment):
                 raise ValueError(
-                    f"{self.text!r}: {segment!r} is no segment of a repository's name;"
+                    f"{self.text!r}: {segment!r} is not a segment of a repository's name;"
                     " lower-case letters, digits, `.`, `_`, `-` and `*` may stand between slashes"
                 )
             if ANY_SEGMENTS in segment and segment != ANY_SEGMENTS:
-                raise ValueError(f"{self.text!r}: `**` has to be a segment of its own, as in `team-a/**`")
+                raise ValueError(f"{self.text!r}: `**` must be a whole segment, as in `team-a/**`")
         object.__setattr__(self, "_segments", segments)
         below = self.text.removesuffix(ANY_SEGMENTS)
         object.__setattr__(self, "_below", None if "*" in below or below == self.text else below)

@@ -80,7 +80,7 @@ class TokenFile(ReloadedFile[Tokens]):
         """
         if not self.trusted:
             raise KeysUnavailable(
-                "the file that tokens are checked with cannot be read: the gateway's operator has to look"
+                "the file with the callers' tokens cannot be read: the gateway's operator has to correct it"
             )
         digest = hashlib.sha256(token.encode()).digest()
         for known in self.content.found.get(digest[:_FOUND_BY], ()):
@@ -106,7 +106,7 @@ def _parse(content: bytes, path: str) -> Tokens:
         if digest in tokens:
             problems.append(f"line {number}: the same token as in a line before")
             if tokens[digest].caller != caller:
-                # Two names for one token: nobody can tell which one is meant.
+                # One token with two names: it is unknown which one is meant.
                 del tokens[digest]
             continue
         tokens[digest] = _Token(caller, digest)

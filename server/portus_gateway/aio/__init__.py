@@ -1,1 +1,1 @@
-"""Building blocks for asyncio: deadlines, shared work, work that is not broken off."""
+"""Building blocks for asyncio: deadlines, shared work, and work that is completed in spite of a cancellation."""

@@ -1,4 +1,4 @@
-"""Work that is not broken off half-way because whoever wanted it has gone."""
+"""Work that runs to its end even if its caller is cancelled."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -7,14 +7,15 @@ from typing import Final, TypeVar
 Result = TypeVar("Result")
 
 SHUTDOWN: Final = "shutdown"
-"""The message of a cancellation (`Task.cancel`) that ends even what is carried through: the process stops."""
+"""A cancellation with this message (`Task.cancel`) also ends work that is carried through: the process stops."""
 
 
 async def carried_through(work: Coroutine[object, None, Result]) -> tuple[Result, asyncio.CancelledError | None]:
-    """What `work` answers with, and how the current task was cancelled meanwhile, if it was.
+    """Runs `work` to its end. Returns its result, and the cancellation of the current task if it was cancelled
+    meanwhile.
 
-    `work` must bound its own time. The cancellation is the caller's to pass on, when nothing is lost by it any more;
-    until then `Task.cancelling` tells of it. One with `SHUTDOWN` ends `work`, and is raised.
+    `work` must bound its own time. The caller must raise the returned cancellation as soon as nothing can be lost by
+    it. A cancellation with `SHUTDOWN` ends `work` and is raised here.
     """
     task = asyncio.ensure_future(work)
     cancellation: asyncio.CancelledError | None = None

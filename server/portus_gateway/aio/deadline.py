@@ -1,7 +1,7 @@
-"""The ambient deadline: how long whoever called us is still willing to wait.
+"""The deadline of the current call.
 
-It travels with the context, as in Go, so that no signature has to carry it: the transport reads it to bound
-a request and to decide whether waiting for a retry is worth while.
+It is a context variable, so that no function needs a parameter for it. The transport reads it to bound a request, and
+to decide whether there is time for a retry.
 """
 
 import asyncio
@@ -18,24 +18,24 @@ Result = TypeVar("Result")
 
 
 class DeadlineExceeded(GatewayError):
-    """The caller's deadline ran out."""
+    """The caller's deadline has passed."""
 
     reason = "DEADLINE_EXCEEDED"
 
 
 @dataclass(slots=True)
 class SharedDeadline:
-    """The deadline of work that several wait for: that of the most patient of them. Nobody has come yet at first."""
+    """The deadline of shared work: the latest deadline of its callers. It begins without callers."""
 
     when: float | None = 0.0
 
     def extend(self) -> None:
-        """Takes in the current context's deadline, as that of one more who waits."""
+        """Adds a caller, with the deadline of the current context."""
         mine = _when()
         self.when = None if mine is None or self.when is None else max(mine, self.when)
 
     def context(self) -> Context:
-        """A context of its own for the work, in which this is the deadline."""
+        """A new context for the work, in which this is the deadline."""
         context = Context()
         context.run(_deadline.set, self)
         return context
@@ -48,7 +48,7 @@ _deadline: ContextVar[float | SharedDeadline | None] = ContextVar("deadline", de
 async def within(seconds: float) -> AsyncGenerator[None, None]:
     """Bounds a block, and every request made in it, to `seconds`. An outer, earlier deadline stays in force.
 
-    Raises `DeadlineExceeded` when time runs out.
+    Raises `DeadlineExceeded` when it passes.
     """
     when = _earliest(seconds)
     token = _deadline.set(when)
@@ -60,9 +60,8 @@ async def within(seconds: float) -> AsyncGenerator[None, None]:
 
 
 async def bounded(seconds: float, work: Coroutine[object, None, Result]) -> Result:
-    """What `work` answers with; it is bounded as a block is by `within`, and raises the same.
-
-    The timer is set when `work` waits for the first time: to set one takes longer than an answer from memory.
+    """The result of `work`, which is bounded as in `within`. The timer is set only when `work` waits for the first
+    time, because it costs more time than an answer from memory.
     """
     when = _earliest(seconds)
     token = _deadline.set(when)
@@ -107,7 +106,7 @@ def _rest(work: Coroutine[object, None, Result], awaited: object) -> Generator[o
 
 
 def remaining() -> float | None:
-    """Seconds until the deadline, 0 when it has passed, None where there is none."""
+    """Seconds until the deadline: 0 if it has passed, None if there is none."""
     when = _when()
     return None if when is None else max(0.0, when - asyncio.get_running_loop().time())
 
@@ -119,7 +118,7 @@ def allows(seconds: float) -> bool:
 
 
 def _earliest(seconds: float) -> float:
-    """When `seconds` from now are over, or the deadline in force is."""
+    """The end of `seconds` from now, or the current deadline if that is earlier."""
     outer = _when()
     own = asyncio.get_running_loop().time() + seconds
     return own if outer is None else min(own, outer)
@@ -131,4 +130,4 @@ def _when() -> float | None:
 
 
 def _exceeded() -> DeadlineExceeded:
-    return DeadlineExceeded("the call's deadline ran out before the registry had answered")
+    return DeadlineExceeded("the call's deadline passed before the registry answered")

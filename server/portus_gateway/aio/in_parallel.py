@@ -8,9 +8,8 @@ Item = TypeVar("Item")
 
 
 async def for_each(items: Sequence[Item], work: Callable[[Item], Awaitable[None]], *, at_once: int) -> None:
-    """Does `work` for each item. Up to `at_once` run at a time, and begin in the order of `items`.
-
-    The first error ends the others and is raised. When this returns or raises, nothing of it runs any more.
+    """Runs `work` for each item: at most `at_once` at a time, begun in the order of `items`. The first error cancels
+    the others and is raised. When this returns or raises, no work is running.
     """
     waiting = iter(items)
 

@@ -107,7 +107,7 @@ def test_certificate_of_an_unknown_ca(program: Program, gateways: Gateways) -> N
 
 def test_wrong_token(program: Program, gateways: Gateways) -> None:
     error = call(program, gateways.tls, ca_file=gateways.ca_file, token_file=gateways.wrong_token_file)
-    assert "the bearer token is none that this gateway takes" in error
+    assert "this gateway does not know the bearer token" in error
     assert "close-sesame" not in error
 
 
