@@ -118,7 +118,9 @@ async def _stream(gateway: servers.Server) -> float:
         stream: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(calls.STREAM_CATALOG)
         tags = 0
         async for response in stream(request, metadata=calls.metadata(gateway)):
-            tags += len(proto.StreamCatalogResponse.FromString(response).repository.tags)
+            tags += sum(
+                len(repository.tags) for repository in proto.StreamCatalogResponse.FromString(response).repositories
+            )
         seconds = time.perf_counter() - began
     _complete(tags)
     return seconds

@@ -261,7 +261,7 @@ class Caller:
 
         async def entries() -> tuple[Tagged, ...]:
             stream = self._stub.StreamCatalog(StreamCatalogRequest(include_tags=True), timeout=DEADLINE)
-            return tuple([_tagged(message.repository) async for message in stream])
+            return tuple([_tagged(entry) async for message in stream for entry in message.repositories])
 
         answer = await self._end(record, entries())
         if answer is not None:

@@ -10,7 +10,7 @@ from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.errors import GatewayError
 from portus_gateway.operations import catalog_listing
 from portus_gateway.operations.catalog_listing import CatalogEntry, CatalogListing, TooManyTags
-from portus_gateway.registry.protocol import Cursor
+from portus_gateway.registry.protocol import Cursor, Page
 from tests.scripted_registry import ScriptedRegistry
 
 
@@ -24,7 +24,7 @@ def names(entries: Sequence[CatalogEntry]) -> list[str]:
 
 async def all_of(listing: CatalogListing, *, include_tags: bool = True, prefix: str = "") -> list[CatalogEntry]:
     async with aclosing(listing.stream(include_tags=include_tags, prefix=prefix)) as entries:
-        return [entry async for entry in entries]
+        return [entry async for known in entries for entry in known]
 
 
 async def test_pages_join_to_the_whole_catalog() -> None:
@@ -118,8 +118,8 @@ async def test_a_failing_catalog_ends_the_stream_with_its_error_after_what_was_k
     seen: list[CatalogEntry] = []
     with pytest.raises(UpstreamTimeout):
         async with aclosing(CatalogListing(registry, 8).stream(include_tags=False, prefix="")) as entries:
-            async for entry in entries:
-                seen.append(entry)
+            async for known in entries:
+                seen += known
                 registry.failures["catalog"] = UpstreamTimeout("too slow")
     assert len(seen) >= 1000
 
@@ -179,13 +179,40 @@ async def test_what_is_known_does_not_wait_for_the_next_page() -> None:
     registry.catalog_gate = asyncio.Event()
     registry.catalog_gate.set()
     async with aclosing(CatalogListing(registry, 4).stream(include_tags=True, prefix="")) as entries:
-        first = await anext(entries)
+        seen = list(await anext(entries))
         registry.catalog_gate.clear()
         async with asyncio.timeout(5):
-            rest = [await anext(entries) for _ in range(999)]
-        assert names([first, *rest]) == sorted(registry.repositories)[:1000]
+            while len(seen) < 1000:
+                seen += await anext(entries)
+        assert names(seen) == sorted(registry.repositories)[:1000]
         registry.catalog_gate.set()
-        assert names([await anext(entries)]) == ["team/app-1000"]
+        assert names(await anext(entries))[0] == "team/app-1000"
+
+
+async def test_the_first_repository_does_not_wait_for_others() -> None:
+    registry = registry_of(30)
+
+    class Slow(ScriptedRegistry):
+        """Answers about the first repository at once, and about no other."""
+
+        async def list_tags(
+            self, repository: Repository, size: int | None, after: Cursor | None = None
+        ) -> Page[Tag | UnusableName]:
+            self.gate = None if repository.name == "team/app-0000" else asyncio.Event()
+            return await super().list_tags(repository, size, after)
+
+    slow = Slow(registry.repositories)
+    async with aclosing(CatalogListing(slow, 4).stream(include_tags=True, prefix="")) as entries, asyncio.timeout(5):
+        assert names(await anext(entries)) == ["team/app-0000"]
+
+
+async def test_what_became_known_while_the_reader_was_busy_comes_together() -> None:
+    registry = registry_of(30)
+    async with aclosing(CatalogListing(registry, 4).stream(include_tags=True, prefix="")) as entries:
+        await anext(entries)
+        while len(registry.asked) < 9 or registry.running:
+            await asyncio.sleep(0)
+        assert len(await anext(entries)) == 8
 
 
 async def test_what_is_known_goes_out_before_the_catalogs_failure() -> None:
@@ -194,9 +221,9 @@ async def test_what_is_known_goes_out_before_the_catalogs_failure() -> None:
     seen = 0
     with pytest.raises(UpstreamTimeout):
         async with aclosing(CatalogListing(registry, 8).stream(include_tags=True, prefix="")) as entries:
-            async for _ in entries:
-                seen += 1
+            async for known in entries:
+                seen += len(known)
                 registry.failures["catalog"] = UpstreamTimeout("too slow")
-                if seen == 995:
+                if seen >= 980:
                     registry.catalog_gate.set()
     assert seen == 1000

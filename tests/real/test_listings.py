@@ -69,7 +69,7 @@ async def test_pages_of_a_part_of_the_catalog_have_their_tags(
 
 async def test_the_stream_has_every_repository_in_order(gateway: "RegistryServiceAsyncStub", library: Library) -> None:
     request = registry_service_pb2.StreamCatalogRequest(include_tags=True, prefix=f"{NAMESPACE}/")
-    streamed = [answer.repository async for answer in gateway.StreamCatalog(request)]
+    streamed = [one async for answer in gateway.StreamCatalog(request) for one in answer.repositories]
     assert [(repository.name, list(repository.tags)) for repository in streamed] == list(library.tags.items())
     assert not any(repository.HasField("tags_status") for repository in streamed)
 
@@ -143,7 +143,7 @@ async def test_a_registry_with_small_pages_is_listed_to_its_end(restricted: Back
     await images.push_many("many", contents)
     async with gateway_over(restricted.configuration()) as gateway:
         request = registry_service_pb2.StreamCatalogRequest(prefix="many/")
-        assert [answer.repository.name async for answer in gateway.StreamCatalog(request)] == names
+        assert [one.name async for answer in gateway.StreamCatalog(request) for one in answer.repositories] == names
         page = await gateway.Catalog(registry_service_pb2.CatalogRequest(page_size=1000))
         assert [repository.name for repository in page.repositories] == names
         assert not page.next_page_token

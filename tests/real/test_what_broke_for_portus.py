@@ -181,8 +181,9 @@ async def test_1232_1599_663_1664_a_failure_is_not_an_empty_repository(
     with proxy.inject(fault):
         async with gateway_over(configuration) as gateway:
             streamed = {
-                answer.repository.name: answer.repository
+                one.name: one
                 async for answer in gateway.StreamCatalog(with_tags(f"{NAMESPACE}/"))
+                for one in answer.repositories
             }
             alone = await failure_of(gateway.ListTags(tags_of(STRUCK)))
     assert alone.kind == expected
@@ -292,7 +293,7 @@ async def test_548_575_602_1001_the_catalog_does_not_end_at_100(
     gateway: "RegistryServiceAsyncStub", shelf: list[str]
 ) -> None:
     request = registry_service_pb2.StreamCatalogRequest(prefix="shelf/")
-    assert [answer.repository.name async for answer in gateway.StreamCatalog(request)] == shelf
+    assert [one.name async for answer in gateway.StreamCatalog(request) for one in answer.repositories] == shelf
     found: list[str] = []
     page_token = ""
     while True:
@@ -312,7 +313,7 @@ async def test_548_575_602_1001_a_page_size_that_the_registry_refuses(
     await images.push_many("team", {f"{name.removeprefix('team/')}:v1": image("page") for name in names})
     async with FaultProxy(restricted.url) as proxy, gateway_over(through(proxy, restricted)) as gateway:
         request = registry_service_pb2.StreamCatalogRequest(prefix=f"{repository}-")
-        assert [answer.repository.name async for answer in gateway.StreamCatalog(request)] == names
+        assert [one.name async for answer in gateway.StreamCatalog(request) for one in answer.repositories] == names
         # The registry did refuse, and is not asked for as much again.
         refused = proxy.requests.count(route="catalog", status=400)
         assert refused
@@ -646,7 +647,7 @@ async def test_663_tags_are_listed_for_many_repositories_at_a_time(
     with proxy.inject(Fault(route="tags", delay=0.1)):
         async with gateway_over(through(proxy, backend)) as gateway:
             stream = gateway.StreamCatalog(with_tags(f"{NAMESPACE}/"))
-            names = [answer.repository.name async for answer in stream]
+            names = [one.name async for answer in stream for one in answer.repositories]
     assert names == list(library.tags)
     # As many as the gateway makes of one registry at a time, and no more.
     assert proxy.requests.max_concurrent == 8

@@ -95,7 +95,7 @@ def test_a_stream_gets_what_is_visible(catalog: list[str], size: int) -> None:
     async def streamed() -> list[str]:
         listing = CatalogListing(authorized(FakeRegistry(catalog, size)), 4)
         with calling(A, "StreamCatalog"):
-            return [str(entry.name) async for entry in listing.stream(include_tags=False, prefix="")]
+            return [str(entry.name) async for known in listing.stream(include_tags=False, prefix="") for entry in known]
 
     assert asyncio.run(streamed()) == [name for name in catalog if name.startswith("team-a/")]
 

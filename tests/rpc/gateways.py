@@ -75,7 +75,7 @@ REQUESTS: dict[str, Message] = {
     "BatchDeleteManifests": BatchDeleteManifestsRequest(
         repository="team/app", requests=[DeleteManifestRequest(digest=DIGEST.text, force=True)]
     ),
-    "DeleteTag": DeleteTagRequest(repository="team/app", tag="1.0"),
+    "DeleteTag": DeleteTagRequest(repository="team/app", tag="1.0", validate_only=True),
     "DeleteBlob": DeleteBlobRequest(repository="team/app", digest=BLOB.text),
 }
 """A good request for each RPC."""

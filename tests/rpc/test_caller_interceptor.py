@@ -203,7 +203,7 @@ async def test_each_caller_sees_its_own_at_the_same_time(registry: DevRegistry, 
 
     async def streamed(opened: grpc.aio.Channel, token: str) -> list[str]:
         stream = stub(opened).StreamCatalog(StreamCatalogRequest(include_tags=True), metadata=bearer(token), timeout=10)
-        answers = [answer.repository async for answer in stream]
+        answers = [one async for answer in stream for one in answer.repositories]
         assert all(repository.tags == ["1.0"] for repository in answers)
         return [repository.name for repository in answers]
 

@@ -24,10 +24,23 @@ LONG_NAMES = [Repository(f"{number:05}/" + "x" * 249) for number in range(3 * PA
 async def listed(gateway: Gateway, *, include_tags: bool = False, prefix: str = "") -> dict[str, RepositoryMessage]:
     request = StreamCatalogRequest(include_tags=include_tags, prefix=prefix)
     call = gateway.stub.StreamCatalog(request, timeout=30)
-    repositories = [response.repository async for response in call]
+    repositories = [one async for response in call for one in response.repositories]
     by_name = {repository.name: repository for repository in repositories}
     assert len(by_name) == len(repositories)
     return by_name
+
+
+async def names_in(
+    call: "grpc.aio.UnaryStreamCall[StreamCatalogRequest, StreamCatalogResponse]", count: int
+) -> list[str]:
+    """The names in the next messages of `call`, until there are `count`."""
+    names: list[str] = []
+    while len(names) < count:
+        response = await soon(call.read())
+        assert isinstance(response, StreamCatalogResponse)
+        assert response.repositories
+        names += [one.name for one in response.repositories]
+    return names
 
 
 def from_page(number: int, then: Hook) -> Hook:
@@ -105,13 +118,31 @@ async def test_what_is_known_is_sent_while_the_rest_is_still_asked_for() -> None
     registry = ScriptedRegistry(from_page(2, gate), repositories=LONG_NAMES[: 2 * PAGE])
     async with serve(registry) as gateway:
         call = gateway.stub.StreamCatalog(StreamCatalogRequest(), timeout=30)
-        for _ in range(PAGE - 1):
-            assert isinstance(await soon(call.read()), StreamCatalogResponse)
+        assert await names_in(call, PAGE) == [name.name for name in LONG_NAMES[:PAGE]]
         assert not gate.open.is_set()
         gate.open.set()
-        for _ in range(PAGE + 1):
-            assert isinstance(await soon(call.read()), StreamCatalogResponse)
+        assert await names_in(call, PAGE) == [name.name for name in LONG_NAMES[PAGE : 2 * PAGE]]
         assert await soon(call.read()) is grpc.aio.EOF
+
+
+async def test_several_repositories_come_in_one_message_of_bounded_size() -> None:
+    async with serve(ScriptedRegistry(repositories=LONG_NAMES)) as gateway:
+        call = gateway.stub.StreamCatalog(StreamCatalogRequest(), timeout=30)
+        messages = [message async for message in call]
+    assert all(1 <= message.ByteSize() <= 64 * 1024 for message in messages)
+    size = sum(message.ByteSize() for message in messages)
+    # Each page of the registry ends with a message that is not full.
+    assert len(messages) <= size / (63 * 1024) + 3
+
+
+async def test_a_repository_that_is_larger_than_a_message_comes_alone() -> None:
+    tags = [f"{number:04}-{'x' * 100}" for number in range(1000)]
+    names = [Repository(f"team/{letter}") for letter in "abc"]
+    async with serve(ScriptedRegistry(repositories=names, tags=tags)) as gateway:
+        call = gateway.stub.StreamCatalog(StreamCatalogRequest(include_tags=True), timeout=30)
+        messages = [message async for message in call]
+    assert [[one.name for one in message.repositories] for message in messages] == [["team/a"], ["team/b"], ["team/c"]]
+    assert all(len(one.tags) == 1000 for message in messages for one in message.repositories)
 
 
 async def test_an_error_ends_the_stream_and_what_came_before_it_stands() -> None:
@@ -120,8 +151,8 @@ async def test_an_error_ends_the_stream_and_what_came_before_it_stands() -> None
     received = 0
     async with serve(registry) as gateway:
         with pytest.raises(grpc.aio.AioRpcError) as broken:
-            async for _ in gateway.stub.StreamCatalog(StreamCatalogRequest(), timeout=30):
-                received += 1
+            async for response in gateway.stub.StreamCatalog(StreamCatalogRequest(), timeout=30):
+                received += len(response.repositories)
     assert received == PAGE
     assert told_by(broken.value).outcome == (grpc.StatusCode.INTERNAL, "UPSTREAM_ERROR")
     assert broken.value.details() == "the catalog broke off"

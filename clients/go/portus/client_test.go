@@ -120,8 +120,12 @@ func TestStreamWithoutDeadlineHasTheClients(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := stream.Recv(); err != nil {
+	message, err := stream.Recv()
+	if err != nil {
 		t.Fatal(err)
+	}
+	if repositories := message.GetRepositories(); len(repositories) != 2 || repositories[1].GetName() != "team/web" {
+		t.Errorf("got %v, want two repositories", repositories)
 	}
 	if _, err := stream.Recv(); status.Code(err) != codes.DeadlineExceeded || errors.Is(err, io.EOF) {
 		t.Errorf("got %v, want DEADLINE_EXCEEDED", err)

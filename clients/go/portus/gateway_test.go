@@ -40,7 +40,9 @@ func (g *gateway) Catalog(ctx context.Context, request *registryv1.CatalogReques
 func (g *gateway) StreamCatalog(
 	_ *registryv1.StreamCatalogRequest, stream grpc.ServerStreamingServer[registryv1.StreamCatalogResponse],
 ) error {
-	if err := stream.Send(&registryv1.StreamCatalogResponse{}); err != nil {
+	if err := stream.Send(&registryv1.StreamCatalogResponse{
+		Repositories: []*registryv1.Repository{{Name: "team/app"}, {Name: "team/web"}},
+	}); err != nil {
 		return err
 	}
 	<-stream.Context().Done()

@@ -80,7 +80,7 @@ class AsyncRegistryClient(Connection):
             self._stub.StreamCatalog,
             request,
             self._stream_terms(timeout),
-            lambda response: (conversion.repository(response.repository, include_tags=include_tags),),
+            lambda response: conversion.repositories(response, include_tags=include_tags),
         )
 
     async def catalog_page(

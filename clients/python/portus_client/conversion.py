@@ -1,5 +1,6 @@
 """Converts the API's messages to the dataclasses of this client."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import grpc
@@ -42,6 +43,10 @@ def repository(message: registry_service_pb2.Repository, *, include_tags: bool) 
         tags=tuple(message.tags) if include_tags else None,
         unusable_tags=tuple(message.unusable_tags),
     )
+
+
+def repositories(message: registry_service_pb2.StreamCatalogResponse, *, include_tags: bool) -> Iterator[Repository]:
+    return (repository(item, include_tags=include_tags) for item in message.repositories)
 
 
 def catalog_page(message: registry_service_pb2.CatalogResponse, *, include_tags: bool) -> CatalogPage:

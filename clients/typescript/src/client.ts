@@ -195,9 +195,7 @@ export class PortusClient {
   ): AsyncGenerator<Repository, void, undefined> {
     const asked = StreamCatalogRequest.fromPartial(request);
     for await (const answer of this.#stream(this.#client.streamCatalog, asked, options)) {
-      if (answer.repository !== undefined) {
-        yield answer.repository;
-      }
+      yield* answer.repositories;
     }
   }
 

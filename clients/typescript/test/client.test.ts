@@ -121,7 +121,7 @@ test("the user agent names the client and its version", async () => {
 test("a stream ends with its timeout, what came before it stands", async () => {
   const client = await clientOf({
     streamCatalog: (call) => {
-      call.write(StreamCatalogResponse.fromPartial({ repository: { name: "team/app" } }));
+      call.write(StreamCatalogResponse.fromPartial({ repositories: [{ name: "team/app" }, { name: "team/web" }] }));
     },
   });
   const names: string[] = [];
@@ -130,7 +130,7 @@ test("a stream ends with its timeout, what came before it stands", async () => {
       names.push(repository.name);
     }
   }, withCode(status.DEADLINE_EXCEEDED));
-  assert.deepEqual(names, ["team/app"]);
+  assert.deepEqual(names, ["team/app", "team/web"]);
 });
 
 test("a reader that leaves a stream ends the call", async () => {
@@ -138,7 +138,7 @@ test("a reader that leaves a stream ends the call", async () => {
   const client = await clientOf({
     streamCatalog: (call) => {
       call.on("cancelled", resolve);
-      call.write(StreamCatalogResponse.fromPartial({ repository: { name: "team/app" } }));
+      call.write(StreamCatalogResponse.fromPartial({ repositories: [{ name: "team/app" }, { name: "team/web" }] }));
     },
   });
   for await (const _ of client.streamCatalog()) {

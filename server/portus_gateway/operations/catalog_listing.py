@@ -50,6 +50,9 @@ class CatalogEntry:
     tags: tuple[Tag | UnusableName, ...] | GatewayError | None
 
 
+Entries: TypeAlias = tuple[CatalogEntry, ...]
+
+
 class CatalogListing:
     """Lists the catalog of `registry`, with the tags of up to `concurrency` repositories at the same time."""
 
@@ -66,25 +69,26 @@ class CatalogListing:
         entries: list[CatalogEntry] = []
         room = MOST_BYTES
         async with aclosing(self._entries(_single_page(names), include_tags)) as described:
-            async for entry in described:
-                taken = _size(entry.tags) if isinstance(entry.tags, tuple) else 0
-                if taken > room:
-                    entries.append(CatalogEntry(entry.name, _too_many("this page of the catalog")))
-                else:
-                    entries.append(entry)
-                    room -= taken
+            async for known in described:
+                for entry in known:
+                    taken = _size(entry.tags) if isinstance(entry.tags, tuple) else 0
+                    if taken > room:
+                        entries.append(CatalogEntry(entry.name, _too_many("this page of the catalog")))
+                    else:
+                        entries.append(entry)
+                        room -= taken
         return Page(tuple(entries), following)
 
-    async def stream(self, *, include_tags: bool, prefix: str) -> AsyncGenerator[CatalogEntry, None]:
-        """All repositories whose names begin with `prefix`, each as soon as it is known.
+    async def stream(self, *, include_tags: bool, prefix: str) -> AsyncGenerator[Entries, None]:
+        """All repositories whose names begin with `prefix`, each as soon as it is known, with others known by then.
 
         The next page of names is fetched while the tags of this one are listed. At most two pages of names and the
         tags of a few repositories are in memory, however slowly the caller reads.
         """
         pages = walk(self._names)
         async with aclosing(pages), aclosing(self._entries(_matching(prefix, pages), include_tags)) as entries:
-            async for entry in entries:
-                yield entry
+            async for known in entries:
+                yield known
 
     async def _names(self, after: Cursor | None) -> Page[Repository | UnusableName]:
         return await self._registry.list_repositories(None, after)
@@ -111,27 +115,27 @@ class CatalogListing:
                     return found, end
         return found, None
 
-    async def _entries(
-        self, pages: AsyncGenerator[Names, None], include_tags: bool
-    ) -> AsyncGenerator[CatalogEntry, None]:
+    async def _entries(self, pages: AsyncGenerator[Names, None], include_tags: bool) -> AsyncGenerator[Entries, None]:
         waiting: deque[Repository | UnusableName] = deque()
         # In order: the first one is sent next. The others continue meanwhile.
         running: deque[asyncio.Future[CatalogEntry]] = deque()
         following: asyncio.Future[Names | None] | None = _started(anext(pages, None))
         try:
             while following is not None or waiting or running:
-                if not include_tags:
-                    for name in waiting:
-                        yield CatalogEntry(name, None)
+                if not include_tags and waiting:
+                    yield tuple(CatalogEntry(name, None) for name in waiting)
                     waiting.clear()
-                while waiting and len(running) < 2 * self._concurrency:
-                    running.append(_started(self._described(waiting.popleft())))
+                self._start(waiting, running)
                 if running and (following is None or waiting or running[0].done() or _failed(following)):
                     # Send the first entry when nothing else can progress or when it is done; finished entries precede
                     # an error.
-                    entry = await running[0]
+                    known = [await running[0]]
                     running.popleft()
-                    yield entry
+                    while running and running[0].done() and not _failed(running[0]):
+                        known.append(running.popleft().result())
+                    # The registry works while these are being sent.
+                    self._start(waiting, running)
+                    yield tuple(known)
                 elif following is not None and following.done():
                     page = following.result()
                     following = None if page is None else _started(anext(pages, None))
@@ -143,6 +147,11 @@ class CatalogListing:
             await _end(running)
             await _end([] if following is None else [following])
             await pages.aclose()
+
+    def _start(self, waiting: deque[Repository | UnusableName], running: "deque[asyncio.Future[CatalogEntry]]") -> None:
+        """Lists the tags of as many more repositories as may be listed at the same time."""
+        while waiting and len(running) < 2 * self._concurrency:
+            running.append(_started(self._described(waiting.popleft())))
 
     async def _described(self, name: Repository | UnusableName) -> CatalogEntry:
         if isinstance(name, UnusableName):

@@ -11,14 +11,10 @@ from google.rpc.status_pb2 import Status
 from portus_gateway.access.rpcs import Rpc
 from portus_gateway.aio.deadline import DeadlineExceeded
 from portus_gateway.rpc.known_error import known_error
+from portus_gateway.rpc.packing import FRAME, MESSAGE_SIZE
 from portus_gateway.rpc.part_failures import part_status
 from portus_gateway.rpc.resources import resource_of
 from portus_gateway.rpc.tracebacks import forget_frames
-
-# gRPC is fastest with messages of about this size, in bytes.
-_MESSAGE_SIZE = 64 * 1024
-# The tag and the length before a result in a message, at most.
-_FRAME = 6
 
 Request = TypeVar("Request", bound=Message)
 Found = TypeVar("Found")
@@ -100,7 +96,7 @@ class Batch(ABC, Generic[Request, Found, Result]):
                 return self._failed_with(index, request, error)
 
         size = self._size(found)
-        if size > _MESSAGE_SIZE:
+        if size > MESSAGE_SIZE:
             await ready.put_large(size, make)
         else:
             await ready.put(await make())
@@ -128,9 +124,9 @@ class _Ready(Generic[Result]):
 
     async def put(self, result: Result) -> None:
         """Adds a result as soon as there is room for it."""
-        size = result.ByteSize() + _FRAME
+        size = result.ByteSize() + FRAME
         async with self._changed:
-            await self._changed.wait_for(lambda: not self._size or self._size + size <= _MESSAGE_SIZE)
+            await self._changed.wait_for(lambda: not self._size or self._size + size <= MESSAGE_SIZE)
             self._results.append(result)
             self._size += size
             self._changed.notify_all()

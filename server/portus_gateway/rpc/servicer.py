@@ -28,6 +28,7 @@ from portus_gateway.rpc.descriptor_batch import DescriptorBatch
 from portus_gateway.rpc.image_config_batch import ImageConfigBatch
 from portus_gateway.rpc.limits import ServerLimits
 from portus_gateway.rpc.manifest_batch import ManifestBatch
+from portus_gateway.rpc.packing import packed
 from portus_gateway.rpc.page_tokens import PageTokens
 from portus_gateway.rpc.part_failures import part_status
 from portus_gateway.rpc.resources import resource_of
@@ -96,8 +97,9 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
     ) -> AsyncIterator[registry_service_pb2.StreamCatalogResponse]:
         wanted = request_parsing.whole_catalog(request)
         async with aclosing(self._listing.stream(include_tags=wanted.include_tags, prefix=wanted.prefix)) as entries:
-            async for entry in entries:
-                yield registry_service_pb2.StreamCatalogResponse(repository=conversion.repository(entry))
+            async for known in entries:
+                for repositories in packed(known, conversion.repository):
+                    yield registry_service_pb2.StreamCatalogResponse(repositories=repositories)
 
     async def ListTags(  # noqa: N802
         self, request: registry_service_pb2.ListTagsRequest, context: object

@@ -250,8 +250,11 @@ class Gateway(RegistryServiceServicer):
         self, request: registry_service_pb2.StreamCatalogRequest, context: grpc.ServicerContext
     ) -> Iterator[registry_service_pb2.StreamCatalogResponse]:
         context.add_callback(self.listing_ended.set)
-        for name in self._names(request.prefix):
-            yield registry_service_pb2.StreamCatalogResponse(repository=self._repository(name, request.include_tags))
+        names = self._names(request.prefix)
+        # Several in one message.
+        for start in range(0, len(names), 2):
+            repositories = [self._repository(name, request.include_tags) for name in names[start : start + 2]]
+            yield registry_service_pb2.StreamCatalogResponse(repositories=repositories)
         # An error comes after the repositories.
         self._begin("StreamCatalog", request, context)
 

@@ -559,8 +559,8 @@ func (x *StreamCatalogRequest) GetPrefix() string {
 // One message of the response stream of StreamCatalog.
 type StreamCatalogResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The next repository.
-	Repository    *Repository `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
+	// The next repositories that are known by now: at least one, and about 64 KiB at most unless a single repository is larger.
+	Repositories  []*Repository `protobuf:"bytes,1,rep,name=repositories,proto3" json:"repositories,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -595,9 +595,9 @@ func (*StreamCatalogResponse) Descriptor() ([]byte, []int) {
 	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{7}
 }
 
-func (x *StreamCatalogResponse) GetRepository() *Repository {
+func (x *StreamCatalogResponse) GetRepositories() []*Repository {
 	if x != nil {
-		return x.Repository
+		return x.Repositories
 	}
 	return nil
 }
@@ -2715,11 +2715,9 @@ const file_portus_registry_v1_registry_service_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"Q\n" +
 	"\x14StreamCatalogRequest\x12!\n" +
 	"\finclude_tags\x18\x01 \x01(\bR\vincludeTags\x12\x16\n" +
-	"\x06prefix\x18\x02 \x01(\tR\x06prefix\"W\n" +
-	"\x15StreamCatalogResponse\x12>\n" +
-	"\n" +
-	"repository\x18\x01 \x01(\v2\x1e.portus.registry.v1.RepositoryR\n" +
-	"repository\"\xba\x02\n" +
+	"\x06prefix\x18\x02 \x01(\tR\x06prefix\"[\n" +
+	"\x15StreamCatalogResponse\x12B\n" +
+	"\frepositories\x18\x01 \x03(\v2\x1e.portus.registry.v1.RepositoryR\frepositories\"\xba\x02\n" +
 	"\x0fListTagsRequest\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\tR\n" +
@@ -2958,7 +2956,7 @@ var file_portus_registry_v1_registry_service_proto_depIdxs = []int32{
 	40, // 2: portus.registry.v1.Limits.max_call_duration:type_name -> google.protobuf.Duration
 	39, // 3: portus.registry.v1.Repository.tags_status:type_name -> google.rpc.Status
 	4,  // 4: portus.registry.v1.CatalogResponse.repositories:type_name -> portus.registry.v1.Repository
-	4,  // 5: portus.registry.v1.StreamCatalogResponse.repository:type_name -> portus.registry.v1.Repository
+	4,  // 5: portus.registry.v1.StreamCatalogResponse.repositories:type_name -> portus.registry.v1.Repository
 	0,  // 6: portus.registry.v1.ListTagsRequest.view:type_name -> portus.registry.v1.ListTagsRequest.View
 	41, // 7: portus.registry.v1.ListTagsResponse.details:type_name -> portus.registry.v1.TagDetails
 	42, // 8: portus.registry.v1.ResolveManifestRequest.platform:type_name -> portus.registry.v1.Platform

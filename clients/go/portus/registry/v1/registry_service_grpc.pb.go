@@ -109,8 +109,8 @@ type RegistryServiceClient interface {
 	//	FAILED_PRECONDITION  TOO_MANY_TAGS: the repository has more tags than fit into one answer. Use ListTags, which has pages.
 	//	INTERNAL  UNUSABLE_NAME: the registry lists a name that is not a valid repository name.
 	Catalog(ctx context.Context, in *CatalogRequest, opts ...grpc.CallOption) (*CatalogResponse, error)
-	// Lists all repositories in the registry's order. Each is sent as soon as it is known. Memory is
-	// bounded on both sides for any number of repositories: a slow reader slows the listing down.
+	// Lists all repositories in the registry's order. Each is sent as soon as it is known, together with others that are
+	// known by then. Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
 	//
 	// Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
 	StreamCatalog(ctx context.Context, in *StreamCatalogRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamCatalogResponse], error)
@@ -256,7 +256,10 @@ type RegistryServiceClient interface {
 	//	FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry cannot delete a tag alone, or does not allow deletes. The
 	//	                     message says what else can be done.
 	//	FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
-	//	UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards. Look again before you retry.
+	//	UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or what the delete did could not be seen. Look again before
+	//	             you retry.
+	//	INTERNAL  MANIFEST_DELETED_TOO: the tag is deleted, and its manifest does not exist any more. Some registries delete it with the tag. The gateway then deletes no
+	//	          more tags of this registry.
 	DeleteTag(ctx context.Context, in *DeleteTagRequest, opts ...grpc.CallOption) (*DeleteTagResponse, error)
 	// Deletes a blob (a layer or a configuration) from a repository. Afterwards, images that use the blob can no
 	// longer be pulled from this repository. Use it only for blobs that no manifest refers to.
@@ -566,8 +569,8 @@ type RegistryServiceServer interface {
 	//	FAILED_PRECONDITION  TOO_MANY_TAGS: the repository has more tags than fit into one answer. Use ListTags, which has pages.
 	//	INTERNAL  UNUSABLE_NAME: the registry lists a name that is not a valid repository name.
 	Catalog(context.Context, *CatalogRequest) (*CatalogResponse, error)
-	// Lists all repositories in the registry's order. Each is sent as soon as it is known. Memory is
-	// bounded on both sides for any number of repositories: a slow reader slows the listing down.
+	// Lists all repositories in the registry's order. Each is sent as soon as it is known, together with others that are
+	// known by then. Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
 	//
 	// Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
 	StreamCatalog(*StreamCatalogRequest, grpc.ServerStreamingServer[StreamCatalogResponse]) error
@@ -713,7 +716,10 @@ type RegistryServiceServer interface {
 	//	FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry cannot delete a tag alone, or does not allow deletes. The
 	//	                     message says what else can be done.
 	//	FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
-	//	UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards. Look again before you retry.
+	//	UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or what the delete did could not be seen. Look again before
+	//	             you retry.
+	//	INTERNAL  MANIFEST_DELETED_TOO: the tag is deleted, and its manifest does not exist any more. Some registries delete it with the tag. The gateway then deletes no
+	//	          more tags of this registry.
 	DeleteTag(context.Context, *DeleteTagRequest) (*DeleteTagResponse, error)
 	// Deletes a blob (a layer or a configuration) from a repository. Afterwards, images that use the blob can no
 	// longer be pulled from this repository. Use it only for blobs that no manifest refers to.

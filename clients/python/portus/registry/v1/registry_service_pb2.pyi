@@ -261,19 +261,19 @@ class StreamCatalogResponse(message.Message):
 
     DESCRIPTOR: descriptor.Descriptor
 
-    REPOSITORY_FIELD_NUMBER: builtins.int
+    REPOSITORIES_FIELD_NUMBER: builtins.int
     @builtins.property
-    def repository(self) -> Repository:
-        """The next repository."""
+    def repositories(self) -> containers.RepeatedCompositeFieldContainer[Repository]:
+        """The next repositories that are known by now: at least one, and about 64 KiB at most unless a single repository is larger."""
 
     def __init__(
         self,
         *,
-        repository: Repository | None = ...,
+        repositories: abc.Iterable[Repository] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["repository", b"repository"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["repository", b"repository"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["repositories", b"repositories"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -242,8 +242,8 @@ class RegistryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def StreamCatalog(self, request, context):
-        """Lists all repositories in the registry's order. Each is sent as soon as it is known. Memory is
-        bounded on both sides for any number of repositories: a slow reader slows the listing down.
+        """Lists all repositories in the registry's order. Each is sent as soon as it is known, together with others that are
+        known by then. Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
 
         Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
         """
@@ -437,7 +437,10 @@ class RegistryServiceServicer(object):
         FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry cannot delete a tag alone, or does not allow deletes. The
         message says what else can be done.
         FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
-        UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards. Look again before you retry.
+        UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or what the delete did could not be seen. Look again before
+        you retry.
+        INTERNAL  MANIFEST_DELETED_TOO: the tag is deleted, and its manifest does not exist any more. Some registries delete it with the tag. The gateway then deletes no
+        more tags of this registry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -100,8 +100,8 @@ class RegistryServiceStub:
       INTERNAL  UNUSABLE_NAME: the registry lists a name that is not a valid repository name.
     """
     StreamCatalog: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.StreamCatalogRequest, _registry_service_pb2.StreamCatalogResponse]
-    """Lists all repositories in the registry's order. Each is sent as soon as it is known. Memory is
-    bounded on both sides for any number of repositories: a slow reader slows the listing down.
+    """Lists all repositories in the registry's order. Each is sent as soon as it is known, together with others that are
+    known by then. Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
 
     Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
     """
@@ -247,7 +247,10 @@ class RegistryServiceStub:
       FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry cannot delete a tag alone, or does not allow deletes. The
                            message says what else can be done.
       FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
-      UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards. Look again before you retry.
+      UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or what the delete did could not be seen. Look again before
+                   you retry.
+      INTERNAL  MANIFEST_DELETED_TOO: the tag is deleted, and its manifest does not exist any more. Some registries delete it with the tag. The gateway then deletes no
+                more tags of this registry.
     """
     DeleteBlob: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteBlobRequest, _registry_service_pb2.DeleteBlobResponse]
     """Deletes a blob (a layer or a configuration) from a repository. Afterwards, images that use the blob can no
@@ -334,8 +337,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
       INTERNAL  UNUSABLE_NAME: the registry lists a name that is not a valid repository name.
     """
     StreamCatalog: _aio.UnaryStreamMultiCallable[_registry_service_pb2.StreamCatalogRequest, _registry_service_pb2.StreamCatalogResponse]  # type: ignore[assignment]
-    """Lists all repositories in the registry's order. Each is sent as soon as it is known. Memory is
-    bounded on both sides for any number of repositories: a slow reader slows the listing down.
+    """Lists all repositories in the registry's order. Each is sent as soon as it is known, together with others that are
+    known by then. Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
 
     Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
     """
@@ -481,7 +484,10 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
       FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry cannot delete a tag alone, or does not allow deletes. The
                            message says what else can be done.
       FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
-      UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards. Look again before you retry.
+      UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or what the delete did could not be seen. Look again before
+                   you retry.
+      INTERNAL  MANIFEST_DELETED_TOO: the tag is deleted, and its manifest does not exist any more. Some registries delete it with the tag. The gateway then deletes no
+                more tags of this registry.
     """
     DeleteBlob: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteBlobRequest, _registry_service_pb2.DeleteBlobResponse]  # type: ignore[assignment]
     """Deletes a blob (a layer or a configuration) from a repository. Afterwards, images that use the blob can no
@@ -583,8 +589,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.StreamCatalogRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_registry_service_pb2.StreamCatalogResponse], _abc.AsyncIterator[_registry_service_pb2.StreamCatalogResponse]]:
-        """Lists all repositories in the registry's order. Each is sent as soon as it is known. Memory is
-        bounded on both sides for any number of repositories: a slow reader slows the listing down.
+        """Lists all repositories in the registry's order. Each is sent as soon as it is known, together with others that are
+        known by then. Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
 
         Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
         """
@@ -802,7 +808,10 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
           FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry cannot delete a tag alone, or does not allow deletes. The
                                message says what else can be done.
           FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
-          UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards. Look again before you retry.
+          UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or what the delete did could not be seen. Look again before
+                       you retry.
+          INTERNAL  MANIFEST_DELETED_TOO: the tag is deleted, and its manifest does not exist any more. Some registries delete it with the tag. The gateway then deletes no
+                    more tags of this registry.
         """
 
     @_abc_1.abstractmethod

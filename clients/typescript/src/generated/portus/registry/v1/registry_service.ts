@@ -128,8 +128,8 @@ export interface StreamCatalogRequest {
 
 /** One message of the response stream of StreamCatalog. */
 export interface StreamCatalogResponse {
-  /** The next repository. */
-  repository: Repository | undefined;
+  /** The next repositories that are known by now: at least one, and about 64 KiB at most unless a single repository is larger. */
+  repositories: Repository[];
 }
 
 /** The request of ListTags. */
@@ -1113,13 +1113,13 @@ export const StreamCatalogRequest: MessageFns<StreamCatalogRequest> = {
 };
 
 function createBaseStreamCatalogResponse(): StreamCatalogResponse {
-  return { repository: undefined };
+  return { repositories: [] };
 }
 
 export const StreamCatalogResponse: MessageFns<StreamCatalogResponse> = {
   encode(message: StreamCatalogResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.repository !== undefined) {
-      Repository.encode(message.repository, writer.uint32(10).fork()).join();
+    for (const v of message.repositories) {
+      Repository.encode(v!, writer.uint32(10).fork()).join();
     }
     return writer;
   },
@@ -1142,7 +1142,7 @@ export const StreamCatalogResponse: MessageFns<StreamCatalogResponse> = {
               break;
             }
 
-            message.repository = Repository.decode(reader, reader.uint32());
+            message.repositories.push(Repository.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -1162,9 +1162,7 @@ export const StreamCatalogResponse: MessageFns<StreamCatalogResponse> = {
   },
   fromPartial<I extends Exact<DeepPartial<StreamCatalogResponse>, I>>(object: I): StreamCatalogResponse {
     const message = createBaseStreamCatalogResponse();
-    message.repository = (object.repository !== undefined && object.repository !== null)
-      ? Repository.fromPartial(object.repository)
-      : undefined;
+    message.repositories = object.repositories?.map((e) => Repository.fromPartial(e)) || [];
     return message;
   },
 };
@@ -3649,8 +3647,8 @@ export const RegistryServiceService = {
     responseDeserialize: (value: Buffer): CatalogResponse => CatalogResponse.decode(value),
   },
   /**
-   * Lists all repositories in the registry's order. Each is sent as soon as it is known. Memory is
-   * bounded on both sides for any number of repositories: a slow reader slows the listing down.
+   * Lists all repositories in the registry's order. Each is sent as soon as it is known, together with others that are
+   * known by then. Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
    *
    * Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
    */
@@ -3920,7 +3918,10 @@ export const RegistryServiceService = {
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry cannot delete a tag alone, or does not allow deletes. The
    *                        message says what else can be done.
    *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
-   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards. Look again before you retry.
+   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or what the delete did could not be seen. Look again before
+   *                you retry.
+   *   INTERNAL  MANIFEST_DELETED_TOO: the tag is deleted, and its manifest does not exist any more. Some registries delete it with the tag. The gateway then deletes no
+   *             more tags of this registry.
    */
   deleteTag: {
     path: "/portus.registry.v1.RegistryService/DeleteTag" as const,
@@ -3976,8 +3977,8 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    */
   catalog: handleUnaryCall<CatalogRequest, CatalogResponse>;
   /**
-   * Lists all repositories in the registry's order. Each is sent as soon as it is known. Memory is
-   * bounded on both sides for any number of repositories: a slow reader slows the listing down.
+   * Lists all repositories in the registry's order. Each is sent as soon as it is known, together with others that are
+   * known by then. Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
    *
    * Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
    */
@@ -4135,7 +4136,10 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry cannot delete a tag alone, or does not allow deletes. The
    *                        message says what else can be done.
    *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
-   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards. Look again before you retry.
+   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or what the delete did could not be seen. Look again before
+   *                you retry.
+   *   INTERNAL  MANIFEST_DELETED_TOO: the tag is deleted, and its manifest does not exist any more. Some registries delete it with the tag. The gateway then deletes no
+   *             more tags of this registry.
    */
   deleteTag: handleUnaryCall<DeleteTagRequest, DeleteTagResponse>;
   /**
@@ -4203,8 +4207,8 @@ export interface RegistryServiceClient extends Client {
     callback: (error: ServiceError | null, response: CatalogResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Lists all repositories in the registry's order. Each is sent as soon as it is known. Memory is
-   * bounded on both sides for any number of repositories: a slow reader slows the listing down.
+   * Lists all repositories in the registry's order. Each is sent as soon as it is known, together with others that are
+   * known by then. Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
    *
    * Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
    */
@@ -4491,7 +4495,10 @@ export interface RegistryServiceClient extends Client {
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry cannot delete a tag alone, or does not allow deletes. The
    *                        message says what else can be done.
    *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
-   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards. Look again before you retry.
+   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or what the delete did could not be seen. Look again before
+   *                you retry.
+   *   INTERNAL  MANIFEST_DELETED_TOO: the tag is deleted, and its manifest does not exist any more. Some registries delete it with the tag. The gateway then deletes no
+   *             more tags of this registry.
    */
   deleteTag(
     request: DeleteTagRequest,

@@ -23,6 +23,7 @@ import io.portus.registry.v1.GetManifestResponse;
 import io.portus.registry.v1.ListTagsRequest;
 import io.portus.registry.v1.ListTagsResponse;
 import io.portus.registry.v1.RegistryServiceGrpc;
+import io.portus.registry.v1.Repository;
 import io.portus.registry.v1.StreamCatalogRequest;
 import io.portus.registry.v1.StreamCatalogResponse;
 import java.io.IOException;
@@ -87,7 +88,11 @@ final class Gateway extends RegistryServiceGrpc.RegistryServiceImplBase implemen
 
   @Override
   public void streamCatalog(StreamCatalogRequest request, StreamObserver<StreamCatalogResponse> observer) {
-    observer.onNext(StreamCatalogResponse.getDefaultInstance());
+    observer.onNext(
+        StreamCatalogResponse.newBuilder()
+            .addRepositories(Repository.newBuilder().setName("team/app"))
+            .addRepositories(Repository.newBuilder().setName("team/web"))
+            .build());
   }
 
   @Override

@@ -118,7 +118,7 @@ class PortusClientTest {
         PortusClient.connect(gateway.address(), Security.plaintext(), Timeouts.DEFAULT.withStream(soon))) {
       var stream = hurried.blocking().streamCatalog(StreamCatalogRequest.getDefaultInstance());
       assertTrue(stream.hasNext());
-      stream.next();
+      assertEquals("team/web", stream.next().getRepositories(1).getName());
       assertCode(Status.Code.DEADLINE_EXCEEDED, stream::hasNext);
     }
   }
