@@ -59,7 +59,7 @@ async def test_a_delete_whose_answer_got_lost_is_unknown_when_the_thing_is_there
     upstream.script(manifest(), lost, manifest())
     async with client(upstream.url) as registry:
         await registry.resolve_manifest(APP, V1)
-        with pytest.raises(DeleteOutcomeUnknown, match="Look again") as caught:
+        with pytest.raises(DeleteOutcomeUnknown, match="Check again") as caught:
             await (registry.delete_manifest if kind == "manifests" else registry.delete_blob)(APP, SHA256)
     assert caught.value.reason == "DELETE_OUTCOME_UNKNOWN"
     assert [request.method for request in upstream.requests].count("DELETE") == 1
@@ -92,7 +92,7 @@ async def test_a_delete_that_cannot_be_looked_after_is_unknown_and_nothing_else(
     upstream.script(manifest(), reset, *(looked() for _ in range(8)))
     async with client(upstream.url) as registry:
         await registry.resolve_manifest(APP, V1)
-        with pytest.raises(DeleteOutcomeUnknown, match="could not be seen afterwards"):
+        with pytest.raises(DeleteOutcomeUnknown, match="could not check whether it was deleted"):
             await (registry.delete_manifest if kind == "manifests" else registry.delete_blob)(APP, SHA256)
     assert [request.method for request in upstream.requests].count("DELETE") == 1
 
@@ -307,7 +307,7 @@ OF_PROXIES = [
 async def test_behind_a_proxys_answer_a_delete_may_go_on(upstream: Upstream, given: web.Response) -> None:
     upstream.script(given, manifest(), given, refusal(404, "MANIFEST_UNKNOWN"))
     async with client(upstream.url) as registry:
-        with pytest.raises(DeleteOutcomeUnknown, match="the registry may not be done yet"):
+        with pytest.raises(DeleteOutcomeUnknown, match="the registry may still delete it"):
             await registry.delete_manifest(APP, SHA256)
         # This time it was, before the look.
         await registry.delete_manifest(APP, SHA256)
@@ -386,5 +386,5 @@ async def test_a_delete_goes_over_a_connection_of_its_own() -> None:
 async def test_a_delete_that_nobody_can_look_up_is_unknown(upstream: Upstream) -> None:
     upstream.script(answer(502), answer(503))
     async with client(upstream.url) as registry:
-        with pytest.raises(DeleteOutcomeUnknown, match="could not be seen afterwards"):
+        with pytest.raises(DeleteOutcomeUnknown, match="could not check whether it was deleted"):
             await registry.delete_manifest(APP, SHA256)

@@ -37,7 +37,7 @@ def test_a_digest_verifies_its_content_and_no_other(algorithm: str, content: byt
     ],
 )
 def test_what_is_no_digest_is_refused(text: str) -> None:
-    with pytest.raises(InvalidName, match="is no digest"):
+    with pytest.raises(InvalidName, match="is not a valid digest"):
         Digest(text)
 
 

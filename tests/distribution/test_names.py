@@ -36,7 +36,7 @@ def test_every_name_of_the_grammar_is_a_repository(name: str) -> None:
     ],
 )
 def test_what_is_no_name_is_no_repository(name: str) -> None:
-    with pytest.raises(InvalidName, match="is no repository"):
+    with pytest.raises(InvalidName, match="is not a valid repository"):
         Repository(name)
 
 
@@ -51,7 +51,7 @@ def test_every_tag_of_the_grammar_is_a_tag(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", ".v1", "-v1", "v1\n", "a" * 129, "v 1", "v/1", "é", "v1:2", "sha256:ab"])
 def test_what_is_no_tag_is_refused(name: str) -> None:
-    with pytest.raises(InvalidName, match="is no tag"):
+    with pytest.raises(InvalidName, match="is not a valid tag"):
         Tag(name)
 
 

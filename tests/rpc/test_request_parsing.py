@@ -151,9 +151,9 @@ async def test_a_violation_says_what_would_be_right(gateway: Gateway) -> None:
     failed = await failure_of(
         finish(gateway.channel, "GetManifest", GetManifestRequest(repository="Team", digest="sha256:0"))
     )
-    assert failed.fields["repository"].startswith("'Team' is no repository: lower-case letters and digits")
+    assert failed.fields["repository"].startswith("'Team' is not a valid repository: lower-case letters and digits")
     assert failed.fields["digest"] == (
-        "'sha256:0' is no digest: `sha256:` and 64, or `sha512:` and 128 lower-case hexadecimal digits"
+        "'sha256:0' is not a valid digest: `sha256:` and 64, or `sha512:` and 128 lower-case hexadecimal digits"
     )
 
 

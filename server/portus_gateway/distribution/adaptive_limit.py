@@ -1,7 +1,7 @@
-"""How many requests a server gets at a time: as many as it can serve.
+"""Limits the requests that a server gets at the same time to what it can serve.
 
 The limit is halved when the server says that it is overloaded, and grows by about one for each round of good answers,
-as TCP does (RFC 5681). So nobody has to know beforehand what the server can serve.
+as TCP does (RFC 5681). So what the server can serve need not be known beforehand.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class AdaptiveLimit:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                # The slot was given in the moment in which its caller left.
+                # The slot was given just when its caller was cancelled.
                 self.release()
             elif turn in self._waiting:
                 self._waiting.remove(turn)

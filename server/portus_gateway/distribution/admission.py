@@ -32,9 +32,10 @@ Authorize = Callable[[], Awaitable[Authorized]]
 
 
 class Admission:
-    """Gets requests admitted by one registry.
+    """Sends requests to one registry, with credentials until it accepts them.
 
-    `clock_delay` is how many seconds later a new token is tried again that the registry's clock may be too late for.
+    `clock_delay` is the time in seconds after which a refused new token is tried again: the registry's clock may be
+    late.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Admission:
         # Whether a registry answers must not depend on how long a search takes: `Ping` searches by itself.
         searches = answer.status != 401 and not carried.fields and request != PING
         if searches and await self.finds_challenge():
-            # So far, this is the registry's answer to strangers.
+            # So far, this is the answer to a request without credentials.
             if request.method in REPEATABLE or 400 <= answer.status < 500:
                 answer, carried = await self._send_anew(request, url, scopes, carried)
         elif _may_mean_expired(answer, carried, started):
@@ -142,7 +143,8 @@ class Admission:
     def _unless_ended(
         self, carried: Authorized, token: Token, scopes: tuple[str, ...], longest_wait: float | None = None
     ) -> Authorize:
-        """Gives `carried` to a request that has its slot, or a new token if that of `carried` ended meanwhile.
+        """The credentials for a request that has its slot: `carried`, or a new token if that of `carried` ended
+        meanwhile.
 
         Tokens are fetched before their requests wait for a slot, because no slot should wait for the token service.
         Only what ended while it waited is fetched in the slot. A token that waited longer than `longest_wait` counts as

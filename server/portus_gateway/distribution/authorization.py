@@ -105,7 +105,7 @@ class Authorization:
         self._scheme = Bearer(self._token_realm, "")
 
     async def authorize(self, scopes: tuple[str, ...], refused: Token | None = None) -> Authorized:
-        """The credentials that the registry is known to want for `scopes`. If a token, then not `refused`."""
+        """The credentials that the registry wants for `scopes`. A token is never `refused`."""
         match self._scheme:
             case Anonymous():
                 return Authorized({})

@@ -23,8 +23,8 @@ _REPOSITORY = "portus-gateway/authentication-check"
 class ChallengeSearch:
     """Sends requests that need a right, without credentials, until one is challenged.
 
-    That is done once. Only if a request met an error of the registry, it is done again after a minute.
-    The last of them deletes a digest that cannot exist, because strangers may hardly ever delete.
+    That is done once. Only if a request met an error of the registry, it is done again after a minute. The last of them
+    deletes a digest that cannot exist, because hardly any registry lets strangers delete.
     """
 
     def __init__(self, authorization: Authorization) -> None:
@@ -33,7 +33,7 @@ class ChallengeSearch:
         self._not_before = 0.0
 
     async def finds(self, send: Send) -> bool:
-        """Whether the registry asks for the account, now that it was given reason to.
+        """Whether the registry asks for the account if a request needs a right.
 
         Raises what `send` raises, and the `GatewaySetup` family for a challenge that cannot be answered.
         """
@@ -45,7 +45,7 @@ class ChallengeSearch:
         return not self._authorization.is_anonymous
 
     async def _search(self, send: Send) -> float:
-        """Searches, and answers with the time before which there is no use in searching again."""
+        """Searches once, and returns the time before which another search is useless."""
         is_conclusive = True
         for request in _requests():
             answer = await send(request)

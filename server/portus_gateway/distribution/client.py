@@ -186,7 +186,7 @@ def _session(configuration: Configuration, connections: aiohttp.TCPConnector) ->
     return aiohttp.ClientSession(
         connector=connections,
         headers={"User-Agent": configuration.user_agent},
-        # A compressed answer is refused, not unpacked: its size would be anyone's guess.
+        # A compressed answer is refused, not unpacked, because its real size is unknown.
         auto_decompress=False,
         middlewares=(sent_once,),
         trace_configs=[connection_traces()],

@@ -1,4 +1,6 @@
-"""Deletes. Each is sent once, over a connection of its own. If its answer is lost, a look says what became of it."""
+"""Deletes. Each is sent once, over a connection of its own. If its answer is lost, the client checks whether the
+content still exists.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -64,7 +66,7 @@ class Deletion:
             error = lost
         except UntrustedAnswer as garbled:
             error = garbled
-        # What the registry did before it failed, or before a proxy in between gave up, only a look tells.
+        # The registry may have deleted before it failed, or before a proxy gave up. Only a check shows it.
         try:
             there = await still_there()
         except NotFound:
@@ -73,10 +75,10 @@ class Deletion:
         except DeadlineExceeded:
             raise
         except GatewayError as unseen:
-            # Whatever the look failed with, it says nothing about the delete.
+            # A failed check says nothing about the delete.
             raise DeleteOutcomeUnknown(
-                f"{action}: {error}. Whether it was deleted could not be seen afterwards ({unseen})."
-                " Look before you try again",
+                f"{action}: {error}. Afterwards, the gateway could not check whether it was deleted ({unseen})."
+                " Check before you try again",
                 operator_detail=error.operator_detail,
             ) from error
         if not there:
@@ -84,8 +86,8 @@ class Deletion:
         if registry_failed:
             raise error
         raise DeleteOutcomeUnknown(
-            f"{action}: {error}. It still existed afterwards, but the registry may not be done yet."
-            " Look again before you try again",
+            f"{action}: {error}. It still existed afterwards, but the registry may still delete it."
+            " Check again before you retry",
             operator_detail=error.operator_detail,
         ) from error
 

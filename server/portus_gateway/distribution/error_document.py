@@ -52,8 +52,8 @@ def is_json_object(body: bytes) -> bool:
 def is_transient(status: int, body: bytes) -> bool:
     """Whether the same request may succeed a little later: a server in between failed, or it is overloaded.
 
-    A registry that fails itself says so in an error document, or in nothing at all as the answer to a HEAD. Asking
-    again does not help then.
+    If the registry itself failed, there is an error document, or an empty answer to HEAD. Another try does not help
+    then.
     """
     return status in _PROXY_FAILED or (status >= 500 and body != b"" and ErrorDocument.read(body) is None)
 

@@ -39,7 +39,7 @@ class InvalidName(DistributionError, ValueError):
 
     def __init__(self, kind: str, text: str, grammar: str) -> None:
         shown = text if len(text) <= 80 else f"{text[:80]}…"
-        super().__init__(f"{shown!r} is no {kind}: {grammar}")
+        super().__init__(f"{shown!r} is not a valid {kind}: {grammar}")
         self.kind = kind
         self.text = text
         self.grammar = grammar
@@ -70,7 +70,9 @@ class Unsupported(DistributionError):
 
 
 class PreconditionFailed(DistributionError):
-    """The registry refuses the request as things are (409, 412, 423, 428): something else needs it, or protects it."""
+    """The registry refuses the request in the current state (409, 412, 423, 428): something needs the content, or
+    protects it.
+    """
 
     reason = "UPSTREAM_PRECONDITION_FAILED"
 
@@ -190,7 +192,7 @@ class RedirectRefused(DistributionError):
 
 
 class IncompleteListing(DistributionError):
-    """The registry may have more names than it lists, and nothing that it can be asked tells."""
+    """The registry may have more names than it lists, and no request can show the rest."""
 
     reason = "LISTING_INCOMPLETE"
 
@@ -221,9 +223,8 @@ class DigestMismatch(UntrustedAnswer):
 
 
 class ContentUnclear(DistributionError):
-    """The bytes of a manifest are right, and what they mean cannot be told.
-
-    Never the outcome of a read: the bytes are the answer, with this beside them (`Manifest.problem`).
+    """The bytes of a document are right, but its content is ambiguous, invalid or too large. To read a manifest does
+    not raise this: the bytes are the answer, and `Manifest.problem` says why they are not parsed.
     """
 
     reason = "CONTENT_INVALID"

@@ -86,7 +86,7 @@ class Answer:
         return is_transient(self.status, self.body)
 
 
-class _BrokenOff(aiohttp.ClientError):
+class _ConnectionLost(aiohttp.ClientError):
     """The connection ended before an answer began."""
 
 
@@ -100,7 +100,7 @@ async def sent_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandl
     except aiohttp.ClientConnectorError:
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _BrokenOff from error
+        raise _ConnectionLost from error
 
 
 @dataclass(slots=True)
@@ -163,11 +163,11 @@ class Exchange:
 
         Asks again, after a pause, on broken connections, 429 and what `Answer.is_transient`, if the request is
         repeatable and the caller's deadline leaves time for it. A kept connection that broke is no attempt: the request
-        goes out over a new one at once. A request that is not repeatable is not broken off once it is on its way: what
-        becomes of it is told even to a task that was cancelled meanwhile.
+        goes out over a new one at once. Once a request that is not repeatable is sent, it is completed, even if its
+        task is cancelled: its outcome must become known.
 
-        `credentials` are asked for when the request has its slot, so that a wait for the slot does not outlive them.
-        Raises the `Unavailable` family, `UntrustedAnswer`, `WrongAddress`, and what `credentials` raises.
+        `credentials` is called when the request has its slot, so that they do not expire while it waits. Raises the
+        `Unavailable` family, `UntrustedAnswer`, `WrongAddress`, and what `credentials` raises.
         """
         backoff = Backoff(self._retries if request.repeatable else RetryPolicy(attempts=1))
         session = self._session
@@ -273,7 +273,8 @@ class Exchange:
                 f"no connection to {peer}: {_reason_of(error.os_error)}", operator_detail=request.where, sent=False
             ) from error
         except aiohttp.ClientHttpProxyError as error:
-            # This error and the next have the request with its credential in their `repr`, so they become no cause.
+            # The `repr` of this error and of the next contains the request with its credential, so they must not be a
+            # cause.
             raise Unreachable(
                 f"the proxy between the gateway and {peer} answered {error.status}",
                 operator_detail=request.where,
@@ -285,16 +286,16 @@ class Exchange:
                 f"the answer of {peer} is not HTTP", operator_detail=request.where, concern=request.peer.address
             ) from None
         except (aiohttp.ClientError, ConnectionError) as error:
-            connection.broke = isinstance(error, _BrokenOff)
+            connection.broke = isinstance(error, _ConnectionLost)
             raise Unreachable(
-                f"{peer} broke the connection off before its answer was complete", operator_detail=request.where
+                f"the connection to {peer} was lost before its answer was complete", operator_detail=request.where
             ) from error
 
 
 async def _body(response: aiohttp.ClientResponse, request: Request) -> bytes:
     peer = request.peer.name
     if response.status >= 400 or request.method == "DELETE":
-        # These bodies are no content, and however long they are, the status says what became of the request.
+        # The body of an error is cut and not refused, because the status says what happened.
         return await _at_most(response, _ERROR_LIMIT)
     if response.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
         raise UntrustedAnswer(f"{peer} sent a compressed answer, although none was asked for")

@@ -35,7 +35,7 @@ def failure(answer: Answer, action: str) -> DistributionError:
     message = f"{action}: the registry answered {status} {code}"
     detail = _plain(answer.concealment.for_operator(stated.message))
     if detail and status < 500:
-        # What a registry says about a failure of its own is about its inside.
+        # What a registry says about its own failure may contain internal details.
         message = f"{message} ({_plain(answer.concealment.for_callers(stated.message))})"
     match status:
         case _ if status in _PRECONDITION_FAILED or _means_in_use(code):

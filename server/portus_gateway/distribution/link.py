@@ -24,9 +24,9 @@ _PARAMETER = re.compile(
 def next_query(fields: Iterable[str], path: str) -> str | None:
     """The query of the next page of the listing at `path`, as the registry wrote it. None: there is no `next` link.
 
-    Only the query of a link is used. Its scheme, host and path may be other ones than ours: behind a reverse proxy the
-    registry does not know under which address it is reached. The path has to end like `path` all the same. Raises
-    `RegistryFault` for a link to something else, or without a query that can be used.
+    Only the query of a link is used. Its scheme, host and path may differ from ours, because a registry behind a
+    reverse proxy does not know its public address. But the path must end like `path`. Raises `RegistryFault` for a link
+    to something else, or without a query that can be used.
     """
     target = next_target(fields)
     if target is None:
@@ -34,7 +34,7 @@ def next_query(fields: Iterable[str], path: str) -> str | None:
     try:
         url = URL(f"http://registry{path}", encoded=True).join(URL(target, encoded=True))
     except ValueError as error:
-        raise RegistryFault("the registry's Link for the next page is no address") from error
+        raise RegistryFault("the registry's Link for the next page is not an address") from error
     if _last_segment(url.raw_path) != _last_segment(path):
         raise RegistryFault(f"the registry's Link for the next page of {path} leads to something else")
     query = url.raw_query_string

@@ -142,5 +142,5 @@ class ListingRequests:
         if entries is None:
             return []
         if not isinstance(entries, list) or not all(entry is None or isinstance(entry, str) for entry in entries):
-            raise UntrustedAnswer(f"the registry's {self._route} answer: {self._field!r} is no list of strings")
+            raise UntrustedAnswer(f"the registry's {self._route} answer: {self._field!r} is not a list of strings")
         return entries

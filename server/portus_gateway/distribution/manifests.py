@@ -80,15 +80,15 @@ class Manifests:
         answer = await self._read("HEAD", repository, reference)
         announced = _announced(answer) if answer.status == 200 else None
         if answer.status == 200 and isinstance(reference, Digest) and announced not in (None, reference):
-            raise UntrustedAnswer(f"the registry announces {announced} where {reference} was asked for")
+            raise UntrustedAnswer(f"the registry announces {announced}, but {reference} was requested")
         digest = reference if isinstance(reference, Digest) else announced
         if answer.status >= 500 or answer.status == 429:
             raise failure(answer, f"resolve {_named(repository, reference)}")
         generic = _media_type(answer) in GENERIC_MEDIA_TYPES
         said = announced is not None or _media_type(answer) in MANIFEST_MEDIA_TYPES
         if answer.status != 200 or digest is None or generic or not said:
-            # Only a body says what is missing, which kind a manifest of a generic type is, and whether the registry
-            # answered at all: a login page has the status 200, too.
+            # Only a body says what is missing, which kind a manifest of a generic type is, and whether this is the
+            # registry: a login page also has the status 200.
             return (await self.get(repository, reference)).descriptor
         return Descriptor(media_type=_media_type(answer), digest=digest, size=_content_length(answer))
 
@@ -170,7 +170,7 @@ def _announced(answer: Answer) -> Digest | None:
     try:
         return Digest(text)
     except InvalidName as error:
-        raise UntrustedAnswer("the registry's Docker-Content-Digest is no digest that can be verified") from error
+        raise UntrustedAnswer("the registry's Docker-Content-Digest is not a digest that can be verified") from error
 
 
 def _media_type(answer: Answer) -> str:

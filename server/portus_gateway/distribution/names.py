@@ -62,7 +62,7 @@ class Tag:
         return self.name
 
 
-# The same tags are in many repositories, and in many requests: to know one again is faster than to check it.
+# The same tags are in many repositories and in many requests. A look-up is faster than a check.
 known_tag = lru_cache(4096)(Tag)
 
 

@@ -4,7 +4,7 @@ from typing import Protocol
 
 
 class UpstreamObserver(Protocol):
-    """Is called when something happens. Its methods must return at once and never raise."""
+    """Observes requests and tokens. Its methods must return at once and never raise."""
 
     def request_finished(self, *, method: str, route: str, outcome: str, seconds: float) -> None:
         """A request to the registry or the token service ended.

@@ -32,7 +32,7 @@ from portus_gateway.distribution.transport import Transport
 Item = TypeVar("Item")
 
 
-# How registries answer to questions that only those understand which have pages.
+# How registries without pages answer to a request for a page.
 _NO_ANSWER = (QueryRefused, NotFound, RegistryFault, UntrustedAnswer)
 
 
@@ -111,12 +111,12 @@ class Listing:
         # If the registry ignores the size too, every answer is the whole listing.
         whole = answer.names if self._known.ignores_size else await self._whole(subject)
         if whole is None or (last and not _is_sorted(whole)):
-            # Which names came before `last` was a matter of that order, and it is lost.
+            # That order is lost, and only it said which names came before `last`.
             raise _changed(subject)
         return _sliced(whole, last)
 
     async def _continued(self, subject: Subject, last: str, answer: NamesAnswer) -> Page[str]:
-        """The page that an answer is, and how the listing continues after it."""
+        """The page of an answer, and how the listing continues after it."""
         names, known = answer.names, self._known
         known.saw_page(answer.count)
         if answer.next_query is not None:
@@ -139,7 +139,7 @@ class Listing:
             return _Rest.NONE
         if known.sends_links is not None:
             return await self._asked_for_rest(subject, answer)
-        # Of the listings that are read at the same time, one learns for all.
+        # Of several listings at the same time, only one learns, and all use what it finds.
         async with self._learning:
             if known.sends_links is None:
                 await self._learn(subject, last)
@@ -173,7 +173,7 @@ class Listing:
     async def _asked_for_rest(self, subject: Subject, answer: NamesAnswer) -> _Rest:
         """Asks for the names after the last but one. If the last one is among them, `last` is honoured."""
         known, names = self._known, answer.names
-        # A registry whose links say in its own way how to continue has no other sign of the end than a missing link.
+        # If a registry's links contain cursors of its own, only a missing link marks the end.
         unproven = _Rest.NONE if known.marks_every_end else _Rest.UNKNOWN
         if known.honours_last is False:
             return unproven
@@ -230,7 +230,7 @@ class Listing:
             raise IncompleteListing(
                 f"{subject.action}: the registry may have more names than it lists. It ignores `last` and sends no"
                 " Link, so the rest cannot be asked for",
-                # Who may not see all of the names must not be told their number.
+                # A caller that may not see all names must not learn their number.
                 operator_detail=f"{whole.count} names, however many it is asked for",
             )
         return whole.names

@@ -23,9 +23,9 @@ class PagingBehaviour:
     links_have_cursors: bool = False
     """Whether links continue in a way of the registry's own, and not with `last`."""
     _longest: int = 2
-    """The most entries that a page was seen with. Nobody limits pages to one entry."""
+    """The largest number of entries in any page so far. No registry limits pages to one entry."""
     _longest_whole: int = 1
-    """The most entries of a page without `Link` that was proven to be the whole rest of its listing."""
+    """The largest number of entries in a page without `Link` that was proven to be the last one."""
 
     @property
     def has_no_pages(self) -> bool:
@@ -39,7 +39,7 @@ class PagingBehaviour:
         self._longest_whole = max(self._longest_whole, count)
 
     def takes_at_most(self, page_size: int | None) -> None:
-        """The registry refused page sizes above `page_size`. None: every one."""
+        """Notes that the registry refused page sizes above `page_size`. None: it refused every page size."""
         if self.page_size is not None and (page_size is None or page_size < self.page_size):
             self.page_size = page_size
 
@@ -61,7 +61,7 @@ class PagingBehaviour:
 
     @property
     def marks_every_end(self) -> bool:
-        """Whether a page without a `Link` is an end, as far as the registry showed it."""
+        """Whether every page without a `Link` was the last one so far."""
         return self.links_have_cursors or self.links_its_limits
 
 

@@ -1,4 +1,4 @@
-"""Puts a request to the registry on its way: once, with these credentials and no others."""
+"""Sends a request to the registry: once, with given credentials."""
 
 import base64
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -18,7 +18,7 @@ NOTHING = Authorized({})
 
 
 class RegistrySender:
-    """Sends requests to the registry at `origin`. Its answers know what errors must not repeat of them."""
+    """Sends requests to the registry at `origin`. Each answer knows what errors must not repeat of it."""
 
     def __init__(self, origin: Origin, exchange: Exchange, names: PrivateNames) -> None:
         self.origin = origin
@@ -28,7 +28,7 @@ class RegistrySender:
 
     def url_of(self, request: RegistryRequest) -> URL:
         path, _, query = request.target.partition("?")
-        # Put together from its parts, which takes half as long as parsing a text.
+        # Built from its parts, because this takes half the time of parsing a text.
         return URL.build(
             scheme=self.origin.scheme, authority=self._authority, path=path, query_string=query, encoded=True
         )

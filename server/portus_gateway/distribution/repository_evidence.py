@@ -17,8 +17,8 @@ from portus_gateway.errors import GatewayError
 # Names that sort between the start and the one that is looked for: most often none.
 _PAGE: Final = 100
 _BODY_LIMIT: Final = 64 * 1024
-# Distribution 2.8 walks its storage for each page of the catalog, which can take minutes. Nobody should wait for that
-# to hear that a repository does not exist.
+# Distribution 2.8 walks its storage for each page of the catalog, which can take minutes. A caller should not wait that
+# long to learn that a repository does not exist.
 _LONGEST_SECONDS: Final = 2.0
 
 
@@ -32,7 +32,7 @@ class RepositoryEvidence:
     async def exists(self, repository: Repository) -> bool:
         """Whether the catalog proves that the repository exists. False: it does not, or there is no proof.
 
-        Without the right to read the catalog there is none, nor where it is not there within two seconds.
+        There is no proof without the right to read the catalog, or if the catalog takes more than two seconds.
         """
         # A name that is shorter by its last character sorts before it, and most often right before it.
         start = repository.name[:-1]

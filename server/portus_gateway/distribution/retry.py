@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from portus_gateway.distribution.configuration import RetryPolicy
 
 _SECONDS = re.compile(r"[0-9]+")
-# Numbers from here on are no seconds to wait but a time, in seconds since 1970. Some registries write that.
+# Numbers from here on are not a delay but a time, in seconds since 1970. Some registries write that.
 _SMALLEST_TIME = 1e9
 # The year 5138. What comes after it is no time.
 _LARGEST_TIME = 1e11

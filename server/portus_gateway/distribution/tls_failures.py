@@ -1,4 +1,4 @@
-"""What a failed TLS handshake means: from OpenSSL's reason to one of our errors."""
+"""Converts the error of a failed TLS handshake to one of our errors."""
 
 import ssl
 

@@ -74,7 +74,7 @@ class Transport:
         raise RegistryFault(f"the registry's storage redirected {request.path} more than {_MOST_REDIRECTS} times")
 
     def _redirect_target(self, url: URL, answer: Answer) -> URL:
-        """Where a redirect leads. Only within the registry: only blobs may be kept elsewhere."""
+        """Where a redirect leads. It must lead within the registry, because only blobs may be elsewhere."""
         target = _location(url, answer)
         if Origin.of(target) != self.origin:
             raise RegistryFault(
@@ -91,7 +91,7 @@ def _location(url: URL, answer: Answer) -> URL:
         target = url.join(URL(answer.headers.get("Location", ""), encoded=True))
         scheme = Origin.of(target).scheme
     except ValueError as error:
-        raise RegistryFault("the registry redirected to something that is no http address") from error
+        raise RegistryFault("the registry redirected to something that is not an http address") from error
     if url.scheme == "https" and scheme != "https":
         raise RegistryFault("the registry redirected from https to http: not followed")
     return target.with_user(None).with_fragment(None)
