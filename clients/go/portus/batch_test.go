@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	statuspb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -84,6 +85,85 @@ func TestBatchOfNothingIsNoCall(t *testing.T) {
 	}
 	if calls := g.calls.Load(); calls != 0 {
 		t.Errorf("%d calls, want none", calls)
+	}
+}
+
+func TestOtherBatchesTakeSeveralCallsToo(t *testing.T) {
+	g := &gateway{
+		resolve: func(request *registryv1.BatchResolveManifestsRequest, stream grpc.ServerStreamingServer[registryv1.BatchResolveManifestsResponse]) error {
+			for index, asked := range request.GetRequests() {
+				found := &registryv1.Descriptor{Digest: asked.GetTag()}
+				if err := stream.Send(&registryv1.BatchResolveManifestsResponse{Results: []*registryv1.BatchResolveManifestsResult{{
+					RequestIndex: int32(index), Outcome: &registryv1.BatchResolveManifestsResult_Descriptor_{Descriptor_: found},
+				}}}); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		configs: func(request *registryv1.BatchGetImageConfigsRequest, stream grpc.ServerStreamingServer[registryv1.BatchGetImageConfigsResponse]) error {
+			for index, asked := range request.GetRequests() {
+				found := &registryv1.ImageConfig{Author: asked.GetTag()}
+				if err := stream.Send(&registryv1.BatchGetImageConfigsResponse{Results: []*registryv1.BatchGetImageConfigsResult{{
+					RequestIndex: int32(index), Outcome: &registryv1.BatchGetImageConfigsResult_ImageConfig{ImageConfig: found},
+				}}}); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	client := dial(t, g.start(t), portus.Plaintext())
+	var references []*registryv1.ResolveManifestRequest
+	var configs []*registryv1.GetImageConfigRequest
+	for index := range 1001 {
+		tag := fmt.Sprint("tag-", index)
+		references = append(references, &registryv1.ResolveManifestRequest{Reference: &registryv1.ResolveManifestRequest_Tag{Tag: tag}})
+		configs = append(configs, &registryv1.GetImageConfigRequest{Reference: &registryv1.GetImageConfigRequest_Tag{Tag: tag}})
+	}
+	count := 0
+	for result, err := range client.BatchResolve(context.Background(), references) {
+		if want := fmt.Sprint("tag-", result.GetRequestIndex()); err != nil || result.GetDescriptor_().GetDigest() != want {
+			t.Fatalf("got %v and %v, want %s", result, err, want)
+		}
+		count++
+	}
+	for result, err := range client.BatchImageConfigs(context.Background(), configs) {
+		if want := fmt.Sprint("tag-", result.GetRequestIndex()); err != nil || result.GetImageConfig().GetAuthor() != want {
+			t.Fatalf("got %v and %v, want %s", result, err, want)
+		}
+		count++
+	}
+	if calls := g.calls.Load(); count != 2002 || calls != 4 {
+		t.Errorf("%d results of %d calls, want 2002 of 4", count, calls)
+	}
+}
+
+func TestBatchOfDeletesIsOneCallAndIsNeverRepeated(t *testing.T) {
+	g := &gateway{deletes: func(request *registryv1.BatchDeleteManifestsRequest, stream grpc.ServerStreamingServer[registryv1.BatchDeleteManifestsResponse]) error {
+		deleted := &registryv1.DeleteManifestResponse{Digest: request.GetRequests()[0].GetDigest()}
+		if err := stream.Send(&registryv1.BatchDeleteManifestsResponse{Results: []*registryv1.BatchDeleteManifestsResult{{
+			Outcome: &registryv1.BatchDeleteManifestsResult_Deleted{Deleted: deleted},
+		}}}); err != nil {
+			return err
+		}
+		return status.Error(codes.Unavailable, "not now")
+	}}
+	client := dial(t, g.start(t), portus.Plaintext())
+	request := &registryv1.BatchDeleteManifestsRequest{Repository: "team/app"}
+	for index := range 2 {
+		request.Requests = append(request.Requests, &registryv1.DeleteManifestRequest{Digest: fmt.Sprint("sha256:", index)})
+	}
+	var deleted []string
+	var last error
+	for result, err := range client.BatchDelete(context.Background(), request) {
+		deleted, last = append(deleted, result.GetDeleted().GetDigest()), err
+	}
+	if want := []string{"sha256:0", ""}; !slices.Equal(deleted, want) || status.Code(last) != codes.Unavailable {
+		t.Errorf("got %v and %v, want one deleted manifest and UNAVAILABLE", deleted, last)
+	}
+	if calls := g.calls.Load(); calls != 1 {
+		t.Errorf("%d calls, want 1", calls)
 	}
 }
 

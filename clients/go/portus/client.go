@@ -19,7 +19,8 @@ const (
 	DefaultTimeout = 30 * time.Second
 	// DefaultDeleteTimeout is longer, because a registry needs about 2 ms for each tag of the deleted digest.
 	DefaultDeleteTimeout = 120 * time.Second
-	// DefaultStreamTimeout is for StreamCatalog as a whole, and for every 1000 requests of BatchManifests.
+	// DefaultStreamTimeout is for StreamCatalog as a whole, for every 1000 requests of a batch, and for ReadBlob. The reader
+	// of OpenBlob goes on after it.
 	DefaultStreamTimeout = 10 * time.Minute
 )
 
@@ -130,7 +131,7 @@ func WithDeleteTimeout(timeout time.Duration) Option {
 	return func(s *settings) { s.timeouts.delete = timeout }
 }
 
-// WithStreamTimeout does the same for StreamCatalog as a whole and for each call of BatchGetManifests. The default is
+// WithStreamTimeout does the same for StreamCatalog as a whole, for each call of a batch, and for ReadBlob. The default is
 // DefaultStreamTimeout.
 func WithStreamTimeout(timeout time.Duration) Option {
 	return func(s *settings) { s.timeouts.stream = timeout }

@@ -82,7 +82,34 @@ func TestDeleteHasTwoMinutesUnlessSet(t *testing.T) {
 		{[]portus.Option{portus.WithDeleteTimeout(5 * time.Minute)}, 5 * time.Minute},
 	} {
 		client := dial(t, address, portus.Plaintext(), test.options...)
-		client.DeleteManifest(context.Background(), &registryv1.DeleteManifestRequest{})
+		for name, call := range map[string]func(){
+			"DeleteManifest": func() { client.DeleteManifest(context.Background(), &registryv1.DeleteManifestRequest{}) },
+			"DeleteTag":      func() { client.DeleteTag(context.Background(), &registryv1.DeleteTagRequest{}) },
+		} {
+			call()
+			if g.left > test.want || g.left < test.want-10*time.Second {
+				t.Errorf("%s: the gateway had %v, want %v", name, g.left, test.want)
+			}
+		}
+	}
+}
+
+func TestBatchOfDeletesHasTheLongerTimeout(t *testing.T) {
+	g := &gateway{deletes: func(*registryv1.BatchDeleteManifestsRequest, grpc.ServerStreamingServer[registryv1.BatchDeleteManifestsResponse]) error {
+		return nil
+	}}
+	address := g.start(t)
+	for _, test := range []struct {
+		options []portus.Option
+		want    time.Duration
+	}{
+		{nil, 10 * time.Minute},
+		{[]portus.Option{portus.WithStreamTimeout(time.Second)}, 120 * time.Second},
+		{[]portus.Option{portus.WithDeleteTimeout(time.Hour)}, time.Hour},
+	} {
+		client := dial(t, address, portus.Plaintext(), test.options...)
+		for range client.BatchDelete(context.Background(), &registryv1.BatchDeleteManifestsRequest{}) {
+		}
 		if g.left > test.want || g.left < test.want-10*time.Second {
 			t.Errorf("the gateway had %v, want %v", g.left, test.want)
 		}
@@ -185,6 +212,57 @@ func TestIterationGoesOnOverShortAndEmptyPages(t *testing.T) {
 		if want := []string{"a", "b", "c"}; !slices.Equal(listed, want) {
 			t.Errorf("got %v, want %v", listed, want)
 		}
+	}
+}
+
+func TestTagDetailsAreFullUnlessSet(t *testing.T) {
+	g := &gateway{tags: map[string]*registryv1.ListTagsResponse{
+		"":  {Tags: []string{"new"}, Details: []*registryv1.TagDetails{{Tag: "new"}}, NextPageToken: "2"},
+		"2": {Tags: []string{"old"}, Details: []*registryv1.TagDetails{{Tag: "old"}}},
+	}}
+	client := dial(t, g.start(t), portus.Plaintext())
+	for _, asked := range []struct {
+		view, want registryv1.ListTagsRequest_View
+	}{
+		{registryv1.ListTagsRequest_NAMES, registryv1.ListTagsRequest_FULL},
+		{registryv1.ListTagsRequest_DESCRIPTORS, registryv1.ListTagsRequest_DESCRIPTORS},
+	} {
+		g.listed = nil
+		request := &registryv1.ListTagsRequest{Repository: "team/app", View: asked.view, OrderBy: "created desc", Digest: "sha256:1"}
+		var listed []string
+		for details, err := range client.TagDetails(context.Background(), request) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			listed = append(listed, details.GetTag())
+		}
+		if want := []string{"new", "old"}; !slices.Equal(listed, want) {
+			t.Errorf("got %v, want %v", listed, want)
+		}
+		for _, page := range g.listed {
+			if page.GetView() != asked.want || page.GetOrderBy() != "created desc" || page.GetDigest() != "sha256:1" {
+				t.Errorf("a page was asked for with %v, want %v and the other arguments", page, asked.want)
+			}
+		}
+	}
+}
+
+func TestReferrersComeFromAllPages(t *testing.T) {
+	g := &gateway{referrers: map[string]*registryv1.ListReferrersResponse{
+		"":  {Referrers: []*registryv1.Referrer{{Tag: "a"}}, NextPageToken: "2"},
+		"2": {NextPageToken: "3"},
+		"3": {Referrers: []*registryv1.Referrer{{Tag: "b"}}},
+	}}
+	client := dial(t, g.start(t), portus.Plaintext())
+	var listed []string
+	for referrer, err := range client.Referrers(context.Background(), &registryv1.ListReferrersRequest{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed = append(listed, referrer.GetTag())
+	}
+	if want := []string{"a", "b"}; !slices.Equal(listed, want) {
+		t.Errorf("got %v, want %v", listed, want)
 	}
 }
 

@@ -21,7 +21,7 @@ func (t timeouts) unary(
 ) error {
 	if _, set := ctx.Deadline(); !set {
 		timeout := t.call
-		if strings.Contains(method, "/Delete") {
+		if strings.Contains(method, "Delete") {
 			timeout = t.delete
 		}
 		var cancel context.CancelFunc
@@ -38,7 +38,11 @@ func (t timeouts) streaming(
 	if _, set := ctx.Deadline(); set {
 		return streamer(ctx, description, connection, method, options...)
 	}
-	ctx, cancel := context.WithTimeout(ctx, t.stream)
+	timeout := t.stream
+	if strings.Contains(method, "Delete") {
+		timeout = max(timeout, t.delete)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	options = append(options, grpc.OnFinish(func(error) { cancel() }))
 	stream, err := streamer(ctx, description, connection, method, options...)
 	if err != nil {

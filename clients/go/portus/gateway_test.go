@@ -16,6 +16,8 @@ import (
 	registryv1 "github.com/portus-gateway/portus-gateway/clients/go/portus/registry/v1"
 )
 
+type blobStream = grpc.ServerStreamingServer[registryv1.ReadBlobResponse]
+
 type batchStream = grpc.ServerStreamingServer[registryv1.BatchGetManifestsResponse]
 
 // gateway gives the responses that a test sets.
@@ -27,6 +29,14 @@ type gateway struct {
 	get     func(context.Context) (*registryv1.GetManifestResponse, error)
 	batch   func(*registryv1.BatchGetManifestsRequest, batchStream) error
 	refusal error
+	resolve func(*registryv1.BatchResolveManifestsRequest, grpc.ServerStreamingServer[registryv1.BatchResolveManifestsResponse]) error
+	configs func(*registryv1.BatchGetImageConfigsRequest, grpc.ServerStreamingServer[registryv1.BatchGetImageConfigsResponse]) error
+	deletes func(*registryv1.BatchDeleteManifestsRequest, grpc.ServerStreamingServer[registryv1.BatchDeleteManifestsResponse]) error
+	blob    func(*registryv1.ReadBlobRequest, blobStream) error
+	// The pages of ListReferrers by their tokens.
+	referrers map[string]*registryv1.ListReferrersResponse
+	// The requests of ListTags.
+	listed []*registryv1.ListTagsRequest
 	// Of the last delete: the time left to its deadline, and the user agent.
 	left      time.Duration
 	userAgent []string
@@ -51,6 +61,7 @@ func (g *gateway) StreamCatalog(
 
 func (g *gateway) ListTags(_ context.Context, request *registryv1.ListTagsRequest) (*registryv1.ListTagsResponse, error) {
 	g.calls.Add(1)
+	g.listed = append(g.listed, request)
 	page, ok := g.tags[request.GetPageToken()]
 	if !ok {
 		return nil, status.Error(codes.InvalidArgument, "no such page")
@@ -74,6 +85,52 @@ func (g *gateway) DeleteManifest(ctx context.Context, _ *registryv1.DeleteManife
 	g.left = time.Until(deadline)
 	sent, _ := metadata.FromIncomingContext(ctx)
 	g.userAgent = sent.Get("user-agent")
+	return nil, g.refusal
+}
+
+func (g *gateway) BatchResolveManifests(
+	request *registryv1.BatchResolveManifestsRequest, stream grpc.ServerStreamingServer[registryv1.BatchResolveManifestsResponse],
+) error {
+	g.calls.Add(1)
+	return g.resolve(request, stream)
+}
+
+func (g *gateway) BatchGetImageConfigs(
+	request *registryv1.BatchGetImageConfigsRequest, stream grpc.ServerStreamingServer[registryv1.BatchGetImageConfigsResponse],
+) error {
+	g.calls.Add(1)
+	return g.configs(request, stream)
+}
+
+func (g *gateway) BatchDeleteManifests(
+	request *registryv1.BatchDeleteManifestsRequest, stream grpc.ServerStreamingServer[registryv1.BatchDeleteManifestsResponse],
+) error {
+	g.calls.Add(1)
+	deadline, _ := stream.Context().Deadline()
+	g.left = time.Until(deadline)
+	return g.deletes(request, stream)
+}
+
+func (g *gateway) ReadBlob(request *registryv1.ReadBlobRequest, stream blobStream) error {
+	g.calls.Add(1)
+	return g.blob(request, stream)
+}
+
+func (g *gateway) ListReferrers(
+	_ context.Context, request *registryv1.ListReferrersRequest,
+) (*registryv1.ListReferrersResponse, error) {
+	g.calls.Add(1)
+	page, ok := g.referrers[request.GetPageToken()]
+	if !ok {
+		return nil, status.Error(codes.InvalidArgument, "no such page")
+	}
+	return page, nil
+}
+
+func (g *gateway) DeleteTag(ctx context.Context, _ *registryv1.DeleteTagRequest) (*registryv1.DeleteTagResponse, error) {
+	g.calls.Add(1)
+	deadline, _ := ctx.Deadline()
+	g.left = time.Until(deadline)
 	return nil, g.refusal
 }
 

@@ -24,13 +24,44 @@ func (c *Client) Repositories(
 	})
 }
 
-// Tags iterates over the tags of a repository, as Repositories does over the catalog.
+// Tags iterates over the tags of a repository, as Repositories does over the catalog. The request can choose tags by the
+// digest that they point to, and their order.
 func (c *Client) Tags(ctx context.Context, request *registryv1.ListTagsRequest) iter.Seq2[string, error] {
 	return pages(request.GetPageToken(), func(token string) ([]string, string, error) {
 		page := proto.CloneOf(request)
 		page.PageToken = token
 		response, err := c.ListTags(ctx, page)
 		return response.GetTags(), response.GetNextPageToken(), err
+	})
+}
+
+// TagDetails iterates over what is known of each tag: what it points to (view DESCRIPTORS), and with the view FULL also
+// when its image was built, its size and its platforms. The view of the request is FULL if it is not set. A tag of which
+// something could not be found out has a Status, and the listing continues.
+func (c *Client) TagDetails(
+	ctx context.Context, request *registryv1.ListTagsRequest,
+) iter.Seq2[*registryv1.TagDetails, error] {
+	return pages(request.GetPageToken(), func(token string) ([]*registryv1.TagDetails, string, error) {
+		page := proto.CloneOf(request)
+		page.PageToken = token
+		if page.View == registryv1.ListTagsRequest_NAMES {
+			page.View = registryv1.ListTagsRequest_FULL
+		}
+		response, err := c.ListTags(ctx, page)
+		return response.GetDetails(), response.GetNextPageToken(), err
+	})
+}
+
+// Referrers iterates over what refers to a manifest: signatures, attestations, SBOMs and other artifacts. It works like
+// Repositories.
+func (c *Client) Referrers(
+	ctx context.Context, request *registryv1.ListReferrersRequest,
+) iter.Seq2[*registryv1.Referrer, error] {
+	return pages(request.GetPageToken(), func(token string) ([]*registryv1.Referrer, string, error) {
+		page := proto.CloneOf(request)
+		page.PageToken = token
+		response, err := c.ListReferrers(ctx, page)
+		return response.GetReferrers(), response.GetNextPageToken(), err
 	})
 }
 
