@@ -17,7 +17,19 @@ from bench import soak
 from bench.chart import drawing_program, png
 from bench.figure import Figure, markdown
 from bench.process_figures import busy_share
-from bench.rows import batch, cached_calls, catalog, checked_calls, coalescing, large_catalog, start_up, workers
+from bench.rows import (
+    batch,
+    beside_registry,
+    cached_calls,
+    catalog,
+    checked_calls,
+    coalescing,
+    large_catalog,
+    mixed_load,
+    overload,
+    start_up,
+    workers,
+)
 
 _ROOT: Final = Path(__file__).parents[1]
 _RESULTS: Final = _ROOT / "build/bench"
@@ -34,6 +46,9 @@ _ROWS: Final[dict[str, Measure]] = {
     "batch": batch.measure,
     "catalog": catalog.measure,
     "large-catalog": large_catalog.measure,
+    "beside-registry": beside_registry.measure,
+    "mixed-load": mixed_load.measure,
+    "overload": overload.measure,
     "workers": workers.measure,
     "start-up": start_up.measure,
 }

@@ -1,4 +1,4 @@
-"""What a gateway says of itself, over its port for metrics."""
+"""Reads the metrics of a gateway."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from bench.servers import Server
 
 
 async def samples(gateway: Server, family: str) -> Sequence[Sample]:
-    """The samples of one family, `grpc_server_handled` for example. Raises `LookupError` where there is no such one."""
+    """The samples of one family, such as `grpc_server_handled`. Raises `LookupError` if there is none of that name."""
     async with aiohttp.ClientSession() as session, session.get(f"http://{gateway.metrics}/metrics") as answer:
         for found in text_string_to_metric_families(await answer.text()):
             if found.name == family:

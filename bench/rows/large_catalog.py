@@ -28,8 +28,7 @@ class _Stream:
 
 async def measure(folder: Path, _: int, __: float) -> list[Figure]:
     """Without tags: what is measured is the catalog. A warm-up with a small one comes first."""
-    for number in range(_REPOSITORIES):
-        content.put_empty_repository(folder / "registry/storage", f"team-{number // 1000:03}/app-{number % 1000:03}")
+    put_repositories(folder / "registry/storage")
     async with (
         servers.registry(folder / "registry") as registry,
         servers.gateway(folder / "gateway", registry.address) as gateway,
@@ -71,6 +70,12 @@ async def measure(folder: Path, _: int, __: float) -> list[Figure]:
             raw={"gateway": stream.pages, "registry": own},
         ),
     ]
+
+
+def put_repositories(storage: Path) -> None:
+    """Writes the 100,000 repositories."""
+    for number in range(_REPOSITORIES):
+        content.put_empty_repository(storage, f"team-{number // 1000:03}/app-{number % 1000:03}")
 
 
 def _growth(pages: list[float]) -> float:

@@ -23,7 +23,9 @@ async def measure(folder: Path, rounds: int, seconds: float) -> list[Figure]:
     ):
         rates = await interleaved(
             {
-                name: partial(native_load.rate, gateway, calls.GET_MANIFEST, request, folder, max(1, round(seconds)))
+                name: partial(
+                    native_load.successful_rate, gateway, calls.GET_MANIFEST, request, folder, max(1, round(seconds))
+                )
                 for name, gateway in (("one", one), ("two", two))
             },
             rounds,
