@@ -45,7 +45,7 @@ class AccessControl:
     """Of the port for callers with certificates, where that is another."""
 
     def authorized(self, registry: Registry) -> Registry:
-        """The registry as each caller may see it. Goes around whatever remembers or shares answers."""
+        """The registry as each caller may see it. It must be outside of the cache and of shared requests."""
         return registry if self.policy is None else AuthorizedRegistry(registry, self.policy)
 
     def audited(self, deletion: Deletion) -> Deletion:
@@ -115,7 +115,7 @@ async def access_control(settings: Settings) -> AsyncGenerator[AccessControl, No
 
 
 class _Mistakes:
-    """Collects what is wrong with files, so that it can be told at once."""
+    """Collects the mistakes in files, so that all are reported together."""
 
     def __init__(self) -> None:
         self._problems: list[Problem] = []

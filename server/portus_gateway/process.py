@@ -66,8 +66,8 @@ async def stop_signal(
 ) -> AsyncGenerator[asyncio.Event, None]:
     """An event that the first SIGINT or SIGTERM sets. A second one ends the process at once, after `before_end`.
 
-    With `grace`, the process ends at the latest ten seconds after so many from the first signal, whatever hangs.
-    Without any of this, a process that is the first of its container ignores SIGTERM.
+    With `grace`, the process ends at the latest `grace` and ten seconds after the first signal, even if something
+    hangs. Without any of this, a process that is the first of its container ignores SIGTERM.
     """
     loop = asyncio.get_running_loop()
     requested = asyncio.Event()
@@ -103,5 +103,5 @@ def _end_by(number: int) -> None:
     logs.flush(_LAST_LINES)
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
-    # As the first process of a container it lives on: the kernel has no default for such a process.
+    # The first process of a container survives this: the kernel has no default action for it.
     os._exit(128 + number)

@@ -136,7 +136,7 @@ async def test_thousands_of_tags_are_all_looked_at() -> None:
 
 async def test_a_name_that_is_no_tag_stops_the_delete_unless_forced() -> None:
     registry = ScriptedRegistry({"team/app": {"1.0": "one", "-latest": "one"}}, deletes_tags=True)
-    with pytest.raises(UnusableTags, match=r"Set force to delete it all the same.*'-latest'"):
+    with pytest.raises(UnusableTags, match=r"Set force to delete it anyway.*'-latest'"):
         await delete(registry, digest_of("one"), ["1.0"])
     assert registry.deleted == []
     await delete(registry, digest_of("one"), force=True)

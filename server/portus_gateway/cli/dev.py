@@ -17,7 +17,7 @@ from portus_gateway.settings import InvalidSettings, Value
 from portus_gateway.telemetry import logs
 
 # Settings that the registry in memory determines.
-_DECIDED = frozenset(
+_FIXED_SETTINGS = frozenset(
     {"registry_url", "username", "password", "password_file", "registry_anonymous", "token_realm", "ca_file"}
     | {"blob_origins", "use_environment_proxy", "allow_delete", "workers"}
 )
@@ -58,7 +58,7 @@ def _read_faults(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) 
     help="Failure of the registry or its token service, such as manifests:status=503,times=2, tags:delay=3,"
     " catalog:truncate or token:token-lifetime=2. Repeatable.",
 )
-@setting_options(without=_DECIDED)
+@setting_options(without=_FIXED_SETTINGS)
 def dev(
     registry_listen: ListenAddress, flavour: Flavour, seed: bool, faults: tuple[Fault, ...], **flags: Value | None
 ) -> None:

@@ -27,7 +27,7 @@ _log = structlog.get_logger(__name__)
 
 
 class AuditedDeletion:
-    """Does what `deletion` does, if that can be recorded. The outcome is recorded before the caller is told.
+    """Does what `deletion` does, if that can be recorded. The outcome is recorded before the caller gets its answer.
 
     The first record is written when the call comes. If the caller's refusals have used up its budget, it is written
     only once all checks have passed; if they do not pass, the refusal is counted and not recorded.
@@ -74,13 +74,13 @@ class _Attempt:
 
     async def record(self) -> None:
         """Records that a delete is wanted. Raises `AuditUnavailable`: then nothing must be deleted."""
-        # From here on there has to be an outcome, also if the caller goes away while this is written.
+        # From here on there must be an outcome, even if the caller disconnects while this is written.
         self._recorded = True
         try:
             self._size = await self._audit.write(self._of("attempt"))
         except OSError as error:
             _log.error("the audit log cannot be written: nothing is deleted", problem=str(error))
-            # This line is also written at the caller's will.
+            # Callers can cause this line as often as they like.
             self._audit.spend(self._caller, _FAILURE_LINE)
             raise AuditUnavailable(
                 "the audit log of this gateway cannot be written, so nothing was deleted. Tell the gateway's operator"
@@ -118,7 +118,9 @@ class _Attempt:
             ) from error
 
     async def failed(self, error: BaseException) -> None:
-        """Records why nothing was deleted, or that nobody knows whether. Never raises: `error` goes to the caller."""
+        """Records why nothing was deleted, or that it is unknown whether something was. Never raises: `error` goes to
+        the caller.
+        """
         if not self._recorded:
             self._audit.leave_out(self._caller)
             return

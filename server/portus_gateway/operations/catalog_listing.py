@@ -201,7 +201,7 @@ async def _end(tasks: "Iterable[asyncio.Future[Result]]") -> None:
     ended = tuple(tasks)
     for task in ended:
         task.cancel()
-    # Nobody is left who could be told of their failures.
+    # There is no caller left for their failures.
     await asyncio.gather(*ended, return_exceptions=True)
 
 

@@ -58,11 +58,11 @@ class Deleted:
 
 
 async def no_approval() -> None:
-    """Approves a delete that passed its checks without more ado."""
+    """Approves every delete that passed its checks."""
 
 
 class Deletion(Protocol):
-    """Deletes. `GuardedDeletion` does it; others go around it."""
+    """Carries out deletes. `GuardedDeletion` does it, and the others are decorators of it."""
 
     async def delete(self, wanted: AnyDeletion, approved: Callable[[], Awaitable[None]] = no_approval) -> Deleted:
         """Deletes what is wanted. Raises `DeletionRefused`, `NotFound`, and what the registry raises.

@@ -89,7 +89,7 @@ class DeletionAudit:
             return 0
 
     async def refused(self, caller: Caller | None, peer: str, rpc: str, request: object, error: GatewayError) -> None:
-        """Records a delete that was refused before it was looked at. Never raises: `error` goes to the caller."""
+        """Records a delete that was refused before it was examined. Never raises: `error` goes to the caller."""
         if not self.may_record_refusal(caller):
             self.leave_out(caller)
             return
@@ -102,7 +102,7 @@ class DeletionAudit:
             **reason_of(error),
         }
         if isinstance(request, _NamesContent):
-            # As it came: it was not looked at.
+            # As the caller sent it: it was not examined.
             record["repository"] = request.repository[:_LONGEST_TEXT]
             record["digest"] = request.digest[:_LONGEST_TEXT]
         self.spend(caller, await self.write_if_possible(record) or _LONGEST_TEXT)
@@ -119,7 +119,7 @@ class DeletionAudit:
 
 
 def _key(caller: Caller | None) -> str:
-    """A caller's name, or one for all whose credential is not good."""
+    """The caller's name, or one name for all callers without a valid credential."""
     return "" if caller is None else caller.name
 
 

@@ -62,7 +62,7 @@ class ManifestInUse(DeletionRefused):
 
 
 class UnusableTags(DeletionRefused):
-    """The registry lists names that are not valid tags. What they point to cannot be asked."""
+    """The registry lists names that are not valid tags. The registry cannot be asked what they point to."""
 
     reason = "UNUSABLE_TAGS"
 
@@ -123,8 +123,8 @@ def unusable_tags(manifest: str, dependents: Dependents) -> UnusableTags:
     """The error for a manifest, `team/app@sha256:...`, to which names that are not valid tags may point."""
     names = _shown([repr(str(name)[:80]) for name in dependents.unusable_tags])
     return UnusableTags(
-        f"Names that are not valid tags may point to {manifest}, so nothing was deleted. Set force to delete it all the"
-        f" same. The names: {names}"
+        f"Names that are not valid tags may point to {manifest}, so nothing was deleted. Set force to delete it anyway."
+        f" The names: {names}"
     )
 
 
@@ -138,5 +138,5 @@ def _names(tags: Iterable[Tag]) -> tuple[str, ...]:
 
 
 def _in_turn(*kinds: Sequence[PreconditionViolation]) -> Iterator[PreconditionViolation]:
-    """One of each kind in turn: a status has room for some of them alone, and no kind may get lost."""
+    """Takes one of each kind in turn. A status has room for some only, and every kind must be among them."""
     return (violation for turn in zip_longest(*kinds) for violation in turn if violation is not None)

@@ -40,7 +40,7 @@ def outcome_of(error: BaseException, *, validate_only: bool) -> str:
     if isinstance(error, _REFUSALS):
         return "refused"
     if isinstance(error, asyncio.CancelledError) and SHUTDOWN not in error.args:
-        # A delete on its way is carried through: this one was not sent, or came to nothing.
+        # A delete that was sent is completed. So this one was not sent, or had no effect.
         return "cancelled"
     known = isinstance(error, GatewayError) and not isinstance(error, DeleteOutcomeUnknown | DeadlineExceeded)
     # The delete may have been on its way, unless this was a trial.
@@ -83,7 +83,7 @@ def _tags_of(error: BaseException) -> dict[str, Value]:
             index_tags = (*error.index_tags, *error.unreadable_index_tags)
             return {**first_of("tags", error.tags), **(first_of("index_tags", index_tags) if index_tags else {})}
         case DeleteOutcomeUnknown():
-            # They may be gone: all of them.
+            # All of them may be gone.
             return {"tags": list(error.tags)}
         case _:
             return {"tags": []}

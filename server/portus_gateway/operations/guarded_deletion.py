@@ -1,9 +1,8 @@
 """Deletes that remove only what their caller meant.
 
 Deleting a digest deletes every tag on it (Portus #974) and breaks every index that contains it. Distribution 2.8
-answers 202 to a delete of a *blob's* digest as a manifest. So the gateway looks first, and any doubt refuses the
-delete. Between the look and the delete somebody may push a tag: a registry has no compare-and-delete, so this window
-stays.
+answers 202 to a delete of a *blob's* digest as a manifest. So the gateway checks first, and refuses if in doubt. A tag
+that is pushed between the checks and the delete is deleted too: registries have no conditional delete.
 """
 
 from collections.abc import Awaitable, Callable
@@ -45,8 +44,8 @@ class GuardedDeletion:
         Raises `DeletionDisabled`; `NotFound`; `Unsupported` where the registry does not delete. For a manifest, unless
         `force`, `ManifestInUse` where a tag outside `expected_tags` points to it or a tagged index contains it, and
         `UnusableTags`. A tag or an index that cannot be looked at is an error, never 'does not need it'. For a blob,
-        `IsManifest` where the digest is a manifest, since some registries keep manifests among their blobs; where that
-        cannot be told, the error of the look. For a tag, what `GuardedTagDeletion` raises.
+        `IsManifest` where the digest is a manifest, since some registries keep manifests among their blobs; if that
+        cannot be determined, the registry's error. For a tag, what `GuardedTagDeletion` raises.
         """
         if not self._enabled:
             raise DeletionDisabled(
@@ -78,7 +77,7 @@ class GuardedDeletion:
             return Deleted(digest=digest, tags=tags)
         try:
             await self._registry.delete_manifest(repository, digest)
-            # It is deleted: to find out what became of its tags must not end with the call.
+            # The manifest is deleted. The check of its tags must not end with the call.
             remaining, _ = await carried_through(self._remaining.after_delete(repository, digest, tags))
         except DeleteOutcomeUnknown as unknown:
             unknown.tags = tuple(tag.name for tag in tags)

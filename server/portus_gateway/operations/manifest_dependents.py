@@ -47,7 +47,7 @@ class Dependents:
     index_tags: tuple[Tag, ...] = ()
     """Tags of indexes that contain the manifest, directly or through an index in them."""
     unreadable_index_tags: tuple[Tag, ...] = ()
-    """Tags of indexes whose content cannot be told: they may contain the manifest."""
+    """Tags of indexes whose content cannot be read: they may contain the manifest."""
     unusable_tags: tuple[UnusableName, ...] = ()
     """Names among the tags that are no valid tags: they may point to the manifest, and nobody can ask."""
 
@@ -119,7 +119,7 @@ class _Search:
         except Hidden:
             raise
         except NotFound:
-            # It was listed. Either it went since, or it points to nothing.
+            # It was listed. It was deleted since, or it points to nothing.
             return
         self.targets[tag] = target.digest
         if target.media_type not in _IMAGE_TYPES and not target.media_type.startswith(_SCHEMA_1):
@@ -149,7 +149,7 @@ class _Search:
                     self.unreadable.add(digest)
 
     async def _children(self, digest: Digest) -> tuple[Descriptor, ...] | None:
-        """What the index lists, nothing where it is no index. None: its content cannot be told."""
+        """The manifests that the index lists; none if it is not an index. None if its content cannot be read."""
         try:
             # A digest's content cannot change, so a remembered answer is as good as a new one.
             manifest = await self.registry.get_manifest(self.repository, digest, math.inf)

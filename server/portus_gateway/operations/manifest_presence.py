@@ -1,4 +1,4 @@
-"""Whether a digest is a manifest of a repository. A look that failed never means that it is none."""
+"""Whether a digest is a manifest of a repository. A failed check never means that it is not."""
 
 import json
 from typing import Final

@@ -48,7 +48,7 @@ class AccountNotAskedFor(DistributionError):
 class RegistryStatus:
     """`reachable`: a registry answered, whether it accepts the account or not. `ready`: it can be used.
 
-    `api_version` is empty if the registry said nothing about it. `problem` is what the operator has to look at, None if
+    `api_version` is empty if the registry said nothing about it. `problem` is what the operator has to correct, None if
     there is nothing.
     """
 

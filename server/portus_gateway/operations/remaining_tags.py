@@ -1,4 +1,4 @@
-"""What became of a manifest's tags when it was deleted.
+"""What happened to a manifest's tags when it was deleted.
 
 Distribution deletes them with it. Other registries, go-containerregistry's among them, keep a tag and what it points
 to until the tag is deleted by its name.
@@ -48,7 +48,7 @@ class RemainingTags:
                     remaining = await self._found(repository, tuple(remaining))
         except (GatewayError, TimeoutError) as error:
             raise DeleteOutcomeUnknown(
-                f"{repository}@{digest} was deleted, but what became of its tags could not be seen"
+                f"{repository}@{digest} was deleted, but its tags could not be checked"
                 f" ({str(error) or 'it took too long'}). List the tags before you try again"
             ) from error
         return tuple(sorted(remaining))
@@ -95,7 +95,7 @@ class RemainingTags:
             except Unsupported:
                 return some
             except GatewayError as error:
-                # Whether it is still there is looked at afterwards, and told to the caller.
+                # The next check shows whether the tag still exists, and the caller learns it.
                 _log.warning("a tag could not be deleted", repository=repository.name, tag=tag.name, problem=str(error))
             some = True
         return some

@@ -21,7 +21,7 @@ from portus_gateway.registry.visible_catalog import Name, visible_page
 class AuthorizedRegistry:
     """`registry` as the policy lets the caller of the current call use it, with the right of the RPC that it called.
 
-    It belongs outside of whatever remembers or shares answers. Outside of a call every method but `ping` raises
+    It must be outside of the cache and of shared requests. Outside of a call every method but `ping` raises
     `LookupError`.
 
     A repository that the caller may do nothing with is hidden: no request for it is sent, and the answer is the same as

@@ -32,7 +32,7 @@ _ConfigKey: TypeAlias = tuple[str, Digest]
 
 
 class CacheObserver(Protocol):
-    """Is told what the cache does. Must return at once and never raise."""
+    """Observes the cache. Its methods must return at once and never raise."""
 
     def manifest_answered(self, outcome: Outcome) -> None:
         """`hit`: without the registry; `revalidated`: the registry said that it is the same; `miss`: fetched."""
@@ -159,7 +159,7 @@ class CachedRegistry(ForwardingRegistry):
         await self._forgetting(repository, self._registry.delete_blob(repository, digest))
 
     async def _forgetting(self, repository: Repository, delete: Awaitable[None]) -> None:
-        """Does the delete. Whatever comes of it, the registry is asked anew about all of the repository."""
+        """Deletes, and then forgets all of the repository, whatever the outcome was."""
         self._deletes += 1
         try:
             await delete

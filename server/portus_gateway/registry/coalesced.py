@@ -17,10 +17,10 @@ Result = TypeVar("Result")
 class CoalescedRegistry(ForwardingRegistry):
     """Shares each read of `registry` among those who ask for the same at the same time; an async context manager.
 
-    No answer is from before the question: whoever asks while a read runs shares the next one, which begins when the
+    No answer is older than its call: calls that come while a read runs share the next one, which begins when the
     running one ends (`aio.single_flight`). So many callers at once cost two requests at most. Each caller keeps its own
-    deadline, and its leaving disturbs nobody: a read ends early when the last of them has left. A read that hangs keeps
-    the next one waiting for `patience` seconds at most. Deletes are not shared.
+    deadline. A read is cancelled only when its last caller has left. A read that hangs keeps the next one waiting for
+    `patience` seconds at most. Deletes are not shared.
     """
 
     def __init__(self, registry: Registry, *, patience: float = PATIENCE) -> None:

@@ -1,4 +1,4 @@
-"""What deletes are decided on: each answer is asked of the registry for this one call, never shared or remembered."""
+"""The registry as deletes read it: each answer is for one call, never from the cache or from a shared request."""
 
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.manifest import Manifest

@@ -6,7 +6,7 @@ from portus_gateway.errors import FieldViolation, GatewayError
 
 
 class CallError(GatewayError):
-    """What every error of this module is."""
+    """Base class of the errors of this module."""
 
     concerns_resource = False
 

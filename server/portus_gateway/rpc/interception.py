@@ -52,7 +52,7 @@ class Interceptor(Protocol):
         ...
 
     async def refused(self, incoming: IncomingCall, error: GatewayError) -> None:
-        """Is told once of each call that `enter` refused."""
+        """Is called once for each call that `enter` refused."""
         ...
 
     def leave(self, incoming: IncomingCall) -> None:

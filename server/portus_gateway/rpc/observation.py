@@ -1,4 +1,4 @@
-"""What metrics and logs are told of calls."""
+"""What metrics and logs learn of calls."""
 
 from typing import Protocol
 
@@ -51,7 +51,7 @@ class FinishedCall:
 
 
 class CallObserver(Protocol):
-    """Is told of calls: metrics and logs. Must return at once."""
+    """Observes calls, for metrics and logs. Its methods must return at once."""
 
     def call_started(self, method: str) -> None:
         """A call came in. `call_finished` always follows."""

@@ -225,7 +225,7 @@ def blob_deletion(request: registry_service_pb2.DeleteBlobRequest) -> BlobDeleti
 
 
 class _Fields:
-    """Reads fields and collects what is wrong with them, so that a caller is told all mistakes at once."""
+    """Reads fields and collects their mistakes, so that a caller learns all of them at once."""
 
     def __init__(self) -> None:
         self.violations: list[FieldViolation] = []

@@ -9,7 +9,7 @@ from portus_gateway.rpc.call_errors import ShuttingDown, TooManyCalls
 METADATA_KEY: Final = "grpc-retry-pushback-ms"
 
 _NEVER: Final = "-1"
-# Until then the connections of a gateway that stops have been told to go, so that the next try reaches another one.
+# By then, a gateway that stops has sent GOAWAY on its connections, so the next try reaches another one.
 _AFTER_SHUTDOWN: Final = "200"
 
 

@@ -152,7 +152,7 @@ class ServedCall:
     def __init__(self, serving: Serving, method: Method, context: Context) -> None:
         self.method = method
         self.call: Call = current_call.get()
-        # Now: if asked of a call that is over, gRPC ends the process.
+        # Read now, because gRPC ends the process if this is read after the call.
         self.call.peer = context.peer()
         self._serving = serving
         self._context = context
@@ -426,7 +426,7 @@ class ServedCall:
             data = await self._context.read()
             self._reading = False
             if not isinstance(data, bytes):
-                # Where the caller has gone away, the cancellation comes right behind.
+                # If the caller has gone away, the cancellation follows at once.
                 await asyncio.sleep(0)
                 raise InvalidFields([FieldViolation("request", "missing: this method takes one message")])
             self._data = data

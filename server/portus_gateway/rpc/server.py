@@ -145,14 +145,14 @@ class GatewayServer:
         self._boundary.drain()
         loop = asyncio.get_running_loop()
         farewell, refusal = min(_FAREWELL, grace / 4), min(_REFUSAL, grace / 8)
-        # Watchers end by themselves, having been told NOT_SERVING; one that does not read cannot be told.
+        # Watches of the health end after NOT_SERVING, unless their callers do not read.
         endings = (
             loop.call_later(farewell, self._boundary.end_unlimited_calls),
             loop.call_later(grace - farewell, self._boundary.end_calls),
         )
         try:
-            # Calls that come now wait. Their callers have no other call on its way when the connections are told to go,
-            # so that none of them meets gRPC's core, which answers calls after that with a bare CANCELLED.
+            # Calls that come now wait, so their callers send no other call until GOAWAY is sent. gRPC's core would
+            # answer a call after that with a bare CANCELLED.
             await asyncio.sleep(refusal)
             stopping = asyncio.ensure_future(server.stop(grace - refusal))
             await asyncio.sleep(_GOAWAY)
@@ -180,7 +180,7 @@ def _options(limits: ServerLimits, reuse_port: bool) -> list[tuple[str, int]]:
         return min(int(seconds * 1000), 2**31 - 1)
 
     return [
-        # With it, a second process takes the same port in silence.
+        # With it, a second process can listen on the same port without an error.
         ("grpc.so_reuseport", int(reuse_port)),
         # A flood of calls that are reset as soon as they are opened (CVE-2023-44487) ends other connections' calls
         # without this. It bounds what unfinished messages take, too.

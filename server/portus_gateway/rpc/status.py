@@ -153,7 +153,7 @@ def code_of(error: GatewayError) -> grpc.StatusCode:
 
 
 def problem_of(error: GatewayError) -> str:
-    """What the log says about a call that failed with `error`; empty if the operator has nothing to look at."""
+    """What the log says about a call that failed with `error`; empty if the operator has nothing to correct."""
     text = operator_text(error)
     return text if code_of(error) in GATEWAY_FAULTS or text != str(error) else ""
 

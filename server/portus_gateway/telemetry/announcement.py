@@ -1,4 +1,4 @@
-"""The log line that says where the gateway serves, and those that warn of how."""
+"""The log line that says where the gateway serves, and warnings about insecure settings."""
 
 import structlog
 

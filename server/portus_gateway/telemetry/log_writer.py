@@ -32,7 +32,7 @@ class LogWriter:
         self._size = 0
         self._dropped = 0
         self._dropped_in_all = 0
-        # A daemon: a write that hangs must not hold up the end of the process.
+        # A daemon, so that a write that hangs does not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
@@ -63,7 +63,7 @@ class LogWriter:
             with self._changed:
                 self._changed.wait_for(lambda: self._lines)
                 line = self._lines.popleft()
-            # A stream that is closed, or a disk that is full: there is no place left to say so.
+            # The stream is closed or the disk is full, and there is nowhere else to report it.
             with suppress(OSError, ValueError):
                 self._write(line)
             with self._changed:

@@ -14,7 +14,7 @@ from portus_gateway.telemetry.log_writer import LogWriter
 Format = Literal["auto", "human", "json"]
 
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-# At the end of the process, for lines that are still to be written. In seconds.
+# How long the end of the process waits for lines that are not written yet, in seconds.
 _LAST_WAIT: Final = 1.0
 _MULTILINE: Final = ("exception", "stack")
 _log = structlog.get_logger(__name__)
@@ -58,19 +58,19 @@ def configure(form: Format, level: str, stream: TextIO | None = None, *, worker:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
         )
     )
-    # Of libraries, only warnings are of interest to the operator.
+    # From libraries, the operator needs only warnings.
     logging.basicConfig(handlers=[handler], level=max(_LEVELS[level], logging.WARNING), force=True)
     logging.captureWarnings(True)
 
 
 def flush(timeout: float = _LAST_WAIT) -> None:
-    """Waits until the log is written, for `timeout` seconds at most. For a process that ends without more ado."""
+    """Waits until the log is written, for `timeout` seconds at most. For a process that ends at once."""
     for writer in _writers:
         writer.flush(timeout)
 
 
 class _LineLogger:
-    """What structlog hands finished lines to."""
+    """Takes the finished lines of structlog."""
 
     def __init__(self, writer: LogWriter) -> None:
         self._writer = writer
@@ -123,7 +123,7 @@ def _in_reading_order(_: object, __: str, event: EventDict) -> EventDict:
 
 
 def _printable(_: object, __: str, event: EventDict) -> EventDict:
-    """Escapes what a terminal would obey, and line ends: much of what is logged was written by strangers."""
+    """Escapes control characters and line ends, because strangers write much of what is logged."""
     return {_escaped(name): _shown(name, value) for name, value in event.items()}
 
 

@@ -1,7 +1,7 @@
-"""Counts in plain numbers, made into metrics when somebody asks.
+"""Counts events in plain numbers, and makes metrics of them when they are collected.
 
-The library's own counters, with their labels and locks, take longer than all else that is done for a call from the
-cache. These belong to one event loop.
+The library's own counters have labels and locks. They take longer than everything else in a call that is answered from
+the cache. These counts belong to one event loop.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _BOUNDS = (*map(floatToGoString, BUCKETS), "+Inf")
 
 @dataclass(slots=True)
 class _Times:
-    """How often something took how long, in seconds. `buckets` has one more, for what took longer than all of them."""
+    """A histogram of durations, in seconds. `buckets` has one more than `BUCKETS`, for longer durations."""
 
     buckets: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
     sum: float = 0.0
@@ -39,7 +39,7 @@ class _Times:
 
 
 @dataclass(slots=True)
-class _OfMethod:
+class _MethodCounts:
     """Counts of the calls of one method."""
 
     service: str
@@ -59,7 +59,7 @@ class CallCounts(Collector):
     """Calls to the gateway."""
 
     def __init__(self) -> None:
-        self._methods: dict[str, _OfMethod] = {}
+        self._methods: dict[str, _MethodCounts] = {}
 
     def started(self, method: str) -> None:
         self._of(method).started += 1
@@ -88,11 +88,11 @@ class CallCounts(Collector):
             running.add_metric(method, counts.started - sum(counts.handled.values()))
         return (started, handled, handling, running)
 
-    def _of(self, method: str) -> _OfMethod:
+    def _of(self, method: str) -> _MethodCounts:
         counts = self._methods.get(method)
         if counts is None:
             service, _, name = method.strip("/").rpartition("/")
-            counts = self._methods[method] = _OfMethod(service, name)
+            counts = self._methods[method] = _MethodCounts(service, name)
         return counts
 
 
@@ -128,7 +128,7 @@ class RequestCounts(Collector):
 
 
 class ManifestCounts(Collector):
-    """Manifests asked of the cache."""
+    """Manifests that were requested from the cache."""
 
     def __init__(self) -> None:
         self._outcomes: dict[Outcome, int] = dict.fromkeys(get_args(Outcome), 0)
@@ -148,7 +148,7 @@ class ManifestCounts(Collector):
 
 
 class TaskCount(Collector):
-    """Tasks of the event loop: what grows there, and never ends, is a leak. To be asked in the loop."""
+    """The number of tasks of the event loop. If it only grows, there is a leak. It must be collected in the loop."""
 
     def collect(self) -> Iterable[Metric]:
         yield GaugeMetricFamily("portus_gateway_tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))

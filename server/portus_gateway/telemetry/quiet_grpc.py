@@ -1,8 +1,8 @@
-"""Keeps gRPC from logging what concerns nobody. Import it before gRPC.
+"""Keeps log messages of gRPC that nobody needs out of the log. Import it before gRPC.
 
-gRPC's core would write to standard error, in a form of its own; what matters comes as an error as well. GRPC_VERBOSITY
-in the environment overrides this. gRPC's Python part logs a traceback of 45 lines when a caller goes away while its
-answer is being sent.
+gRPC's core writes to standard error in its own format. What matters is also raised as an error. GRPC_VERBOSITY in the
+environment overrides this. gRPC's Python part logs a traceback of 45 lines when a caller goes away while its answer is
+being sent.
 """
 
 import logging
@@ -14,10 +14,10 @@ _UNSENT: Final = 'Failed "execute_batch"'
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
-def concerns_somebody(record: logging.LogRecord) -> bool:
+def is_needed(record: logging.LogRecord) -> bool:
     """False for the record of an answer that could not be sent, because its caller had gone."""
     error = record.exc_info[1] if record.exc_info else None
     return error is None or not str(error).startswith(_UNSENT)
 
 
-logging.getLogger("grpc._cython.cygrpc").addFilter(concerns_somebody)
+logging.getLogger("grpc._cython.cygrpc").addFilter(is_needed)

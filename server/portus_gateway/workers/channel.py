@@ -38,7 +38,7 @@ class Ping(_Message):
 
 
 class Pong(_Message):
-    """Of a worker: its event loop runs."""
+    """From a worker: its event loop runs."""
 
     kind: Literal["pong"] = "pong"
 
@@ -56,27 +56,27 @@ class Drain(_Message):
 
 
 class Health(_Message):
-    """Of a worker: what prevents it from serving its callers. Sent after `Serving`, and on each change."""
+    """From a worker: what prevents it from serving its callers. Sent after `Serving`, and on each change."""
 
     kind: Literal["health"] = "health"
     problems: tuple[str, ...]
 
 
 class Serving(_Message):
-    """Of a worker: it listens."""
+    """From a worker: it listens."""
 
     kind: Literal["serving"] = "serving"
 
 
 class SettingsInvalid(_Message):
-    """Of a worker that ends: these settings, by field name, cannot be used."""
+    """From a worker that ends: these settings, by field name, cannot be used."""
 
     kind: Literal["settings invalid"] = "settings invalid"
     problems: list[tuple[str, str]]
 
 
 class AccessFileInvalid(_Message):
-    """Of a worker that ends: this file of access control cannot be used."""
+    """From a worker that ends: this file of access control cannot be used."""
 
     kind: Literal["access file invalid"] = "access file invalid"
     path: str
@@ -84,7 +84,7 @@ class AccessFileInvalid(_Message):
 
 
 class CannotServe(_Message):
-    """Of a worker that ends: the system does not let it serve."""
+    """From a worker that ends: the system does not let it serve."""
 
     kind: Literal["cannot serve"] = "cannot serve"
     message: str

@@ -27,7 +27,7 @@ def shared_port(address: ListenAddress) -> Iterator[ListenAddress]:
                 end = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
                 _bind(end, host, held.port)
             except OSError as error:
-                # `localhost` may have an address that this machine has not: gRPC takes the others, too.
+                # `localhost` may have an address that this machine lacks. gRPC uses only the others, too.
                 if error.errno not in _NOT_HERE:
                     raise cannot_listen(address, error) from error
                 refusal = error
