@@ -7,10 +7,17 @@ import {
   status,
 } from "@grpc/grpc-js";
 
+import { BlobReader } from "./blob.js";
 import { PortusError } from "./errors.js";
 import {
+  BatchDeleteManifestsRequest,
+  type BatchDeleteManifestsResult,
+  BatchGetImageConfigsRequest,
+  type BatchGetImageConfigsResult,
   BatchGetManifestsRequest,
   type BatchGetManifestsResult,
+  BatchResolveManifestsRequest,
+  type BatchResolveManifestsResult,
   CatalogRequest,
   type CatalogResponse,
   type DeepPartial,
@@ -18,18 +25,28 @@ import {
   type DeleteBlobResponse,
   DeleteManifestRequest,
   type DeleteManifestResponse,
+  DeleteTagRequest,
+  type DeleteTagResponse,
+  GetImageConfigRequest,
+  type GetImageConfigResponse,
   GetManifestRequest,
   type GetManifestResponse,
   GetRegistryInfoRequest,
   type GetRegistryInfoResponse,
+  ListReferrersRequest,
+  type ListReferrersResponse,
   ListTagsRequest,
+  ListTagsRequest_View,
   type ListTagsResponse,
+  ReadBlobRequest,
   RegistryServiceClient,
   type Repository,
   ResolveManifestRequest,
   type ResolveManifestResponse,
   StreamCatalogRequest,
 } from "./generated/portus/registry/v1/registry_service.js";
+import type { Referrer } from "./generated/portus/registry/v1/referrer.js";
+import type { TagDetails } from "./generated/portus/registry/v1/tag_details.js";
 import { serviceConfig } from "./generated/service_config.js";
 import type { Security } from "./security.js";
 import { VERSION } from "./version.js";
@@ -38,7 +55,7 @@ import { VERSION } from "./version.js";
 export const DEFAULT_TIMEOUT_MS = 30_000;
 /** The same for a delete. A registry needs about 2 ms for each tag of the deleted digest. */
 export const DEFAULT_DELETE_TIMEOUT_MS = 120_000;
-/** The same for `streamCatalog` as a whole, and for every 1000 requests of `batchManifests`. */
+/** The same for `streamCatalog` as a whole, for every 1000 requests of a batch, and for each call of `readBlob`. */
 export const DEFAULT_STREAM_TIMEOUT_MS = 600_000;
 
 /**
@@ -72,8 +89,8 @@ export interface ClientOptions {
    */
   deleteTimeoutMs?: number;
   /**
-   * The same for `streamCatalog` as a whole, and for every 1000 requests of `batchManifests`. Default:
-   * `DEFAULT_STREAM_TIMEOUT_MS`.
+   * The same for `streamCatalog` as a whole, for every 1000 requests of a batch, and for each call of `readBlob`.
+   * Default: `DEFAULT_STREAM_TIMEOUT_MS`.
    */
   streamTimeoutMs?: number;
   /** More options of grpc-js. They override those of the client. */
@@ -101,6 +118,14 @@ type StreamMethod<Request, Response> = (
   metadata: Metadata,
   options: { deadline: number },
 ) => ClientReadableStream<Response>;
+
+interface Batch {
+  requests: unknown[];
+}
+
+interface BatchResult {
+  requestIndex: number;
+}
 
 /**
  * A client of a gateway. Make one and reuse it. Close it when done. Each call ends within its timeout. If it fails, it
@@ -158,8 +183,21 @@ export class PortusClient {
     return this.#unary(this.#client.getManifest, GetManifestRequest.fromPartial(request), options);
   }
 
+  getImageConfig(request: DeepPartial<GetImageConfigRequest>, options?: CallOptions): Promise<GetImageConfigResponse> {
+    return this.#unary(this.#client.getImageConfig, GetImageConfigRequest.fromPartial(request), options);
+  }
+
+  /** One page of what refers to a manifest. `referrers` iterates over all of them. */
+  listReferrers(request: DeepPartial<ListReferrersRequest>, options?: CallOptions): Promise<ListReferrersResponse> {
+    return this.#unary(this.#client.listReferrers, ListReferrersRequest.fromPartial(request), options);
+  }
+
   deleteManifest(request: DeepPartial<DeleteManifestRequest>, options?: CallOptions): Promise<DeleteManifestResponse> {
     return this.#unary(this.#client.deleteManifest, DeleteManifestRequest.fromPartial(request), this.#ofDelete(options));
+  }
+
+  deleteTag(request: DeepPartial<DeleteTagRequest>, options?: CallOptions): Promise<DeleteTagResponse> {
+    return this.#unary(this.#client.deleteTag, DeleteTagRequest.fromPartial(request), this.#ofDelete(options));
   }
 
   deleteBlob(request: DeepPartial<DeleteBlobRequest>, options?: CallOptions): Promise<DeleteBlobResponse> {
@@ -180,12 +218,55 @@ export class PortusClient {
     });
   }
 
-  /** The tags of a repository. Works like `repositories`. */
+  /**
+   * The tags of a repository. Works like `repositories`. The request can choose tags by the digest that they point to,
+   * and their order.
+   */
   tags(request: DeepPartial<ListTagsRequest>, options?: CallOptions): AsyncGenerator<string, void, undefined> {
     return pages(request.pageToken ?? "", async (pageToken) => {
       const page = await this.listTags({ ...request, pageToken }, options);
       return { items: page.tags, next: page.nextPageToken };
     });
+  }
+
+  /**
+   * What is known of each tag: what it points to (view `DESCRIPTORS`), and with the view `FULL` also when its image was
+   * built, its size and its platforms. The view is `FULL` if it is not set. A tag of which something could not be found
+   * out has a `status`, and the listing continues.
+   */
+  tagDetails(
+    request: DeepPartial<ListTagsRequest>,
+    options?: CallOptions,
+  ): AsyncGenerator<TagDetails, void, undefined> {
+    return pages(request.pageToken ?? "", async (pageToken) => {
+      const view = request.view || ListTagsRequest_View.FULL;
+      const page = await this.listTags({ ...request, pageToken, view }, options);
+      return { items: page.details, next: page.nextPageToken };
+    });
+  }
+
+  /** What refers to a manifest: signatures, attestations, SBOMs and other artifacts. Works like `repositories`. */
+  referrers(
+    request: DeepPartial<ListReferrersRequest>,
+    options?: CallOptions,
+  ): AsyncGenerator<Referrer, void, undefined> {
+    return pages(request.pageToken ?? "", async (pageToken) => {
+      const page = await this.listReferrers({ ...request, pageToken }, options);
+      return { items: page.referrers, next: page.nextPageToken };
+    });
+  }
+
+  /**
+   * Reads a blob: a layer, a configuration, an SBOM. The iteration ends without an error only if the bytes have the
+   * digest. Otherwise it throws a `PortusError` with the code DATA_LOSS, and what was read must be discarded.
+   *
+   * If the connection breaks, or the gateway stops, it goes on where it was, as long as bytes come. With `offset` or
+   * `limit`, only this part is read. Its digest cannot be verified. The timeout is for each call; the reader goes on
+   * after it if bytes have come. `signal` ends the whole.
+   */
+  readBlob(request: DeepPartial<ReadBlobRequest>, options?: CallOptions): BlobReader {
+    const call = (rest: ReadBlobRequest) => this.#stream(this.#client.readBlob, rest, options);
+    return new BlobReader(call, ReadBlobRequest.fromPartial(request), options?.signal);
   }
 
   /** The catalog as one stream, each repository as soon as it is known. The timeout is for the whole stream. */
@@ -206,24 +287,83 @@ export class PortusClient {
    *
    * If a call as a whole fails, its error ends the iteration; the results before it are valid.
    */
-  async *batchManifests(
+  batchManifests(
     requests: readonly DeepPartial<GetManifestRequest>[],
     options?: CallOptions,
   ): AsyncGenerator<BatchGetManifestsResult, void, undefined> {
+    const message = (chunk: DeepPartial<GetManifestRequest>[]) =>
+      BatchGetManifestsRequest.fromPartial({ requests: chunk });
+    return this.#batch(requests, options, this.#client.batchGetManifests, message);
+  }
+
+  /** Fetches the configurations of any number of images. Works like `batchManifests`. */
+  batchImageConfigs(
+    requests: readonly DeepPartial<GetImageConfigRequest>[],
+    options?: CallOptions,
+  ): AsyncGenerator<BatchGetImageConfigsResult, void, undefined> {
+    const message = (chunk: DeepPartial<GetImageConfigRequest>[]) =>
+      BatchGetImageConfigsRequest.fromPartial({ requests: chunk });
+    return this.#batch(requests, options, this.#client.batchGetImageConfigs, message);
+  }
+
+  /** Resolves any number of tags and digests to descriptors. Works like `batchManifests`. */
+  batchResolve(
+    requests: readonly DeepPartial<ResolveManifestRequest>[],
+    options?: CallOptions,
+  ): AsyncGenerator<BatchResolveManifestsResult, void, undefined> {
+    const message = (chunk: DeepPartial<ResolveManifestRequest>[]) =>
+      BatchResolveManifestsRequest.fromPartial({ requests: chunk });
+    return this.#batch(requests, options, this.#client.batchResolveManifests, message);
+  }
+
+  /**
+   * Deletes up to 1000 manifests of one repository in one call, because the gateway judges them as a whole. An outcome
+   * is what was deleted, or a status: that manifest was not deleted, and the batch continues.
+   *
+   * An error ends the iteration. The manifests without a result may or may not be deleted then. A call that began is not
+   * repeated. Its timeout is that of streams, or that of deletes if it is longer.
+   */
+  batchDelete(
+    request: DeepPartial<BatchDeleteManifestsRequest>,
+    options?: CallOptions,
+  ): AsyncGenerator<BatchDeleteManifestsResult, void, undefined> {
+    const timeoutMs = options?.timeoutMs ?? Math.max(this.#streamTimeoutMs, this.#deleteTimeoutMs);
+    const asked = BatchDeleteManifestsRequest.fromPartial(request);
+    return this.#results(this.#client.batchDeleteManifests, asked, { ...options, timeoutMs });
+  }
+
+  /** Makes a call for every 1000 requests, when its results are needed. */
+  async *#batch<Item, Request extends Batch, Result extends BatchResult>(
+    requests: readonly Item[],
+    options: CallOptions | undefined,
+    method: StreamMethod<Request, { results: Result[] }>,
+    message: (chunk: Item[]) => Request,
+  ): AsyncGenerator<Result, void, undefined> {
     for (let first = 0; first < requests.length; first += MAX_BATCH) {
-      const request = BatchGetManifestsRequest.fromPartial({ requests: requests.slice(first, first + MAX_BATCH) });
-      const missing = new Set(request.requests.keys());
-      for await (const { results } of this.#stream(this.#client.batchGetManifests, request, options)) {
-        for (const { requestIndex, outcome } of results) {
-          if (!missing.delete(requestIndex)) {
-            throw invalidBatch(`the result for request ${requestIndex} comes twice or was not requested`);
-          }
-          yield { requestIndex: first + requestIndex, outcome };
+      const request = message(requests.slice(first, first + MAX_BATCH));
+      for await (const result of this.#results(method, request, options)) {
+        yield { ...result, requestIndex: first + result.requestIndex };
+      }
+    }
+  }
+
+  /** Makes one call. Yields one result for each of its requests. */
+  async *#results<Request extends Batch, Result extends BatchResult>(
+    method: StreamMethod<Request, { results: Result[] }>,
+    request: Request,
+    options: CallOptions | undefined,
+  ): AsyncGenerator<Result, void, undefined> {
+    const missing = new Set(request.requests.keys());
+    for await (const { results } of this.#stream(method, request, options)) {
+      for (const result of results) {
+        if (!missing.delete(result.requestIndex)) {
+          throw invalidBatch(`the result for request ${result.requestIndex} comes twice or was not requested`);
         }
+        yield result;
       }
-      if (missing.size > 0) {
-        throw invalidBatch(`${missing.size} of ${request.requests.length} requests have no result`);
-      }
+    }
+    if (missing.size > 0) {
+      throw invalidBatch(`${missing.size} of ${request.requests.length} requests have no result`);
     }
   }
 

@@ -2,6 +2,7 @@
 
 export { Metadata, status } from "@grpc/grpc-js";
 
+export { BlobReader } from "./blob.js";
 export * from "./client.js";
 export * from "./errors.js";
 export * from "./security.js";
@@ -10,25 +11,33 @@ export * from "./version.js";
 export type { Status } from "./generated/google/rpc/status.js";
 export type { ImageConfig, ImageHistory } from "./generated/portus/registry/v1/image_config.js";
 export type { Descriptor, Image, Index, Manifest, Platform } from "./generated/portus/registry/v1/manifest.js";
+export { type Referrer, Referrer_Source } from "./generated/portus/registry/v1/referrer.js";
 export {
-  type BatchGetImageConfigsRequest,
-  type BatchGetImageConfigsResponse,
+  type BatchDeleteManifestsRequest,
+  type BatchDeleteManifestsResult,
   type BatchGetImageConfigsResult,
   type BatchGetManifestsResult,
+  type BatchResolveManifestsResult,
   type CatalogRequest,
   type CatalogResponse,
   type DeleteBlobRequest,
   type DeleteBlobResponse,
   type DeleteManifestRequest,
   type DeleteManifestResponse,
+  type DeleteTagRequest,
+  type DeleteTagResponse,
   type GetImageConfigRequest,
   type GetImageConfigResponse,
   type GetManifestRequest,
   type GetManifestResponse,
   type GetRegistryInfoResponse,
   type Limits,
+  type ListReferrersRequest,
+  type ListReferrersResponse,
   type ListTagsRequest,
+  ListTagsRequest_View,
   type ListTagsResponse,
+  type ReadBlobRequest,
   RegistryServiceClient,
   type RegistryServiceServer,
   RegistryServiceService,
@@ -37,3 +46,4 @@ export {
   type ResolveManifestResponse,
   type StreamCatalogRequest,
 } from "./generated/portus/registry/v1/registry_service.js";
+export type { TagDetails } from "./generated/portus/registry/v1/tag_details.js";

@@ -4,6 +4,10 @@ import { afterEach, test } from "node:test";
 import { Any } from "../src/generated/google/protobuf/any.js";
 import { ErrorInfo } from "../src/generated/google/rpc/error_details.js";
 import { Manifest } from "../src/generated/portus/registry/v1/manifest.js";
+import {
+  BatchGetImageConfigsResult,
+  BatchResolveManifestsResult,
+} from "../src/generated/portus/registry/v1/registry_service.js";
 import type { BatchGetManifestsResult, GetManifestRequest, RegistryServiceServer } from "../src/index.js";
 import { plaintext, PortusClient, PortusError, status } from "../src/index.js";
 import { failure, serve } from "./gateway.js";
@@ -96,6 +100,76 @@ test("a batch of many takes several calls, each when it is needed", async () => 
   got.forEach((result, index) => {
     assert.deepEqual([result.requestIndex, said(result)], [index, `tag-${index}`]);
   });
+});
+
+test("other batches take several calls too", async () => {
+  const gateway = await serve({
+    batchResolveManifests: (call) => {
+      const results = call.request.requests.map(({ reference }, requestIndex) =>
+        BatchResolveManifestsResult.fromPartial({
+          requestIndex,
+          outcome: { $case: "descriptor", value: { digest: String(reference?.value) } },
+        }),
+      );
+      call.write({ results });
+      call.end();
+    },
+    batchGetImageConfigs: (call) => {
+      const results = call.request.requests.map(({ reference }, requestIndex) =>
+        BatchGetImageConfigsResult.fromPartial({
+          requestIndex,
+          outcome: { $case: "imageConfig", value: { author: String(reference?.value) } },
+        }),
+      );
+      call.write({ results });
+      call.end();
+    },
+  });
+  const client = new PortusClient(gateway.address, plaintext());
+  closing.push(() => client.close(), () => gateway.stop());
+  let count = 0;
+  for await (const { requestIndex, outcome } of client.batchResolve(requests(1001))) {
+    assert.equal(outcome?.$case === "descriptor" && outcome.value.digest, `tag-${requestIndex}`);
+    count += 1;
+  }
+  for await (const { requestIndex, outcome } of client.batchImageConfigs(requests(1001))) {
+    assert.equal(outcome?.$case === "imageConfig" && outcome.value.author, `tag-${requestIndex}`);
+    count += 1;
+  }
+  assert.equal(count, 2002);
+});
+
+test("a batch of deletes is one call, is never repeated, and has the longer timeout", async () => {
+  const left: number[] = [];
+  const gateway = await serve({
+    batchDeleteManifests: (call) => {
+      left.push((Number(call.getDeadline()) - Date.now()) / 1000);
+      call.write({ results: [{ requestIndex: 0, outcome: undefined }] });
+      call.emit("error", failure(status.UNAVAILABLE, "not now"));
+    },
+  });
+  const request = { repository: "team/app", requests: [{ digest: "sha256:0" }, { digest: "sha256:1" }] };
+  for (const [options, wanted] of [
+    [{}, 600],
+    [{ streamTimeoutMs: 1000 }, 120],
+    [{ deleteTimeoutMs: 3_600_000 }, 3600],
+  ] as const) {
+    const client = new PortusClient(gateway.address, plaintext(), options);
+    closing.push(() => client.close());
+    const indexes: number[] = [];
+    await assert.rejects(
+      async () => {
+        for await (const { requestIndex } of client.batchDelete(request)) {
+          indexes.push(requestIndex);
+        }
+      },
+      { name: "PortusError", code: status.UNAVAILABLE },
+    );
+    assert.deepEqual(indexes, [0]);
+    const seconds = left.pop() ?? 0;
+    assert.ok(left.length === 0 && seconds > wanted - 10 && seconds <= wanted + 1, `${seconds}`);
+  }
+  closing.push(() => gateway.stop());
 });
 
 test("a batch of nothing is no call", async () => {

@@ -4,13 +4,16 @@ import { afterEach, test } from "node:test";
 
 import {
   CatalogResponse,
+  DeleteBlobResponse,
   DeleteManifestResponse,
+  DeleteTagResponse,
   GetManifestResponse,
+  ListReferrersResponse,
   ListTagsResponse,
   StreamCatalogResponse,
 } from "../src/generated/portus/registry/v1/registry_service.js";
 import type { RegistryServiceServer } from "../src/index.js";
-import { CHANNEL_OPTIONS, plaintext, PortusClient, PortusError, status, VERSION } from "../src/index.js";
+import { CHANNEL_OPTIONS, ListTagsRequest_View, plaintext, PortusClient, PortusError, status, VERSION } from "../src/index.js";
 import { failure, serve } from "./gateway.js";
 
 const closing: (() => void)[] = [];
@@ -94,6 +97,14 @@ test("a call without a timeout has the client's, and one of its own comes first"
 test("a delete has two minutes unless set", async () => {
   const left: number[] = [];
   const methods: Partial<RegistryServiceServer> = {
+    deleteTag: (call, answer) => {
+      left.push((Number(call.getDeadline()) - Date.now()) / 1000);
+      answer(null, DeleteTagResponse.fromPartial({}));
+    },
+    deleteBlob: (call, answer) => {
+      left.push((Number(call.getDeadline()) - Date.now()) / 1000);
+      answer(null, DeleteBlobResponse.fromPartial({}));
+    },
     deleteManifest: (call, answer) => {
       left.push((Number(call.getDeadline()) - Date.now()) / 1000);
       answer(null, DeleteManifestResponse.fromPartial({}));
@@ -101,9 +112,14 @@ test("a delete has two minutes unless set", async () => {
   };
   const client = await clientOf(methods, 1_000);
   await client.deleteManifest({});
+  await client.deleteTag({});
+  await client.deleteBlob({});
   await client.deleteManifest({}, { timeoutMs: 300_000 });
-  assert.ok(left[0] !== undefined && left[0] > 110 && left[0] <= 121, `${left[0]}`);
-  assert.ok(left[1] !== undefined && left[1] > 290 && left[1] <= 301, `${left[1]}`);
+  assert.equal(left.length, 4);
+  left.forEach((seconds, index) => {
+    const wanted = index < 3 ? 120 : 300;
+    assert.ok(seconds > wanted - 10 && seconds <= wanted + 1, `${seconds}`);
+  });
 });
 
 test("the user agent names the client and its version", async () => {
@@ -177,6 +193,40 @@ test("iteration goes on over short and empty pages, with the request's other arg
   });
   assert.deepEqual(await all(client.tags({ repository: "team/app" })), ["a", "b", "c"]);
   assert.deepEqual(asked, ["team/app", "team/app", "team/app"]);
+});
+
+test("details of tags are full unless set, in the order and of the digest that were asked for", async () => {
+  for (const [view, wanted] of [
+    [undefined, ListTagsRequest_View.FULL],
+    [ListTagsRequest_View.NAMES, ListTagsRequest_View.FULL],
+    [ListTagsRequest_View.DESCRIPTORS, ListTagsRequest_View.DESCRIPTORS],
+  ] as const) {
+    const client = await clientOf({
+      listTags: ({ request }, answer) => {
+        assert.deepEqual([request.view, request.orderBy, request.digest], [wanted, "created desc", "sha256:1"]);
+        const last = request.pageToken === "2";
+        const details = [{ tag: last ? "old" : "new" }];
+        answer(null, ListTagsResponse.fromPartial({ details, nextPageToken: last ? "" : "2" }));
+      },
+    });
+    const request = { repository: "team/app", orderBy: "created desc", digest: "sha256:1", ...(view === undefined ? {} : { view }) };
+    assert.deepEqual((await all(client.tagDetails(request))).map(({ tag }) => tag), ["new", "old"]);
+  }
+});
+
+test("referrers come from all pages", async () => {
+  const client = await clientOf({
+    listReferrers: ({ request }, answer) => {
+      assert.equal(request.artifactType, "application/spdx+json");
+      const last = request.pageToken === "2";
+      answer(
+        null,
+        ListReferrersResponse.fromPartial({ referrers: [{ tag: last ? "b" : "a" }], nextPageToken: last ? "" : "2" }),
+      );
+    },
+  });
+  const referrers = await all(client.referrers({ digest: "sha256:1", artifactType: "application/spdx+json" }));
+  assert.deepEqual(referrers.map(({ tag }) => tag), ["a", "b"]);
 });
 
 test("iteration fetches no page ahead, and an error ends it", async () => {
