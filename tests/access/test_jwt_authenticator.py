@@ -14,8 +14,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm
+from structlog.testing import capture_logs
 
-from portus_gateway.access.errors import InvalidAccessFile, Unauthenticated
+from portus_gateway.access.errors import InvalidAccessFile, KeysUnavailable, Unauthenticated
 from portus_gateway.access.jwt_authenticator import JwtAuthenticator
 from portus_gateway.access.key_set import parse_key_set
 from portus_gateway.access.key_sources import KeyFile
@@ -113,6 +114,14 @@ NOW = int(time.time())
 Made = Callable[[Issuer], str]
 
 
+def encoded(document: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(document).encode()).rstrip(b"=").decode()
+
+
+def unsigned(header: object) -> str:
+    return f"{encoded(header)}.{encoded({'iss': ISSUER, 'aud': AUDIENCE, 'sub': 'root', 'exp': NOW + 60})}.x"
+
+
 @pytest.mark.parametrize(
     ("made", "problem"),
     [
@@ -132,6 +141,9 @@ Made = Callable[[Issuer], str]
         (lambda issuer: issuer.token(exp="soon"), "it is malformed"),
         (lambda issuer: issuer.token(headers={"crit": ["exp"]}), "its header asks for extensions"),
         (lambda issuer: issuer.token(headers={"kid": "gone"}), "it is signed with a key that its issuer does not have"),
+        (lambda _: unsigned({"alg": "ES256", "b64": False}), "its header asks for extensions"),
+        (lambda _: unsigned({"alg": []}), "its `alg` is not accepted"),
+        (lambda _: unsigned({"alg": "ES256", "kid": 7}), "it is malformed"),
         # The right key's id, another key's signature.
         (
             lambda issuer: issuer.signed(ec.generate_private_key(ec.SECP256R1()), "ES256", {"kid": "ec"}),
@@ -159,10 +171,6 @@ def tampered(token: str) -> str:
     return ".".join((header, encoded(claims), signature))
 
 
-def encoded(document: object) -> str:
-    return base64.urlsafe_b64encode(json.dumps(document).encode()).rstrip(b"=").decode()
-
-
 async def test_a_public_key_is_no_shared_secret(authenticator: JwtAuthenticator) -> None:
     """The confusion of algorithms: signed with HMAC, by the public key that everybody has."""
     for form in (serialization.PublicFormat.SubjectPublicKeyInfo, serialization.PublicFormat.PKCS1):
@@ -176,7 +184,19 @@ async def test_a_public_key_is_no_shared_secret(authenticator: JwtAuthenticator)
 
 @pytest.mark.parametrize(
     "token",
-    ["x", "a.b.c", "..", "a.b", f"{encoded([])}.{encoded([])}.x", f"{encoded({})}.{encoded({'iss': 'x'})}.x"],
+    [
+        "x",
+        "a.b.c",
+        "..",
+        "a.b",
+        f"{encoded([])}.{encoded([])}.x",
+        f"{encoded({})}.{encoded({'iss': 'x'})}.x",
+        # Ours, if it were one.
+        unsigned({}).removesuffix(".x"),
+        f"{unsigned({})}.x",
+        unsigned([]),
+        f"{encoded({})}.{encoded([ISSUER])}.x",
+    ],
 )
 async def test_what_is_no_token_of_this_issuer_is_left_to_others(authenticator: JwtAuthenticator, token: str) -> None:
     assert await authenticator.authenticate(token) is None
@@ -196,15 +216,51 @@ async def test_clocks_may_differ_by_the_leeway(path: Path, issuer: Issuer) -> No
     lenient = JwtAuthenticator(issuer=ISSUER, audiences=[AUDIENCE], keys=KeyFile(path), leeway=60)
     assert await lenient.authenticate(issuer.token(exp=int(time.time()) - 30))
     assert await lenient.authenticate(issuer.token(nbf=int(time.time()) + 30))
-    with pytest.raises(ValueError, match="0 to 300 seconds"):
-        JwtAuthenticator(issuer=ISSUER, audiences=[AUDIENCE], keys=KeyFile(path), leeway=301)
+    for leeway in (-1, 301):
+        with pytest.raises(ValueError, match="0 to 300 seconds"):
+            JwtAuthenticator(issuer=ISSUER, audiences=[AUDIENCE], keys=KeyFile(path), leeway=leeway)
+    strict = JwtAuthenticator(issuer=ISSUER, audiences=[AUDIENCE], keys=KeyFile(path), leeway=0)
+    assert await refusal(strict, issuer.token(exp=int(time.time()) - 2)) == "it has expired"
+    most = JwtAuthenticator(issuer=ISSUER, audiences=[AUDIENCE], keys=KeyFile(path), leeway=300)
+    assert await most.authenticate(issuer.token(exp=int(time.time()) - 200))
 
 
 def test_an_issuer_without_an_audience_is_refused(path: Path) -> None:
-    with pytest.raises(ValueError, match="tokens for other services would be accepted"):
-        JwtAuthenticator(issuer=ISSUER, audiences=[], keys=KeyFile(path))
+    for audiences in ([], [""], [AUDIENCE, ""]):
+        with pytest.raises(ValueError, match="tokens for other services would be accepted"):
+            JwtAuthenticator(issuer=ISSUER, audiences=audiences, keys=KeyFile(path))
+
+
+@pytest.mark.parametrize("name", ["", "https://example.org#x", "https://*.example.org"])
+def test_an_issuer_whose_subjects_could_not_be_told_apart_is_refused(path: Path, name: str) -> None:
+    """`jwt:a#b#c` could be the subject `b#c` or the issuer `a#b`, and a pattern could be meant by `*`."""
     with pytest.raises(ValueError, match="an issuer is not empty"):
-        JwtAuthenticator(issuer="", audiences=[AUDIENCE], keys=KeyFile(path))
+        JwtAuthenticator(issuer=name, audiences=[AUDIENCE], keys=KeyFile(path))
+
+
+async def test_a_claim_may_have_a_hundred_values(authenticator: JwtAuthenticator, issuer: Issuer) -> None:
+    caller = await authenticator.authenticate(issuer.token(groups=[f"g{number}" for number in range(100)]))
+    assert caller is not None
+    assert len(caller.principals) == 101
+
+
+async def test_keys_of_a_file_that_is_unusable_for_too_long_verify_nothing(path: Path, issuer: Issuer) -> None:
+    now = 1000.0
+    keys = KeyFile(path, trusted_for=300, clock=lambda: now)
+    authenticator = JwtAuthenticator(issuer=ISSUER, audiences=[AUDIENCE], keys=keys)
+    token = issuer.token()
+    assert await authenticator.authenticate(token)
+    path.write_text("broken")
+    await keys.reload_if_changed()
+    now += 300
+    assert await authenticator.authenticate(token)
+    now += 1
+    for shown in (token, issuer.token(jti="another"), issuer.token(headers={"kid": "made-up"})):
+        with pytest.raises(KeysUnavailable, match="operator has to look"):
+            await authenticator.authenticate(shown)
+    path.write_bytes(issuer.jwks)
+    await keys.reload_if_changed()
+    assert await authenticator.authenticate(token)
 
 
 async def test_a_token_that_was_good_expires(
@@ -282,6 +338,7 @@ def test_keys_that_must_not_verify_anything_are_left_out(issuer: Issuer) -> None
         {**public_jwk(rsa.generate_private_key(public_exponent=65537, key_size=1024)), "kid": "short"},
         {**good, "n": "!", "kid": "broken"},
         {**good, "kid": 7},
+        {**good, "kid": "odd", "alg": []},
         "nothing",
     ) == ["rsa"]
 
@@ -302,6 +359,30 @@ def test_a_set_without_a_usable_key_is_refused(content: bytes, problem: str) -> 
     with pytest.raises(InvalidAccessFile) as caught:
         parse_key_set(content, "jwks.json")
     assert caught.value.problems[0].startswith(problem)
+
+
+def test_a_set_may_have_a_hundred_keys(issuer: Issuer) -> None:
+    content = json.dumps({"keys": [issuer.jwk("ec")] * 100}).encode()
+    assert len(parse_key_set(content, "jwks.json").keys) == 100
+
+
+async def test_a_key_without_an_id_verifies_tokens_with_any_id(path: Path, issuer: Issuer) -> None:
+    path.write_text(json.dumps({"keys": [public_jwk(issuer.keys["ec"])]}))
+    authenticator = JwtAuthenticator(issuer=ISSUER, audiences=[AUDIENCE], keys=KeyFile(path))
+    assert await authenticator.authenticate(issuer.token())
+
+
+def test_keys_that_are_left_out_are_in_the_log_with_the_reason(issuer: Issuer) -> None:
+    with capture_logs() as logs:
+        keys_of(issuer.jwk("ec"))
+        assert logs == []
+        keys_of(issuer.jwk("ec"), {**issuer.jwk("rsa"), "alg": "HS256"}, {**issuer.jwk("rsa"), "alg": 7})
+    assert [entry["problems"] for entry in logs] == [
+        [
+            "key 2 is left out: it is for no accepted algorithm: use RS, PS, ES or EdDSA",
+            "key 3 is left out: its `kid` or `alg` is not a string",
+        ]
+    ]
 
 
 def test_a_private_key_among_the_public_ones_is_told_as_one(issuer: Issuer) -> None:

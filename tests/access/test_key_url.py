@@ -12,18 +12,22 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec
 from structlog.testing import capture_logs
 
+from portus_gateway.access import key_url
+from portus_gateway.access.current_call import current_call
 from portus_gateway.access.errors import KeysUnavailable, Unauthenticated
 from portus_gateway.access.jwt_authenticator import JwtAuthenticator
-from portus_gateway.access.key_set import KeySet
+from portus_gateway.access.key_set import KeySet, parse_key_set
 from portus_gateway.access.key_url import KeyUrl
+from tests.access.calls import calling
 from tests.access.certificates import Authority
 from tests.access.issuer import AUDIENCE, ISSUER, Issuer
+from tests.access.policies import A
 from tests.distribution.upstream import Upstream, answer
 
 
 class Clock:
     def __init__(self) -> None:
-        self.now = 100.0
+        self.now = 10_000.0
 
     def __call__(self) -> float:
         return self.now
@@ -58,9 +62,124 @@ async def test_keys_are_fetched_once_and_kept(upstream: Upstream, clock: Clock, 
     async with at(upstream, clock) as keys:
         first = await keys.key_set()
         assert ids(first) == set(issuer.keys)
-        clock.now += 299
+        clock.now += 300
+        running = asyncio.all_tasks()
         assert await keys.key_set() is first
+        # Nothing is fetched in the background either.
+        assert asyncio.all_tasks() == running
     assert [request.target for request in upstream.requests] == ["/jwks"]
+
+
+async def test_keys_are_there_before_the_first_call_and_nothing_is_left_of_a_fetch(
+    upstream: Upstream, clock: Clock
+) -> None:
+    asked, over = asyncio.Event(), asyncio.Event()
+
+    async def never(_: web.Request) -> web.Response:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            over.set()
+        raise AssertionError
+
+    upstream.script(never)
+    running = asyncio.all_tasks()
+    async with at(upstream, clock, timeout=60):
+        await asyncio.wait_for(asked.wait(), 5)
+    assert {task for task in asyncio.all_tasks() - running if "_fetch" in repr(task)} == set()
+    await asyncio.wait_for(over.wait(), 5)
+
+
+async def test_the_issuer_is_asked_for_plain_content_and_cannot_leave_cookies(
+    upstream: Upstream, clock: Clock, issuer: Issuer
+) -> None:
+    upstream.script(answer(200, issuer.jwks, Set_Cookie="a=b"), answer(200, issuer.jwks))
+    async with at(upstream, clock) as keys:
+        first = await keys.key_set()
+        clock.now += 11
+        await keys.newer_than(first)
+    assert [request.headers["Accept-Encoding"] for request in upstream.requests] == ["identity"] * 2
+    assert ["Cookie" in request.headers for request in upstream.requests] == [False, False]
+
+
+async def test_a_fetch_belongs_to_no_call(
+    upstream: Upstream, clock: Clock, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its log lines have no request id, for example."""
+    calls: list[object] = []
+
+    def recording(content: bytes, source: str) -> KeySet:
+        calls.append(current_call.get(None))
+        return parse_key_set(content, source)
+
+    monkeypatch.setattr(key_url, "parse_key_set", recording)
+    upstream.script(answer(503), answer(200, issuer.jwks))
+    async with at(upstream, clock) as keys:
+        with pytest.raises(KeysUnavailable):
+            await keys.key_set()
+        clock.now += 10
+        with calling(A, "ListTags"):
+            assert await keys.key_set()
+    assert calls == [None]
+
+
+async def test_a_look_for_keys_that_came_meanwhile_asks_nobody(
+    upstream: Upstream, clock: Clock, issuer: Issuer
+) -> None:
+    upstream.script(answer(200, issuer.jwks))
+    async with at(upstream, clock) as keys:
+        newest = await keys.key_set()
+        clock.now += 11
+        assert await keys.newer_than(KeySet(())) is newest
+    assert len(upstream.requests) == 1
+
+
+async def test_keys_serve_to_the_end_of_their_time_and_a_call_after_it_waits_for_new_ones(
+    upstream: Upstream, clock: Clock, issuer: Issuer
+) -> None:
+    upstream.script(answer(200, issuer.jwks), answer(503))
+    async with at(upstream, clock) as keys:
+        first = await keys.key_set()
+        clock.now += 24 * 3600
+        assert await keys.key_set() is first
+        # The issuer is back. It failed a moment ago, but the keys that are there are too old now.
+        issuer.keys["new"] = ec.generate_private_key(ec.SECP256R1())
+        upstream.script(answer(200, issuer.jwks))
+        clock.now += 10
+        assert "new" in ids(await keys.key_set())
+    assert len(upstream.requests) == 3
+
+
+async def test_nobody_waits_until_keys_are_twice_as_old_as_they_should_be(
+    upstream: Upstream, clock: Clock, issuer: Issuer
+) -> None:
+    async def never(_: web.Request) -> web.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    upstream.script(answer(200, issuer.jwks), never)
+    async with at(upstream, clock, timeout=0.05) as keys:
+        first = await keys.key_set()
+        for age, waits in ((600, False), (601, True)):
+            clock.now = 10_000.0 + age
+            waiting = asyncio.ensure_future(keys.key_set())
+            await asyncio.sleep(0)
+            assert waiting.done() is not waits
+            assert await waiting is first
+        # The fetch failed at this age. For as long as keys are fresh after that, nobody waits again.
+        for later, waits in ((300, False), (301, True)):
+            clock.now = 10_601.0 + later
+            waiting = asyncio.ensure_future(keys.key_set())
+            await asyncio.sleep(0)
+            assert waiting.done() is not waits, later
+            assert await waiting is first
+
+
+async def test_the_largest_set_of_keys(upstream: Upstream, clock: Clock, issuer: Issuer) -> None:
+    upstream.script(answer(200, issuer.jwks.ljust(256 * 1024)))
+    async with at(upstream, clock) as keys:
+        assert ids(await keys.key_set()) == set(issuer.keys)
 
 
 async def test_the_systems_authorities_are_believed_besides_ours(
@@ -164,7 +283,11 @@ async def test_a_flood_of_made_up_key_ids_waits_in_bounded_number(
         authenticator = JwtAuthenticator(issuer=ISSUER, audiences=[AUDIENCE], keys=keys)
         good = issuer.token()
         assert await authenticator.authenticate(good)
-        clock.now += 11
+        # Those whose wait is over do not count.
+        for _ in range(5):
+            with pytest.raises(Unauthenticated):
+                await authenticator.authenticate(issuer.token(headers={"kid": "made-up"}))
+        clock.now += 10
         strangers = [
             asyncio.ensure_future(authenticator.authenticate(issuer.token(headers={"kid": f"made-up-{n}"})))
             for n in range(500)
@@ -258,8 +381,9 @@ async def test_a_bad_answer_changes_nothing(
         assert [entry["log_level"] for entry in logs] == ["error"]
         # Too old to be believed any longer: whoever was locked out may still be in there.
         clock.now += 24 * 3600
-        with pytest.raises(KeysUnavailable, match="try again later"):
+        with pytest.raises(KeysUnavailable, match="try again later") as caught:
             await keys.key_set()
+        assert caught.value.retry_after == 1
     assert len(upstream.requests) == 3
 
 
@@ -312,8 +436,16 @@ async def test_keys_come_when_the_issuer_does(upstream: Upstream, clock: Clock, 
         ("ftp://login.example.org/jwks", "not an http or https"),
         ("https://user@login.example.org/jwks", "contains a user"),
         ("jwks.json", "not an http or https"),
+        ("https:jwks", "not an http or https"),
     ],
 )
 def test_keys_come_over_https_or_from_this_machine(url: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         KeyUrl(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://login.example.org/jwks", "http://localhost:1/jwks", "http://127.0.0.1/jwks", "http://[::1]/jwks"]
+)
+def test_these_addresses_of_keys_are_accepted(url: str) -> None:
+    KeyUrl(url)

@@ -88,6 +88,30 @@ def failing_open(path: Path, _mode: str) -> None:
     raise OSError(24, "Too many open files", str(path))
 
 
+@pytest.mark.parametrize(
+    ("error", "problem"),
+    [
+        (OSError(24, "Too many open files", "/secret/path"), "cannot be read: Too many open files"),
+        (OSError("only a part of it came"), "cannot be read: only a part of it came"),
+    ],
+)
+async def test_why_a_file_cannot_be_read_is_told(
+    path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, problem: str
+) -> None:
+    def failing(_: Path, _mode: str) -> None:
+        raise error
+
+    file = ReloadedFile(path, parse)
+    monkeypatch.setattr(Path, "open", failing)
+    await file.reload()
+    assert file.problems == (problem,)
+
+
+async def test_the_largest_file(path: Path) -> None:
+    path.write_text("x" * 1024 * 1024)
+    assert len(ReloadedFile(path, parse).content) == 1024 * 1024
+
+
 async def test_old_content_is_trusted_for_so_long_and_that_is_in_the_log(path: Path, clock: Clock) -> None:
     file = ReloadedFile(path, parse, trusted_for=300, clock=clock)
     assert file.expires

@@ -56,6 +56,7 @@ class TrialsInFunctions:
 
     def _measure(self, session: pytest.Session) -> int:
         session.config.pluginmanager.register(self._executed)
+        session.config.pluginmanager.register(_Failures())
         self._executed.begin()
         status = _run(session, session.items)
         baseline.write(self._executed, self.lines)
@@ -75,6 +76,14 @@ class TrialsInFunctions:
             return _run(session, [items[test] for test in tests]) if changed else NOT_TRIED_STATUS
 
         return outcome_of(run, self._log, unchanged.time_for(tests))
+
+
+class _Failures:
+    """A pytest plugin that prints a failure at once: the summary of the run does not come to that."""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            print(f"\n{report.nodeid} fails without a mutant:\n{report.longreprtext}")
 
 
 def _run(session: pytest.Session, items: Sequence[pytest.Item]) -> int:

@@ -94,7 +94,7 @@ def _key(item: object) -> VerificationKey:
     if not algorithms:
         raise ValueError("it is for no accepted algorithm: use RS, PS, ES or EdDSA")
     try:
-        public = PyJWK(item, algorithm=min(algorithms)).key
+        public = PyJWK(item).key
     except (PyJWTError, ValueError, TypeError, KeyError) as error:
         raise ValueError("it is malformed") from error
     if not isinstance(public, PublicKey):

@@ -62,7 +62,7 @@ class KeyUrl:
     async def __aenter__(self) -> Self:
         context = await asyncio.to_thread(client_tls_context, self._ca_file)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=1, ssl=context),
+            connector=aiohttp.TCPConnector(ssl=context),
             # A compressed answer is not unpacked: its real size is not known before.
             auto_decompress=False,
             headers={"Accept-Encoding": "identity"},

@@ -13,7 +13,7 @@ def reason(error: OSError | ValueError) -> str:
 class WatchedFile:
     """Reads a file whole, and tells whether it has changed since. Follows symbolic links, as Kubernetes mounts them.
 
-    A file that is there and could not be read counts as changed until it is read: nothing of it changes when, for
+    A changed file that cannot be read, or is gone, counts as changed until it is read: nothing of it changes when, for
     example, there are file descriptors again.
     """
 
@@ -23,22 +23,15 @@ class WatchedFile:
     _signature: tuple[int, ...] | None = field(default=None, init=False)
 
     def changed(self) -> bool:
-        """Whether the file differs from the one last read. A file that is gone counts as changed once."""
+        """Whether the file differs from the one last read."""
         return self._look() != self._signature
 
     def read(self) -> bytes:
         """The content. Raises `OSError`, and `ValueError` for a file above the limit."""
         # The signature is taken before the content, so that a write in between is found at the next look.
         signature = self._look()
-        try:
-            with self.path.open("rb") as file:
-                content = file.read(self.limit + 1)
-        except FileNotFoundError:
-            self._signature = ()
-            raise
-        except OSError:
-            self._signature = None
-            raise
+        with self.path.open("rb") as file:
+            content = file.read(self.limit + 1)
         self._signature = signature
         if len(content) > self.limit:
             raise ValueError(f"larger than {self.limit} bytes")
