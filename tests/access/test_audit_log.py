@@ -303,6 +303,25 @@ async def test_a_record_of_another_process_that_was_cut_off_stays_a_line_of_its_
     assert [json.loads(line)["event"] for line in path.read_text().splitlines()[1:]] == ["whole", "too"]
 
 
+async def test_a_record_that_another_process_is_writing_is_not_taken_for_a_cut_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pread = os.pread
+
+    def looking(file: int, size: int, position: int) -> bytes:
+        found = pread(file, size, position)
+        if found != b"\n":
+            with path.open("ab") as other:
+                other.write(b'hole"}\n')
+        return found
+
+    path.write_bytes(b'{"event":"w')
+    monkeypatch.setattr(os, "pread", looking)
+    with AuditLog(str(path)) as log:
+        await log.write({"event": "next"})
+    assert [record["event"] for record in records(path)] == ["whole", "next"]
+
+
 async def test_a_file_that_may_only_be_written_will_do(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = os.open
 

@@ -256,7 +256,7 @@ async def test_keys_of_a_file_that_is_unusable_for_too_long_verify_nothing(path:
     assert await authenticator.authenticate(token)
     now += 1
     for shown in (token, issuer.token(jti="another"), issuer.token(headers={"kid": "made-up"})):
-        with pytest.raises(KeysUnavailable, match="operator has to look"):
+        with pytest.raises(KeysUnavailable, match="operator has to correct it"):
             await authenticator.authenticate(shown)
     path.write_bytes(issuer.jwks)
     await keys.reload_if_changed()

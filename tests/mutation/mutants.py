@@ -96,6 +96,13 @@ def _text(node: ast.AST) -> str:
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
 
 
+def _shown(node: ast.stmt) -> str:
+    """A statement. Of an error, the kind alone: messages are reworded."""
+    if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+        return f"raise {_text(node.exc.func)}(…)"
+    return _text(node)
+
+
 class _Search:
     def in_body(
         self, scope: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, name: str
@@ -113,7 +120,7 @@ class _Search:
             yield from self.in_body(node, inner)
             return
         if _can_go(node):
-            yield _mutant(place, ast.Pass(), node, scope, f"without `{_text(node)}`")
+            yield _mutant(place, ast.Pass(), node, scope, f"without `{_shown(node)}`")
         if isinstance(node, ast.If | ast.While):
             yield from self.of_condition((node, "test", None), node.test, scope, may_last=isinstance(node, ast.If))
         if isinstance(node, ast.With | ast.AsyncWith) and all(item.optional_vars is None for item in node.items):

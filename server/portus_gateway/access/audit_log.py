@@ -31,6 +31,9 @@ PATIENCE: Final = 5.0
 # How long the gateway waits for unfinished records when it ends, in seconds.
 _LAST_WAIT: Final = 1.0
 
+# How long another process may need to write a record into the file, in seconds. The kernel does not interrupt it.
+_BEING_WRITTEN: Final = 0.01
+
 _log = structlog.get_logger(__name__)
 
 
@@ -267,14 +270,18 @@ class _File:
 
     @staticmethod
     def _ends_in_a_cut_line(file: int) -> bool:
-        size = os.fstat(file).st_size
-        if not size:
-            return False
-        try:
-            return os.pread(file, 1, size - 1) != b"\n"
-        except OSError:
-            # The file may be writable but not readable.
-            return False
+        size = -1
+        # A line that another process is writing looks like a cut one for a moment: a cut one does not grow.
+        while (seen := os.fstat(file).st_size) != size:
+            size = seen
+            try:
+                if not size or os.pread(file, 1, size - 1) == b"\n":
+                    return False
+            except OSError:
+                # The file may be writable but not readable.
+                return False
+            time.sleep(_BEING_WRITTEN)
+        return True
 
 
 def _write(file: int, data: bytes, expires: float) -> None:
