@@ -297,7 +297,7 @@ def test_no_message_comes_from_the_validation_library() -> None:
         assert not re.search("input|string|unable|integer|boolean", str(one)), one
 
 
-def test_unknown_variables_are_told_with_the_setting_that_may_be_meant_and_with_all_other_mistakes() -> None:
+def test_unknown_variables_are_reported_with_a_suggestion_and_all_other_mistakes() -> None:
     names = ["PORTUS_LISTEN", "PORTUS_LISTN", "PORTUS_SMTP_HOST", "PORTUS_GATEWAY_ADDRESS", "PATH"]
     with pytest.raises(InvalidSettings) as raised:
         settings.load({"drain_grace": "long", "registry_url": "x"}, names)

@@ -95,7 +95,7 @@ async def test_what_a_full_disk_cut_off_spoils_no_other_record(path: Path, monke
     assert json.loads(whole)["event"] == "whole"
 
 
-def test_a_file_that_cannot_be_written_is_told_at_start(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_reported_at_start(tmp_path: Path) -> None:
     with pytest.raises(InvalidAccessFile, match="cannot be written: No such file"), AuditLog(f"{tmp_path}/no/audit"):
         pass
     with pytest.raises(InvalidAccessFile, match="cannot be written: Is a directory"), AuditLog(str(tmp_path)):
@@ -108,7 +108,7 @@ async def test_standard_output_will_do(capfdbinary: pytest.CaptureFixture[bytes]
     assert json.loads(capfdbinary.readouterr().out)["event"] == "x"
 
 
-async def test_a_record_that_was_begun_is_written_whoever_goes_away(
+async def test_a_record_that_was_begun_is_completed_after_its_caller_disconnects(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun, go_on = threading.Event(), threading.Event()
@@ -188,7 +188,7 @@ async def test_a_pipe_takes_records_and_stays_open_between_them(pipe: Path) -> N
         assert json.loads(os.read(reading, 4096))["event"] == "y"
 
 
-async def test_a_pipe_that_nobody_reads_holds_up_neither_start_nor_records_nor_the_end(pipe: Path) -> None:
+async def test_a_pipe_that_nobody_reads_blocks_neither_start_nor_records_nor_shutdown(pipe: Path) -> None:
     async with asyncio.timeout(PATIENCE):
         with capture_logs() as logs, AuditLog(str(pipe), patience=QUICKLY) as log:
             assert "nobody reads the audit log yet" in logs[0]["event"]
@@ -228,7 +228,7 @@ async def test_a_full_pipe_fails_in_time_and_at_once_until_it_is_read(pipe: Path
             fill(pipe)
 
 
-async def test_a_write_that_hangs_holds_up_neither_others_nor_the_end(
+async def test_a_write_that_hangs_blocks_neither_other_records_nor_shutdown(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As on a network file system that is gone.
@@ -294,7 +294,7 @@ async def test_on_a_pipe_lines_are_as_short_as_it_takes_at_once(pipe: Path) -> N
     assert [part.get("continued", False) for part in parts] == [False] + [True] * (len(parts) - 1)
 
 
-async def test_a_record_of_another_process_that_was_cut_off_stays_a_line_of_its_own(path: Path) -> None:
+async def test_a_cut_record_of_another_process_stays_on_a_separate_line(path: Path) -> None:
     path.write_bytes(b'{"event":"cut')
     with AuditLog(str(path)) as log:
         await log.write({"event": "whole"})

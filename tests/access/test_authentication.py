@@ -29,7 +29,7 @@ def no_connection() -> Mapping[str, list[bytes]]:
 
 
 @pytest.mark.parametrize("first", [True, False])
-async def test_one_kind_of_token_that_cannot_be_checked_does_not_stand_in_the_way_of_others(first: bool) -> None:
+async def test_one_kind_of_token_that_cannot_be_checked_does_not_block_others(first: bool) -> None:
     kinds = [Bearer(available=False), Bearer("good")]
     authentication = Authentication(bearers=kinds if first else kinds[::-1], certificates=False, anonymous=True)
     assert await authentication.caller([("authorization", "Bearer good")], no_connection) == A
@@ -63,7 +63,7 @@ LONGEST_TOKEN = 16 * 1024
     ["", "good", "Basic good", "Bearer", "Bearer ", "Bearer   ", "Bearer a b", "Bearer " + "x" * (LONGEST_TOKEN + 1)],
     ids=lambda value: value[:12],
 )
-async def test_what_is_not_bearer_and_one_token_is_refused_and_nobody_is_asked(value: str) -> None:
+async def test_a_malformed_authorization_value_is_refused_unchecked(value: str) -> None:
     kind = Everything()
     authentication = Authentication(bearers=[kind], certificates=True, anonymous=True)
     with pytest.raises(Unauthenticated, match="is not `Bearer` and a token"):
@@ -94,7 +94,7 @@ async def test_a_gateway_that_takes_no_credential_looks_at_none() -> None:
     assert (await authentication.caller([], lambda: shown)).name == "cn:ci"
 
 
-async def test_who_shows_nothing_is_told_what_is_wanted() -> None:
+async def test_a_call_without_a_credential_learns_what_is_accepted() -> None:
     for kinds, certificates, wanted in (
         ([Everything()], False, "a bearer token in `authorization` metadata"),
         ([], True, "a client certificate"),

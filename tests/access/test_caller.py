@@ -35,7 +35,7 @@ def test_a_caller_has_a_name() -> None:
         ("token:" + "x" * (LONGEST_PRINCIPAL - 5), "1025 characters; at most 1024"),
     ],
 )
-def test_a_malformed_principal_names_nobody_whatever_the_others_are(principal: str, why: str) -> None:
+def test_one_malformed_principal_makes_a_credential_identify_nobody(principal: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         Caller.known_as("token", [principal])
     with pytest.raises(ValueError, match=why):

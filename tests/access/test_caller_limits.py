@@ -54,7 +54,7 @@ def test_without_a_burst_a_caller_may_make_the_calls_of_a_second_at_once(clock: 
         call(limits)
 
 
-def test_it_is_told_to_come_back_when_it_may_call(clock: Clock) -> None:
+def test_the_retry_delay_ends_when_the_next_call_is_allowed(clock: Clock) -> None:
     limits = CallerLimits(rate=2, burst=1, clock=clock)
     call(limits)
     clock.now += 0.125
@@ -127,7 +127,7 @@ def test_more_running_callers_than_are_remembered_are_all_counted(clock: Clock) 
         limits.leave(caller)
 
 
-def test_limits_that_let_nobody_in_are_refused() -> None:
+def test_limits_that_allow_no_call_are_refused() -> None:
     with pytest.raises(ValueError, match="more than 0"):
         CallerLimits(rate=0)
     with pytest.raises(ValueError, match="running calls must be at least 1"):

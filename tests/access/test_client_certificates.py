@@ -78,12 +78,14 @@ def test_all_names_of_a_certificate_are_principals_and_the_spiffe_id_goes_first(
     ],
     ids=str,
 )
-def test_a_certificate_with_a_malformed_name_names_nobody(authority: Authority, names: dict[str, list[str]]) -> None:
+def test_a_certificate_with_a_malformed_name_identifies_nobody(
+    authority: Authority, names: dict[str, list[str]]
+) -> None:
     with pytest.raises(Unauthenticated):
         caller_of_certificate(connection(authority.issue(**names)))  # type: ignore[arg-type]
 
 
-def test_validity_is_looked_at_in_every_call(authority: Authority) -> None:
+def test_validity_is_checked_in_every_call(authority: Authority) -> None:
     shown = connection(authority.issue(common_names=["ci"], lifetime=timedelta(hours=1), age=timedelta(hours=1)))
     start = time.time()
     for seconds in (-3500, 0, 3500):
@@ -110,7 +112,7 @@ def test_a_connection_with_two_certificates_has_no_caller(authority: Authority) 
         caller_of_certificate({"x509_pem_cert": [one.certificate, other.certificate]})
 
 
-def test_a_certificate_without_names_names_nobody(authority: Authority) -> None:
+def test_a_certificate_without_names_identifies_nobody(authority: Authority) -> None:
     for pair in (authority.issue(), authority.issue(uris=["https://example.org"]), authority.issue(dns=["*.a.org"])):
         with pytest.raises(Unauthenticated, match="no SPIFFE ID, no DNS name and no common name"):
             caller_of_certificate(connection(pair))
@@ -123,7 +125,7 @@ def test_an_empty_common_name_is_none(authority: Authority) -> None:
     assert caller.principals == {"dns:ci.example.org"}
 
 
-def test_what_is_no_certificate_names_nobody() -> None:
+def test_something_that_is_not_a_certificate_identifies_nobody() -> None:
     for shown in ([b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"], [b""], [b"\0"]):
         with pytest.raises(Unauthenticated):
             caller_of_certificate({"x509_pem_cert": shown})

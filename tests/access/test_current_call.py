@@ -8,7 +8,7 @@ from tests.access.calls import calling
 from tests.access.policies import A
 
 
-def test_in_a_call_it_is_known_who_calls_what() -> None:
+def test_a_call_knows_its_caller_and_its_rpc() -> None:
     with calling(A, "ListTags"):
         assert current_rpc() == (A, RPCS["ListTags"])
         assert current_call.get().known_caller == A

@@ -157,7 +157,7 @@ def unsigned(header: object) -> str:
         (lambda issuer: issuer.token().rpartition(".")[0] + ".", "its signature is not good"),
     ],
 )
-async def test_a_token_that_is_not_good_is_refused_and_the_caller_told_why(
+async def test_an_invalid_token_is_refused_with_the_reason(
     authenticator: JwtAuthenticator, issuer: Issuer, made: Made, problem: str
 ) -> None:
     assert (await refusal(authenticator, made(issuer))).startswith(problem)
@@ -202,7 +202,9 @@ async def test_what_is_no_token_of_this_issuer_is_left_to_others(authenticator: 
     assert await authenticator.authenticate(token) is None
 
 
-async def test_another_issuers_token_is_left_to_others(authenticator: JwtAuthenticator, issuer: Issuer) -> None:
+async def test_another_issuers_token_is_left_to_other_authenticators(
+    authenticator: JwtAuthenticator, issuer: Issuer
+) -> None:
     for other in ("https://login.example.org.evil", f"{ISSUER}/", None, ""):
         assert await authenticator.authenticate(issuer.token(iss=other)) is None
 
@@ -263,7 +265,7 @@ async def test_keys_of_a_file_that_is_unusable_for_too_long_verify_nothing(path:
     assert await authenticator.authenticate(token)
 
 
-async def test_a_token_that_was_good_expires(
+async def test_a_valid_token_expires(
     authenticator: JwtAuthenticator, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = issuer.token(exp=int(time.time()) - 20)
@@ -385,7 +387,7 @@ def test_keys_that_are_left_out_are_in_the_log_with_the_reason(issuer: Issuer) -
     ]
 
 
-def test_a_private_key_among_the_public_ones_is_told_as_one(issuer: Issuer) -> None:
+def test_a_private_key_among_the_public_ones_is_reported(issuer: Issuer) -> None:
     private = issuer.keys["ec"]
     assert isinstance(private, ec.EllipticCurvePrivateKey)
     content = json.dumps({"keys": [ECAlgorithm.to_jwk(private, as_dict=True)]}).encode()

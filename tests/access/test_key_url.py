@@ -387,7 +387,7 @@ async def test_a_bad_answer_changes_nothing(
     assert len(upstream.requests) == 3
 
 
-async def test_a_redirect_leads_to_nobodys_keys(upstream: Upstream, clock: Clock, issuer: Issuer) -> None:
+async def test_keys_behind_a_redirect_are_not_accepted(upstream: Upstream, clock: Clock, issuer: Issuer) -> None:
     upstream.script(answer(302, Location="/anybody"), answer(200, issuer.jwks))
     async with at(upstream, clock) as keys:
         with pytest.raises(KeysUnavailable):
@@ -395,7 +395,7 @@ async def test_a_redirect_leads_to_nobodys_keys(upstream: Upstream, clock: Clock
     assert [request.target for request in upstream.requests] == ["/jwks"]
 
 
-async def test_an_issuer_that_does_not_answer_holds_up_nobody_for_long(upstream: Upstream, clock: Clock) -> None:
+async def test_an_issuer_that_does_not_answer_delays_no_caller_for_long(upstream: Upstream, clock: Clock) -> None:
     async def never(_: web.Request) -> web.Response:
         await asyncio.Event().wait()
         raise AssertionError
@@ -410,7 +410,9 @@ async def test_an_issuer_that_does_not_answer_holds_up_nobody_for_long(upstream:
     assert len(upstream.requests) == 1
 
 
-async def test_an_issuer_that_is_away_is_no_matter_of_others(upstream: Upstream, clock: Clock, issuer: Issuer) -> None:
+async def test_an_unreachable_issuer_does_not_affect_other_tokens(
+    upstream: Upstream, clock: Clock, issuer: Issuer
+) -> None:
     upstream.script(answer(503))
     async with at(upstream, clock) as keys:
         authenticator = JwtAuthenticator(issuer=ISSUER, audiences=[AUDIENCE], keys=keys)

@@ -36,7 +36,7 @@ def test_a_decision_names_its_rule_and_line() -> None:
     assert str(decision) == "allowed by allow rule 'team a reads' (line 2)"
 
 
-def test_a_deny_rule_goes_first_wherever_it_stands() -> None:
+def test_a_deny_rule_applies_first_wherever_it_is() -> None:
     policy = parsed(
         TEAM_A
         + """
@@ -60,7 +60,7 @@ def test_groups_of_rpcs() -> None:
     assert {rpc for rpc in REPOSITORY_RPCS if policy.decide(ROOT, RPCS[rpc], "team-a/app").allowed} == REPOSITORY_RPCS
 
 
-def test_who_shows_nothing_is_nobody_unless_a_rule_names_him() -> None:
+def test_a_call_without_a_credential_needs_a_rule_for_anonymous() -> None:
     everybody = TEAM_A.replace("token:root", "*")
     assert not parsed(everybody).decide(NOBODY, RPCS["GetManifest"], "x").allowed
     assert parsed(everybody).decide(STRANGER, RPCS["GetManifest"], "x").allowed
@@ -106,7 +106,7 @@ def test_one_pattern_for_all_repositories_is_enough_to_be_allowed_everywhere() -
     assert parsed(both).rights(ROOT, RPCS["GetManifest"]).everywhere
 
 
-def test_a_rule_without_a_line_is_told_by_its_name() -> None:
+def test_a_rule_without_a_line_is_shown_with_its_name() -> None:
     rule = Rule(
         name="built in",
         effect="allow",

@@ -42,7 +42,7 @@ def test_the_start_is_refused_without_a_valid_file(path: Path) -> None:
         PolicyFile(path)
 
 
-async def test_a_good_new_file_is_taken(path: Path) -> None:
+async def test_a_valid_new_file_is_used(path: Path) -> None:
     file = PolicyFile(path)
     path.write_text(TEAM_B)
     assert not sees_team_b(file)
@@ -50,7 +50,7 @@ async def test_a_good_new_file_is_taken(path: Path) -> None:
     assert sees_team_b(file)
 
 
-async def test_a_bad_new_file_leaves_the_old_policy_in_force_and_is_told_loudly(path: Path) -> None:
+async def test_an_invalid_new_file_is_logged_and_the_old_policy_stays_in_force(path: Path) -> None:
     file = PolicyFile(path)
     path.write_text(TEAM_B.replace('"read"', '"reed"'))
     with capture_logs() as logs:

@@ -34,7 +34,7 @@ def problems_of(text: str | bytes) -> tuple[str, ...]:
     return caught.value.problems
 
 
-def test_all_mistakes_are_told_at_once_with_rule_and_line() -> None:
+def test_all_mistakes_are_reported_at_once_with_rule_and_line() -> None:
     problems = problems_of(MISTAKES)
     expected = [
         "'version' is unknown",
@@ -118,13 +118,13 @@ def test_repositories_count_also_for_an_rpc_that_concerns_none() -> None:
     assert "repositories: 'Team/**': 'Team' is not a segment" in problems_of(text)[0]
 
 
-def test_missing_repositories_are_told_beside_mistaken_rpcs() -> None:
+def test_missing_repositories_are_reported_together_with_unknown_rpcs() -> None:
     text = RULE.replace('"read"', '"reed"').replace('repositories = ["**"]', "")
     first, second = problems_of(text)
     assert first.startswith("allow rule 'a' (line 2): rpcs: 'reed' is neither")
     assert second == "allow rule 'a' (line 2): needs `repositories`: a list of one or more strings"
 
 
-def test_a_mistake_in_a_rule_without_a_line_is_told_by_its_name() -> None:
+def test_a_mistake_in_a_rule_without_a_line_is_reported_with_its_name() -> None:
     (problem,) = problems_of('allow = [{name = "a", principals = ["*"], rpcs = ["read"], repositories = []}]')
     assert problem == "allow rule 'a': needs `repositories`: a list of one or more strings"

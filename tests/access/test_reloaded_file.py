@@ -137,7 +137,7 @@ async def test_without_an_end_old_content_is_trusted(path: Path, clock: Clock) -
     assert "trusted_for" not in logs[0]
 
 
-async def test_a_problem_is_told_once_a_minute_and_another_one_at_once(path: Path, clock: Clock) -> None:
+async def test_a_problem_is_logged_once_a_minute_and_another_one_at_once(path: Path, clock: Clock) -> None:
     file = ReloadedFile(path, parse, clock=clock)
     path.write_text("bad")
     with capture_logs() as logs:
@@ -150,7 +150,7 @@ async def test_a_problem_is_told_once_a_minute_and_another_one_at_once(path: Pat
     assert [entry["problems"] for entry in logs] == [["bad"], ["bad"], ["bad too"]]
 
 
-async def test_what_is_read_last_is_taken_last(path: Path) -> None:
+async def test_the_latest_read_wins(path: Path) -> None:
     """The watch and SIGHUP may both load the file at once."""
     blocked, go_on = threading.Event(), threading.Event()
 

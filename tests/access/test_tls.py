@@ -130,7 +130,7 @@ async def test_new_client_authorities_count_for_the_next_connection(folder: Path
         assert await code_of_call(port, credentials) is grpc.StatusCode.UNIMPLEMENTED
 
 
-async def test_a_broken_new_certificate_leaves_the_old_one_in_use_and_is_told_loudly(
+async def test_an_invalid_new_certificate_is_logged_and_the_old_one_stays_in_use(
     folder: Path, authority: Authority
 ) -> None:
     old = serial_in(folder)
@@ -205,7 +205,7 @@ def test_a_pair_that_cannot_serve_is_refused_at_start(folder: Path, authority: A
     ]
 
 
-def test_a_certificate_that_expires_soon_is_told(folder: Path, authority: Authority) -> None:
+def test_a_certificate_that_expires_soon_is_logged(folder: Path, authority: Authority) -> None:
     authority.issue(dns=["localhost"], lifetime=timedelta(days=6)).write(folder)
     with capture_logs() as logs:
         certificate_in(folder)

@@ -38,7 +38,7 @@ async def test_a_token_names_its_caller(path: Path) -> None:
 
 
 @pytest.mark.parametrize("token", ["secret", "secret-aa", "SECRET-A", "", "a"])
-async def test_another_token_names_nobody(path: Path, token: str) -> None:
+async def test_another_token_identifies_nobody(path: Path, token: str) -> None:
     assert await TokenFile(path).authenticate(token) is None
 
 
@@ -95,7 +95,7 @@ def test_a_file_that_is_wrong_is_refused_without_being_repeated(path: Path, cont
 
 
 @pytest.mark.parametrize("content", ["", "# nobody\n"])
-async def test_an_empty_file_is_nobodys(path: Path, content: str) -> None:
+async def test_an_empty_file_has_no_tokens(path: Path, content: str) -> None:
     tokens = TokenFile(path)
     path.write_text(content)
     await tokens.reload_if_changed()
@@ -110,7 +110,7 @@ async def test_an_empty_file_is_nobodys(path: Path, content: str) -> None:
 @pytest.mark.parametrize(
     "typo", ["b\tMY-REAL-TOKEN\n", "b sha256:abc\n", "\0\xff\n", line("a", "other") + line("c", "other")]
 )
-async def test_a_mistake_in_one_line_does_not_keep_a_withdrawn_token_good(path: Path, typo: str) -> None:
+async def test_a_mistake_in_one_line_does_not_keep_a_withdrawn_token_valid(path: Path, typo: str) -> None:
     tokens = TokenFile(path)
     path.write_text(line("a", "secret-a") + typo)
     with capture_logs() as logs:
@@ -127,7 +127,7 @@ async def test_a_mistake_in_one_line_does_not_keep_a_withdrawn_token_good(path: 
     assert not tokens.problems
 
 
-async def test_a_file_that_cannot_be_read_keeps_tokens_good_for_a_bounded_time(path: Path) -> None:
+async def test_a_file_that_cannot_be_read_keeps_its_tokens_valid_for_a_bounded_time(path: Path) -> None:
     now = 1000.0
     tokens = TokenFile(path, trusted_for=300, clock=lambda: now)
     content = path.read_text()
@@ -185,7 +185,7 @@ async def test_a_good_file_is_no_reason_to_warn(path: Path) -> None:
     assert [entry["event"] for entry in logs] == ["loaded"]
 
 
-async def test_malformed_lines_are_told_once_and_not_again_while_the_file_is_away(path: Path) -> None:
+async def test_malformed_lines_are_logged_once_and_not_again_while_the_file_is_away(path: Path) -> None:
     tokens = TokenFile(path)
     path.write_text(line("a", "secret-a") + "b secret-b\n")
     with capture_logs() as logs:

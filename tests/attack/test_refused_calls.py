@@ -55,7 +55,7 @@ async def test_huge_requests_that_are_refused_leave_no_memory_taken(protected: d
         assert peak(gateway.process.pid) - before < 40 * MEBIBYTE
 
 
-async def test_packed_requests_are_refused_unopened(protected: dict[str, str]) -> None:
+async def test_compressed_requests_are_refused_without_being_decompressed(protected: dict[str, str]) -> None:
     packed = gzip.compress(EMPTY_REQUESTS)
     assert len(packed) < 2048
     async with gateway_process("serve", **protected) as gateway:

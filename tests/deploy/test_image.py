@@ -71,7 +71,7 @@ def test_it_has_no_compiler_and_no_installer(image: Image) -> None:
         assert not [name for name in ("source", "build", "wheels") if (root / name).exists()]
 
 
-def test_nothing_tells_how_pip_was_set_up(image: Image) -> None:
+def test_nothing_reveals_how_pip_was_set_up(image: Image) -> None:
     with image.container.files() as root:
         assert not (root / "etc/pip.conf").exists()
         assert not (root / "opt/portus-gateway/pip.conf").exists()

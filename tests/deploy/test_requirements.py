@@ -64,7 +64,7 @@ def test_what_pyproject_asks_for_is_pinned_within_its_ranges(kind: str) -> None:
 
 
 @every_kind
-def test_nothing_tells_where_it_was_made(kind: str) -> None:
+def test_nothing_reveals_where_it_was_made(kind: str) -> None:
     lines = [line for line in text_of(kind).splitlines() if not line.strip().startswith("--hash=")]
     for line in lines:
         assert "://" not in line

@@ -170,7 +170,7 @@ async def test_mounting_needs_the_right_to_pull_at_the_source(client: HttpClient
     assert (await client.send("POST", url, headers=headers)).status == 201
 
 
-async def test_a_client_that_waits_for_100_continue_is_told_to_go_on(client: HttpClient, registry: DevRegistry) -> None:
+async def test_a_client_that_waits_for_100_continue_gets_it(client: HttpClient, registry: DevRegistry) -> None:
     started = await start(client, registry)
     answer = await client.call(
         registry, "PUT", f"{location(started)}&digest={DIGEST}", headers={"Expect": "100-continue"}, data=DATA

@@ -14,7 +14,7 @@ from tests.distribution.upstream import Upstream, answer
 PAGE = '{"tags": ["v1"]}'
 
 
-async def test_a_registry_that_is_overloaded_gets_fewer_requests_and_more_again_when_it_is_well(
+async def test_an_overloaded_registry_gets_fewer_requests_until_it_recovers(
     upstream: Upstream,
 ) -> None:
     running = most = 0

@@ -420,7 +420,7 @@ async def test_a_realm_on_the_registry_itself_needs_no_setting(upstream: Upstrea
     assert upstream.requests[1].authorization == BASIC
 
 
-async def test_a_realm_that_is_not_the_pinned_one_gets_nothing(upstream: Upstream, token_service: Upstream) -> None:
+async def test_a_realm_that_is_not_the_pinned_one_gets_no_password(upstream: Upstream, token_service: Upstream) -> None:
     async with Upstream() as hostile:
         hostile.script(token())
         for realm in (

@@ -39,7 +39,7 @@ LOST: list[Scripted] = [reset, hang, answer(502), answer(503), answer(504)]
 
 @pytest.mark.parametrize("lost", LOST)
 @pytest.mark.parametrize("kind", ["manifests", "blobs"])
-async def test_a_delete_whose_answer_got_lost_succeeded_when_the_thing_is_gone(
+async def test_a_delete_with_a_lost_answer_succeeded_if_the_content_is_gone(
     upstream: Upstream, lost: Scripted, kind: str
 ) -> None:
     gone = refusal(404, "MANIFEST_UNKNOWN" if kind == "manifests" else "BLOB_UNKNOWN")
@@ -53,7 +53,7 @@ async def test_a_delete_whose_answer_got_lost_succeeded_when_the_thing_is_gone(
 
 @pytest.mark.parametrize("lost", LOST)
 @pytest.mark.parametrize("kind", ["manifests", "blobs"])
-async def test_a_delete_whose_answer_got_lost_is_unknown_when_the_thing_is_there(
+async def test_a_delete_with_a_lost_answer_is_unknown_if_the_content_still_exists(
     upstream: Upstream, lost: Scripted, kind: str
 ) -> None:
     upstream.script(manifest(), lost, manifest())
@@ -65,7 +65,7 @@ async def test_a_delete_whose_answer_got_lost_is_unknown_when_the_thing_is_there
     assert [request.method for request in upstream.requests].count("DELETE") == 1
 
 
-async def test_a_delete_that_never_left_is_not_looked_after(unused_tcp_port: int) -> None:
+async def test_a_delete_that_was_not_sent_is_not_checked_afterwards(unused_tcp_port: int) -> None:
     async with client(f"http://127.0.0.1:{unused_tcp_port}") as registry:
         with pytest.raises(Unreachable) as caught:
             await registry.delete_manifest(APP, SHA256)
@@ -86,7 +86,7 @@ LOOKS: list[Callable[[], Scripted]] = [
 
 @pytest.mark.parametrize("looked", LOOKS)
 @pytest.mark.parametrize("kind", ["manifests", "blobs"])
-async def test_a_delete_that_cannot_be_looked_after_is_unknown_and_nothing_else(
+async def test_a_delete_that_cannot_be_checked_afterwards_is_unknown(
     upstream: Upstream, looked: Callable[[], Scripted], kind: str
 ) -> None:
     upstream.script(manifest(), reset, *(looked() for _ in range(8)))
@@ -125,7 +125,7 @@ async def on_its_way(registry: DistributionClient, held: Held) -> asyncio.Task[N
     return task
 
 
-async def test_a_delete_on_its_way_is_not_broken_off_by_who_goes_away(upstream: Upstream) -> None:
+async def test_a_sent_delete_is_not_cancelled_when_its_caller_disconnects(upstream: Upstream) -> None:
     held = Held(answer(202))
     upstream.script(held)
     async with client(upstream.url) as registry:
@@ -160,7 +160,7 @@ async def test_where_it_came_to_nothing_nothing_follows(upstream: Upstream, stat
     assert len(upstream.requests) == 1
 
 
-async def test_a_delete_that_waits_for_its_turn_is_not_sent_for_who_has_gone(upstream: Upstream) -> None:
+async def test_a_waiting_delete_is_not_sent_after_its_caller_disconnected(upstream: Upstream) -> None:
     held = Held(answer(202))
     upstream.script(held)
     async with client(upstream.url, concurrency=2) as registry:
@@ -304,7 +304,7 @@ OF_PROXIES = [
 
 
 @pytest.mark.parametrize("given", OF_PROXIES, ids=lambda given: str(given.status))
-async def test_behind_a_proxys_answer_a_delete_may_go_on(upstream: Upstream, given: web.Response) -> None:
+async def test_a_delete_that_a_proxy_answered_may_still_be_carried_out(upstream: Upstream, given: web.Response) -> None:
     upstream.script(given, manifest(), given, refusal(404, "MANIFEST_UNKNOWN"))
     async with client(upstream.url) as registry:
         with pytest.raises(DeleteOutcomeUnknown, match="the registry may still delete it"):
@@ -337,7 +337,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize("refused", REFUSALS, ids=lambda refused: str(refused.status))
-async def test_what_the_registry_refuses_as_things_are_is_told_in_its_words(
+async def test_a_refusal_in_the_current_state_has_the_registrys_words(
     upstream: Upstream, refused: web.Response
 ) -> None:
     upstream.script(refused)
@@ -383,7 +383,7 @@ async def test_a_delete_goes_over_a_connection_of_its_own() -> None:
     assert methods.count("DELETE") == 6
 
 
-async def test_a_delete_that_nobody_can_look_up_is_unknown(upstream: Upstream) -> None:
+async def test_a_delete_whose_check_fails_is_unknown(upstream: Upstream) -> None:
     upstream.script(answer(502), answer(503))
     async with client(upstream.url) as registry:
         with pytest.raises(DeleteOutcomeUnknown, match="could not check whether it was deleted"):

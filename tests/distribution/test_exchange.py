@@ -67,7 +67,7 @@ async def interim_without_end() -> AsyncIterator[str]:
         await asyncio.gather(*talking, return_exceptions=True)
 
 
-async def test_interim_answers_without_end_are_hung_up_on() -> None:
+async def test_endless_interim_answers_close_the_connection() -> None:
     async with interim_without_end() as address, client(address) as registry:
         with pytest.raises(Unreachable, match="was lost before its answer"):
             async with within(5):
@@ -245,7 +245,7 @@ async def test_of_an_error_only_the_beginning_is_read(upstream: Upstream) -> Non
             await registry.list_tags(APP, 10)
 
 
-async def test_a_compressed_answer_is_refused_unopened(upstream: Upstream) -> None:
+async def test_a_compressed_answer_is_refused_without_being_decompressed(upstream: Upstream) -> None:
     upstream.script(answer(200, gzip.compress(b" " * 50_000_000), Content_Encoding="gzip"))
     async with client(upstream.url) as registry:
         with pytest.raises(UntrustedAnswer, match="compressed"):

@@ -152,7 +152,7 @@ async def test_an_index_of_a_generic_type_is_one_for_both_requests(
     assert [request.method for request in upstream.requests] == ["HEAD", "GET", "GET"]
 
 
-async def test_what_cannot_be_told_has_the_type_that_the_registry_says_for_both_requests(upstream: Upstream) -> None:
+async def test_ambiguous_content_has_the_registrys_type_in_get_and_head(upstream: Upstream) -> None:
     both = b'{"config":{},"layers":[],"manifests":[]}'
     upstream.script(*[manifest(both, announced=Digest.of(both), media_type="text/plain")] * 3)
     async with client(upstream.url) as registry:
@@ -248,7 +248,7 @@ async def test_what_is_known_is_asked_after_and_not_sent_again(upstream: Upstrea
     assert [seen.headers.get("If-None-Match") for seen in upstream.requests] == [None, f'"{SHA256}"', f'"{SHA256}"']
 
 
-async def test_not_modified_is_no_answer_to_who_knows_nothing(upstream: Upstream) -> None:
+async def test_not_modified_is_invalid_without_a_known_manifest(upstream: Upstream) -> None:
     upstream.script(answer(304, b""))
     async with client(upstream.url) as registry:
         with pytest.raises(RegistryFault):
@@ -276,7 +276,7 @@ async def test_any_page_that_says_welcome_is_no_manifest(upstream: Upstream) -> 
     assert caught.value.concern is Concern.REGISTRY_URL
 
 
-async def test_whoever_retries_while_the_client_closes_is_told_so(upstream: Upstream) -> None:
+async def test_a_retry_while_the_client_closes_fails_with_shutting_down(upstream: Upstream) -> None:
     upstream.script(answer(503, Retry_After="1"))
     async with client(upstream.url) as registry:
         reading = asyncio.ensure_future(registry.list_tags(APP, 10))

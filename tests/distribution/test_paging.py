@@ -92,7 +92,9 @@ async def test_a_registry_that_refuses_every_size_is_an_error(upstream: Upstream
 
 
 @pytest.mark.parametrize("status", [400, 405, 413, 414, 422])
-async def test_a_refusal_that_is_not_about_the_page_size_is_told_as_it_is(upstream: Upstream, status: int) -> None:
+async def test_a_refusal_that_is_not_about_the_page_size_is_passed_on_unchanged(
+    upstream: Upstream, status: int
+) -> None:
     upstream.script(refusal(status, "NAME_INVALID"))
     async with client(upstream.url) as registry:
         with pytest.raises((InvalidRequest, Unsupported), match=f"answered {status} NAME_INVALID"):

@@ -137,7 +137,7 @@ async def test_another_replica_continues_a_list(size: Size, link: Link) -> None:
     assert found == registry.names
 
 
-async def test_a_limit_that_cannot_be_told_from_the_whole_list_is_an_error() -> None:
+async def test_a_limit_that_looks_like_the_whole_list_is_an_error() -> None:
     registry = ImitatedListing(names(250), size="clamped", last=False, link="none")
     with pytest.raises(IncompleteListing, match="may have more names than it lists") as caught:
         await listing_of(registry).page(SUBJECT, None, None)

@@ -199,7 +199,7 @@ async def test_a_policy_is_read_again_on_sighup_and_a_bad_one_is_not_taken(
         assert await names_seen(stub, "team-a-s3cret") == ["team/app", "team/worker"]
 
 
-async def test_without_an_audit_log_nothing_is_deleted_and_a_broken_set_up_is_told(
+async def test_without_an_audit_log_nothing_is_deleted_and_a_broken_set_up_is_reported(
     protected: dict[str, str], tmp_path: Path
 ) -> None:
     status, _, errors = await outcome("serve", **{**protected, "PORTUS_AUDIT_LOG": str(tmp_path / "none" / "audit")})

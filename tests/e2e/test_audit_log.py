@@ -73,7 +73,7 @@ async def test_records_of_several_workers_do_not_mix_in_a_pipe(settings: dict[st
     assert set(named.values()) == {50}
 
 
-async def test_a_pipe_that_nobody_opened_holds_up_neither_start_nor_deletes_nor_the_end(
+async def test_a_pipe_that_nobody_opened_blocks_neither_start_nor_deletes_nor_shutdown(
     registry: DevRegistry, settings: dict[str, str], tmp_path: Path
 ) -> None:
     pipe = tmp_path / "audit.fifo"
@@ -102,7 +102,7 @@ def unread_pipe() -> Iterator[BinaryIO]:
         yield end
 
 
-async def test_a_standard_output_that_nobody_reads_holds_up_neither_deletes_nor_the_end(
+async def test_a_standard_output_that_nobody_reads_blocks_neither_deletes_nor_shutdown(
     registry: DevRegistry, settings: dict[str, str]
 ) -> None:
     digest = registry.push("team/app", "gone")

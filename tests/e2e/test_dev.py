@@ -51,7 +51,7 @@ async def test_where_callers_need_a_token_it_shows_no_calls_without_one(tmp_path
     assert "-plaintext" not in gateway.output.decode()
 
 
-async def test_deletes_are_recorded_where_it_is_told_to(tmp_path: Path) -> None:
+async def test_deletes_are_recorded_in_the_file_that_is_set(tmp_path: Path) -> None:
     audit = tmp_path / "audit.jsonl"
     async with (
         gateway_process("dev", PORTUS_AUDIT_LOG=str(audit)) as gateway,

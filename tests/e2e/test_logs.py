@@ -56,7 +56,7 @@ async def fail(channel: grpc.aio.Channel, token: str = "caller-t0ken") -> None:
     assert failed.value.code() == grpc.StatusCode.NOT_FOUND
 
 
-async def test_a_log_that_nobody_reads_stops_neither_calls_nor_health_nor_the_end(settings: dict[str, str]) -> None:
+async def test_a_log_that_nobody_reads_blocks_neither_calls_nor_health_nor_shutdown(settings: dict[str, str]) -> None:
     async with unread(**settings) as (process, address, _), grpc.aio.insecure_channel(address) as channel:
         await fail(channel)
         for _ in range(MORE_THAN_A_PIPE_TAKES // 50):

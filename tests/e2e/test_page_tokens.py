@@ -93,7 +93,7 @@ async def test_a_key_file_is_rotated_without_an_invalid_token(registry: DevRegis
         assert not await accepts(other, await token_of(one))
 
 
-async def test_a_key_file_that_cannot_be_used_is_told_at_the_start(registry: DevRegistry, tmp_path: Path) -> None:
+async def test_a_key_file_that_cannot_be_used_is_reported_at_the_start(registry: DevRegistry, tmp_path: Path) -> None:
     path = tmp_path / "keys"
     path.write_text("short")
     with pytest.raises(InvalidSettings, match=r"PORTUS_PAGE_TOKEN_KEY_FILE.*at least 32"):

@@ -74,7 +74,7 @@ async def test_it_serves_the_catalog_with_the_whole_token_flow(registry: DevRegi
     assert registry.tokens.requests.count(route="token", status=200) > 0
 
 
-async def test_every_mistake_in_the_settings_is_told_at_once(tmp_path: Path) -> None:
+async def test_every_mistake_in_the_settings_is_reported_at_once(tmp_path: Path) -> None:
     status, output, errors = await outcome(
         "serve",
         "--read-timeout",
@@ -147,7 +147,7 @@ async def test_a_signal_lets_a_running_call_finish(
         await gateway.event("stopped")
 
 
-async def test_the_grace_is_bounded_and_what_still_runs_is_told(
+async def test_the_grace_is_bounded_and_running_calls_get_a_reason(
     registry: DevRegistry, settings: dict[str, str]
 ) -> None:
     registry.inject(Fault.parse("manifests:hang"))
@@ -359,7 +359,7 @@ async def test_deletes_are_off_until_enabled(registry: DevRegistry, settings: di
         assert list((await stub(channel).DeleteManifest(request, timeout=10)).deleted_tags) == ["1"]
 
 
-async def test_healthcheck_tells_by_its_exit_status(settings: dict[str, str]) -> None:
+async def test_the_exit_status_of_healthcheck_says_whether_it_serves(settings: dict[str, str]) -> None:
     async with gateway_process("serve", **settings) as gateway:
         assert await outcome("healthcheck", PORTUS_LISTEN=gateway.address) == (0, "SERVING\n", "")
         await gateway.event("registry ready")

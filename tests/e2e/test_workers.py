@@ -241,7 +241,7 @@ async def test_workers_end_when_the_process_that_started_them_is_gone(settings: 
         assert sorted(str(record["worker"]) for record in records(gateway, "stopped")) == ["1", "2"]
 
 
-async def test_a_file_that_cannot_be_used_is_told_once(settings: dict[str, str], tmp_path: Path) -> None:
+async def test_a_file_that_cannot_be_used_is_reported_once(settings: dict[str, str], tmp_path: Path) -> None:
     tokens, policy = tmp_path / "tokens", tmp_path / "policy.toml"
     tokens.write_text("")
     policy.write_text("[[allow]]\nname = 1\n")

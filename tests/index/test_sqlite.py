@@ -55,7 +55,7 @@ async def test_a_schema_of_a_newer_gateway(tmp_path: Path) -> None:
             pass
 
 
-async def test_a_full_disk_is_told(tmp_path: Path) -> None:
+async def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     async with SqliteStore(tmp_path / "index.db", REGISTRY) as store:
         await store._writer.use(lambda connection: connection.execute("PRAGMA max_page_count = 1").fetchall())
         with pytest.raises(StoreError, match="is full: make room"):

@@ -207,7 +207,7 @@ async def test_the_tags_of_indexes_that_need_it_are_recorded(
     assert (outcome["tags"], outcome["index_tags"]) == (["1.0-amd64"], ["1.0"])
 
 
-async def test_an_outcome_that_nobody_knows_is_recorded_as_that(
+async def test_an_unknown_outcome_is_recorded_as_unknown(
     file: AuditFile, guarded: GuardedDeletion, registry: DevRegistry
 ) -> None:
     digest = Digest(registry.push(NAME.name, "1.0"))
@@ -226,7 +226,7 @@ async def test_an_outcome_that_nobody_knows_is_recorded_as_that(
     ]
 
 
-async def test_what_became_of_a_delete_is_recorded_though_its_caller_has_gone(
+async def test_the_outcome_of_a_delete_is_recorded_after_its_caller_disconnected(
     file: AuditFile, guarded: GuardedDeletion, registry: DevRegistry
 ) -> None:
     digest = Digest(registry.push(NAME.name, "1.0"))
@@ -242,7 +242,7 @@ async def test_what_became_of_a_delete_is_recorded_though_its_caller_has_gone(
     ]
 
 
-async def test_who_goes_away_during_the_look_has_nothing_deleted(
+async def test_nothing_is_deleted_if_the_caller_disconnects_during_the_checks(
     file: AuditFile, guarded: GuardedDeletion, registry: DevRegistry
 ) -> None:
     digest = Digest(registry.push(NAME.name, "1.0"))
@@ -370,7 +370,7 @@ class Replacing:
         return Deleted(digest=ABSENT)
 
 
-async def test_a_delete_whose_outcome_cannot_be_recorded_is_told_as_done(file: AuditFile) -> None:
+async def test_a_delete_whose_outcome_cannot_be_recorded_is_reported_as_done(file: AuditFile) -> None:
     deletion = AuditedDeletion(Replacing(file.path), file.audit)
     with (
         capture_logs() as logs,
@@ -385,7 +385,7 @@ async def test_a_delete_whose_outcome_cannot_be_recorded_is_told_as_done(file: A
         await delete(deletion, ABSENT, validate_only=True)
 
 
-async def test_a_refusal_that_cannot_be_recorded_is_still_told(file: AuditFile) -> None:
+async def test_a_refusal_that_cannot_be_recorded_is_still_answered(file: AuditFile) -> None:
     deletion = AuditedDeletion(Replacing(file.path, DeletionDisabled("no")), file.audit)
     with capture_logs() as logs, pytest.raises(DeletionDisabled):
         await delete(deletion, ABSENT)
@@ -431,7 +431,7 @@ FLOOD = 6000
 BUDGET = 1024 * 1024
 
 
-async def test_a_flood_of_refusals_at_the_door_does_not_fill_the_disk_but_is_counted(file: AuditFile) -> None:
+async def test_a_flood_of_refused_callers_does_not_fill_the_disk_but_is_counted(file: AuditFile) -> None:
     async def refused(caller: Caller | None, error: GatewayError) -> None:
         await file.audit.refused(caller, "ipv4:127.0.0.1:1", "DeleteManifest", Request(), error)
 
@@ -559,7 +559,7 @@ async def test_a_delete_needs_the_approval_of_whoever_wants_it_too(file: AuditFi
     assert [record.get("outcome") for record in file.records] == [None, "refused"]
 
 
-async def test_who_goes_away_while_the_attempt_is_written_leaves_an_outcome(
+async def test_a_caller_who_disconnects_while_the_attempt_is_written_leaves_an_outcome(
     file: AuditFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = file.log.write

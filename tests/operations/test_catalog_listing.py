@@ -215,7 +215,7 @@ async def test_what_became_known_while_the_reader_was_busy_comes_together() -> N
         assert len(await anext(entries)) == 8
 
 
-async def test_what_is_known_goes_out_before_the_catalogs_failure() -> None:
+async def test_finished_entries_precede_the_catalogs_failure() -> None:
     registry = registry_of(1020)
     registry.catalog_gate = asyncio.Event()
     seen = 0

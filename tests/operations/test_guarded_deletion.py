@@ -101,7 +101,7 @@ async def test_what_is_no_manifest_is_not_found_before_anything_is_deleted(regis
 
 
 @pytest.mark.parametrize("force", [False, True])
-async def test_a_tag_that_cannot_be_looked_at_refuses_the_delete(registry: ScriptedRegistry, force: bool) -> None:
+async def test_a_tag_that_cannot_be_read_prevents_the_delete(registry: ScriptedRegistry, force: bool) -> None:
     registry.failures["team/app:1.0"] = UpstreamTimeout("too slow")
     with pytest.raises(UpstreamTimeout):
         await delete(registry, digest_of("two"), ["latest", "2.0"], force=force)
@@ -127,7 +127,7 @@ async def test_a_digest_in_another_algorithm_is_guarded_as_well(registry: Script
     assert refused.value.tags == ("2.0", "latest")
 
 
-async def test_thousands_of_tags_are_all_looked_at() -> None:
+async def test_all_of_thousands_of_tags_are_checked() -> None:
     registry = ScriptedRegistry({"team/app": {f"t{number}": "one" for number in range(2500)}})
     with pytest.raises(ManifestInUse, match="and 2490 more") as refused:
         await delete(registry, digest_of("one"))

@@ -218,7 +218,7 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("document", UNREADABLE.values(), ids=UNREADABLE)
-async def test_an_index_whose_content_cannot_be_told_may_contain_anything(
+async def test_an_index_whose_content_cannot_be_read_may_contain_anything(
     registry: DevRegistry, document: dict[str, object]
 ) -> None:
     digest = pushed(registry, "1.0", image("a"))

@@ -33,7 +33,7 @@ async def told(registry: Pinged, count: int, pings: int) -> list[bool]:
     return changes
 
 
-async def test_only_changes_are_told() -> None:
+async def test_only_changes_are_reported() -> None:
     assert await told(Pinged(None), 1, 5) == [True]
     assert await told(Pinged(UpstreamTimeout("slow")), 1, 5) == [False]
 
@@ -44,7 +44,7 @@ async def test_one_failure_is_no_outage_and_two_are() -> None:
     assert await told(Pinged(None, slow, slow, None), 3, 4) == [True, False, True]
 
 
-async def test_any_trouble_with_the_account_is_not_ready() -> None:
+async def test_any_problem_with_the_account_means_not_ready() -> None:
     assert await told(Pinged(DistributionError("rejected")), 1, 1) == [False]
 
 
@@ -55,7 +55,7 @@ async def test_a_bug_in_the_check_is_not_ready_either() -> None:
 UNASKED = RegistryVersion("registry/2.0", account_is_unused=True)
 
 
-async def test_a_registry_that_does_not_ask_for_the_account_is_usable_and_not_well() -> None:
+async def test_a_registry_that_does_not_ask_for_the_account_is_usable_but_has_a_problem() -> None:
     status = await registry_status(Pinged(UNASKED))
     assert (status.reachable, status.ready, status.api_version) == (True, True, "registry/2.0")
     assert isinstance(status.problem, AccountNotAskedFor)

@@ -53,7 +53,7 @@ def deleted(tags: Collection[str], remaining: Collection[str] = ()) -> Deleted:
     return Deleted(digest=TWO, tags=tuple(map(Tag, tags)), remaining_tags=tuple(map(Tag, remaining)))
 
 
-async def test_tags_that_went_with_it_are_looked_at_and_no_other() -> None:
+async def test_only_the_tags_of_the_manifest_are_checked() -> None:
     registry = After(deletes_tags=True)
     assert await delete(registry) == deleted(["2.0", "latest"])
     assert sorted(registry.asked) == ["team/app:2.0", "team/app:latest"]
@@ -66,7 +66,7 @@ async def test_tags_that_the_registry_kept_are_deleted_by_name() -> None:
     assert registry.deleted == [f"team/app@{TWO}", "team/app:2.0", "team/app:latest"]
 
 
-async def test_tags_that_stay_after_all_are_told_as_remaining() -> None:
+async def test_tags_that_still_exist_are_returned_as_remaining() -> None:
     assert await delete(After()) == deleted([], ["2.0", "latest"])
 
 
@@ -96,7 +96,7 @@ async def test_a_tag_that_was_moved_meanwhile_is_left_alone() -> None:
 @pytest.mark.parametrize(
     "failure", [UpstreamTimeout("slow"), Hidden("a new policy")], ids=lambda failure: type(failure).__name__
 )
-async def test_tags_that_cannot_be_looked_at_are_not_claimed(failure: GatewayError) -> None:
+async def test_tags_that_cannot_be_checked_are_not_claimed(failure: GatewayError) -> None:
     registry = After(deletes_tags=True)
     registry.failures_after["team/app:latest"] = failure
     with pytest.raises(DeleteOutcomeUnknown, match="was deleted, but its tags could not be checked") as unknown:
@@ -123,7 +123,7 @@ async def test_the_repository_may_have_gone_with_its_last_tag() -> None:
         await delete(registry)
 
 
-async def test_the_look_does_not_end_with_the_call() -> None:
+async def test_the_check_does_not_end_with_the_call() -> None:
     registry = After(deletes_by_name=True)
     registry.gate_after = asyncio.Event()
     deleting = asyncio.create_task(delete(registry))
@@ -134,7 +134,7 @@ async def test_the_look_does_not_end_with_the_call() -> None:
     assert await deleting == deleted(["2.0", "latest"])
 
 
-async def test_the_look_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_check_is_bounded_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remaining_tags, "_LONGEST_SECONDS", 0.05)
     registry = After()
     registry.gate_after = asyncio.Event()

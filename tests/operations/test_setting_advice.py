@@ -40,7 +40,7 @@ async def problem_of(configuration: Configuration) -> GatewayError:
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://registry.invalid:5000"])
-async def test_a_registry_that_is_down_is_told_with_its_address_and_what_to_check(url: str) -> None:
+async def test_the_log_of_a_registry_that_is_down_has_its_address_and_advice(url: str) -> None:
     problem = await problem_of(Configuration(url=url))
     assert url in operator_text(problem)
     assert operator_text(problem).endswith(NOT_CONNECTED)
@@ -48,7 +48,7 @@ async def test_a_registry_that_is_down_is_told_with_its_address_and_what_to_chec
     assert public_text(problem).endswith(NOT_CONNECTED)
 
 
-async def test_a_certificate_of_another_name_is_told_with_both_names(tmp_path: Path) -> None:
+async def test_the_error_for_a_certificate_of_another_name_has_both_names(tmp_path: Path) -> None:
     authority = Authority()
     ca_file = tmp_path / "ca.pem"
     ca_file.write_bytes(authority.pem)
@@ -62,7 +62,7 @@ async def test_a_certificate_of_another_name_is_told_with_both_names(tmp_path: P
     assert "its certificate must have that name" in text
 
 
-async def test_a_wrong_scheme_is_told_with_the_setting_that_has_it() -> None:
+async def test_the_log_of_a_wrong_scheme_names_the_setting() -> None:
     async with server(NO_TLS) as address:
         for scheme, message in (("http", "uses TLS, but its"), ("https", "does not use TLS, but its")):
             text = operator_text(await problem_of(Configuration(url=f"{scheme}://{address}")))

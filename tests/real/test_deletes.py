@@ -119,7 +119,7 @@ async def test_a_repository_in_which_nothing_ever_had_a_tag(
     assert failure.kind == MANIFEST_UNKNOWN
 
 
-async def test_an_index_goes_and_its_children_stay(
+async def test_an_index_is_deleted_and_its_children_stay(
     gateway: "RegistryServiceAsyncStub", images: ImageTools, repository: str
 ) -> None:
     content = multi_platform(repository)

@@ -508,7 +508,7 @@ async def test_1863_2174_1588_a_registry_that_hangs_is_unavailable(
     assert proxy.url not in failure.message
 
 
-async def test_1863_2174_1588_a_delete_whose_answer_got_lost_is_looked_after(
+async def test_1863_2174_1588_a_delete_with_a_lost_answer_is_checked_afterwards(
     backend: Backend, proxy: FaultProxy, images: ImageTools, repository: str
 ) -> None:
     digest = await images.push(repository, "v1", content=image(repository))

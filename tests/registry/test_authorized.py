@@ -139,7 +139,7 @@ async def test_a_catalog_that_changes_between_pages_never_shows_a_hidden_name() 
     assert first.next == Cursor("after", "team-a/2")
 
 
-async def test_outside_of_a_call_nobody_is_let_in() -> None:
+async def test_outside_of_a_call_everything_is_refused() -> None:
     registry = FakeRegistry(["team-a/x"])
     with pytest.raises(LookupError):
         await authorized(registry).list_repositories(10)
@@ -169,7 +169,7 @@ SCRATCH = TEAM_A.replace('rpcs = ["read"]', 'rpcs = ["read", "delete"]')
 
 
 @pytest.mark.parametrize("method", METHODS)
-async def test_hidden_is_like_absent_to_the_word_and_asks_nothing_of_the_registry(method: str) -> None:
+async def test_a_hidden_repository_is_answered_like_an_absent_one_without_a_request(method: str) -> None:
     rpc, call = METHODS[method]
     registry = FakeRegistry([])
     answers = []
@@ -193,7 +193,7 @@ async def test_a_hidden_blob_is_absent() -> None:
     assert registry.asked == ["blob_exists team-a/app", "get_blob team-a/app"]
 
 
-async def test_who_sees_everything_is_told_what_the_registry_said() -> None:
+async def test_a_caller_who_sees_everything_gets_the_registrys_words() -> None:
     registry = authorized(FakeRegistry([]))
     with calling(ROOT, "GetManifest"), pytest.raises(NotFound, match="the registry answered 404 MANIFEST_UNKNOWN"):
         await registry.get_manifest(Repository("x"), Tag("v1"))
@@ -202,7 +202,7 @@ async def test_who_sees_everything_is_told_what_the_registry_said() -> None:
 
 
 @pytest.mark.parametrize("method", ["delete_manifest", "delete_tag", "delete_blob"])
-async def test_who_may_look_but_not_delete_is_told_so(method: str) -> None:
+async def test_a_caller_who_may_only_read_gets_policy_denied(method: str) -> None:
     rpc, call = METHODS[method]
     registry = FakeRegistry([])
     with calling(A, rpc), pytest.raises(PermissionDenied) as caught:
@@ -334,14 +334,14 @@ async def test_a_batch_reads_what_may_be_read_one_by_one() -> None:
     assert registry.asked == ["get_manifest team-a/app"]
 
 
-async def test_a_failure_in_a_catalog_is_told_as_it_is() -> None:
+async def test_a_failure_in_a_catalog_is_passed_on_unchanged() -> None:
     with calling(A, "Catalog"):
         listing = CatalogListing(authorized(FakeRegistry(["team-a/app"])), 4)
         page = await listing.page(10, None, include_tags=True, prefix="")
     assert str(page.items[0].tags) == "list_tags: the registry answered 404 NAME_UNKNOWN"
 
 
-async def test_a_changed_policy_counts_from_the_next_call_on() -> None:
+async def test_a_changed_policy_applies_from_the_next_call_on() -> None:
     source = Fixed(parsed(TEAM_A))
     registry = AuthorizedRegistry(FakeRegistry(["team-a/x", "team-b/x"]), source)
     assert names_of(await pages_of(registry, 10)) == ["team-a/x"]
@@ -349,7 +349,7 @@ async def test_a_changed_policy_counts_from_the_next_call_on() -> None:
     assert names_of(await pages_of(registry, 10)) == ["team-b/x"]
 
 
-async def test_a_changed_policy_counts_for_a_repository_that_was_allowed() -> None:
+async def test_a_changed_policy_applies_to_a_repository_that_was_allowed() -> None:
     source = Fixed(parsed(TEAM_A))
     fake = FakeRegistry(["team-a/x"])
     registry = AuthorizedRegistry(fake, source)
@@ -363,7 +363,7 @@ async def test_a_changed_policy_counts_for_a_repository_that_was_allowed() -> No
     assert asked == [1, 1, 2]
 
 
-async def test_a_changed_policy_counts_for_what_is_told_of_absent_content() -> None:
+async def test_a_changed_policy_applies_to_errors_for_absent_content() -> None:
     source = Fixed(parsed(TEAM_A))
     registry = AuthorizedRegistry(FakeRegistry([]), source)
     for policy, told in (

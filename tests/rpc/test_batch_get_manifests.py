@@ -397,7 +397,7 @@ async def test_a_caller_who_goes_away_stops_what_is_asked_of_the_registry() -> N
     assert len(registry.asked) == CONCURRENCY
 
 
-async def test_a_deadline_ends_the_call_and_what_came_before_it_stands() -> None:
+async def test_a_deadline_ends_the_call_and_earlier_results_are_kept() -> None:
     gate = Gate()
     registry = Shelf(only("1", gate))
     async with serve(registry) as gateway:
@@ -460,7 +460,7 @@ async def test_a_batch_that_runs_is_finished_before_the_gateway_stops() -> None:
         await soon(drained)
 
 
-async def test_a_batch_that_is_stuck_is_told_why_at_the_end_of_the_grace() -> None:
+async def test_a_stuck_batch_gets_a_reason_at_the_end_of_the_grace() -> None:
     gate = Gate()
     registry = Shelf(only("1", gate))
     async with serve(registry) as gateway:

@@ -252,7 +252,7 @@ async def test_a_connection_that_breaks_ends_the_registry_call() -> None:
 
 
 @pytest.mark.parametrize("rpc", FAILING)
-async def test_an_error_that_nobody_is_left_to_have_is_not_logged(rpc: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_error_without_a_caller_left_is_not_logged(rpc: str, caplog: pytest.LogCaptureFixture) -> None:
     entered = asyncio.Event()
 
     async def fail_when_cancelled(_: str) -> None:
@@ -289,7 +289,7 @@ async def test_a_deadline_that_has_ended_the_call_already_is_not_logged(
 # --- Observation ------------------------------------------------------------------------------------------------
 
 
-async def test_the_observer_learns_what_became_of_a_call() -> None:
+async def test_the_observer_learns_the_outcome_of_a_call() -> None:
     async with serve(ScriptedRegistry(raising(NotFound("gone", reason="NAME_UNKNOWN")))) as gateway:
         await failure_of(gateway.stub.ListTags(LIST_TAGS, metadata=(("x-request-id", "abc"),)))
         await finish(gateway.channel, "GetRegistryInfo")

@@ -30,7 +30,7 @@ async def occupy(gateway: Gateway, count: int) -> list[asyncio.Future[object]]:
 
 
 @pytest.mark.parametrize("rpc", REQUESTS)
-async def test_one_call_too_many_is_refused_and_told_when_to_try_again(rpc: str) -> None:
+async def test_one_call_too_many_is_refused_with_a_retry_delay(rpc: str) -> None:
     gate = Gate()
     registry = ScriptedRegistry(gate)
     async with serve(registry, limits=ServerLimits(max_concurrent_calls=2)) as gateway:
@@ -74,7 +74,7 @@ async def test_streams_leave_room_for_calls() -> None:
 
 
 @pytest.mark.parametrize("rpc", ["ListTags", "StreamCatalog"])
-async def test_a_place_is_given_back_by_who_fails_and_by_who_goes_away(rpc: str) -> None:
+async def test_failed_calls_and_disconnected_callers_free_their_places(rpc: str) -> None:
     gate = Gate()
     async with serve(ScriptedRegistry(gate), limits=ServerLimits(max_concurrent_calls=1)) as gateway:
         call = asyncio.ensure_future(finish(gateway.channel, rpc))

@@ -148,7 +148,7 @@ async def ask_reflection(opened: grpc.aio.Channel, version: str, token: str | No
 
 
 @pytest.mark.parametrize("version", ["grpc.reflection.v1", "grpc.reflection.v1alpha"])
-async def test_reflection_wants_a_credential_unless_it_is_open(
+async def test_reflection_needs_a_credential_unless_it_is_open(
     registry: DevRegistry, authentication: Authentication, version: str
 ) -> None:
     async with gateway(registry, authentication) as address, channel(address) as opened:
@@ -160,7 +160,7 @@ async def test_reflection_wants_a_credential_unless_it_is_open(
         assert SERVICE in await ask_reflection(opened, version, None)
 
 
-async def test_a_method_that_does_not_exist_is_told_to_everybody(
+async def test_a_method_that_does_not_exist_is_unimplemented_for_everybody(
     registry: DevRegistry, authentication: Authentication
 ) -> None:
     async with gateway(registry, authentication) as address, channel(address) as opened:
@@ -224,7 +224,9 @@ def about(failure: Failure, name: str) -> tuple[object, ...]:
     return (*failure.outcome, failure.message.replace(name, "NAME"), str(failure.resource).replace(name, "NAME"))
 
 
-async def test_hidden_and_absent_are_alike_over_the_wire(registry: DevRegistry, authentication: Authentication) -> None:
+async def test_hidden_and_absent_repositories_have_the_same_answers(
+    registry: DevRegistry, authentication: Authentication
+) -> None:
     both = TEAM_A.replace('rpcs = ["read"]', 'rpcs = ["read", "delete"]')
     async with gateway(registry, authentication, policy=both) as address, channel(address) as opened:
         for rpc in ("ListTags", "ResolveManifest", "GetManifest", "DeleteManifest", "DeleteBlob"):
@@ -247,9 +249,7 @@ async def test_hidden_and_absent_are_alike_over_the_wire(registry: DevRegistry, 
     assert not registry.requests.select(repository="team-b/secret")
 
 
-async def test_a_page_token_is_of_use_to_its_caller_alone(
-    registry: DevRegistry, authentication: Authentication
-) -> None:
+async def test_a_page_token_is_valid_for_its_caller_only(registry: DevRegistry, authentication: Authentication) -> None:
     """Another one would learn what comes after a name that it may not see."""
     registry.push_many(f"team-a/app{number}" for number in range(4))
     async with gateway(registry, authentication) as address, channel(address) as opened:
@@ -270,7 +270,7 @@ async def test_a_page_token_is_of_use_to_its_caller_alone(
                     assert "start again with the first page" in failure.fields["page_token"]
 
 
-async def test_who_may_look_but_not_delete_is_denied_and_told_what(
+async def test_a_caller_who_may_only_read_is_denied_a_delete_with_the_reason(
     registry: DevRegistry, authentication: Authentication
 ) -> None:
     request = DeleteManifestRequest(repository="team-a/app", digest=DIGEST)
@@ -281,7 +281,7 @@ async def test_who_may_look_but_not_delete_is_denied_and_told_what(
     assert registry.requests.count(method="DELETE") == 0
 
 
-async def test_who_has_no_rule_may_call_nothing(registry: DevRegistry, authentication: Authentication) -> None:
+async def test_a_caller_without_a_rule_may_call_nothing(registry: DevRegistry, authentication: Authentication) -> None:
     with capture_logs() as logs:
         async with gateway(registry, authentication) as address, channel(address) as opened:
             for rpc in REQUESTS:
@@ -316,7 +316,7 @@ async def test_the_end_of_a_call_raises_nothing(
     assert problems == []
 
 
-async def test_a_changed_policy_counts_at_once(registry: DevRegistry, authentication: Authentication) -> None:
+async def test_a_changed_policy_applies_at_once(registry: DevRegistry, authentication: Authentication) -> None:
     nothing = TEAM_A.replace('"token:a"', '"token:somebody-else"')
     source = Fixed(parsed(TEAM_A))
     outcomes = []
@@ -348,7 +348,7 @@ async def test_a_stranger_is_refused_before_its_request_has_come(
             assert told_by(caught.value).outcome == (Code.UNAUTHENTICATED, "CREDENTIAL_MISSING"), rpc
 
 
-async def test_the_rule_that_refuses_at_the_door_is_in_the_log(
+async def test_the_rule_that_refuses_an_rpc_is_in_the_log(
     registry: DevRegistry, authentication: Authentication
 ) -> None:
     policy = (
@@ -429,7 +429,7 @@ async def test_a_client_certificate_gets_its_names_in(
     assert [repository.name for repository in listed.repositories] == ["team-a/app", "team-a/scratch/app"]
 
 
-async def test_a_client_certificate_whose_name_is_doubtful_names_nobody(
+async def test_a_client_certificate_with_an_ambiguous_name_identifies_nobody(
     registry: DevRegistry, tmp_path: Path, authority: Authority
 ) -> None:
     authentication = Authentication(bearers=[], certificates=True, anonymous=True)
@@ -450,7 +450,7 @@ async def test_a_client_certificate_whose_name_is_doubtful_names_nobody(
             assert failure.outcome == (Code.UNAUTHENTICATED, "CREDENTIAL_INVALID"), (uris, dns)
 
 
-async def test_a_token_speaks_for_its_call_whatever_the_connection_shows(
+async def test_only_the_token_counts_if_the_connection_has_a_certificate_too(
     registry: DevRegistry, tokens: TokenFile, tmp_path: Path, authority: Authority
 ) -> None:
     authentication = Authentication(bearers=[tokens], certificates=True, anonymous=False)
@@ -477,7 +477,7 @@ async def test_a_certificate_in_the_metadata_is_none(registry: DevRegistry) -> N
     assert failure.outcome == (Code.UNAUTHENTICATED, "CREDENTIAL_MISSING")
 
 
-async def test_a_caller_that_calls_too_often_is_told_when_to_come_back(
+async def test_a_caller_that_calls_too_often_learns_when_to_try_again(
     registry: DevRegistry, authentication: Authentication
 ) -> None:
     limits = CallerLimits(rate=0.01, burst=2)
@@ -527,7 +527,7 @@ async def test_a_caller_has_so_many_calls_at_a_time(registry: DevRegistry, authe
                     break
 
 
-async def test_deletes_refused_at_the_door_are_in_the_audit_log(
+async def test_deletes_of_refused_callers_are_in_the_audit_log(
     registry: DevRegistry, authentication: Authentication, tmp_path: Path
 ) -> None:
     path = tmp_path / "audit.jsonl"
@@ -592,6 +592,6 @@ async def test_without_an_audit_log_a_delete_is_refused(registry: DevRegistry, a
     assert registry.holds("team-a/scratch/app", digest)
 
 
-def test_a_gateway_that_could_let_nobody_in_is_refused() -> None:
+def test_a_gateway_that_no_caller_could_use_is_refused() -> None:
     with pytest.raises(ValueError, match="nobody could call"):
         Authentication(bearers=[], certificates=False, anonymous=False)

@@ -69,7 +69,7 @@ async def test_a_prefix_without_a_match_is_no_error(registry: DevRegistry, gatew
     assert await ask(gateway, prefix="Nobody/") == CatalogResponse()
 
 
-async def test_a_token_is_good_on_another_replica(registry: DevRegistry, gateway: Gateway) -> None:
+async def test_a_token_is_valid_on_another_replica(registry: DevRegistry, gateway: Gateway) -> None:
     registry.push_many(MANY[:20])
     first = await ask(gateway, page_size=10)
     async with serve_over(registry) as replica:

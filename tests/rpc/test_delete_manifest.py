@@ -117,7 +117,7 @@ async def test_a_blob_is_never_deleted_as_a_manifest_where_the_registry_would() 
         assert registry.holds("team/app", blob)
 
 
-async def test_a_tag_that_cannot_be_looked_at_stops_it(registry: DevRegistry, gateway: Gateway) -> None:
+async def test_a_tag_that_cannot_be_read_prevents_it(registry: DevRegistry, gateway: Gateway) -> None:
     digest = registry.push("team/app", "1.0", content=image("a"))
     registry.push("team/app", "2.0", content=image("b"))
     with registry.inject(Fault(route="manifests", method="HEAD", after=1, status=500)):
@@ -137,9 +137,7 @@ async def test_an_answer_that_got_lost_is_looked_into(registry: DevRegistry, gat
     assert registry.requests.count(method="DELETE") == 2
 
 
-async def test_a_delete_on_its_way_is_carried_out_for_a_caller_who_goes_away(
-    registry: DevRegistry, gateway: Gateway
-) -> None:
+async def test_a_sent_delete_is_completed_after_its_caller_disconnects(registry: DevRegistry, gateway: Gateway) -> None:
     digest = registry.push("team/app", "1.0")
     with registry.inject(Fault(route="manifests", method="DELETE", answer_delay=0.2)):
         call = asyncio.ensure_future(delete(gateway, digest, ["1.0"]))

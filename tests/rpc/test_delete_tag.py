@@ -115,9 +115,7 @@ async def test_a_tag_that_is_still_there_after_its_delete_is_not_said_to_be_gone
     assert failed.outcome == (Code.UNAVAILABLE, "DELETE_OUTCOME_UNKNOWN")
 
 
-async def test_a_delete_on_its_way_is_carried_out_for_a_caller_who_goes_away(
-    registry: DevRegistry, gateway: Gateway
-) -> None:
+async def test_a_sent_delete_is_completed_after_its_caller_disconnects(registry: DevRegistry, gateway: Gateway) -> None:
     digest = registry.push("team/app", "1.0", "2.0")
     await delete(gateway, "2.0")
     with registry.inject(Fault(route="manifests", method="DELETE", answer_delay=0.2)):

@@ -73,7 +73,7 @@ async def test_a_call_that_runs_is_finished(rpc: str) -> None:
 
 
 @pytest.mark.parametrize("rpc", REQUESTS)
-async def test_a_call_that_has_come_in_and_not_begun_is_told_of_the_shutdown(rpc: str) -> None:
+async def test_a_call_that_has_not_begun_gets_shutting_down(rpc: str) -> None:
     registry, coming, released = ScriptedRegistry(), Coming(), asyncio.Event()
     async with serve(registry, interceptors=[coming]) as gateway:
         calling = held_back(gateway.channel, f"/{SERVICE}/{rpc}", REQUESTS[rpc], released)
@@ -158,7 +158,7 @@ async def test_a_new_call_is_unavailable_on_old_connections_and_on_new_ones() ->
 
 
 @pytest.mark.parametrize("rpc", FAILING)
-async def test_a_call_that_is_stuck_is_told_why_at_the_end_of_the_grace(rpc: str) -> None:
+async def test_a_stuck_call_gets_a_reason_at_the_end_of_the_grace(rpc: str) -> None:
     gate = Gate()
     async with serve(ScriptedRegistry(gate)) as gateway:
         call = asyncio.ensure_future(failure_of(finish(gateway.channel, rpc)))
@@ -170,7 +170,7 @@ async def test_a_call_that_is_stuck_is_told_why_at_the_end_of_the_grace(rpc: str
     assert failed.outcome == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
 
 
-async def test_a_call_that_is_ended_twice_is_told_why_all_the_same() -> None:
+async def test_a_call_that_is_ended_twice_gets_a_reason() -> None:
     entered, ending, tidied = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def wait_and_tidy_up(_: ListTagsRequest, __: object) -> ListTagsResponse:

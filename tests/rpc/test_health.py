@@ -19,7 +19,7 @@ NOT_SERVING = HealthCheckResponse.NOT_SERVING
 SERVICE_UNKNOWN = HealthCheckResponse.SERVICE_UNKNOWN
 
 
-async def test_check_tells_of_the_process_and_of_the_service_without_asking_the_registry() -> None:
+async def test_check_answers_for_process_and_service_without_asking_the_registry() -> None:
     registry = ScriptedRegistry()
     async with serve(registry) as gateway:
         assert await check(gateway.channel, "") == SERVING
@@ -47,7 +47,7 @@ async def test_list_has_every_service() -> None:
         assert await list_all(gateway.channel) == health_list({"": SERVING, SERVICE: NOT_SERVING})
 
 
-async def test_watch_tells_of_changes_alone() -> None:
+async def test_watch_sends_only_changes() -> None:
     async with serve(ScriptedRegistry()) as gateway:
         watching = watch(gateway.channel, SERVICE)
         assert await soon(watching.read()) == HealthCheckResponse(status=NOT_SERVING)
@@ -85,7 +85,7 @@ async def test_a_watcher_too_many_is_refused_and_a_place_is_given_back(monkeypat
     assert refused.retry_delay == 1
 
 
-async def test_watchers_are_told_of_the_end_and_do_not_hold_it_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_watchers_get_not_serving_and_do_not_delay_the_shutdown(monkeypatch: pytest.MonkeyPatch) -> None:
     # They end by themselves, before anybody ends them.
     monkeypatch.setattr(server, "_FAREWELL", PATIENCE)
     async with serve(ScriptedRegistry()) as gateway:
@@ -110,6 +110,6 @@ async def test_nothing_is_serving_once_it_drains() -> None:
     assert await state.list_all(HealthListRequest(), None) == health_list({"": NOT_SERVING, SERVICE: NOT_SERVING})
 
 
-async def test_health_is_told_over_many_connections() -> None:
+async def test_health_is_answered_over_many_connections() -> None:
     async with serve(ScriptedRegistry()) as gateway, connected(gateway.port) as other:
         assert [await check(channel, "") for channel in (gateway.channel, other)] == [SERVING, SERVING]

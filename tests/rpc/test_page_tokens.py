@@ -81,7 +81,7 @@ def test_a_position_has_one_token_and_no_nonce_is_used_twice() -> None:
 
 
 @given(st.text(alphabet="abc/-", min_size=1, max_size=255), st.integers(0, 10**6))
-def test_its_length_tells_nothing(name: str, count: int) -> None:
+def test_its_length_reveals_nothing(name: str, count: int) -> None:
     linked = Cursor("linked", name, f"last={name[:100]}&n={count}")
     assert {len(TOKENS.encode(cursor, "Catalog", *ARGUMENTS)) for cursor in (Cursor("after", name), linked)} == {
         len(TOKEN)

@@ -312,7 +312,7 @@ def of_error(error: grpc.aio.AioRpcError) -> str:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-async def test_no_failure_tells_callers_an_address_or_an_account(
+async def test_no_failure_reveals_an_address_or_an_account(
     case: Case, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if case.set_up is through_a_proxy:
@@ -361,7 +361,7 @@ def test_every_kind_of_failure_was_tried() -> None:
     assert {case.error for case in CASES} | _ELSEWHERE == set(kinds(DistributionError))
 
 
-async def test_a_part_that_failed_tells_no_more(site: Site) -> None:
+async def test_a_failed_part_reveals_no_address_and_no_account(site: Site) -> None:
     def tags_fail(site: Site) -> None:
         async def catalog_alone(request: web.Request) -> web.StreamResponse:
             if "_catalog" in request.path:
@@ -378,7 +378,7 @@ async def test_a_part_that_failed_tells_no_more(site: Site) -> None:
     assert "its log says more" in page.repositories[0].tags_status.message
 
 
-async def test_a_delete_whose_outcome_is_unknown_tells_no_more(site: Site) -> None:
+async def test_a_delete_whose_outcome_is_unknown_reveals_no_more(site: Site) -> None:
     def cut_off(site: Site) -> None:
         async def delete_hangs(request: web.Request) -> web.StreamResponse:
             if request.headers.get("Authorization") is None:

@@ -86,7 +86,7 @@ async def test_it_asks_the_registry_anew_each_time(registry: DevRegistry, gatewa
     ],
     ids=lambda value: value.reason if isinstance(value, DistributionError) else str(value),
 )
-async def test_what_is_the_matter_is_an_answer_and_no_error(error: DistributionError, reachable: bool) -> None:
+async def test_a_problem_is_an_answer_and_not_an_error(error: DistributionError, reachable: bool) -> None:
     async with serve(ScriptedRegistry(raising(error))) as gateway:
         answer = await gateway.stub.GetRegistryInfo(INFO)
     assert (answer.reachable, answer.api_version, answer.gateway_version) == (reachable, "", VERSION)

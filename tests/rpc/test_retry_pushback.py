@@ -52,9 +52,7 @@ async def retrying(port: int, service_config: str) -> AsyncIterator[grpc.aio.Cha
 
 
 @pytest.mark.parametrize("attempts", [1, 3])
-async def test_a_call_to_a_registry_that_is_ill_makes_as_many_requests_as_the_gateway_alone(
-    service_config: str, attempts: int
-) -> None:
+async def test_retries_of_a_client_do_not_multiply_those_of_the_gateway(service_config: str, attempts: int) -> None:
     async def ill(_: web.Request) -> web.Response:
         return web.json_response({"errors": [{"code": "UNAVAILABLE"}]}, status=503)
 
@@ -94,7 +92,7 @@ async def test_a_client_tries_again_where_the_gateway_has_not(service_config: st
     assert registry.asked == ["resolve_manifest"] * 3
 
 
-async def test_a_client_waits_as_long_as_it_is_told(service_config: str) -> None:
+async def test_a_client_waits_as_long_as_the_pushback_says(service_config: str) -> None:
     registry = ScriptedRegistry(failing_at_first(ShuttingDown()))
     async with serve(registry) as gateway, retrying(gateway.port, service_config) as channel:
         begun = time.monotonic()

@@ -80,7 +80,7 @@ def manifest_of(size: int) -> bytes:
 
 
 @pytest.mark.parametrize("size", [4 * MEBIBYTE, 6 * MEBIBYTE])
-async def test_a_large_manifest_reaches_who_asks_for_large_messages(registry: DevRegistry, size: int) -> None:
+async def test_a_large_manifest_reaches_a_client_that_allows_large_messages(registry: DevRegistry, size: int) -> None:
     registry.push("team/app", "large", content=raw_manifest(manifest_of(size), OCI_MANIFEST))
     async with serve_over(registry, limits=ServerLimits(max_manifest_bytes=size)) as gateway:
         answer = await gateway.stub.GetManifest(GET_MANIFEST, timeout=20)

@@ -145,7 +145,7 @@ async def test_a_repository_that_is_larger_than_a_message_comes_alone() -> None:
     assert all(len(one.tags) == 1000 for message in messages for one in message.repositories)
 
 
-async def test_an_error_ends_the_stream_and_what_came_before_it_stands() -> None:
+async def test_an_error_ends_the_stream_and_earlier_results_are_kept() -> None:
     fault = RegistryFault("the catalog broke off")
     registry = ScriptedRegistry(from_page(2, raising(fault)), repositories=LONG_NAMES)
     received = 0

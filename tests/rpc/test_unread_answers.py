@@ -59,7 +59,7 @@ async def test_what_waits_is_let_in_when_it_fits_and_in_order() -> None:
         assert [waiting[which].done() for which in range(3)] == [which <= number for which in range(3)]
 
 
-async def test_who_stops_waiting_takes_nothing() -> None:
+async def test_a_call_that_stops_waiting_takes_no_memory() -> None:
     unread = UnreadAnswers(LIMIT)
     unread.take("a", 100)
     waiting = asyncio.ensure_future(unread.wait("a", 100))
@@ -70,7 +70,7 @@ async def test_who_stops_waiting_takes_nothing() -> None:
     assert unread.take("a", 100)
 
 
-async def test_who_is_let_in_and_cancelled_at_once_takes_nothing() -> None:
+async def test_memory_that_is_granted_and_cancelled_at_once_is_free() -> None:
     unread = UnreadAnswers(LIMIT)
     unread.take("a", 100)
     waiting = asyncio.ensure_future(unread.wait("a", 100))

@@ -34,7 +34,7 @@ def call(
     )
 
 
-def test_a_flood_of_failures_is_counted_and_told_once_a_minute() -> None:
+def test_a_flood_of_failures_is_counted_and_logged_once_a_minute() -> None:
     clock = Clock()
     log = CallLog(clock=clock)
     with capture_logs() as logs:
@@ -50,7 +50,7 @@ def test_a_flood_of_failures_is_counted_and_told_once_a_minute() -> None:
     ]
 
 
-def test_what_is_left_is_told_at_the_end() -> None:
+def test_what_was_left_out_is_logged_at_the_end() -> None:
     log = CallLog(clock=Clock())
     with capture_logs() as logs:
         for _ in range(201):

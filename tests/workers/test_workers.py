@@ -163,7 +163,7 @@ def listener(address: ListenAddress, *, shared: bool) -> socket.socket:
     return end
 
 
-def test_a_shared_port_is_for_those_who_share_and_for_nobody_else() -> None:
+def test_a_shared_port_is_only_for_the_workers_of_one_gateway() -> None:
     with shared_port(LOOPBACK) as address:
         assert address.port > 0
         with pytest.raises(ConnectionRefusedError):
