@@ -40,6 +40,11 @@ def buildah() -> str:
     return required("buildah", _INSTALL)
 
 
+def kustomize() -> str:
+    """kustomize, as `tests/deploy/install` builds it."""
+    return required("kustomize", "run tests/deploy/install", _ROOT / "build/tools")
+
+
 def required(program: str, remedy: str, folder: Path | None = None) -> str:
     """The path of a program, in PATH or in `folder`. Without it, the test ends, and `remedy` is shown."""
     found = _find(program, folder)
