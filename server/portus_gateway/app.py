@@ -60,7 +60,7 @@ async def running(
     its ports with other workers, and leaves metrics and announcement to the process that started them. Workers share
     `page_token_secret`, which is used where the settings have neither keys for page tokens nor a password.
 
-    Serves from the start, the registry there or not: its health says which. Raises `OSError` where it cannot listen,
+    Serves from the start, the registry there or not: its health says which. Raises `OSError` if it cannot listen,
     `InvalidSettings` for files of access control that cannot be used.
     """
     metrics = Metrics(__version__)

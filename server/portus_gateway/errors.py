@@ -30,7 +30,7 @@ class GatewayError(Exception):
     `message` is safe to show to any caller: no secret, no address and no account name of the registry's side.
     `operator_detail` has these addresses and names, for the log; no secret either.
     `reason` is the error's code (`ErrorInfo.reason`): the registry's own code where it gave one, else one of ours.
-    `retry_after` is how many seconds to wait before the next try, None where nobody said.
+    `retry_after` is how many seconds to wait before the next try, None if nobody said.
     """
 
     reason: str = "INTERNAL"

@@ -56,7 +56,7 @@ _AUTHENTICATORS = ("tls_client_ca_file", "caller_token_file", "jwt_issuer")
 class Problem:
     """What is wrong with a setting and how to correct it.
 
-    `name` is the name of the field: `listen`. For a variable that is no setting, it is the variable's name.
+    `name` is the name of the field: `listen`. For a variable that is not a setting, it is the variable's name.
     """
 
     name: str

@@ -65,7 +65,7 @@ class AuditLog:
         self._writer.stop(_LAST_WAIT)
 
     async def write(self, record: Record) -> int:
-        """Writes a record with the time, and answers how many bytes it took.
+        """Writes a record with the time, and returns how many bytes it took.
 
         Raises `OSError` if it could not be written in time. A write that has begun is completed, even if the caller is
         cancelled.
@@ -181,7 +181,7 @@ class _StandardOutput:
         """Checks nothing: only a write shows whether it works."""
 
     def append(self, record: Record, expires: float) -> int:
-        """Writes the record until `expires`, and answers how many bytes that took. Raises `OSError`."""
+        """Writes the record until `expires`, and returns how many bytes that took. Raises `OSError`."""
         file = _STANDARD_OUTPUT_FILE
         is_file = stat.S_ISREG(os.fstat(file).st_mode)
         lines = lines_of(record, None if is_file else ATOMIC_SIZE)
@@ -215,7 +215,7 @@ class _File:
             raise InvalidAccessFile(str(self._path), [f"cannot be written: {error.strerror}"]) from error
 
     def append(self, record: Record, expires: float) -> int:
-        """Writes the record until `expires`, and answers how many bytes that took. Raises `OSError`."""
+        """Writes the record until `expires`, and returns how many bytes that took. Raises `OSError`."""
         if self._is_pipe():
             return self._append_to_pipe(record, expires)
         file = self._opened()

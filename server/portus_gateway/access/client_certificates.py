@@ -40,7 +40,7 @@ class _Identity:
 def caller_of_certificate(
     connection: Mapping[str, Iterable[bytes]], *, now: Callable[[], float] = time.time
 ) -> Caller | None:
-    """The caller whose certificate this connection has; None where it has none.
+    """The caller whose certificate this connection has; None if it has none.
 
     Its SPIFFE ID, its DNS names and its common name are its principals, in this order. Raises `Unauthenticated` for a
     certificate that is not valid now, that names nobody, or one of whose names is malformed.

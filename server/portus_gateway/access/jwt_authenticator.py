@@ -141,7 +141,7 @@ class JwtAuthenticator:
 
 
 def _documents(token: str) -> tuple[Mapping[str, object], Mapping[str, object]]:
-    """The header and the claims of a token, unverified; empty where it is no JWT."""
+    """The header and the claims of a token, unverified; empty if it is not a JWT."""
     parts = token.split(".")
     if len(parts) != 3:
         return {}, {}

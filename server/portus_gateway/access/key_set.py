@@ -42,7 +42,7 @@ class KeySet:
     keys: tuple[VerificationKey, ...]
 
     def candidates(self, key_id: str | None, algorithm: str) -> tuple[VerificationKey, ...]:
-        """The keys that may have signed a token with this header. `key_id` is None where the header names none."""
+        """The keys that may have signed a token with this header. `key_id` is None if the header names none."""
         return tuple(
             key
             for key in self.keys
@@ -53,7 +53,7 @@ class KeySet:
 def parse_key_set(content: bytes, source: str) -> KeySet:
     """The keys in a JWKS. Keys that cannot verify accepted signatures are left out, and logged.
 
-    Raises `InvalidAccessFile` where `content` is no JWKS or has no usable key; `source` is where it came from.
+    Raises `InvalidAccessFile` if `content` is not a JWKS or has no usable key; `source` is where it came from.
     """
     try:
         document = json.loads(content)

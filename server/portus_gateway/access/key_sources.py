@@ -29,7 +29,7 @@ class KeySource(Protocol):
 
 
 class KeyFile(ReloadedFile[KeySet]):
-    """The JWKS in the file at `path`. Raises `InvalidAccessFile` where there is no valid one to begin with.
+    """The JWKS in the file at `path`. Raises `InvalidAccessFile` if there is no valid one to begin with.
 
     A new file that is not valid, or cannot be read, leaves the old keys in use for `trusted_for` seconds.
     """

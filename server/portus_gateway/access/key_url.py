@@ -81,7 +81,7 @@ class KeyUrl:
         await self._session.close()
 
     async def key_set(self) -> KeySet:
-        """The keys now. Raises `KeysUnavailable` where there never were any, or only too old ones."""
+        """The keys now. Raises `KeysUnavailable` if there never were any, or only too old ones."""
         if self._keys is None or self._must_wait():
             await self._look()
         elif self._age() > self._max_age:
@@ -91,7 +91,7 @@ class KeyUrl:
         return self._keys
 
     async def newer_than(self, known: KeySet) -> KeySet:
-        """The keys after a look for new ones. Raises `KeysUnavailable` where too many wait for unknown keys already."""
+        """The keys after a look for new ones. Raises `KeysUnavailable` if too many wait for unknown keys already."""
         if self._keys is known:
             if self._waiting >= self._most_waiting:
                 raise _unavailable()
@@ -112,7 +112,7 @@ class KeyUrl:
         return self._clock() - self._fetched
 
     def _begin(self) -> "asyncio.Task[None] | None":
-        """The running fetch, or a new one. None where it is too early for a new one."""
+        """The running fetch, or a new one. None if it is too early for a new one."""
         if self._fetching is None or self._fetching.done():
             if self._tried is not None and self._clock() - self._tried < self._min_interval:
                 return None

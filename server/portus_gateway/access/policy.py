@@ -47,7 +47,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether a call is allowed, and by which rule. `rule` is None where no rule applies: then the call is denied."""
+    """Whether a call is allowed, and by which rule. `rule` is None if no rule applies: then the call is denied."""
 
     allowed: bool
     rule: Rule | None
@@ -113,7 +113,7 @@ class Policy:
     def decide(self, caller: Caller, rpc: Rpc, repository: str | None) -> Decision:
         """Whether `caller` may call `rpc` on `repository`, and why.
 
-        `repository` is None only for RPCs that concern none. Raises `ValueError` where it is missing.
+        `repository` is None only for RPCs that concern none. Raises `ValueError` if it is missing.
         """
         if not rpc.in_repository:
             return self.rights(caller, rpc).in_registry

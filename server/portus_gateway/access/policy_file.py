@@ -8,7 +8,7 @@ from portus_gateway.access.reloaded_file import ReloadedFile
 
 
 class PolicyFile(ReloadedFile[Policy]):
-    """The policy in the file at `path`. Raises `InvalidAccessFile` where there is no valid one to begin with."""
+    """The policy in the file at `path`. Raises `InvalidAccessFile` if there is no valid one to begin with."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, parse_policy)

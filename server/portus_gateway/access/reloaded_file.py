@@ -25,7 +25,7 @@ class ReloadedFile(Generic[Content]):
 
     A new file that is not valid, or cannot be read, does not replace the old content. With `trusted_for`, the old
     content is used for at most so many seconds after that (`trusted`), so that a revocation in a damaged file takes
-    effect after a limited time. Raises `InvalidAccessFile` where there is no valid file to begin with.
+    effect after a limited time. Raises `InvalidAccessFile` if there is no valid file to begin with.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class ReloadedFile(Generic[Content]):
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is wrong with the file as it is now, so that an older one is in force. Empty where all is well."""
+        """What is wrong with the file as it is now, so that an older one is in force. Empty if all is well."""
         return self._problems
 
     @property
     def trusted(self) -> bool:
-        """Whether `content` may be used: False where the file has been unusable for longer than `trusted_for`."""
+        """Whether `content` may be used: False if the file has been unusable for longer than `trusted_for`."""
         if self._failing_since is None or self._trusted_for is None:
             return True
         return self._clock() - self._failing_since <= self._trusted_for
@@ -91,7 +91,7 @@ class ReloadedFile(Generic[Content]):
         return self._failures
 
     async def reload(self) -> bool:
-        """Reads the file again. Answers False for a file that is not valid: the old content stays in force."""
+        """Reads the file again. Returns False for a file that is not valid: the old content stays in force."""
         async with self._reading:
             try:
                 content = await asyncio.to_thread(self._read)

@@ -43,7 +43,7 @@ class TokenFile(ReloadedFile[Tokens]):
     """The tokens in the file at `path`: a line for each, `<name> sha256:<hash>`; `#` begins a comment.
 
     A name may have several tokens, so that a new one can be given out before the old one is withdrawn. At most 1000
-    tokens. Raises `InvalidAccessFile` where a line is malformed at the start.
+    tokens. Raises `InvalidAccessFile` if a line is malformed at the start.
 
     Later, a malformed line gives nobody access, and all other lines count: a token whose line is gone is withdrawn,
     whatever else is in the file. An empty file withdraws all. A file that cannot be read keeps the old tokens good for
@@ -76,7 +76,7 @@ class TokenFile(ReloadedFile[Tokens]):
     async def authenticate(self, token: str) -> Caller | None:
         """The caller `token:<name>`; None for a token that is not in the file.
 
-        Raises `KeysUnavailable` where the file has been unreadable for too long.
+        Raises `KeysUnavailable` if the file has been unreadable for too long.
         """
         if not self.trusted:
             raise KeysUnavailable(

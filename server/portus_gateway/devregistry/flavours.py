@@ -34,7 +34,7 @@ class Traits:
     lists_untagged_repository: bool
     """Whether the tags of a repository that never had one are an empty list, or an unknown name."""
     ignores_bad_page_size: bool
-    """Whether the catalog answers a page size that is no number with a page of the usual size."""
+    """Whether the catalog answers a page size that is not a number with a page of the usual size."""
     blob_makes_repository: bool
     """Whether a repository is in the catalog as soon as it has a blob."""
 

@@ -11,7 +11,7 @@ _LARGEST = 2**63 - 1
 
 
 def page_parameters(query: str) -> tuple[str, str]:
-    """`n` and `last` as they were sent; empty strings where they were not."""
+    """`n` and `last` as they were sent; empty strings if they were not."""
     if not query:
         return "", ""
     parameters = parse_qs(query)

@@ -20,7 +20,7 @@ def list_referrers(
 ) -> web.Response:
     """A page of referrers, at most `maximum_page` of them, as an OCI index.
 
-    The filter `artifactType` is applied. An unknown repository or subject has no referrers, which is no error.
+    The filter `artifactType` is applied. An unknown repository or subject has no referrers, which is not an error.
     """
     if not is_digest(digest):
         raise RegistryError("DIGEST_INVALID", digest)

@@ -189,7 +189,7 @@ class DevRegistry:
         self.tokens.clear_faults()
 
     def push(self, repository: str, *tags: str, content: Content | None = None) -> str:
-        """Stores content with its blobs and children, and tags it. Answers with the manifest's digest.
+        """Stores content with its blobs and children, and tags it. Returns the manifest's digest.
 
         By default the content is an image that is different for each repository and first tag. Nothing is checked, so
         broken content can be stored too.
@@ -207,7 +207,7 @@ class DevRegistry:
     def push_many(
         self, repositories: Iterable[str], tags: Sequence[str] = ("latest",), content: Content | None = None
     ) -> str:
-        """Gives the same content to many new repositories. Answers with the manifest's digest.
+        """Gives the same content to many new repositories. Returns the manifest's digest.
 
         Repositories that exist already are left as they are. A hundred thousand take about a second.
         """
@@ -231,17 +231,17 @@ class DevRegistry:
         found.tag(tag, digest)
 
     def untag(self, repository: str, tag: str) -> bool:
-        """Removes a tag. Answers whether there was one."""
+        """Removes a tag. Returns whether there was one."""
         found = self._storage.repository(repository)
         return found is not None and found.untag(tag)
 
     def delete(self, repository: str, digest: str) -> bool:
-        """Deletes a manifest with all of its tags. Answers whether there was one."""
+        """Deletes a manifest with all of its tags. Returns whether there was one."""
         found = self._storage.repository(repository)
         return found is not None and found.delete_manifest(digest)
 
     def delete_blob(self, repository: str, digest: str) -> bool:
-        """Removes a blob from a repository. Answers whether there was one."""
+        """Removes a blob from a repository. Returns whether there was one."""
         found = self._storage.repository(repository)
         return found is not None and found.unlink_blob(digest)
 

@@ -33,7 +33,7 @@ class Repository:
         self._sorted_tags: list[str] | None = None
 
     def blob_target(self, digest: str) -> str | None:
-        """The digest under which this blob is stored; None where the repository does not have it."""
+        """The digest under which this blob is stored; None if the repository does not have it."""
         return self._blobs.get(digest)
 
     def has_blob(self, digest: str) -> bool:
@@ -43,7 +43,7 @@ class Repository:
         self._blobs[digest] = target
 
     def unlink_blob(self, digest: str) -> bool:
-        """Answers whether there was one. Other repositories keep theirs."""
+        """Returns whether there was one. Other repositories keep theirs."""
         return self._blobs.pop(digest, None) is not None
 
     def tag(self, tag: str, digest: str) -> None:
@@ -52,12 +52,12 @@ class Repository:
         self._sorted_tags = None
 
     def untag(self, tag: str) -> bool:
-        """Removes the tag and nothing else. Answers whether there was one."""
+        """Removes the tag and nothing else. Returns whether there was one."""
         self._sorted_tags = None
         return self.tags.pop(tag, None) is not None
 
     def delete_manifest(self, digest: str) -> bool:
-        """Deletes the manifest with all of its tags. Answers whether there was one."""
+        """Deletes the manifest with all of its tags. Returns whether there was one."""
         if self.manifests.pop(digest, None) is None:
             return False
         for tag in [tag for tag, target in self.tags.items() if target == digest]:
@@ -94,7 +94,7 @@ class Storage:
         return self._repositories.get(name)
 
     def blob(self, repository: str, digest: str) -> tuple[str, bytes] | None:
-        """The digest under which the blob is stored, and its bytes; None where the repository does not have it.
+        """The digest under which the blob is stored, and its bytes; None if the repository does not have it.
 
         Raises `UnreadableBlob`.
         """
@@ -112,14 +112,14 @@ class Storage:
         self._link_blob(repository, digest, digest)
 
     def commit_blob(self, repository: str, digest: str, content: bytes) -> str:
-        """Stores a blob that was pushed with this digest. Answers with the digest under which it is stored."""
+        """Stores a blob that was pushed with this digest. Returns the digest under which it is stored."""
         stored = digest_of(content) if self._traits.digests_are_sha256 else digest
         self.put_blob(repository, stored, content)
         self._link_blob(repository, digest, stored)
         return stored
 
     def mount_blob(self, repository: str, digest: str, source: str) -> bool:
-        """Links a blob of another repository. Answers whether the source has it."""
+        """Links a blob of another repository. Returns whether the source has it."""
         if self.blob(source, digest) is None:
             return False
         # Distribution links to the digest that was asked for, even where the blob is stored under another one.

@@ -21,7 +21,7 @@ class Blobs:
         self._size_limit = size_limit
 
     async def exists(self, repository: Repository, digest: Digest) -> bool:
-        """Whether the repository has the blob. Raises `NotFound` where there is no such repository."""
+        """Whether the repository has the blob. Raises `NotFound` if there is no such repository."""
         answer = await self._read("HEAD", repository, digest)
         if 400 <= answer.status < 500:
             # A HEAD's answer has no body that says why, or whether it is the registry that says so.

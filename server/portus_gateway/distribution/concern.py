@@ -21,6 +21,6 @@ class Concern(Enum):
     CA_FILE = auto()
     """`ca_file`."""
     OPEN_FILES = auto()
-    """The process's limit of open files, which is no part of `Configuration`."""
+    """The process's limit of open files, which is not part of `Configuration`."""
     ENVIRONMENT_PROXY = auto()
     """`use_environment_proxy`, and the variables that name the proxy."""

@@ -30,7 +30,7 @@ class ErrorDocument:
 
     @classmethod
     def read(cls, body: bytes) -> Self | None:
-        """None where the body is no such document."""
+        """None if the body is no such document."""
         try:
             first = json.loads(body)["errors"][0]
             code, message = first["code"], first.get("message", "")

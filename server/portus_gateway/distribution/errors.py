@@ -92,7 +92,7 @@ class TooManyRequests(DistributionError):
 class Unavailable(DistributionError):
     """The registry or the token service cannot serve now: refused, reset, TLS, 502, 503, 504.
 
-    `sent` is False where the request was certainly not sent, so that it cannot have had an effect.
+    `sent` is False if the request was certainly not sent, so that it cannot have had an effect.
     """
 
     reason = "UPSTREAM_UNAVAILABLE"

@@ -162,9 +162,9 @@ class Exchange:
         """The answer, whatever its status.
 
         Asks again, after a pause, on broken connections, 429 and what `Answer.is_transient`, if the request is
-        repeatable and the caller's deadline leaves time for it. A kept connection that broke is no attempt: the request
-        goes out over a new one at once. Once a request that is not repeatable is sent, it is completed, even if its
-        task is cancelled: its outcome must become known.
+        repeatable and the caller's deadline leaves time for it. A kept connection that broke does not count as an
+        attempt: the request is sent over a new one at once. Once a request that is not repeatable is sent, it is
+        completed, even if its task is cancelled: its outcome must become known.
 
         `credentials` is called when the request has its slot, so that they do not expire while it waits. Raises the
         `Unavailable` family, `UntrustedAnswer`, `WrongAddress`, and what `credentials` raises.

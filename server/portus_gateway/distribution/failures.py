@@ -27,7 +27,7 @@ _PRECONDITION_FAILED = frozenset({409, 412, 423, 428})
 
 
 def failure(answer: Answer, action: str) -> DistributionError:
-    """The error for an answer that is no success. `action` says what was asked: `get manifest v1 of team/app`."""
+    """The error for an answer that is not a success. `action` says what was asked: `get manifest v1 of team/app`."""
     stated = ErrorDocument.read(answer.body)
     if stated is None or answer.concealment.for_callers(stated.code) != stated.code:
         return _failure_without_document(answer, action)
@@ -64,7 +64,7 @@ def failure(answer: Answer, action: str) -> DistributionError:
 
 
 def _failure_without_document(answer: Answer, action: str) -> DistributionError:
-    """The error for an answer that a proxy, or a server that is no registry, may have sent."""
+    """The error for an answer that a proxy, or a server that is not a registry, may have sent."""
     status = answer.status
     message = f"{action}: the registry answered {status}"
     detail = _plain(answer.concealment.for_operator(answer.body.decode(errors="replace")))

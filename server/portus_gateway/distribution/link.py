@@ -53,7 +53,7 @@ def continues_after(query: str, name: str) -> bool:
 def next_target(fields: Iterable[str]) -> str | None:
     """The target of the first link whose relation types include `next`, as it was written. None without one.
 
-    Text that is no link ends the reading of its field (RFC 8288, appendix B).
+    Text that is not a link ends the reading of its field (RFC 8288, appendix B).
     """
     for field in fields:
         at = 0

@@ -125,7 +125,7 @@ class ListingRequests:
             error = self._failure_of(answer, subject.action)
             raise QueryRefused(error) if answer.status in _REFUSALS else error
         entries = self._entries(answer)
-        # An entry that is null or empty is no name, but it had a place in the page.
+        # An entry that is null or empty is not a name, but it had a place in the page.
         names = tuple(dict.fromkeys(filter(None, entries)))
         following = next_query(answer.headers.getall("Link", []), subject.path)
         return NamesAnswer(names, len(entries), following, query, size)

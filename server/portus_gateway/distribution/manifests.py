@@ -96,7 +96,7 @@ class Manifests:
         await self._delete(repository, digest)
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
-        """Deletes the tag alone. Raises `Unsupported` where the registry deletes by digest only."""
+        """Deletes the tag alone. Raises `Unsupported` if the registry deletes by digest only."""
         try:
             await self._delete(repository, tag)
         except InvalidRequest as error:

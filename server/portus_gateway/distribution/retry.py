@@ -11,7 +11,7 @@ from portus_gateway.distribution.configuration import RetryPolicy
 _SECONDS = re.compile(r"[0-9]+")
 # Numbers from here on are not a delay but a time, in seconds since 1970. Some registries write that.
 _SMALLEST_TIME = 1e9
-# The year 5138. What comes after it is no time.
+# The year 5138. What comes after it is not a time.
 _LARGEST_TIME = 1e11
 
 

@@ -10,7 +10,7 @@ from portus_gateway.distribution.peer import Peer
 
 # X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH of OpenSSL.
 _WRONG_NAME = frozenset({62, 64})
-# What OpenSSL says of an answer that is no TLS record: of version 1.1, of 3, and for an HTTP answer.
+# What OpenSSL says of an answer that is not a TLS record: of version 1.1, of 3, and for an HTTP answer.
 _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST"})
 
 

@@ -215,7 +215,7 @@ def _token(answer: Answer, asked_at: float) -> Token:
     except (ValueError, RecursionError) as error:
         raise _unusable("something that is not JSON") from error
     if not isinstance(body, dict):
-        raise _unusable("JSON that is no object")
+        raise _unusable("JSON that is not an object")
     # Docker's services have `token`, those of OAuth 2 `access_token`. One of them may be empty.
     secret = body.get("token") or body.get("access_token")
     if not isinstance(secret, str) or not secret.isascii() or not secret.isprintable() or " " in secret:

@@ -194,7 +194,9 @@ def _store_error(path: Path, error: sqlite3.Error) -> StoreError:
         case sqlite3.SQLITE_CANTOPEN:
             return StoreError(_cannot_open(path, text))
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
-            return StoreUnusable(f"{path} is no SQLite file, or is damaged: move it away, and the index is built anew")
+            return StoreUnusable(
+                f"{path} is not an SQLite file, or is damaged: move it away, and the index is built anew"
+            )
         case sqlite3.SQLITE_BUSY:
             return StoreError(f"{path} is locked by another process for more than {_BUSY:g} s")
         case _:

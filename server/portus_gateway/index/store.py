@@ -64,7 +64,7 @@ class Notice:
 class KnownTag:
     """What the index knows of a tag.
 
-    `digest` is None where the registry did not resolve the tag, or has not been asked (`checked_at` is None then).
+    `digest` is None if the registry did not resolve the tag, or has not been asked (`checked_at` is None then).
     """
 
     digest: Digest | None
@@ -167,7 +167,7 @@ class CatalogRows:
 
 @dataclass(frozen=True, slots=True)
 class TagRows:
-    """A page of the tags of one repository. `read_at` is None where the index has not read the repository."""
+    """A page of the tags of one repository. `read_at` is None if the index has not read the repository."""
 
     tags: tuple[TagEntry, ...]
     read_at: float | None
@@ -225,7 +225,7 @@ class IndexStore(Protocol):
         ...
 
     async def notify(self, notices: Sequence[Notice], instances: Sequence[str] = ()) -> int:
-        """Marks repositories dirty, and keeps the hints. Answers with how many repositories were not taken in.
+        """Marks repositories dirty, and keeps the hints. Returns how many repositories were not taken in.
 
         A registry's instance that was not known before asks for a walk: notifications are lost when a registry starts.
         """
@@ -276,7 +276,7 @@ class IndexStore(Protocol):
         ...
 
     async def forget(self, before: float, most: int = 10_000) -> int:
-        """Deletes changes that were observed before `before`, up to `most`. Answers how many."""
+        """Deletes changes that were observed before `before`, up to `most`. Returns how many."""
         ...
 
     async def catalog(self, after: str, prefix: str, size: int, *, tags: bool) -> CatalogRows:

@@ -457,7 +457,7 @@ class Transactions:
             )
 
     def _mark(self, names: Sequence[str], now: float) -> Transaction[dict[str, int]]:
-        """Marks known repositories dirty. Answers with the ids of those that are known."""
+        """Marks known repositories dirty. Returns the ids of those that are known."""
         marked: dict[str, int] = {}
         for name in names:
             rows = yield Statement(

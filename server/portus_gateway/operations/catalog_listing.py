@@ -181,7 +181,7 @@ def _beginning_with(prefix: str, names: Names) -> Names:
 
 
 def _size(tags: Sequence[Tag | UnusableName]) -> int:
-    """About how many bytes tags take in a message. A name that is no tag may need four bytes for a character."""
+    """About how many bytes tags take in a message. A name that is not a tag may need four bytes for a character."""
     return sum(len(tag.name) if isinstance(tag, Tag) else 4 * len(tag.text) for tag in tags) + _FRAME * len(tags)
 
 

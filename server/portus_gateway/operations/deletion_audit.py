@@ -77,7 +77,7 @@ class DeletionAudit:
         self._budgets.spend(_key(caller), size)
 
     async def write(self, record: Record) -> int:
-        """Writes a record with the call's id, and answers its size. Raises `OSError`."""
+        """Writes a record with the call's id, and returns its size. Raises `OSError`."""
         return await self._log.write(self._identified(record))
 
     async def write_if_possible(self, record: Record) -> int:

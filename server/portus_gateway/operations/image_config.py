@@ -56,13 +56,13 @@ def _named_config(manifest: Manifest, repository: Repository) -> Descriptor:
             return config
         case Image() as image:
             kind = image.artifact_type or (image.config and image.config.media_type) or manifest.descriptor.media_type
-            raise NotAnImage(f"{where} is no image and has no image configuration: it is of the type {kind}")
+            raise NotAnImage(f"{where} is not an image and has no image configuration: it is of the type {kind}")
         case Index() as index:
             raise PlatformRequired(
                 f"{where} is an index: say which image in it by a platform; {listed_platforms(index)}"
             )
     if manifest.kind is None and manifest.problem is not None and manifest.problem.reason == "CONTENT_TYPE_UNKNOWN":
-        raise NotAnImage(f"{where} is no image: it is of the type {manifest.descriptor.media_type}")
+        raise NotAnImage(f"{where} is not an image: it is of the type {manifest.descriptor.media_type}")
     problem = manifest.problem
     raise ContentUnclear(
         f"{where}: the configuration is not known, because the content of the manifest cannot be read"

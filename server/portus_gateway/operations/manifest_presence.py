@@ -14,10 +14,10 @@ _KEYS_OF_MANIFESTS: Final = frozenset({"schemaversion", "mediatype", "manifests"
 
 
 async def require_manifest(registry: Registry, repository: Repository, digest: Digest) -> None:
-    """Raises `NotFound` if the digest is no manifest of the repository, or a blob; and what the registry raises.
+    """Raises `NotFound` if the digest is not a manifest of the repository, or a blob; and what the registry raises.
 
     Distribution 2.8 answers 500 where a blob is asked for as a manifest. So does any registry that fails for a moment.
-    The 500 counts as 'a blob' only if there is such a blob that is no manifest; else it is raised.
+    The 500 counts as 'a blob' only if there is such a blob that is not a manifest; else it is raised.
     """
     try:
         await registry.resolve_manifest(repository, digest)

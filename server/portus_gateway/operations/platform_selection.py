@@ -109,7 +109,7 @@ class _Search:
         """The content of an index. Raises `PlatformUndecided` if there is none."""
         if isinstance(manifest.content, Index):
             return manifest.content
-        problem = manifest.problem.message if manifest.problem else "it is no index"
+        problem = manifest.problem.message if manifest.problem else "it is not an index"
         raise self._undecided(f"the content of {manifest.descriptor.digest} cannot be read: {problem}")
 
     def offer(self) -> str:

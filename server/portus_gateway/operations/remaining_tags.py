@@ -38,7 +38,7 @@ class RemainingTags:
         """Those of `tags`, which pointed to the deleted manifest, that still lead to a manifest, in lexical order.
 
         A tag that still points to the deleted manifest is deleted by its name, where the registry can. Takes a minute
-        at most. Raises `DeleteOutcomeUnknown` where the tags cannot be looked at.
+        at most. Raises `DeleteOutcomeUnknown` if the tags cannot be looked at.
         """
         try:
             async with asyncio.timeout(_LONGEST_SECONDS):

@@ -37,7 +37,7 @@ class GuardedTagDeletion:
     async def delete(self, wanted: TagDeletion, approved: Callable[[], Awaitable[None]]) -> Deleted:
         """Deletes the tag, and answers what it pointed to.
 
-        Raises `NotFound`, `TagMoved`, `Unsupported` where the registry cannot, `DeleteOutcomeUnknown` where it is not
+        Raises `NotFound`, `TagMoved`, `Unsupported` if the registry cannot, `DeleteOutcomeUnknown` where it is not
         known what became of the tag, `ManifestDeletedToo`, and what the registry raises.
         """
         repository, tag = wanted.repository, wanted.tag

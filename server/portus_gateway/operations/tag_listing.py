@@ -11,7 +11,7 @@ async def tag_page(
 ) -> Page[Tag | UnusableName]:
     """A page of at most `size` tags. It is empty for a repository that the catalog lists and that never had a tag.
 
-    Raises `NotFound` where the registry knows no such repository, and nothing proves that it exists.
+    Raises `NotFound` if the registry knows no such repository, and nothing proves that it exists.
     """
     try:
         return await registry.list_tags(repository, size, after)

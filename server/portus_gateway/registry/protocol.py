@@ -40,7 +40,7 @@ class Registry(Protocol):
     ) -> Page[Tag | UnusableName]:
         """A page of at most `size` tags, in the registry's order. None: as many as the registry sends at a time.
 
-        A name in the list that is no tag is an `UnusableName`. Raises `NotFound`, `IncompleteListing`.
+        A name in the list that is not a tag is an `UnusableName`. Raises `NotFound`, `IncompleteListing`.
         """
         ...
 
@@ -83,12 +83,12 @@ class Registry(Protocol):
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
         """Deletes the tag alone, not what it points to. Raises `NotFound`.
 
-        Raises `Unsupported` where the registry deletes by digest only, as distribution 2.8 does.
+        Raises `Unsupported` if the registry deletes by digest only, as distribution 2.8 does.
         """
         ...
 
     async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
-        """Whether the repository has the blob. Raises `NotFound` where there is no such repository."""
+        """Whether the repository has the blob. Raises `NotFound` if there is no such repository."""
         ...
 
     async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
@@ -119,6 +119,6 @@ class Registry(Protocol):
     async def check_deletion(self, repository: Repository) -> None:
         """Checks that the registry would delete in `repository`, without deleting anything.
 
-        Raises `Unsupported` where the registry has deletion disabled, `Denied` where our account may not delete.
+        Raises `Unsupported` if the registry has deletion disabled, `Denied` where our account may not delete.
         """
         ...

@@ -17,7 +17,7 @@ Endpoint = tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]
 
 
 def close_connections(peers: Collection[str], ports: Collection[int]) -> int:
-    """Closes the connections that come from `peers` (as gRPC writes them) to `ports` of this process; says how many.
+    """Closes the connections that come from `peers` (as gRPC writes them) to `ports` of this process; returns how many.
 
     gRPC notices at once, and ends all calls on them.
     """

@@ -102,7 +102,7 @@ class GatewayServer:
         self._stopping: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
-        """Listens and serves; answers with the port. Raises `OSError` where it cannot listen there."""
+        """Listens and serves. Returns the port. Raises `OSError` if it cannot listen there."""
         server = grpc.aio.server(options=_options(self._limits, self._reuse_port))
         services = [registry_service(self._servicer), self._health.service()]
         if self._reflection:

@@ -54,7 +54,7 @@ class LogWriter:
             self._changed.notify_all()
 
     def flush(self, timeout: float) -> bool:
-        """Waits until all lines are written, for `timeout` seconds at most. Answers whether they are."""
+        """Waits until all lines are written, for `timeout` seconds at most. Returns whether they are."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._size, timeout)
 

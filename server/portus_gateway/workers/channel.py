@@ -129,7 +129,7 @@ class WorkerChannel:
             await self._writer.wait_closed()
 
     async def send(self, message: Message) -> bool:
-        """Sends a message. False where the other side is gone, as `receive` tells too."""
+        """Sends a message. False if the other side is gone, as `receive` tells too."""
         if self._writer.is_closing():
             return False
         text = message.model_dump_json().encode()

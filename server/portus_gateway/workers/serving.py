@@ -23,7 +23,7 @@ async def serve(settings: Settings, flags: Mapping[str, Value | None]) -> None:
     Each worker gets the environment and `flags`, which `settings` were made from. A SIGHUP is passed on to all of them.
     A worker that dies or hangs is replaced. If this process dies, the workers drain and end.
 
-    Raises `OSError` where it cannot listen, and `InvalidAccessFile` and `InvalidSettings` as `app.running` does.
+    Raises `OSError` if it cannot listen, and `InvalidAccessFile` and `InvalidSettings` as `app.running` does.
     """
     async with AsyncExitStack() as stack:
         address = stack.enter_context(shared_port(settings.listen))

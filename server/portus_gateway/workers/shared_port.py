@@ -15,8 +15,8 @@ _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 def shared_port(address: ListenAddress) -> Iterator[ListenAddress]:
     """Holds `address` for as long as the block runs, so that this user's processes may listen there with SO_REUSEPORT.
 
-    Answers with the real port. Nothing listens by this alone: connections go to those processes only. Raises `OSError`
-    where the address is in use, by another gateway too, or is none of this machine.
+    Returns the real port. Nothing listens by this alone: connections go to those processes only. Raises `OSError`
+    if the address is in use, by another gateway too, or is none of this machine.
     """
     with ExitStack() as stack:
         held = address

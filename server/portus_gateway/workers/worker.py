@@ -50,7 +50,7 @@ class Worker:
 
     @classmethod
     async def start(cls, number: int, flags: dict[str, Value | None], page_token_secret: bytes) -> Self:
-        """Starts a process. Raises `OSError` where the system refuses."""
+        """Starts a process. Raises `OSError` if the system refuses."""
         ours, its = socket.socketpair()
         with its:
             try:
