@@ -141,7 +141,7 @@ async def test_a_call_takes_its_place_in_the_gateway_until_its_answer_has_been_r
     registry: DevRegistry, protected: dict[str, str]
 ) -> None:
     registry.push("team-a/large", "1.0")
-    async with gateway_process("serve", **protected, PORTUS_MAX_CONCURRENT_CALLS="4") as gateway:
+    async with gateway_process("serve", **protected, PORTUS_MAX_CONCURRENT_CALLS="3") as gateway:
         async with RawConnection.open(gateway.address, window=0) as connection:
             for _ in range(8):
                 await connection.call(f"/{SERVICE}/ListTags", LIST_TAGS.SerializeToString(), metadata=bearer("a"))
@@ -152,6 +152,33 @@ async def test_a_call_takes_its_place_in_the_gateway_until_its_answer_has_been_r
         async with asyncio.timeout(10):
             while await call(gateway, "root", LIST_TAGS) is not None:
                 pass
+
+
+async def test_a_caller_cannot_take_all_streams_nor_all_calls(registry: DevRegistry, protected: dict[str, str]) -> None:
+    """Without `PORTUS_CALLER_CONCURRENCY`, and with as many connections as it likes."""
+    registry.push_many(f"team-a/{number:06}" for number in range(20_000))
+    async with (
+        gateway_process("serve", **protected) as gateway,
+        RawConnection.open(gateway.address, window=0) as one,
+        RawConnection.open(gateway.address, window=0) as two,
+        RawConnection.open(gateway.address, window=0) as three,
+        grpc.aio.insecure_channel(gateway.address) as channel,
+    ):
+        stream: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(f"/{SERVICE}/StreamCatalog")
+        for connection in (one, two, three):
+            for rpc, request, count in (
+                ("StreamCatalog", b"", 25),
+                ("ListTags", ListTagsRequest(repository="team-a/000000").SerializeToString(), 75),
+            ):
+                for _ in range(count):
+                    await connection.call(f"/{SERVICE}/{rpc}", request, metadata=bearer("a"))
+        await quiet(gateway)
+        refused = sum('"reason": "TOO_MANY_CALLS"' in entry for entry in gateway.log)
+        assert refused >= 300 - 192
+        # Others are served all the same.
+        assert await call(gateway, "root", ListTagsRequest(repository="team-a/000000")) is None
+        for _ in range(15):
+            assert await asyncio.wait_for(stream(b"", metadata=bearer("root")).read(), 10)
 
 
 @pytest.mark.parametrize("rpc", ["ListTags", "GetManifest", "BatchGetManifests"])

@@ -89,23 +89,56 @@ async def test_failed_calls_and_disconnected_callers_free_their_places(rpc: str)
 
 def test_the_limit_counts_calls_and_streams() -> None:
     limit = CallLimit(8)
-    for _ in range(2):
-        limit.enter(streaming=True)
+    for owner in ("a", "b"):
+        limit.enter(owner, streaming=True)
     with pytest.raises(TooManyCalls, match="2 streams"):
-        limit.enter(streaming=True)
+        limit.enter("c", streaming=True)
+    for owner in "abcdef":
+        limit.enter(owner, streaming=False)
+    with pytest.raises(TooManyCalls, match="its limit of 8 calls"):
+        limit.enter("g", streaming=False)
+    limit.leave("a", streaming=True)
+    limit.enter("g", streaming=True)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_the_last_places_are_for_callers_that_have_few(streaming: bool) -> None:
+    limit = CallLimit(32 if streaming else 8)
     for _ in range(6):
-        limit.enter(streaming=False)
-    with pytest.raises(TooManyCalls, match="8 calls"):
-        limit.enter(streaming=False)
-    limit.leave(streaming=True)
-    limit.enter(streaming=True)
+        limit.enter("a", streaming=streaming)
+    with pytest.raises(TooManyCalls, match=r"nearly its limit of 8 \w+, 6 of them for you"):
+        limit.enter("a", streaming=streaming)
+    limit.enter("b", streaming=streaming)
+    limit.enter("b", streaming=streaming)
+    with pytest.raises(TooManyCalls, match="its limit of 8"):
+        limit.enter("c", streaming=streaming)
+    # What is given back counts for all again, and nobody is remembered who has no place.
+    for owner in ("a", "b", "b"):
+        limit.leave(owner, streaming=streaming)
+    limit.enter("a", streaming=streaming)
+    with pytest.raises(TooManyCalls):
+        limit.enter("a", streaming=streaming)
+    for _ in range(6):
+        limit.leave("a", streaming=streaming)
+    for places in (limit._calls, limit._streams):
+        assert not places._taken_by
+
+
+def test_a_call_that_is_refused_takes_no_place() -> None:
+    limit = CallLimit(4)
+    limit.enter("a", streaming=True)
+    for _ in range(10):
+        with pytest.raises(TooManyCalls):
+            limit.enter("b", streaming=True)
+    for owner in ("a", "b", "c"):
+        limit.enter(owner, streaming=False)
 
 
 def test_there_is_always_one_stream() -> None:
     limit = CallLimit(1)
-    limit.enter(streaming=True)
+    limit.enter("a", streaming=True)
     with pytest.raises(TooManyCalls):
-        limit.enter(streaming=False)
+        limit.enter("b", streaming=False)
 
 
 class Full(Interceptor):

@@ -1,5 +1,7 @@
 """The number of calls at the same time."""
 
+from collections import Counter
+
 from portus_gateway.rpc.call_errors import TooManyCalls
 
 
@@ -7,26 +9,53 @@ class CallLimit:
     """Counts running calls, and refuses one too many instead of letting it wait.
 
     At most a quarter of `limit`, and at least one, may be streams: a listing takes as long as its reader likes, and
-    must not keep short calls out.
+    must not keep short calls out. The last quarter of the places, for calls and for streams, is for callers that hold
+    less than a quarter: no caller can take all of them.
     """
 
     def __init__(self, limit: int) -> None:
+        self._calls = _Places("calls", limit)
+        self._streams = _Places("streams", max(1, limit // 4))
+
+    def enter(self, owner: str, *, streaming: bool) -> None:
+        """Takes a place for `owner`, which `leave` gives back. Raises `TooManyCalls` if there is none."""
+        self._calls.check(owner)
+        if streaming:
+            self._streams.check(owner)
+            self._streams.take(owner)
+        self._calls.take(owner)
+
+    def leave(self, owner: str, *, streaming: bool) -> None:
+        self._calls.give_back(owner)
+        if streaming:
+            self._streams.give_back(owner)
+
+
+class _Places:
+    def __init__(self, kind: str, limit: int) -> None:
+        self._kind = kind
         self._limit = limit
-        self._stream_limit = max(1, limit // 4)
-        self._calls = 0
-        self._streams = 0
+        self._share = limit // 4
+        self._taken = 0
+        self._taken_by: Counter[str] = Counter()
 
-    def enter(self, *, streaming: bool) -> None:
-        """Takes a place, which `leave` gives back. Raises `TooManyCalls` if there is none."""
-        if self._calls >= self._limit:
-            raise TooManyCalls(f"the gateway serves its limit of {self._limit} calls: try again later")
-        if streaming:
-            if self._streams >= self._stream_limit:
-                raise TooManyCalls(f"the gateway serves its limit of {self._stream_limit} streams: try again later")
-            self._streams += 1
-        self._calls += 1
+    def check(self, owner: str) -> None:
+        """Raises `TooManyCalls` if there is no place for `owner`."""
+        left = self._limit - self._taken
+        if left <= 0:
+            raise TooManyCalls(f"the gateway serves its limit of {self._limit} {self._kind}: try again later")
+        if left <= self._share <= self._taken_by[owner]:
+            raise TooManyCalls(
+                f"the gateway serves nearly its limit of {self._limit} {self._kind}, {self._taken_by[owner]} of them"
+                " for you. The last places are for callers that have fewer: try again later"
+            )
 
-    def leave(self, *, streaming: bool) -> None:
-        self._calls -= 1
-        if streaming:
-            self._streams -= 1
+    def take(self, owner: str) -> None:
+        self._taken += 1
+        self._taken_by[owner] += 1
+
+    def give_back(self, owner: str) -> None:
+        self._taken -= 1
+        self._taken_by[owner] -= 1
+        if not self._taken_by[owner]:
+            del self._taken_by[owner]

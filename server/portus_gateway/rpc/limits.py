@@ -14,7 +14,8 @@ class ServerLimits:
     """The limits of a gateway. Durations are in seconds.
 
     `max_concurrent_calls`: calls at the same time, each until its answer has been read; one more is answered
-    RESOURCE_EXHAUSTED. At most a quarter of them, and at least one, may be streams. Health and reflection do not count.
+    RESOURCE_EXHAUSTED. At most a quarter of them, and at least one, may be streams. The last quarter of both is for
+    callers that have less than a quarter. Health and reflection do not count.
     `max_call_duration`: time limit for a unary call, until its answer has been read. A caller's own deadline can only
     be shorter.
     `max_stream_duration`: the same for a stream.

@@ -349,7 +349,7 @@ class ServedCall:
         self._take_place()
 
     def _take_place(self) -> None:
-        self._serving.call_limit.enter(streaming=self.method.response_streams)
+        self._serving.call_limit.enter(self._owner, streaming=self.method.response_streams)
         self._has_place = True
 
     async def _refuse_when_draining(self) -> None:
@@ -364,7 +364,7 @@ class ServedCall:
         serving.calls.discard(self)
         self._give_back()
         if self._has_place:
-            serving.call_limit.leave(streaming=self.method.response_streams)
+            serving.call_limit.leave(self._owner, streaming=self.method.response_streams)
         if self._place is not None:
             serving.open_calls.leave(self._place)
         for interceptor in serving.interceptors[: self._entered]:
