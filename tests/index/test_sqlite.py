@@ -39,7 +39,7 @@ async def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
 
 async def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "index.db").write_bytes(b"x" * 4096)
-    with pytest.raises(StoreUnusable, match="no SQLite file"):
+    with pytest.raises(StoreUnusable, match="not an SQLite file"):
         async with SqliteStore(tmp_path / "index.db", REGISTRY):
             pass
 
