@@ -6,13 +6,32 @@ import io.grpc.ChannelCredentials;
 import io.grpc.Grpc;
 import io.grpc.ManagedChannel;
 import io.grpc.ManagedChannelBuilder;
+import io.portus.registry.v1.BatchDeleteManifestsRequest;
+import io.portus.registry.v1.BatchDeleteManifestsResponse;
+import io.portus.registry.v1.BatchDeleteManifestsResult;
+import io.portus.registry.v1.BatchGetImageConfigsRequest;
+import io.portus.registry.v1.BatchGetImageConfigsResponse;
+import io.portus.registry.v1.BatchGetImageConfigsResult;
+import io.portus.registry.v1.BatchGetManifestsRequest;
+import io.portus.registry.v1.BatchGetManifestsResponse;
+import io.portus.registry.v1.BatchGetManifestsResult;
+import io.portus.registry.v1.BatchResolveManifestsRequest;
+import io.portus.registry.v1.BatchResolveManifestsResponse;
+import io.portus.registry.v1.BatchResolveManifestsResult;
 import io.portus.registry.v1.CatalogRequest;
 import io.portus.registry.v1.CatalogResponse;
+import io.portus.registry.v1.GetImageConfigRequest;
 import io.portus.registry.v1.GetManifestRequest;
+import io.portus.registry.v1.ListReferrersRequest;
+import io.portus.registry.v1.ListReferrersResponse;
 import io.portus.registry.v1.ListTagsRequest;
 import io.portus.registry.v1.ListTagsResponse;
+import io.portus.registry.v1.ReadBlobRequest;
+import io.portus.registry.v1.Referrer;
 import io.portus.registry.v1.RegistryServiceGrpc;
 import io.portus.registry.v1.Repository;
+import io.portus.registry.v1.ResolveManifestRequest;
+import io.portus.registry.v1.TagDetails;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
@@ -108,7 +127,10 @@ public final class PortusClient implements AutoCloseable {
             CatalogResponse::getNextPageToken);
   }
 
-  /** The tags of a repository. Works like {@link #repositories}. */
+  /**
+   * The tags of a repository. Works like {@link #repositories}. The request can choose tags by the digest that they point
+   * to, and their order.
+   */
   public Iterable<String> tags(ListTagsRequest request) {
     return () ->
         new Pages<>(
@@ -119,6 +141,34 @@ public final class PortusClient implements AutoCloseable {
   }
 
   /**
+   * What is known of each tag: what it points to (view DESCRIPTORS), and with the view FULL also when its image was
+   * built, its size and its platforms. The view is FULL if it is not set. A tag of which something could not be found out
+   * has a status, and the listing continues.
+   */
+  public Iterable<TagDetails> tagDetails(ListTagsRequest request) {
+    ListTagsRequest.View view =
+        request.getView() == ListTagsRequest.View.NAMES ? ListTagsRequest.View.FULL : request.getView();
+    return () ->
+        new Pages<>(
+            request.getPageToken(),
+            token -> blocking().listTags(request.toBuilder().setView(view).setPageToken(token).build()),
+            ListTagsResponse::getDetailsList,
+            ListTagsResponse::getNextPageToken);
+  }
+
+  /**
+   * What refers to a manifest: signatures, attestations, SBOMs and other artifacts. Works like {@link #repositories}.
+   */
+  public Iterable<Referrer> referrers(ListReferrersRequest request) {
+    return () ->
+        new Pages<>(
+            request.getPageToken(),
+            token -> blocking().listReferrers(request.toBuilder().setPageToken(token).build()),
+            ListReferrersResponse::getReferrersList,
+            ListReferrersResponse::getNextPageToken);
+  }
+
+  /**
    * Fetches any number of manifests. Every 1000 requests are one call of BatchGetManifests with its own deadline.
    * Results come in the order in which the gateway has them; {@code getRequestIndex()} is the position of the request.
    * If a manifest cannot be fetched, its result has a status, which {@link ErrorDetails} reads, and the batch continues.
@@ -126,13 +176,81 @@ public final class PortusClient implements AutoCloseable {
    * <p>If a call as a whole fails, the iterator throws its error; the results before it are valid.
    *
    * <pre>{@code
-   * try (ManifestBatch batch = client.batchManifests(requests)) {
+   * try (Batch<BatchGetManifestsResult> batch = client.batchManifests(requests)) {
    *   for (BatchGetManifestsResult result : batch) { … }
    * }
    * }</pre>
    */
-  public ManifestBatch batchManifests(List<GetManifestRequest> requests) {
-    return new ManifestBatch(blocking(), requests);
+  public Batch<BatchGetManifestsResult> batchManifests(List<GetManifestRequest> requests) {
+    List<GetManifestRequest> all = List.copyOf(requests);
+    return Batch.ofReads(
+        all.size(),
+        (first, end) ->
+            Batch.results(
+                blocking()
+                    .batchGetManifests(
+                        BatchGetManifestsRequest.newBuilder().addAllRequests(all.subList(first, end)).build()),
+                BatchGetManifestsResponse::getResultsList),
+        BatchGetManifestsResult::getRequestIndex,
+        (result, index) -> result.toBuilder().setRequestIndex(index).build());
+  }
+
+  /** Fetches the configurations of any number of images. Works like {@link #batchManifests}. */
+  public Batch<BatchGetImageConfigsResult> batchImageConfigs(List<GetImageConfigRequest> requests) {
+    List<GetImageConfigRequest> all = List.copyOf(requests);
+    return Batch.ofReads(
+        all.size(),
+        (first, end) ->
+            Batch.results(
+                blocking()
+                    .batchGetImageConfigs(
+                        BatchGetImageConfigsRequest.newBuilder().addAllRequests(all.subList(first, end)).build()),
+                BatchGetImageConfigsResponse::getResultsList),
+        BatchGetImageConfigsResult::getRequestIndex,
+        (result, index) -> result.toBuilder().setRequestIndex(index).build());
+  }
+
+  /** Resolves any number of tags and digests to descriptors. Works like {@link #batchManifests}. */
+  public Batch<BatchResolveManifestsResult> batchResolve(List<ResolveManifestRequest> requests) {
+    List<ResolveManifestRequest> all = List.copyOf(requests);
+    return Batch.ofReads(
+        all.size(),
+        (first, end) ->
+            Batch.results(
+                blocking()
+                    .batchResolveManifests(
+                        BatchResolveManifestsRequest.newBuilder().addAllRequests(all.subList(first, end)).build()),
+                BatchResolveManifestsResponse::getResultsList),
+        BatchResolveManifestsResult::getRequestIndex,
+        (result, index) -> result.toBuilder().setRequestIndex(index).build());
+  }
+
+  /**
+   * Deletes up to 1000 manifests of one repository in one call, because the gateway judges them as a whole. Each result
+   * has what was deleted, or a status: that manifest was not deleted, and the batch continues.
+   *
+   * <p>If the iterator throws an error, the manifests without a result may or may not be deleted. A call is never made
+   * again, so there is one iterator. The call has the timeout of streams, or that of deletes if it is longer.
+   */
+  public Batch<BatchDeleteManifestsResult> batchDelete(BatchDeleteManifestsRequest request) {
+    return Batch.ofDeletes(
+        request.getRequestsCount(),
+        (first, end) ->
+            Batch.results(blocking().batchDeleteManifests(request), BatchDeleteManifestsResponse::getResultsList),
+        BatchDeleteManifestsResult::getRequestIndex);
+  }
+
+  /**
+   * Begins to read a blob: a layer, a configuration, an SBOM. If the connection breaks, or the gateway stops, the stream
+   * goes on where it was, as long as bytes come. With an offset or a limit, only this part is read, and its digest cannot
+   * be verified.
+   *
+   * <p>The timeout of streams is for each call; the stream goes on after it if bytes have come.
+   *
+   * @throws io.grpc.StatusRuntimeException if the blob does not exist, or the call fails before its first byte
+   */
+  public BlobInputStream openBlob(ReadBlobRequest request) {
+    return new BlobInputStream(blocking(), request);
   }
 
   /** Closes the connection. Calls that are still running fail. */

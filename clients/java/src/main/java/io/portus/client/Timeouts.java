@@ -14,7 +14,8 @@ import java.util.concurrent.TimeUnit;
  * @param call of a call: 30 s by default
  * @param delete of a delete: 120 s by default, because a registry needs about 2 ms for each tag of the deleted digest.
  *     When it expires, the manifest may or may not be deleted.
- * @param stream of StreamCatalog as a whole, and of each call of BatchGetManifests: 10 minutes by default
+ * @param stream of StreamCatalog as a whole, of each call of a batch, and of each call of ReadBlob: 10 minutes by default.
+ *     A batch of deletes has the longer one of this and {@code delete}.
  */
 public record Timeouts(Duration call, Duration delete, Duration stream) {
   /** The default values. */
@@ -42,9 +43,9 @@ public record Timeouts(Duration call, Duration delete, Duration stream) {
 
   private Duration of(MethodDescriptor<?, ?> method) {
     if (method.getType() != MethodDescriptor.MethodType.UNARY) {
-      return stream;
+      return method.getBareMethodName().contains("Delete") && delete.compareTo(stream) > 0 ? delete : stream;
     }
-    return method.getBareMethodName().startsWith("Delete") ? delete : call;
+    return method.getBareMethodName().contains("Delete") ? delete : call;
   }
 
   private record DefaultDeadline(Timeouts timeouts) implements ClientInterceptor {

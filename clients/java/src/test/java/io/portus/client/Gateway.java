@@ -12,16 +12,28 @@ import io.grpc.ServerCredentials;
 import io.grpc.ServerInterceptor;
 import io.grpc.stub.ServerCallStreamObserver;
 import io.grpc.stub.StreamObserver;
+import io.portus.registry.v1.BatchDeleteManifestsRequest;
+import io.portus.registry.v1.BatchDeleteManifestsResponse;
+import io.portus.registry.v1.BatchGetImageConfigsRequest;
+import io.portus.registry.v1.BatchGetImageConfigsResponse;
 import io.portus.registry.v1.BatchGetManifestsRequest;
 import io.portus.registry.v1.BatchGetManifestsResponse;
+import io.portus.registry.v1.BatchResolveManifestsRequest;
+import io.portus.registry.v1.BatchResolveManifestsResponse;
 import io.portus.registry.v1.CatalogRequest;
 import io.portus.registry.v1.CatalogResponse;
 import io.portus.registry.v1.DeleteManifestRequest;
 import io.portus.registry.v1.DeleteManifestResponse;
+import io.portus.registry.v1.DeleteTagRequest;
+import io.portus.registry.v1.DeleteTagResponse;
 import io.portus.registry.v1.GetManifestRequest;
 import io.portus.registry.v1.GetManifestResponse;
+import io.portus.registry.v1.ListReferrersRequest;
+import io.portus.registry.v1.ListReferrersResponse;
 import io.portus.registry.v1.ListTagsRequest;
 import io.portus.registry.v1.ListTagsResponse;
+import io.portus.registry.v1.ReadBlobRequest;
+import io.portus.registry.v1.ReadBlobResponse;
 import io.portus.registry.v1.RegistryServiceGrpc;
 import io.portus.registry.v1.Repository;
 import io.portus.registry.v1.StreamCatalogRequest;
@@ -38,7 +50,13 @@ final class Gateway extends RegistryServiceGrpc.RegistryServiceImplBase implemen
   Function<ListTagsRequest, ListTagsResponse> tags;
   Function<GetManifestRequest, GetManifestResponse> manifest;
   Function<DeleteManifestRequest, DeleteManifestResponse> deletion;
+  Function<DeleteTagRequest, DeleteTagResponse> tagDeletion;
+  Function<ListReferrersRequest, ListReferrersResponse> referrers;
   BiConsumer<BatchGetManifestsRequest, ServerCallStreamObserver<BatchGetManifestsResponse>> batch;
+  BiConsumer<BatchGetImageConfigsRequest, StreamObserver<BatchGetImageConfigsResponse>> configs;
+  BiConsumer<BatchResolveManifestsRequest, StreamObserver<BatchResolveManifestsResponse>> resolve;
+  BiConsumer<BatchDeleteManifestsRequest, StreamObserver<BatchDeleteManifestsResponse>> deletes;
+  BiConsumer<ReadBlobRequest, ServerCallStreamObserver<ReadBlobResponse>> blob;
 
   /** The deadline of the last call. */
   volatile Deadline lastDeadline;
@@ -84,6 +102,39 @@ final class Gateway extends RegistryServiceGrpc.RegistryServiceImplBase implemen
   @Override
   public void deleteManifest(DeleteManifestRequest request, StreamObserver<DeleteManifestResponse> observer) {
     answer(deletion, request, observer);
+  }
+
+  @Override
+  public void deleteTag(DeleteTagRequest request, StreamObserver<DeleteTagResponse> observer) {
+    answer(tagDeletion, request, observer);
+  }
+
+  @Override
+  public void listReferrers(ListReferrersRequest request, StreamObserver<ListReferrersResponse> observer) {
+    answer(referrers, request, observer);
+  }
+
+  @Override
+  public void batchGetImageConfigs(
+      BatchGetImageConfigsRequest request, StreamObserver<BatchGetImageConfigsResponse> observer) {
+    configs.accept(request, observer);
+  }
+
+  @Override
+  public void batchResolveManifests(
+      BatchResolveManifestsRequest request, StreamObserver<BatchResolveManifestsResponse> observer) {
+    resolve.accept(request, observer);
+  }
+
+  @Override
+  public void batchDeleteManifests(
+      BatchDeleteManifestsRequest request, StreamObserver<BatchDeleteManifestsResponse> observer) {
+    deletes.accept(request, observer);
+  }
+
+  @Override
+  public void readBlob(ReadBlobRequest request, StreamObserver<ReadBlobResponse> observer) {
+    blob.accept(request, (ServerCallStreamObserver<ReadBlobResponse>) observer);
   }
 
   @Override

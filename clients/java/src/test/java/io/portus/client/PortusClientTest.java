@@ -8,17 +8,25 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.google.protobuf.ByteString;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
+import io.portus.registry.v1.BatchDeleteManifestsRequest;
+import io.portus.registry.v1.BatchDeleteManifestsResult;
 import io.portus.registry.v1.CatalogRequest;
 import io.portus.registry.v1.CatalogResponse;
 import io.portus.registry.v1.DeleteManifestRequest;
 import io.portus.registry.v1.DeleteManifestResponse;
+import io.portus.registry.v1.DeleteTagRequest;
+import io.portus.registry.v1.DeleteTagResponse;
 import io.portus.registry.v1.GetManifestRequest;
 import io.portus.registry.v1.GetManifestResponse;
+import io.portus.registry.v1.ListReferrersRequest;
+import io.portus.registry.v1.ListReferrersResponse;
 import io.portus.registry.v1.ListTagsRequest;
 import io.portus.registry.v1.ListTagsResponse;
 import io.portus.registry.v1.Manifest;
+import io.portus.registry.v1.Referrer;
 import io.portus.registry.v1.Repository;
 import io.portus.registry.v1.StreamCatalogRequest;
+import io.portus.registry.v1.TagDetails;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -88,6 +96,7 @@ class PortusClientTest {
   @Test
   void deleteHasTwoMinutesUnlessSet() {
     gateway.deletion = request -> DeleteManifestResponse.getDefaultInstance();
+    gateway.tagDeletion = request -> DeleteTagResponse.getDefaultInstance();
     DeleteManifestRequest any = DeleteManifestRequest.getDefaultInstance();
     Duration soon = Duration.ofSeconds(1);
     for (var expected :
@@ -97,7 +106,33 @@ class PortusClientTest {
                 Timeouts.DEFAULT.withDelete(Duration.ofSeconds(300)), 300L)
             .entrySet()) {
       try (PortusClient own = PortusClient.connect(gateway.address(), Security.plaintext(), expected.getKey())) {
-        own.blocking().deleteManifest(any);
+        List<Runnable> deletes =
+            List.of(
+                () -> own.blocking().deleteManifest(any),
+                () -> own.blocking().deleteTag(DeleteTagRequest.getDefaultInstance()));
+        for (Runnable delete : deletes) {
+          delete.run();
+          long left = gateway.lastDeadline.timeRemaining(TimeUnit.SECONDS);
+          assertTrue(left > expected.getValue() - 10 && left <= expected.getValue(), left + " s");
+        }
+      }
+    }
+  }
+
+  @Test
+  void batchOfDeletesHasTheLongerTimeout() {
+    gateway.deletes = (request, observer) -> observer.onError(Status.NOT_FOUND.asRuntimeException());
+    BatchDeleteManifestsRequest one =
+        BatchDeleteManifestsRequest.newBuilder().addRequests(DeleteManifestRequest.getDefaultInstance()).build();
+    for (var expected :
+        Map.of(
+                Timeouts.DEFAULT, 600L,
+                Timeouts.DEFAULT.withStream(Duration.ofSeconds(1)), 120L,
+                Timeouts.DEFAULT.withDelete(Duration.ofHours(1)), 3600L)
+            .entrySet()) {
+      try (PortusClient own = PortusClient.connect(gateway.address(), Security.plaintext(), expected.getKey());
+          Batch<BatchDeleteManifestsResult> batch = own.batchDelete(one)) {
+        assertCode(Status.Code.NOT_FOUND, () -> batch.iterator().hasNext());
       }
       long left = gateway.lastDeadline.timeRemaining(TimeUnit.SECONDS);
       assertTrue(left > expected.getValue() - 10 && left <= expected.getValue(), left + " s");
@@ -156,6 +191,46 @@ class PortusClientTest {
       tags.forEach(listed::add);
       assertEquals(List.of("a", "b", "c"), listed);
     }
+  }
+
+  @Test
+  void detailsOfTagsAreFullUnlessSet() {
+    for (ListTagsRequest.View view : List.of(ListTagsRequest.View.NAMES, ListTagsRequest.View.DESCRIPTORS)) {
+      ListTagsRequest.View wanted =
+          view == ListTagsRequest.View.NAMES ? ListTagsRequest.View.FULL : ListTagsRequest.View.DESCRIPTORS;
+      gateway.tags =
+          request -> {
+            assertEquals(wanted, request.getView());
+            assertEquals("created desc", request.getOrderBy());
+            boolean last = request.getPageToken().equals("2");
+            return ListTagsResponse.newBuilder()
+                .addDetails(TagDetails.newBuilder().setTag(last ? "old" : "new"))
+                .setNextPageToken(last ? "" : "2")
+                .build();
+          };
+      List<String> listed = new ArrayList<>();
+      ListTagsRequest request = ListTagsRequest.newBuilder().setView(view).setOrderBy("created desc").build();
+      client.tagDetails(request).forEach(details -> listed.add(details.getTag()));
+      assertEquals(List.of("new", "old"), listed);
+    }
+  }
+
+  @Test
+  void referrersComeFromAllPages() {
+    gateway.referrers =
+        request -> {
+          assertEquals("application/spdx+json", request.getArtifactType());
+          boolean last = request.getPageToken().equals("2");
+          return ListReferrersResponse.newBuilder()
+              .addReferrers(Referrer.newBuilder().setTag(last ? "b" : "a"))
+              .setNextPageToken(last ? "" : "2")
+              .build();
+        };
+    List<String> listed = new ArrayList<>();
+    client
+        .referrers(ListReferrersRequest.newBuilder().setArtifactType("application/spdx+json").build())
+        .forEach(referrer -> listed.add(referrer.getTag()));
+    assertEquals(List.of("a", "b"), listed);
   }
 
   @Test

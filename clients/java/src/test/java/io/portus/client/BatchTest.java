@@ -11,11 +11,24 @@ import com.google.rpc.ErrorInfo;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.stub.ServerCallStreamObserver;
+import io.portus.registry.v1.BatchDeleteManifestsRequest;
+import io.portus.registry.v1.BatchDeleteManifestsResponse;
+import io.portus.registry.v1.BatchDeleteManifestsResult;
+import io.portus.registry.v1.BatchGetImageConfigsResponse;
+import io.portus.registry.v1.BatchGetImageConfigsResult;
 import io.portus.registry.v1.BatchGetManifestsRequest;
 import io.portus.registry.v1.BatchGetManifestsResponse;
 import io.portus.registry.v1.BatchGetManifestsResult;
+import io.portus.registry.v1.BatchResolveManifestsResponse;
+import io.portus.registry.v1.BatchResolveManifestsResult;
+import io.portus.registry.v1.DeleteManifestRequest;
+import io.portus.registry.v1.DeleteManifestResponse;
+import io.portus.registry.v1.Descriptor;
+import io.portus.registry.v1.GetImageConfigRequest;
 import io.portus.registry.v1.GetManifestRequest;
+import io.portus.registry.v1.ImageConfig;
 import io.portus.registry.v1.Manifest;
+import io.portus.registry.v1.ResolveManifestRequest;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -32,7 +45,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 @Timeout(30)
-class ManifestBatchTest {
+class BatchTest {
   private Gateway gateway;
   private PortusClient client;
 
@@ -63,7 +76,7 @@ class ManifestBatchTest {
           observer.onNext(message(answer(request, 1)));
           observer.onCompleted();
         };
-    try (ManifestBatch batch = client.batchManifests(requests(3))) {
+    try (Batch<BatchGetManifestsResult> batch = client.batchManifests(requests(3))) {
       for (int time = 0; time < 2; time++) { // an Iterable can be used again
         List<String> got = new ArrayList<>();
         for (BatchGetManifestsResult result : batch) {
@@ -86,7 +99,7 @@ class ManifestBatchTest {
           sizes.add(request.getRequestsCount());
           answerAll(request, observer);
         };
-    try (ManifestBatch batch = client.batchManifests(requests(2500))) {
+    try (Batch<BatchGetManifestsResult> batch = client.batchManifests(requests(2500))) {
       assertEquals(0, gateway.calls());
       int next = 0;
       for (BatchGetManifestsResult result : batch) {
@@ -101,8 +114,80 @@ class ManifestBatchTest {
   }
 
   @Test
+  void otherBatchesTakeSeveralCallsToo() {
+    gateway.resolve =
+        (request, observer) -> {
+          for (int index = 0; index < request.getRequestsCount(); index++) {
+            Descriptor found = Descriptor.newBuilder().setDigest(request.getRequests(index).getTag()).build();
+            observer.onNext(
+                BatchResolveManifestsResponse.newBuilder()
+                    .addResults(
+                        BatchResolveManifestsResult.newBuilder().setRequestIndex(index).setContentDescriptor(found))
+                    .build());
+          }
+          observer.onCompleted();
+        };
+    gateway.configs =
+        (request, observer) -> {
+          for (int index = 0; index < request.getRequestsCount(); index++) {
+            ImageConfig found = ImageConfig.newBuilder().setAuthor(request.getRequests(index).getTag()).build();
+            observer.onNext(
+                BatchGetImageConfigsResponse.newBuilder()
+                    .addResults(BatchGetImageConfigsResult.newBuilder().setRequestIndex(index).setImageConfig(found))
+                    .build());
+          }
+          observer.onCompleted();
+        };
+    List<ResolveManifestRequest> references =
+        IntStream.range(0, 1001).mapToObj(n -> ResolveManifestRequest.newBuilder().setTag("tag-" + n).build()).toList();
+    List<GetImageConfigRequest> configs =
+        IntStream.range(0, 1001).mapToObj(n -> GetImageConfigRequest.newBuilder().setTag("tag-" + n).build()).toList();
+    int count = 0;
+    try (Batch<BatchResolveManifestsResult> batch = client.batchResolve(references)) {
+      for (BatchResolveManifestsResult result : batch) {
+        assertEquals("tag-" + result.getRequestIndex(), result.getContentDescriptor().getDigest());
+        count++;
+      }
+    }
+    try (Batch<BatchGetImageConfigsResult> batch = client.batchImageConfigs(configs)) {
+      for (BatchGetImageConfigsResult result : batch) {
+        assertEquals("tag-" + result.getRequestIndex(), result.getImageConfig().getAuthor());
+        count++;
+      }
+    }
+    assertEquals(2002, count);
+    assertEquals(4, gateway.calls());
+  }
+
+  @Test
+  void batchOfDeletesIsOneCallAndIsNeverRepeated() {
+    gateway.deletes =
+        (request, observer) -> {
+          DeleteManifestResponse deleted =
+              DeleteManifestResponse.newBuilder().setDigest(request.getRequests(0).getDigest()).build();
+          observer.onNext(
+              BatchDeleteManifestsResponse.newBuilder()
+                  .addResults(BatchDeleteManifestsResult.newBuilder().setDeleted(deleted))
+                  .build());
+          observer.onError(Status.UNAVAILABLE.asRuntimeException());
+        };
+    BatchDeleteManifestsRequest request =
+        BatchDeleteManifestsRequest.newBuilder()
+            .addRequests(DeleteManifestRequest.newBuilder().setDigest("sha256:0"))
+            .addRequests(DeleteManifestRequest.newBuilder().setDigest("sha256:1"))
+            .build();
+    try (Batch<BatchDeleteManifestsResult> batch = client.batchDelete(request)) {
+      Iterator<BatchDeleteManifestsResult> results = batch.iterator();
+      assertEquals("sha256:0", results.next().getDeleted().getDigest());
+      assertCode(Status.Code.UNAVAILABLE, results);
+      assertThrows(IllegalStateException.class, batch::iterator);
+    }
+    assertEquals(1, gateway.calls());
+  }
+
+  @Test
   void batchOfNothingIsNoCall() {
-    try (ManifestBatch batch = client.batchManifests(List.of())) {
+    try (Batch<BatchGetManifestsResult> batch = client.batchManifests(List.of())) {
       assertFalse(batch.iterator().hasNext());
     }
     assertEquals(0, gateway.calls());
@@ -118,7 +203,7 @@ class ManifestBatchTest {
             answerAll(request, observer);
           }
         };
-    try (ManifestBatch batch = client.batchManifests(requests(2500))) {
+    try (Batch<BatchGetManifestsResult> batch = client.batchManifests(requests(2500))) {
       Iterator<BatchGetManifestsResult> results = batch.iterator();
       for (int count = 0; count < 1000; count++) {
         results.next();
@@ -140,7 +225,7 @@ class ManifestBatchTest {
             answerAll(request, observer);
           }
         };
-    try (ManifestBatch batch = client.batchManifests(requests(2))) {
+    try (Batch<BatchGetManifestsResult> batch = client.batchManifests(requests(2))) {
       batch.forEach(result -> assertTrue(result.hasManifest()));
     }
     assertEquals(3, gateway.calls());
@@ -154,7 +239,7 @@ class ManifestBatchTest {
           observer.setOnCancelHandler(ended::countDown);
           observer.onNext(message(answer(request, 0)));
         };
-    ManifestBatch batch = client.batchManifests(requests(2));
+    Batch<BatchGetManifestsResult> batch = client.batchManifests(requests(2));
     Iterator<BatchGetManifestsResult> results = batch.iterator();
     assertEquals(0, results.next().getRequestIndex());
     batch.close();
@@ -168,7 +253,7 @@ class ManifestBatchTest {
     Duration soon = Duration.ofMillis(500);
     try (PortusClient hurried =
             PortusClient.connect(gateway.address(), Security.plaintext(), Timeouts.DEFAULT.withStream(soon));
-        ManifestBatch batch = hurried.batchManifests(requests(2))) {
+        Batch<BatchGetManifestsResult> batch = hurried.batchManifests(requests(2))) {
       Iterator<BatchGetManifestsResult> results = batch.iterator();
       assertEquals(0, results.next().getRequestIndex());
       assertCode(Status.Code.DEADLINE_EXCEEDED, results);
@@ -193,7 +278,7 @@ class ManifestBatchTest {
                     }
                     observer.onCompleted();
                   };
-              try (ManifestBatch batch = client.batchManifests(requests(2))) {
+              try (Batch<BatchGetManifestsResult> batch = client.batchManifests(requests(2))) {
                 var error = assertThrows(StatusRuntimeException.class, () -> batch.forEach(result -> {}));
                 assertEquals(Status.Code.INTERNAL, error.getStatus().getCode(), error.toString());
                 assertTrue(error.getMessage().contains(said), error.getMessage());
@@ -229,7 +314,7 @@ class ManifestBatchTest {
     return BatchGetManifestsResponse.newBuilder().addAllResults(List.of(results)).build();
   }
 
-  private static void assertCode(Status.Code code, Iterator<BatchGetManifestsResult> results) {
+  private static void assertCode(Status.Code code, Iterator<?> results) {
     StatusRuntimeException error = assertThrows(StatusRuntimeException.class, results::hasNext);
     assertEquals(code, error.getStatus().getCode(), error.toString());
   }
