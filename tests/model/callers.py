@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 import grpc
@@ -24,6 +24,7 @@ from portus.registry.v1.registry_service_pb2 import (
     ResolveManifestRequest,
     StreamCatalogRequest,
 )
+from portus.registry.v1.tag_details_pb2 import TagDetails
 from tests.model.calls import CallRecord, DeleteRequest, Failure, Page, Tagged
 from tests.model.content import BY_DIGEST, CONFIG_OF, REPOSITORIES, TAGS
 
@@ -66,6 +67,8 @@ class Caller:
             (self._batch, 2),
             (self._config, 3),
             (self._list_tags, 3),
+            (self._newest_tags, 1),
+            (self._tags_on_digest, 1),
             (self._catalog, 1),
             (self._stream, 1),
             (self._delete, 3),
@@ -224,19 +227,61 @@ class Caller:
     async def _list_tags(self) -> None:
         repository = self._choice.choice(REPOSITORIES)
         size = self._choice.choice((1, 2, 3, 100))
+        view = self._choice.choice((ListTagsRequest.NAMES, ListTagsRequest.DESCRIPTORS, ListTagsRequest.FULL))
         token, after = "", ""
         while True:
             record = self._begin("ListTags", repository=repository)
-            request = ListTagsRequest(repository=repository, page_size=size, page_token=token)
+            request = ListTagsRequest(repository=repository, page_size=size, page_token=token, view=view)
             answer = await self._end(record, self._stub.ListTags(request, timeout=DEADLINE))
             if answer is None:
                 return
+            self._check_details(record, answer, view)
             tags = tuple(answer.tags)  # type: ignore[attr-defined]
             token = answer.next_page_token  # type: ignore[attr-defined]
             record.answer = Page(tags, after, last=not token)
             after = tags[-1] if tags else after
             if not token:
                 return
+
+    async def _newest_tags(self) -> None:
+        repository = self._choice.choice(REPOSITORIES)
+        record = self._begin("ListTags", repository=repository)
+        request = ListTagsRequest(repository=repository, view=ListTagsRequest.FULL, order_by="created desc")
+        answer = await self._end(record, self._stub.ListTags(request, timeout=DEADLINE))
+        if answer is not None:
+            self._check_details(record, answer, ListTagsRequest.FULL)
+            record.answer = Page(tuple(sorted(answer.tags)), "", last=True)  # type: ignore[attr-defined]
+
+    async def _tags_on_digest(self) -> None:
+        """With descriptors, so that a failure is the status of a tag."""
+        repository, digest = self._choice.choice(REPOSITORIES), self._choice.choice(list(BY_DIGEST))
+        record = self._begin("ListTags of a digest", repository=repository, reference=digest)
+        request = ListTagsRequest(repository=repository, view=ListTagsRequest.DESCRIPTORS, digest=digest)
+        answer = await self._end(record, self._stub.ListTags(request, timeout=DEADLINE))
+        if answer is not None:
+            details = answer.details  # type: ignore[attr-defined]
+            if any(not one.HasField("status") and one.descriptor.digest != digest for one in details):
+                record.notes.append("a tag on another digest is listed")
+            self._add_details(record, details)
+            record.answer = frozenset(one.tag for one in details if not one.HasField("status"))
+
+    def _check_details(self, record: CallRecord, answer: object, view: int) -> None:
+        tags, details = list(answer.tags), answer.details  # type: ignore[attr-defined]
+        if [one.tag for one in details] != (tags if view else []):
+            record.notes.append("the details are not those of the tags")
+        self._add_details(record, details)
+
+    def _add_details(self, record: CallRecord, details: Sequence[TagDetails]) -> None:
+        """Each tag's descriptor, or its failure, is an answer of its own."""
+        for one in details:
+            own = self._begin("details", repository=record.repository, reference=one.tag)
+            own.start, own.end = record.start, record.end
+            if one.HasField("descriptor"):
+                own.answer = one.descriptor.digest
+                if not one.HasField("status") and one.HasField("created") and not one.platforms:
+                    own.notes.append("a date without a platform")
+            else:
+                own.answer = failure_in(one.status)
 
     async def _catalog(self) -> None:
         token, after = "", ""

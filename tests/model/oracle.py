@@ -42,7 +42,7 @@ class Oracle:
             return
         states = self._history.between(call.start, call.end)
         match call.rpc:
-            case "ResolveManifest" | "BatchResolveManifests" | "GetManifest" | "BatchGetManifests":
+            case "ResolveManifest" | "BatchResolveManifests" | "GetManifest" | "BatchGetManifests" | "details":
                 states = self._history.between(self._oldest(call), call.end)
                 if not any(_target(state, call) == call.answer for state in states):
                     yield "was not there at any instant of the call"
@@ -53,6 +53,8 @@ class Oracle:
             case "ListTags":
                 if not any(_is_page(sorted(_of(state, call).tags), call.answer) for state in states):
                     yield "is not what was tagged at any instant of the call"
+            case "ListTags of a digest":
+                yield from self._tags_on_digest(call, states)
             case "catalog page":
                 if not any(_is_page(sorted(state), call.answer) for state in states):
                     yield "is not what the catalog held at any instant of the call"
@@ -65,6 +67,15 @@ class Oracle:
             case "GetRegistryInfo":
                 if call.answer != "reachable" and not self._excused(call):
                     yield "there was no fault"
+
+    def _tags_on_digest(self, call: CallRecord, states: Sequence[State]) -> Iterator[str]:
+        """Tags are asked one after the other, so each counts for itself."""
+        assert isinstance(call.answer, frozenset)
+        on_it = [_of(state, call).tags_on(call.reference) for state in states]
+        if not call.answer <= frozenset[str]().union(*on_it):
+            yield "names tags that were not on it at any instant of the call"
+        if not frozenset.intersection(*on_it) <= call.answer and not self._excused(call):
+            yield "leaves out a tag that was on it at every instant of the call"
 
     def _oldest(self, call: CallRecord) -> float:
         """How old an answer may be. What the gateway itself has deleted before the call is not remembered."""

@@ -183,6 +183,31 @@ async def test_a_hidden_repository_is_answered_like_an_absent_one_without_a_requ
     assert registry.asked == [f"{method.partition(' ')[0]} team-a/app"]
 
 
+COMPOSED = {
+    "ResolveManifest": METHODS["resolve_manifest"][1],
+    "GetManifest": METHODS["get_manifest"][1],
+    "GetImageConfig": METHODS["get_image_config"][1],
+}
+
+
+@pytest.mark.parametrize("needed", COMPOSED)
+async def test_a_listing_with_details_needs_the_right_for_each_kind_of_detail(needed: str) -> None:
+    others = ", ".join(f'"{rpc}"' for rpc in ("ListTags", *COMPOSED) if rpc != needed)
+    registry = FakeRegistry([])
+    narrow = authorized(registry, TEAM_A.replace('rpcs = ["read"]', f"rpcs = [{others}]"))
+    app = Repository("team-a/app")
+    with calling(A, "ListTags"):
+        with pytest.raises(PermissionDenied) as caught:
+            await COMPOSED[needed](narrow, app)
+        assert str(caught.value) == f"token:a may not call {needed} on team-a/app"
+        assert registry.asked == []
+        for rpc, call in COMPOSED.items():
+            if rpc != needed:
+                with pytest.raises(NotFound):
+                    await call(narrow, app)
+    assert len(registry.asked) == 2
+
+
 async def test_a_hidden_blob_is_absent() -> None:
     registry = FakeRegistry([])
     with calling(A, "DeleteBlob"):

@@ -99,8 +99,15 @@ BAD: list[tuple[str, Message, list[str]]] = [
     ),
     (
         "ListTags",
-        ListTagsRequest(repository="A", page_size=-1, page_token="x"),
-        ["page_size", "page_token", "repository"],
+        ListTagsRequest(
+            repository="A",
+            page_size=-1,
+            page_token="x",
+            view=99,  # type: ignore[arg-type]
+            digest="x",
+            order_by="size",
+        ),
+        ["digest", "order_by", "page_size", "page_token", "repository", "view"],
     ),
     (
         "ResolveManifest",
@@ -158,7 +165,7 @@ async def test_a_violation_says_what_would_be_right(gateway: Gateway) -> None:
 
 
 def test_every_field_of_every_request_is_here_or_cannot_be_wrong() -> None:
-    never_wrong = {"include_tags", "force", "validate_only"}
+    never_wrong = {"include_tags", "omit_referrer_tags", "force", "validate_only"}
     for kind in {type(request) for _, request, _ in BAD}:
         tried = {
             field.partition(".")[0].partition("[")[0]

@@ -23,6 +23,8 @@ class Rpc:
     `in_repository` is False when the RPC concerns no repository.
     `lists_repositories` is True when the answer contains the repositories that the caller may see.
     `streams` is True when the server streams its answer.
+    `composed` is True when each request to the registry needs the right of the RPC that makes it for itself: ListTags
+    with a view shows what ResolveManifest, GetManifest and GetImageConfig show.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Rpc:
     in_repository: bool = True
     lists_repositories: bool = False
     streams: bool = False
+    composed: bool = False
 
     @property
     def repository_right(self) -> "Rpc":
@@ -43,7 +46,7 @@ class Rpc:
         return self.group == "delete"
 
 
-_LIST_TAGS: Final = Rpc(name="ListTags", group="read")
+_LIST_TAGS: Final = Rpc(name="ListTags", group="read", composed=True)
 _RESOLVE_MANIFEST: Final = Rpc(name="ResolveManifest", group="read", missing="MANIFEST_UNKNOWN")
 _GET_MANIFEST: Final = Rpc(name="GetManifest", group="read", missing="MANIFEST_UNKNOWN")
 _GET_IMAGE_CONFIG: Final = Rpc(name="GetImageConfig", group="read", missing="MANIFEST_UNKNOWN")

@@ -56,11 +56,12 @@ def image(
     format: Format = "oci",  # noqa: A002 - the usual word
     annotations: Mapping[str, str] | None = None,
     algorithm: Algorithm = "sha256",
+    created: str | None = _CREATED,
 ) -> Content:
     """An image that can be pulled and unpacked: a config, and gzipped tar layers with one file each.
 
     Images with different seeds have different digests. `layer_size` is the size of each layer's file in bytes.
-    `platform` is `<os>/<architecture>[/<variant>]`.
+    `platform` is `<os>/<architecture>[/<variant>]`. `created` is a time as in RFC 3339; None for an image without one.
     """
     packed: list[bytes] = []
     unpacked_digests: list[Json] = []
@@ -68,12 +69,11 @@ def image(
         tar = _tar(f"layer-{number}.txt", f"{seed} {platform} {number}\n", layer_size)
         packed.append(gzip.compress(tar, mtime=0))
         unpacked_digests.append(digest_of(tar))
-    history: list[Json] = [
-        {"created": _CREATED, "created_by": f"COPY layer-{number}.txt /"} for number in range(layers)
-    ]
+    stated: dict[str, Json] = {} if created is None else {"created": created}
+    history: list[Json] = [{**stated, "created_by": f"COPY layer-{number}.txt /"} for number in range(layers)]
     config = _json(
         {
-            "created": _CREATED,
+            **stated,
             **_platform(platform),
             "config": {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin"], "Labels": {"seed": seed}},
             "rootfs": {"type": "layers", "diff_ids": unpacked_digests},

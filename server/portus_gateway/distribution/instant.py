@@ -13,7 +13,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NANOSECOND_DIGITS: Final = 9
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Instant:
     """A point in time: whole seconds since 1970 in UTC, less than 0 before that, and the nanoseconds after them."""
 

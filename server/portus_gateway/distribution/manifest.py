@@ -4,7 +4,7 @@ Follows the OCI image specification 1.1 (manifest, index, descriptor) and Docker
 A missing field is None or empty, never an error (Portus #2215).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
@@ -81,15 +81,21 @@ class Image:
 
     @property
     def total_size(self) -> int | None:
-        """Size in bytes of the configuration and all layers together. Each digest counts once.
+        """As `total_size_of`."""
+        return total_size_of([self])
 
-        None if a size is missing, or if one digest has two sizes.
-        """
-        sizes: dict[Digest, int] = {}
-        for part in (*((self.config,) if self.config else ()), *self.layers):
+
+def total_size_of(images: Iterable[Image]) -> int | None:
+    """Size in bytes of the configurations and all layers of `images` together. Each digest counts once.
+
+    None if a size is missing, or if one digest has two sizes.
+    """
+    sizes: dict[Digest, int] = {}
+    for image in images:
+        for part in (*((image.config,) if image.config else ()), *image.layers):
             if part.size is None or sizes.setdefault(part.digest, part.size) != part.size:
                 return None
-        return sum(sizes.values())
+    return sum(sizes.values())
 
 
 @dataclass(frozen=True, slots=True)

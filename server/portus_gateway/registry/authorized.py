@@ -8,7 +8,7 @@ from portus_gateway.access.current_call import current_rpc
 from portus_gateway.access.errors import Hidden, PermissionDenied
 from portus_gateway.access.policy import Policy, PolicySource, Rights
 from portus_gateway.access.refusal_log import RefusalLog
-from portus_gateway.access.rpcs import Rpc
+from portus_gateway.access.rpcs import RPCS, Rpc
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import NotFound
 from portus_gateway.distribution.image_config import ImageConfig
@@ -20,6 +20,8 @@ from portus_gateway.registry.visible_catalog import Name, visible_page
 
 class AuthorizedRegistry:
     """`registry` as the policy lets the caller of the current call use it, with the right of the RPC that it called.
+
+    A composed RPC (`Rpc.composed`) also needs the rights of the RPCs whose answers it contains.
 
     It must be outside of the cache and of shared requests. Outside of a call every method but `ping` raises
     `LookupError`.
@@ -57,7 +59,7 @@ class AuthorizedRegistry:
     async def resolve_manifest(
         self, repository: Repository, reference: Reference, max_staleness: float = 0
     ) -> Descriptor:
-        with self._admission(repository, reference):
+        with self._admission(repository, reference, RPCS["ResolveManifest"]):
             return await self._registry.resolve_manifest(repository, reference, max_staleness)
 
     async def get_manifest(
@@ -67,7 +69,7 @@ class AuthorizedRegistry:
         max_staleness: float = 0,
         known: Manifest | None = None,
     ) -> Manifest:
-        with self._admission(repository, reference):
+        with self._admission(repository, reference, RPCS["GetManifest"]):
             return await self._registry.get_manifest(repository, reference, max_staleness, known)
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
@@ -93,7 +95,7 @@ class AuthorizedRegistry:
             return await self._registry.get_blob(repository, digest)
 
     async def get_image_config(self, repository: Repository, config: Descriptor) -> ImageConfig:
-        with self._admission(repository, config.digest):
+        with self._admission(repository, config.digest, RPCS["GetImageConfig"]):
             return await self._registry.get_image_config(repository, config)
 
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
@@ -108,10 +110,13 @@ class AuthorizedRegistry:
         with self._admission(repository, None):
             await self._registry.check_deletion(repository)
 
-    def _admission(self, repository: Repository, reference: Reference | None) -> "_Admission":
-        """A block for a request about `repository`. Raises `Hidden`, `PermissionDenied`."""
+    def _admission(self, repository: Repository, reference: Reference | None, own: Rpc | None = None) -> "_Admission":
+        """A block for a request about `repository`. Raises `Hidden`, `PermissionDenied`.
+
+        `own` is the RPC that makes the request for itself: its right is needed if the current RPC is `Rpc.composed`.
+        """
         caller, called = current_rpc()
-        right = called.repository_right
+        right = own if own is not None and called.composed else called.repository_right
         policy = self._source.policy
         # A repository that the catalog has just listed is not hidden: its failure is passed on as it is.
         admission = _Admission(caller, right, repository, reference, None if called.lists_repositories else policy)

@@ -10,11 +10,11 @@ from google.rpc.status_pb2 import Status
 
 from portus_gateway.access.rpcs import Rpc
 from portus_gateway.aio.deadline import DeadlineExceeded
+from portus_gateway.errors import forget_frames
 from portus_gateway.rpc.known_error import known_error
 from portus_gateway.rpc.packing import FRAME, MESSAGE_SIZE
 from portus_gateway.rpc.part_failures import part_status
 from portus_gateway.rpc.resources import resource_of
-from portus_gateway.rpc.tracebacks import forget_frames
 
 Request = TypeVar("Request", bound=Message)
 Found = TypeVar("Found")

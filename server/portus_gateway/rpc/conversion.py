@@ -111,9 +111,9 @@ def fill_image_config(message: image_config_pb2.ImageConfig, found: FoundConfig)
 
 def _fill_image_config_content(message: image_config_pb2.ImageConfig, value: ImageConfigContent) -> None:
     if value.created is not None:
-        _fill_timestamp(message.created, value.created)
+        fill_timestamp(message.created, value.created)
     message.author = value.author
-    _fill_platform(message.platform, value.platform)
+    fill_platform(message.platform, value.platform)
     message.labels.update(value.labels)
     message.env.extend(value.env)
     message.entrypoint.extend(value.entrypoint)
@@ -127,14 +127,14 @@ def _fill_image_config_content(message: image_config_pb2.ImageConfig, value: Ima
     for entry in value.history:
         step = message.history.add()
         if entry.created is not None:
-            _fill_timestamp(step.created, entry.created)
+            fill_timestamp(step.created, entry.created)
         step.created_by = entry.created_by
         step.author = entry.author
         step.comment = entry.comment
         step.empty_layer = entry.empty_layer
 
 
-def _fill_timestamp(message: Timestamp, value: Instant) -> None:
+def fill_timestamp(message: Timestamp, value: Instant) -> None:
     message.SetInParent()
     message.seconds = value.seconds
     message.nanos = value.nanoseconds
@@ -181,7 +181,7 @@ def _fill_descriptor(message: manifest_pb2.Descriptor, value: Descriptor) -> Non
     if value.size is not None:
         message.size = value.size
     if value.platform is not None:
-        _fill_platform(message.platform, value.platform)
+        fill_platform(message.platform, value.platform)
     if value.artifact_type:
         message.artifact_type = value.artifact_type
     if value.annotations:
@@ -192,7 +192,7 @@ def _fill_descriptor(message: manifest_pb2.Descriptor, value: Descriptor) -> Non
         message.data = value.data
 
 
-def _fill_platform(message: manifest_pb2.Platform, value: Platform) -> None:
+def fill_platform(message: manifest_pb2.Platform, value: Platform) -> None:
     message.SetInParent()
     message.os = value.os
     message.architecture = value.architecture

@@ -6,7 +6,7 @@ If a field is not valid, `InvalidFields` names all bad fields at once. Nothing w
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -17,6 +17,8 @@ from portus_gateway.distribution.manifest import Platform
 from portus_gateway.distribution.names import REPOSITORY_MAX_LENGTH, Repository, Tag, known_tag
 from portus_gateway.errors import FieldViolation
 from portus_gateway.operations.deletion import BlobDeletion, ManifestDeletion, TagDeletion
+from portus_gateway.operations.tag_details import View
+from portus_gateway.operations.tag_listing import WantedTags
 from portus_gateway.registry.protocol import Cursor, Reference
 from portus_gateway.rpc.call_errors import InvalidFields
 from portus_gateway.rpc.limits import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
@@ -25,6 +27,14 @@ from portus_gateway.rpc.page_tokens import Argument, InvalidPageToken, PageToken
 MAX_EXPECTED_TAGS = 1000
 MAX_BATCH = 1000
 _NANOSECONDS = 1_000_000_000
+_VIEWS: Final = {
+    registry_service_pb2.ListTagsRequest.NAMES: View.NAMES,
+    registry_service_pb2.ListTagsRequest.DESCRIPTORS: View.DESCRIPTORS,
+    registry_service_pb2.ListTagsRequest.FULL: View.FULL,
+}
+# Whether the newest come first.
+_TAG_ORDERS: Final = {"": False, "name": False, "name asc": False, "created desc": True}
+_LONGEST_SHOWN_ORDER: Final = 80
 
 ReadRequest: TypeAlias = (
     registry_service_pb2.ResolveManifestRequest
@@ -53,13 +63,6 @@ class CatalogPage:
 class WholeCatalog:
     include_tags: bool
     prefix: str
-
-
-@dataclass(frozen=True, slots=True)
-class TagPage:
-    repository: Repository
-    size: int
-    after: Cursor | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +95,40 @@ def whole_catalog(request: registry_service_pb2.StreamCatalogRequest) -> WholeCa
     return WholeCatalog(request.include_tags, prefix)
 
 
-def tag_page(request: registry_service_pb2.ListTagsRequest, tokens: PageTokens) -> TagPage:
+def tag_page(request: registry_service_pb2.ListTagsRequest, tokens: PageTokens) -> WantedTags:
     fields = _Fields()
     repository = fields.name("repository", _repository, request.repository)
     size = fields.page_size(request.page_size)
-    after = fields.page_token(tokens, request.page_token, "ListTags", request.repository)
+    view = fields.view(request.view)
+    digest = fields.name("digest", _digest, request.digest) if request.digest else None
+    newest_first = fields.tag_order(request.order_by, view)
+    arguments = _tag_arguments(request.repository, view, request.digest, request.omit_referrer_tags, newest_first)
+    after = fields.page_token(tokens, request.page_token, "ListTags", *arguments)
     if repository is None or fields.violations:
         raise fields.error()
-    return TagPage(repository, size, after)
+    return WantedTags(
+        repository=repository,
+        size=size,
+        after=after,
+        view=view,
+        digest=digest,
+        omit_referrer_tags=request.omit_referrer_tags,
+        newest_first=newest_first,
+    )
 
 
-def tag_token(cursor: Cursor | None, request: TagPage, tokens: PageTokens) -> str:
-    return tokens.encode(cursor, "ListTags", request.repository.name)
+def tag_token(cursor: Cursor | None, wanted: WantedTags, tokens: PageTokens) -> str:
+    digest = "" if wanted.digest is None else wanted.digest.text
+    arguments = _tag_arguments(
+        wanted.repository.name, wanted.view, digest, wanted.omit_referrer_tags, wanted.newest_first
+    )
+    return tokens.encode(cursor, "ListTags", *arguments)
+
+
+def _tag_arguments(
+    repository: str, view: View, digest: str, omit_referrer_tags: bool, newest_first: bool
+) -> tuple[Argument, ...]:
+    return repository, view.name, digest, omit_referrer_tags, newest_first
 
 
 def manifest_read(request: ReadRequest) -> ManifestRead:
@@ -273,6 +298,23 @@ class _Fields:
         except InvalidPageToken as error:
             self.refuse("page_token", str(error))
             return None
+
+    def view(self, view: registry_service_pb2.ListTagsRequest.View.ValueType) -> View:
+        if view not in _VIEWS:
+            self.refuse("view", f"{view} is no view that this gateway knows")
+        return _VIEWS.get(view, View.NAMES)
+
+    def tag_order(self, order_by: str, view: View) -> bool:
+        """Whether the newest come first. Spaces count as in AIP-132: between words only."""
+        order = " ".join(order_by.split())
+        if order not in _TAG_ORDERS:
+            shown = order_by if len(order_by) <= _LONGEST_SHOWN_ORDER else f"{order_by[:_LONGEST_SHOWN_ORDER]}…"
+            self.refuse("order_by", f"{shown!r} is no order of tags: write `name` or `created desc`")
+            return False
+        newest_first = _TAG_ORDERS[order]
+        if newest_first and view is not View.FULL:
+            self.refuse("order_by", "`created desc` needs the view FULL")
+        return newest_first
 
     def platform(self, platform: manifest_pb2.Platform) -> Platform:
         for field, value in (("os", platform.os), ("architecture", platform.architecture)):

@@ -18,7 +18,7 @@ from portus_gateway.access.rpcs import Rpc
 from portus_gateway.aio import deadline
 from portus_gateway.aio.carried_through import SHUTDOWN
 from portus_gateway.aio.deadline import DeadlineExceeded
-from portus_gateway.errors import FieldViolation, GatewayError
+from portus_gateway.errors import FieldViolation, GatewayError, forget_frames
 from portus_gateway.rpc import request_id, retry_pushback
 from portus_gateway.rpc.call_errors import InvalidFields, ShuttingDown, TooManyCalls
 from portus_gateway.rpc.call_limit import CallLimit
@@ -31,7 +31,6 @@ from portus_gateway.rpc.open_services import OpenCallLimit, OpenMethod, Place
 from portus_gateway.rpc.request_bounds import MessageShape, check_parts
 from portus_gateway.rpc.resources import resource_of
 from portus_gateway.rpc.status import DETAILS_METADATA_KEY, code_of, problem_of, status_of
-from portus_gateway.rpc.tracebacks import forget_frames
 from portus_gateway.rpc.unread_answers import UnreadAnswers
 
 Context = grpc.aio.ServicerContext[bytes, bytes]

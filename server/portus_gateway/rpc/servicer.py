@@ -19,9 +19,9 @@ from portus_gateway.operations.deletion import Deletion
 from portus_gateway.operations.image_config import image_config_for
 from portus_gateway.operations.platform_selection import descriptor_for, manifest_for
 from portus_gateway.operations.registry_status import registry_status
-from portus_gateway.operations.tag_listing import tag_page
+from portus_gateway.operations.tag_listing import TagListing
 from portus_gateway.registry.protocol import Registry
-from portus_gateway.rpc import conversion, request_parsing
+from portus_gateway.rpc import conversion, listed_tags, request_parsing
 from portus_gateway.rpc.converted_image_configs import ConvertedImageConfigs
 from portus_gateway.rpc.converted_manifests import ConvertedManifests
 from portus_gateway.rpc.descriptor_batch import DescriptorBatch
@@ -56,6 +56,7 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         self._limits = limits
         self._gateway_version = gateway_version
         self._converted = ConvertedManifests()
+        self._tags = TagListing(registry, limits.max_upstream_requests)
         self._descriptor_batch = DescriptorBatch(registry, limits.max_upstream_requests)
         self._batch = ManifestBatch(registry, self._converted, limits.max_upstream_requests)
         self._thread = OneThread("large-responses")
@@ -105,12 +106,9 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         self, request: registry_service_pb2.ListTagsRequest, context: object
     ) -> registry_service_pb2.ListTagsResponse:
         wanted = request_parsing.tag_page(request, self._page_tokens)
-        page = await tag_page(self._registry, wanted.repository, wanted.size, wanted.after)
-        return registry_service_pb2.ListTagsResponse(
-            tags=conversion.tags(page.items),
-            unusable_tags=conversion.unusable_tags(page.items),
-            next_page_token=request_parsing.tag_token(page.next, wanted, self._page_tokens),
-        )
+        page = await self._tags.page(wanted)
+        token = request_parsing.tag_token(page.next, wanted, self._page_tokens)
+        return await listed_tags.response(wanted, page, token)
 
     async def ResolveManifest(  # noqa: N802
         self, request: registry_service_pb2.ResolveManifestRequest, context: object

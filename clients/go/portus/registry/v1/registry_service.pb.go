@@ -607,18 +607,20 @@ type ListTagsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The repository: `team/app`.
 	Repository string `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
-	// Maximum number of tags on the page. 0 means 100; more than 1000 means 1000. A page can be shorter without being the last.
+	// Maximum number of tags on the page. 0 means 100; more than 1000 means 1000. A page can be shorter, or even empty, without being the last.
+	// A page is at most about 3 MiB.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The `next_page_token` of the previous page, or empty for the first page. All other arguments must be the same as for the previous page.
 	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// What the answer says of each tag.
 	View ListTagsRequest_View `protobuf:"varint,4,opt,name=view,proto3,enum=portus.registry.v1.ListTagsRequest_View" json:"view,omitempty"`
-	// Lists only tags that point to this digest. The gateway asks the registry about every tag. Empty means all.
+	// Lists only tags that point to this digest. The gateway asks the registry about every tag, in one call about 1000 tags at most. If what a tag
+	// points to cannot be found out, the tag is listed, and its details have a status. With the view NAMES, the call fails instead. Empty means all.
 	Digest string `protobuf:"bytes,5,opt,name=digest,proto3" json:"digest,omitempty"`
 	// Leaves out the tags of referrers: `sha256-<digest>`, and cosign's `sha256-<digest>.sig`, `.att` and `.sbom`.
 	OmitReferrerTags bool `protobuf:"varint,6,opt,name=omit_referrer_tags,json=omitReferrerTags,proto3" json:"omit_referrer_tags,omitempty"`
-	// `name` (the default) or `created desc`, the newest image first; images without a date come last. The latter needs the view FULL and at most
-	// 1000 tags in the repository.
+	// `name` (the default) or `created desc`, the newest image first; images without a date come last. The latter needs the view FULL, and the
+	// repository must have at most 1000 tags (not counting those that are left out). Each page asks the registry about all of them.
 	OrderBy       string `protobuf:"bytes,7,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -710,7 +712,7 @@ type ListTagsResponse struct {
 	Tags []string `protobuf:"bytes,1,rep,name=tags,proto3" json:"tags,omitempty"`
 	// Token for the next page. Empty if this is the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	// Names on this page that the registry lists as tags but that are not valid tags, in lexical order. No request can be
+	// Names on this page (with `created desc`: on the first page) that the registry lists as tags but that are not valid tags, in lexical order. No request can be
 	// made for them, and DeleteManifest refuses because of them, unless forced. Each is cut to 1024 characters.
 	UnusableTags []string `protobuf:"bytes,3,rep,name=unusable_tags,json=unusableTags,proto3" json:"unusable_tags,omitempty"`
 	// One for each of `tags`, in the same order. Empty for the view NAMES.

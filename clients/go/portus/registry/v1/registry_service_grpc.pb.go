@@ -115,7 +115,9 @@ type RegistryServiceClient interface {
 	// Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
 	StreamCatalog(ctx context.Context, in *StreamCatalogRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamCatalogResponse], error)
 	// Lists the tags of a repository page by page. For a repository without tags, the page is empty. `view` adds details of each tag: what it
-	// points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status.
+	// points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status. A caller with a
+	// policy also needs the right for the RPCs whose answers it gets: ResolveManifest for the view DESCRIPTORS and for `digest`, and
+	// GetManifest and GetImageConfig as well for the view FULL. Otherwise, the answer is POLICY_DENIED.
 	//
 	// Errors:
 	//
@@ -575,7 +577,9 @@ type RegistryServiceServer interface {
 	// Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
 	StreamCatalog(*StreamCatalogRequest, grpc.ServerStreamingServer[StreamCatalogResponse]) error
 	// Lists the tags of a repository page by page. For a repository without tags, the page is empty. `view` adds details of each tag: what it
-	// points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status.
+	// points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status. A caller with a
+	// policy also needs the right for the RPCs whose answers it gets: ResolveManifest for the view DESCRIPTORS and for `digest`, and
+	// GetManifest and GetImageConfig as well for the view FULL. Otherwise, the answer is POLICY_DENIED.
 	//
 	// Errors:
 	//

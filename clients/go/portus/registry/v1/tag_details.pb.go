@@ -30,15 +30,16 @@ type TagDetails struct {
 	Tag string `protobuf:"bytes,1,opt,name=tag,proto3" json:"tag,omitempty"`
 	// What the tag points to. Unset if it could not be found out.
 	Descriptor_ *Descriptor `protobuf:"bytes,2,opt,name=descriptor,proto3" json:"descriptor,omitempty"`
-	// When the image was built. For an index: the date of its newest image. Unset if that is not stated. Only with the view FULL.
+	// When the image was built, as its configuration says. For an index: the date of its newest image. If neither states a date, the annotation
+	// `org.opencontainers.image.created`. Unset if no date is stated; the first instant of year 1 counts as none. Only with the view FULL.
 	Created *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created,proto3" json:"created,omitempty"`
 	// Size in bytes of what a first pull transfers: configuration and layers; a layer that occurs twice counts once. For an index: of
 	// all its images together. Unset if it is not known. Only with the view FULL.
 	TotalSize *int64 `protobuf:"varint,4,opt,name=total_size,json=totalSize,proto3,oneof" json:"total_size,omitempty"`
-	// Platforms of the image, or of the images of an index, in its order. Attestations are left out. Only with the view FULL.
+	// Platforms of the image, or of the images of an index, in its order, each once. Attestations are left out. Only with the view FULL.
 	Platforms []*Platform `protobuf:"bytes,5,rep,name=platforms,proto3" json:"platforms,omitempty"`
-	// Set if something could not be found out: the fields that depend on it are unset. It is the error of ResolveManifest, GetManifest or
-	// GetImageConfig for this tag.
+	// Set if something could not be found out: the fields that depend on it are unset. It is the error or the `content_status` of ResolveManifest,
+	// GetManifest or GetImageConfig for this tag or for an image in its index. CONTENT_TOO_LARGE: the index has more than 64 images.
 	Status        *status.Status `protobuf:"bytes,6,opt,name=status,proto3" json:"status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -316,18 +316,22 @@ class ListTagsRequest(message.Message):
     repository: builtins.str
     """The repository: `team/app`."""
     page_size: builtins.int
-    """Maximum number of tags on the page. 0 means 100; more than 1000 means 1000. A page can be shorter without being the last."""
+    """Maximum number of tags on the page. 0 means 100; more than 1000 means 1000. A page can be shorter, or even empty, without being the last.
+    A page is at most about 3 MiB.
+    """
     page_token: builtins.str
     """The `next_page_token` of the previous page, or empty for the first page. All other arguments must be the same as for the previous page."""
     view: ListTagsRequest.View.ValueType
     """What the answer says of each tag."""
     digest: builtins.str
-    """Lists only tags that point to this digest. The gateway asks the registry about every tag. Empty means all."""
+    """Lists only tags that point to this digest. The gateway asks the registry about every tag, in one call about 1000 tags at most. If what a tag
+    points to cannot be found out, the tag is listed, and its details have a status. With the view NAMES, the call fails instead. Empty means all.
+    """
     omit_referrer_tags: builtins.bool
     """Leaves out the tags of referrers: `sha256-<digest>`, and cosign's `sha256-<digest>.sig`, `.att` and `.sbom`."""
     order_by: builtins.str
-    """`name` (the default) or `created desc`, the newest image first; images without a date come last. The latter needs the view FULL and at most
-    1000 tags in the repository.
+    """`name` (the default) or `created desc`, the newest image first; images without a date come last. The latter needs the view FULL, and the
+    repository must have at most 1000 tags (not counting those that are left out). Each page asks the registry about all of them.
     """
     def __init__(
         self,
@@ -364,7 +368,7 @@ class ListTagsResponse(message.Message):
 
     @builtins.property
     def unusable_tags(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Names on this page that the registry lists as tags but that are not valid tags, in lexical order. No request can be
+        """Names on this page (with `created desc`: on the first page) that the registry lists as tags but that are not valid tags, in lexical order. No request can be
         made for them, and DeleteManifest refuses because of them, unless forced. Each is cut to 1024 characters.
         """
 

@@ -253,7 +253,9 @@ class RegistryServiceServicer(object):
 
     def ListTags(self, request, context):
         """Lists the tags of a repository page by page. For a repository without tags, the page is empty. `view` adds details of each tag: what it
-        points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status.
+        points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status. A caller with a
+        policy also needs the right for the RPCs whose answers it gets: ResolveManifest for the view DESCRIPTORS and for `digest`, and
+        GetManifest and GetImageConfig as well for the view FULL. Otherwise, the answer is POLICY_DENIED.
 
         Errors:
         INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or needs another `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.

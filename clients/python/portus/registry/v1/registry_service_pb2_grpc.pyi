@@ -107,7 +107,9 @@ class RegistryServiceStub:
     """
     ListTags: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListTagsRequest, _registry_service_pb2.ListTagsResponse]
     """Lists the tags of a repository page by page. For a repository without tags, the page is empty. `view` adds details of each tag: what it
-    points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status.
+    points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status. A caller with a
+    policy also needs the right for the RPCs whose answers it gets: ResolveManifest for the view DESCRIPTORS and for `digest`, and
+    GetManifest and GetImageConfig as well for the view FULL. Otherwise, the answer is POLICY_DENIED.
 
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or needs another `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
@@ -344,7 +346,9 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """
     ListTags: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListTagsRequest, _registry_service_pb2.ListTagsResponse]  # type: ignore[assignment]
     """Lists the tags of a repository page by page. For a repository without tags, the page is empty. `view` adds details of each tag: what it
-    points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status.
+    points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status. A caller with a
+    policy also needs the right for the RPCs whose answers it gets: ResolveManifest for the view DESCRIPTORS and for `digest`, and
+    GetManifest and GetImageConfig as well for the view FULL. Otherwise, the answer is POLICY_DENIED.
 
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or needs another `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
@@ -602,7 +606,9 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ListTagsResponse, _abc.Awaitable[_registry_service_pb2.ListTagsResponse]]:
         """Lists the tags of a repository page by page. For a repository without tags, the page is empty. `view` adds details of each tag: what it
-        points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status.
+        points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status. A caller with a
+        policy also needs the right for the RPCs whose answers it gets: ResolveManifest for the view DESCRIPTORS and for `digest`, and
+        GetManifest and GetImageConfig as well for the view FULL. Otherwise, the answer is POLICY_DENIED.
 
         Errors:
           INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or needs another `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.

@@ -136,19 +136,25 @@ export interface StreamCatalogResponse {
 export interface ListTagsRequest {
   /** The repository: `team/app`. */
   repository: string;
-  /** Maximum number of tags on the page. 0 means 100; more than 1000 means 1000. A page can be shorter without being the last. */
+  /**
+   * Maximum number of tags on the page. 0 means 100; more than 1000 means 1000. A page can be shorter, or even empty, without being the last.
+   * A page is at most about 3 MiB.
+   */
   pageSize: number;
   /** The `next_page_token` of the previous page, or empty for the first page. All other arguments must be the same as for the previous page. */
   pageToken: string;
   /** What the answer says of each tag. */
   view: ListTagsRequest_View;
-  /** Lists only tags that point to this digest. The gateway asks the registry about every tag. Empty means all. */
+  /**
+   * Lists only tags that point to this digest. The gateway asks the registry about every tag, in one call about 1000 tags at most. If what a tag
+   * points to cannot be found out, the tag is listed, and its details have a status. With the view NAMES, the call fails instead. Empty means all.
+   */
   digest: string;
   /** Leaves out the tags of referrers: `sha256-<digest>`, and cosign's `sha256-<digest>.sig`, `.att` and `.sbom`. */
   omitReferrerTags: boolean;
   /**
-   * `name` (the default) or `created desc`, the newest image first; images without a date come last. The latter needs the view FULL and at most
-   * 1000 tags in the repository.
+   * `name` (the default) or `created desc`, the newest image first; images without a date come last. The latter needs the view FULL, and the
+   * repository must have at most 1000 tags (not counting those that are left out). Each page asks the registry about all of them.
    */
   orderBy: string;
 }
@@ -170,7 +176,7 @@ export interface ListTagsResponse {
   /** Token for the next page. Empty if this is the last page. */
   nextPageToken: string;
   /**
-   * Names on this page that the registry lists as tags but that are not valid tags, in lexical order. No request can be
+   * Names on this page (with `created desc`: on the first page) that the registry lists as tags but that are not valid tags, in lexical order. No request can be
    * made for them, and DeleteManifest refuses because of them, unless forced. Each is cut to 1024 characters.
    */
   unusableTags: string[];
@@ -3664,7 +3670,9 @@ export const RegistryServiceService = {
   },
   /**
    * Lists the tags of a repository page by page. For a repository without tags, the page is empty. `view` adds details of each tag: what it
-   * points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status.
+   * points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status. A caller with a
+   * policy also needs the right for the RPCs whose answers it gets: ResolveManifest for the view DESCRIPTORS and for `digest`, and
+   * GetManifest and GetImageConfig as well for the view FULL. Otherwise, the answer is POLICY_DENIED.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or needs another `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
@@ -3985,7 +3993,9 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
   streamCatalog: handleServerStreamingCall<StreamCatalogRequest, StreamCatalogResponse>;
   /**
    * Lists the tags of a repository page by page. For a repository without tags, the page is empty. `view` adds details of each tag: what it
-   * points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status.
+   * points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status. A caller with a
+   * policy also needs the right for the RPCs whose answers it gets: ResolveManifest for the view DESCRIPTORS and for `digest`, and
+   * GetManifest and GetImageConfig as well for the view FULL. Otherwise, the answer is POLICY_DENIED.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or needs another `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
@@ -4223,7 +4233,9 @@ export interface RegistryServiceClient extends Client {
   ): ClientReadableStream<StreamCatalogResponse>;
   /**
    * Lists the tags of a repository page by page. For a repository without tags, the page is empty. `view` adds details of each tag: what it
-   * points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status.
+   * points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status. A caller with a
+   * policy also needs the right for the RPCs whose answers it gets: ResolveManifest for the view DESCRIPTORS and for `digest`, and
+   * GetManifest and GetImageConfig as well for the view FULL. Otherwise, the answer is POLICY_DENIED.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or needs another `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.

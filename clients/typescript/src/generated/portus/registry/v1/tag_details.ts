@@ -22,7 +22,10 @@ export interface TagDetails {
   descriptor:
     | Descriptor
     | undefined;
-  /** When the image was built. For an index: the date of its newest image. Unset if that is not stated. Only with the view FULL. */
+  /**
+   * When the image was built, as its configuration says. For an index: the date of its newest image. If neither states a date, the annotation
+   * `org.opencontainers.image.created`. Unset if no date is stated; the first instant of year 1 counts as none. Only with the view FULL.
+   */
   created:
     | Date
     | undefined;
@@ -33,11 +36,11 @@ export interface TagDetails {
   totalSize?:
     | bigint
     | undefined;
-  /** Platforms of the image, or of the images of an index, in its order. Attestations are left out. Only with the view FULL. */
+  /** Platforms of the image, or of the images of an index, in its order, each once. Attestations are left out. Only with the view FULL. */
   platforms: Platform[];
   /**
-   * Set if something could not be found out: the fields that depend on it are unset. It is the error of ResolveManifest, GetManifest or
-   * GetImageConfig for this tag.
+   * Set if something could not be found out: the fields that depend on it are unset. It is the error or the `content_status` of ResolveManifest,
+   * GetManifest or GetImageConfig for this tag or for an image in its index. CONTENT_TOO_LARGE: the index has more than 64 images.
    */
   status: Status | undefined;
 }
