@@ -265,7 +265,7 @@ class Settings(BaseSettings):
     max_concurrent_calls: Count = Field(
         _LIMITS.max_concurrent_calls,
         description="Maximum number of calls at the same time, of which a quarter may be streams. The last quarter of"
-        " both is for callers that have less than a quarter. Health checks do not count.",
+        " each is reserved for callers that have less than a quarter of them. Health checks do not count.",
     )
     max_call_duration: Duration = Field(
         _LIMITS.max_call_duration,
