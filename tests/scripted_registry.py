@@ -2,7 +2,8 @@
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -16,7 +17,8 @@ from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.distribution.page import LARGEST_PAGE
 from portus_gateway.distribution.ping import RegistryVersion
 from portus_gateway.errors import GatewayError
-from portus_gateway.registry.protocol import Cursor, Page, Reference
+from portus_gateway.registry.protocol import Cursor, OpenBlob, Page, Part, Reference
+from tests.open_blobs import BlobInMemory
 
 Item = TypeVar("Item")
 
@@ -124,6 +126,10 @@ class ScriptedRegistry:
     async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
         self._ask(f"content of {digest}", "content")
         return self.contents.get(digest, b"a layer")
+
+    @asynccontextmanager
+    async def open_blob(self, repository: Repository, digest: Digest, part: Part) -> AsyncGenerator[OpenBlob, None]:
+        yield BlobInMemory(await self.get_blob(repository, digest), part)
 
     async def get_image_config(self, repository: Repository, config: Descriptor) -> ImageConfig:
         return parse_image_config(await self.get_blob(repository, config.digest))

@@ -151,6 +151,7 @@ def _configuration(settings: Settings) -> Configuration:
         ),
         retries=RetryPolicy(attempts=settings.upstream_attempts),
         concurrency=settings.upstream_concurrency,
+        downloads=settings.max_downloads,
         manifest_limit=settings.max_manifest_bytes,
         use_environment_proxy=settings.use_environment_proxy,
         user_agent=f"portus-gateway/{__version__}",
@@ -178,6 +179,7 @@ def _limits(settings: Settings) -> ServerLimits:
         max_stream_duration=settings.max_stream_duration,
         max_unread_bytes=settings.max_unread_bytes,
         max_connection_age=settings.max_connection_age,
+        max_downloads=settings.max_downloads,
         max_manifest_bytes=settings.max_manifest_bytes,
         max_upstream_requests=settings.upstream_concurrency,
     )

@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from yarl import URL
 
-from portus_gateway.distribution.configuration import CONCURRENCY, MANIFEST_LIMIT, RetryPolicy, Timeouts
+from portus_gateway.distribution.configuration import CONCURRENCY, DOWNLOADS, MANIFEST_LIMIT, RetryPolicy, Timeouts
 from portus_gateway.distribution.credentials import PasswordFile
 from portus_gateway.distribution.origin import Origin
 from portus_gateway.listen_address import DEFAULT_LISTEN, ListenAddress
@@ -248,6 +248,11 @@ class Settings(BaseSettings):
         CONCURRENCY,
         description="Maximum number of requests to the registry at the same time. The gateway sends fewer while the"
         " registry answers 429 or 503, or not in time.",
+    )
+    max_downloads: Annotated[int, Field(ge=1, le=1000)] = Field(
+        DOWNLOADS,
+        description="Maximum number of blobs that are read from the registry at the same time, in addition to"
+        " `PORTUS_UPSTREAM_CONCURRENCY`. One caller may take half of it.",
     )
     max_manifest_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = Field(
         MANIFEST_LIMIT, description="Maximum size of a manifest in bytes. Larger ones are an error."

@@ -1,11 +1,13 @@
 """A registry whose every answer is canned, and which keeps what it was asked."""
 
+from contextlib import AbstractAsyncContextManager
+
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import NotFound
 from portus_gateway.distribution.image_config import ImageConfig
 from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
-from portus_gateway.registry.protocol import Cursor, Page, Reference, RegistryVersion
+from portus_gateway.registry.protocol import Cursor, OpenBlob, Page, Part, Reference, RegistryVersion
 
 
 class FakeRegistry:
@@ -61,6 +63,9 @@ class FakeRegistry:
 
     async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
         raise self._nothing("get_blob", repository, "BLOB_UNKNOWN")
+
+    def open_blob(self, repository: Repository, digest: Digest, part: Part) -> AbstractAsyncContextManager[OpenBlob]:
+        raise self._nothing("open_blob", repository, "BLOB_UNKNOWN")
 
     async def get_image_config(self, repository: Repository, config: Descriptor) -> ImageConfig:
         raise self._nothing("get_image_config", repository, "BLOB_UNKNOWN")

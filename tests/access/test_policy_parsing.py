@@ -40,7 +40,7 @@ def test_all_mistakes_are_reported_at_once_with_rule_and_line() -> None:
         "'version' is unknown",
         "deny rule 1 (line 4): needs a `name`",
         "allow rule 'twice' (line 9): principals: 'ci' is neither `*` nor `anonymous`",
-        "allow rule 'twice' (line 9): rpcs: 'reed' is neither an RPC nor a group; these exist: read, delete, *, Batch",
+        "allow rule 'twice' (line 9): rpcs: 'reed' is neither an RPC nor a group; these exist: read, pull, delete, *",
         "allow rule 'twice' (line 9): repositories: 'Team/**': 'Team' is not a segment",
         "allow rule 'twice' (line 15): has no 'principal'; it has name, principals, rpcs, repositories",
         "allow rule 'twice' (line 15): needs `principals`",

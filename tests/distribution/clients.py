@@ -57,6 +57,7 @@ def client(
     timeouts: Timeouts = QUICK,
     retries: RetryPolicy = IMPATIENT,
     concurrency: int = 8,
+    downloads: int = 8,
     blob_origins: Iterable[str] = (),
 ) -> DistributionClient:
     """A client that has an account where there is a token service, unless `credentials` says otherwise."""
@@ -71,6 +72,7 @@ def client(
             timeouts=timeouts,
             retries=retries,
             concurrency=concurrency,
+            downloads=downloads,
             blob_origins=frozenset(Origin.of(URL(origin)) for origin in blob_origins),
         ),
         observer,

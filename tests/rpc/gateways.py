@@ -23,6 +23,7 @@ from portus.registry.v1.registry_service_pb2 import (
     GetRegistryInfoRequest,
     ListTagsRequest,
     ListTagsResponse,
+    ReadBlobRequest,
     ResolveManifestRequest,
     StreamCatalogRequest,
 )
@@ -71,6 +72,7 @@ REQUESTS: dict[str, Message] = {
     "BatchGetImageConfigs": BatchGetImageConfigsRequest(
         requests=[GetImageConfigRequest(repository="team/app", tag="1.0")]
     ),
+    "ReadBlob": ReadBlobRequest(repository="team/app", digest=BLOB.text),
     "DeleteManifest": DeleteManifestRequest(repository="team/app", digest=DIGEST.text, force=True),
     "BatchDeleteManifests": BatchDeleteManifestsRequest(
         repository="team/app", requests=[DeleteManifestRequest(digest=DIGEST.text, force=True)]
@@ -79,6 +81,8 @@ REQUESTS: dict[str, Message] = {
     "DeleteBlob": DeleteBlobRequest(repository="team/app", digest=BLOB.text),
 }
 """A good request for each RPC."""
+MESSAGES = {"ReadBlob": 4}
+"""How many messages the response has, if it is not one."""
 SINGLE = [name for name in REQUESTS if not name.startswith("Batch")]
 """The RPCs that have one outcome."""
 FAILING = [name for name in SINGLE if name != "GetRegistryInfo"]

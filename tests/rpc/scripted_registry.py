@@ -1,7 +1,8 @@
 """A `Registry` with canned answers, which raises whatever a test wants it to, and waits for it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from portus_gateway.aio import deadline
@@ -23,6 +24,8 @@ from portus_gateway.distribution.image_config_parsing import parse_image_config
 from portus_gateway.distribution.manifest import OCI_MANIFEST
 from portus_gateway.distribution.manifest_parsing import parse_manifest
 from portus_gateway.distribution.page import LARGEST_PAGE
+from portus_gateway.registry.protocol import OpenBlob, Part
+from tests.open_blobs import BlobInMemory
 
 Item = TypeVar("Item")
 
@@ -146,6 +149,11 @@ class ScriptedRegistry:
     async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
         await self._ask("get_blob")
         return b"a layer"
+
+    @asynccontextmanager
+    async def open_blob(self, repository: Repository, digest: Digest, part: Part) -> AsyncGenerator[OpenBlob, None]:
+        await self._ask("open_blob")
+        yield BlobInMemory(b"a layer", part, chunk=3)
 
     async def get_image_config(self, repository: Repository, config: Descriptor) -> ImageConfig:
         await self._ask("get_image_config")

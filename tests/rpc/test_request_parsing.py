@@ -15,6 +15,7 @@ from portus.registry.v1.registry_service_pb2 import (
     GetImageConfigRequest,
     GetManifestRequest,
     ListTagsRequest,
+    ReadBlobRequest,
     ResolveManifestRequest,
     StreamCatalogRequest,
 )
@@ -134,6 +135,13 @@ BAD: list[tuple[str, Message, list[str]]] = [
         ["digest", "expected_tags", "repository"],
     ),
     ("DeleteBlob", DeleteBlobRequest(repository="A", digest="x"), ["digest", "repository"]),
+    *[("ReadBlob", ReadBlobRequest(repository=name, digest=DIGEST), ["repository"]) for name in BAD_REPOSITORIES],
+    *[("ReadBlob", ReadBlobRequest(repository="a", digest=text), ["digest"]) for text in BAD_DIGESTS],
+    (
+        "ReadBlob",
+        ReadBlobRequest(repository="A", digest="x", offset=-1, limit=-(2**63)),
+        ["digest", "limit", "offset", "repository"],
+    ),
     # Batches. Each of their requests has a status of its own.
     ("BatchGetManifests", BatchGetManifestsRequest(), ["requests"]),
     ("BatchGetManifests", BatchGetManifestsRequest(requests=[GetManifestRequest()] * 1001), ["requests"]),

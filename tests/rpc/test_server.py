@@ -10,7 +10,7 @@ from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc.server import GatewayServer, ServerLimits
 from tests.clients.python.certificates import Authority
-from tests.rpc.gateways import REQUESTS, SERVICE, VERSION, Calls, connected, finish, serve, serve_over, soon
+from tests.rpc.gateways import MESSAGES, REQUESTS, SERVICE, VERSION, Calls, connected, finish, serve, serve_over, soon
 from tests.rpc.scripted_registry import Gate, ScriptedRegistry
 
 MEBIBYTE = 1024 * 1024
@@ -51,7 +51,7 @@ async def test_an_address_that_cannot_be_listened_on_is_an_error(listen: str) ->
 async def test_every_rpc_is_served() -> None:
     async with serve(ScriptedRegistry()) as gateway:
         for rpc in REQUESTS:
-            assert len(await finish(gateway.channel, rpc)) == 1, rpc
+            assert len(await finish(gateway.channel, rpc)) == MESSAGES.get(rpc, 1), rpc
         assert [call.code for call in gateway.calls.finished] == [grpc.StatusCode.OK] * len(REQUESTS)
 
 

@@ -103,6 +103,7 @@ TABLE: list[tuple[GatewayError, Code, str]] = [
     (CallError("no"), Code.INTERNAL, "INTERNAL"),
     (InvalidFields([FieldViolation("tag", "no")]), Code.INVALID_ARGUMENT, "INVALID_FIELD"),
     (call_errors.TooManyCalls("no"), Code.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS"),
+    (call_errors.TooManyDownloads("no"), Code.RESOURCE_EXHAUSTED, "TOO_MANY_DOWNLOADS"),
     (call_errors.TooManyUnreadAnswers("no"), Code.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS"),
     (call_errors.ShuttingDown(), Code.UNAVAILABLE, "SHUTTING_DOWN"),
     (call_errors.WaitInterrupted(), Code.UNAVAILABLE, "UPSTREAM_UNAVAILABLE"),

@@ -34,6 +34,12 @@ class Call:
         return self._caller
 
     @property
+    def owner(self) -> str:
+        """Whose share of limits this call takes: the caller's, or that of its connection if the caller is not known."""
+        caller = self._caller
+        return self.peer if caller is None or caller.kind == "anonymous" else caller.name
+
+    @property
     def caller(self) -> Caller:
         """Raises `LookupError` if the caller is not known: code that needs a caller must not run without one."""
         if self._caller is None:

@@ -1,5 +1,6 @@
 """The registry: its routes on one port, its token service on another."""
 
+import hashlib
 import html
 import posixpath
 import secrets
@@ -203,6 +204,12 @@ class DevRegistry:
         for tag in tags:
             self.tag(repository, tag, content.digest)
         return content.digest
+
+    def push_blob(self, repository: str, content: bytes) -> str:
+        """Stores a blob that no manifest names. Answers with its digest."""
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        self._storage.put_blob(repository, digest, content)
+        return digest
 
     def push_many(
         self, repositories: Iterable[str], tags: Sequence[str] = ("latest",), content: Content | None = None

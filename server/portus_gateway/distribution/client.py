@@ -1,7 +1,7 @@
 """The Distribution client: one registry, one account."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Self
 
 import aiohttp
@@ -19,6 +19,7 @@ from portus_gateway.distribution.configuration import Configuration
 from portus_gateway.distribution.connections import connector
 from portus_gateway.distribution.deletion import Deletion
 from portus_gateway.distribution.digest import Digest
+from portus_gateway.distribution.download import Download, Part
 from portus_gateway.distribution.environment_proxy import environment_proxy
 from portus_gateway.distribution.exchange import Exchange, connection_traces, sent_once
 from portus_gateway.distribution.image_config import ImageConfig
@@ -81,8 +82,11 @@ class DistributionClient:
         storage = [URL(str(each)) for each in configuration.blob_origins]
         names = PrivateNames.of([URL(str(origin)), *([realm] if realm else []), *storage], account)
 
+        # Their readers may be slow, and other requests must not wait for them.
+        downloads = exchange(AdaptiveLimit(configuration.downloads))
+
         def transport_with(own: Exchange) -> Transport:
-            sender = RegistrySender(origin, own, names)
+            sender = RegistrySender(origin, own, downloads, names)
             admission = Admission(sender, authorization, search, configuration.retries.clock_delay)
             return Transport(sender, admission, configuration.blob_origins)
 
@@ -100,7 +104,7 @@ class DistributionClient:
         thread = OneThread("large-manifests")
         self._open.callback(thread.close)
         self._manifests = Manifests(transport, deletion, configuration.manifest_limit, thread)
-        self._blobs = Blobs(transport, deletion, configuration.manifest_limit)
+        self._blobs = Blobs(transport, deletion, configuration.manifest_limit, configuration.retries)
         self._image_configs = ImageConfigs(self._blobs, thread)
         return self
 
@@ -164,6 +168,10 @@ class DistributionClient:
     async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
         """The blob's bytes, verified. For small blobs: at most the size that manifests may have."""
         return await self._blobs.get(repository, digest)
+
+    def open_blob(self, repository: Repository, digest: Digest, part: Part) -> AbstractAsyncContextManager[Download]:
+        """The blob, or a part of it, to be read piece by piece within the block."""
+        return self._blobs.open(repository, digest, part)
 
     async def get_image_config(self, repository: Repository, config: Descriptor) -> ImageConfig:
         """The configuration that a manifest of the repository names by `config`."""

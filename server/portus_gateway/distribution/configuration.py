@@ -9,6 +9,7 @@ from portus_gateway.distribution.origin import Origin
 
 MANIFEST_LIMIT = 4 * 1024 * 1024
 CONCURRENCY = 8
+DOWNLOADS = 32
 
 
 class Authentication(Enum):
@@ -75,6 +76,8 @@ class Configuration:
     retries: RetryPolicy = field(default_factory=RetryPolicy)
     concurrency: int = CONCURRENCY
     """Maximum number of requests at the same time; fewer while the registry is overloaded."""
+    downloads: int = DOWNLOADS
+    """Maximum number of blobs that are read piece by piece at the same time, besides those requests."""
     manifest_limit: int = MANIFEST_LIMIT
     """The largest manifest that is read, in bytes."""
     use_environment_proxy: bool = False

@@ -4,9 +4,6 @@ Knows nothing about registries, and does not decide which server may get which c
 """
 
 import asyncio
-import os
-import socket
-import ssl
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -20,28 +17,29 @@ from portus_gateway.aio import deadline
 from portus_gateway.aio.carried_through import carried_through
 from portus_gateway.distribution.adaptive_limit import AdaptiveLimit
 from portus_gateway.distribution.concealment import Concealment
-from portus_gateway.distribution.concern import Concern
 from portus_gateway.distribution.configuration import RetryPolicy, Timeouts
 from portus_gateway.distribution.error_document import is_transient
 from portus_gateway.distribution.errors import (
     AnswerTooLarge,
     DistributionError,
-    NotHttp,
-    TooManyOpenFiles,
     Unavailable,
     Unreachable,
     UntrustedAnswer,
     UpstreamTimeout,
 )
+from portus_gateway.distribution.failed_exchange import FailedExchange
 from portus_gateway.distribution.observer import UpstreamObserver
+from portus_gateway.distribution.open_body import OpenBody
 from portus_gateway.distribution.origin import Origin
 from portus_gateway.distribution.peer import Peer
 from portus_gateway.distribution.retry import Backoff, retry_after
-from portus_gateway.distribution.tls_failures import tls_failure
 
 # How much is read of an answer that reports an error.
 _ERROR_LIMIT = 16 * 1024
 _CHUNK = 64 * 1024
+# aiohttp stops to read from the connection at twice this size.
+_STREAM_BUFFER = 256 * 1024
+_SUCCESSES = frozenset({200, 206})
 _OVERLOADED = frozenset({429, 503})
 
 
@@ -60,6 +58,8 @@ class Request:
     """Whether it may be sent twice."""
     total: float | None = None
     """Time limit in seconds, if the usual ones do not fit."""
+    open_body: OpenBody | None = None
+    """Takes over the body of a successful answer. Only its parts are bounded in time, and its size is not bounded."""
 
     @property
     def where(self) -> str:
@@ -155,6 +155,7 @@ class Exchange:
         self._usual_bounds = aiohttp.ClientTimeout(
             total=timeouts.total, sock_connect=timeouts.connect, sock_read=timeouts.read
         )
+        self._stream_bounds = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect, sock_read=timeouts.read)
         self._retries = retries
         self._observer = observer
 
@@ -195,6 +196,9 @@ class Exchange:
         self, request: Request, credentials: Credentials | None, session: aiohttp.ClientSession, connection: Connection
     ) -> Answer | Unavailable:
         """The answer, or why there is none now."""
+        if request.open_body is not None:
+            # It holds the slot of the attempt before this one.
+            request.open_body.close()
         await self._slots.acquire()
         try:
             if credentials is not None:
@@ -204,7 +208,8 @@ class Exchange:
             except Unavailable as error:
                 return error
         finally:
-            self._slots.release()
+            if request.open_body is None or not request.open_body.is_open:
+                self._slots.release()
 
     async def _observed(self, request: Request, session: aiohttp.ClientSession, connection: Connection) -> Answer:
         started = time.monotonic()
@@ -244,61 +249,45 @@ class Exchange:
     async def _exchange(self, request: Request, session: aiohttp.ClientSession, connection: Connection) -> Answer:
         if session.closed:
             raise Unavailable("the client is closing", reason="SHUTTING_DOWN", sent=False)
-        peer = request.peer.name
-        try:
-            async with session.request(
-                request.method,
-                request.url,
-                headers=request.headers,
-                proxy=self._proxy_for(request.url),
-                timeout=self._usual_bounds if request.total is None else self._bounds(request.total),
-                allow_redirects=False,
-                trace_request_ctx=connection,
-            ) as response:
+        failed = FailedExchange(request.peer, request.where, self._timeouts.connect)
+        with failed:
+            try:
+                response = await session.request(
+                    request.method,
+                    request.url,
+                    headers=request.headers,
+                    proxy=self._proxy_for(request.url),
+                    timeout=self._bounds_of(request),
+                    allow_redirects=False,
+                    trace_request_ctx=connection,
+                    read_bufsize=_CHUNK if request.open_body is None else _STREAM_BUFFER,
+                )
+            except _ConnectionLost:
+                connection.broke = True
+                raise
+            if request.open_body is not None and response.status in _SUCCESSES:
+                request.open_body.opened(response, failed, self._slots.release)
+                _refuse_compressed(response, request)
+                return Answer(response.status, response.headers, b"")
+            async with response:
                 return Answer(response.status, response.headers, await _body(response, request))
-        except aiohttp.ConnectionTimeoutError as error:
-            raise UpstreamTimeout(
-                f"{peer} did not accept a connection within {self._timeouts.connect:g} s",
-                operator_detail=request.where,
-                sent=False,
-            ) from error
-        except TimeoutError as error:
-            raise UpstreamTimeout(f"{peer} did not answer in time", operator_detail=request.where) from error
-        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError) as error:
-            raise tls_failure(error, request.peer, request.where) from error
-        except aiohttp.ClientConnectorError as error:
-            if TooManyOpenFiles.is_cause_of(error.os_error):
-                raise TooManyOpenFiles from error
-            raise Unreachable(
-                f"no connection to {peer}: {_reason_of(error.os_error)}", operator_detail=request.where, sent=False
-            ) from error
-        except aiohttp.ClientHttpProxyError as error:
-            # The `repr` of this error and of the next contains the request with its credential, so they must not be a
-            # cause.
-            raise Unreachable(
-                f"the proxy between the gateway and {peer} answered {error.status}",
-                operator_detail=request.where,
-                concern=Concern.ENVIRONMENT_PROXY,
-                sent=False,
-            ) from None
-        except aiohttp.ClientResponseError:
-            raise NotHttp(
-                f"the answer of {peer} is not HTTP", operator_detail=request.where, concern=request.peer.address
-            ) from None
-        except (aiohttp.ClientError, ConnectionError) as error:
-            connection.broke = isinstance(error, _ConnectionLost)
-            raise Unreachable(
-                f"the connection to {peer} was lost before its answer was complete", operator_detail=request.where
-            ) from error
+
+    def _bounds_of(self, request: Request) -> aiohttp.ClientTimeout:
+        if request.open_body is not None:
+            return self._stream_bounds
+        return self._usual_bounds if request.total is None else self._bounds(request.total)
 
 
 async def _body(response: aiohttp.ClientResponse, request: Request) -> bytes:
     peer = request.peer.name
+    if response.status == 416:
+        # Distribution 2.8 announces the length of the whole blob here, and sends less. The header fields say enough.
+        response.close()
+        return b""
     if response.status >= 400 or request.method == "DELETE":
         # The body of an error is cut and not refused, because the status says what happened.
         return await _at_most(response, _ERROR_LIMIT)
-    if response.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
-        raise UntrustedAnswer(f"{peer} sent a compressed answer, although none was asked for")
+    _refuse_compressed(response, request)
     declared = response.content_length
     if request.method != "HEAD" and declared is not None and declared > request.body_limit:
         raise AnswerTooLarge(f"{peer} announced {declared} bytes; at most {request.body_limit} are allowed here")
@@ -306,6 +295,11 @@ async def _body(response: aiohttp.ClientResponse, request: Request) -> bytes:
     if len(body) > request.body_limit:
         raise AnswerTooLarge(f"{peer} sent more than the {request.body_limit} bytes that are allowed here")
     return body
+
+
+def _refuse_compressed(response: aiohttp.ClientResponse, request: Request) -> None:
+    if response.headers.get("Content-Encoding", "identity").lower() not in ("", "identity"):
+        raise UntrustedAnswer(f"{request.peer.name} sent a compressed answer, although none was asked for")
 
 
 async def _at_most(response: aiohttp.ClientResponse, limit: int) -> bytes:
@@ -324,10 +318,3 @@ def _outcome(error: DistributionError) -> str:
     if isinstance(error, UpstreamTimeout):
         return "timeout"
     return "unreachable" if isinstance(error, Unreachable) else "invalid"
-
-
-def _reason_of(error: OSError) -> str:
-    """Why there is no connection. asyncio's own text contains the address, which callers must not see."""
-    if isinstance(error, socket.gaierror):
-        return "its host name cannot be resolved"
-    return os.strerror(error.errno).lower() if error.errno else "the connection failed"

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from portus_gateway.distribution.open_body import OpenBody
+
 REPEATABLE = frozenset({"GET", "HEAD"})
 """The methods that may be sent twice."""
 SMALL_BODY = 64 * 1024
@@ -28,6 +30,10 @@ class RegistryRequest:
     follow_redirects: bool = True
     total: float | None = None
     """Time limit in seconds, if the usual ones do not fit."""
+    range: str = ""
+    """The field `Range`: `bytes=100-199`. Empty for the whole."""
+    open_body: OpenBody | None = None
+    """Takes over the body of a successful answer, which is then read piece by piece."""
     is_harmless: bool = False
     """Whether a DELETE may be sent twice, because what it names cannot exist."""
 

@@ -18,12 +18,17 @@ NOTHING = Authorized({})
 
 
 class RegistrySender:
-    """Sends requests to the registry at `origin`. Each answer knows what errors must not repeat of it."""
+    """Sends requests to the registry at `origin`. Each answer knows what errors must not repeat of it.
 
-    def __init__(self, origin: Origin, exchange: Exchange, names: PrivateNames) -> None:
+    `downloads` sends the requests whose answers are read piece by piece: they have slots of their own, since their
+    readers may be slow.
+    """
+
+    def __init__(self, origin: Origin, exchange: Exchange, downloads: Exchange, names: PrivateNames) -> None:
         self.origin = origin
         self._authority = URL(str(origin)).raw_authority
         self._exchange = exchange
+        self._downloads = downloads
         self._names = names
 
     def url_of(self, request: RegistryRequest) -> URL:
@@ -37,7 +42,7 @@ class RegistrySender:
         """The answer of `peer` at `url`, whatever its status."""
         made = _request(request, url, peer)
         made.headers.update(carried.fields)
-        return self._concealing(await self._exchange.send(made), carried)
+        return self._concealing(await self._exchange_for(request).send(made), carried)
 
     async def send_plain(self, request: RegistryRequest) -> Answer:
         """The registry's answer to the request without credentials, whatever its status."""
@@ -54,8 +59,11 @@ class RegistrySender:
             carried = await authorize()
             return carried.fields
 
-        answer = await self._exchange.send(_request(request, url, REGISTRY), credentials)
+        answer = await self._exchange_for(request).send(_request(request, url, REGISTRY), credentials)
         return self._concealing(answer, carried), carried
+
+    def _exchange_for(self, request: RegistryRequest) -> Exchange:
+        return self._exchange if request.open_body is None else self._downloads
 
     def _concealing(self, answer: Answer, carried: Authorized) -> Answer:
         concealment = Concealment(tuple(_secrets(carried.fields)), self._names)
@@ -70,6 +78,8 @@ def _request(request: RegistryRequest, url: URL, peer: Peer) -> Request:
         headers["Cache-Control"] = "no-cache"
     if request.if_none_match:
         headers["If-None-Match"] = request.if_none_match
+    if request.range:
+        headers["Range"] = request.range
     return Request(
         method=request.method,
         url=url,
@@ -79,6 +89,7 @@ def _request(request: RegistryRequest, url: URL, peer: Peer) -> Request:
         body_limit=request.body_limit,
         repeatable=request.method in REPEATABLE or request.is_harmless,
         total=request.total,
+        open_body=request.open_body,
     )
 
 

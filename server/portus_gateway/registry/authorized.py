@@ -1,5 +1,7 @@
 """The registry as the caller of the current call may see it."""
 
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from types import TracebackType
 
@@ -14,7 +16,7 @@ from portus_gateway.distribution.errors import NotFound
 from portus_gateway.distribution.image_config import ImageConfig
 from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
-from portus_gateway.registry.protocol import Cursor, Page, Reference, Registry, RegistryVersion
+from portus_gateway.registry.protocol import Cursor, OpenBlob, Page, Part, Reference, Registry, RegistryVersion
 from portus_gateway.registry.visible_catalog import Name, visible_page
 
 
@@ -94,6 +96,12 @@ class AuthorizedRegistry:
         with self._admission(repository, digest):
             return await self._registry.get_blob(repository, digest)
 
+    @asynccontextmanager
+    async def open_blob(self, repository: Repository, digest: Digest, part: Part) -> AsyncGenerator[OpenBlob, None]:
+        with self._admission(repository, digest):
+            async with self._registry.open_blob(repository, digest, part) as blob:
+                yield _AuthorizedBlob(blob, lambda: self._admission(repository, digest))
+
     async def get_image_config(self, repository: Repository, config: Descriptor) -> ImageConfig:
         with self._admission(repository, config.digest, RPCS["GetImageConfig"]):
             return await self._registry.get_image_config(repository, config)
@@ -127,6 +135,24 @@ class AuthorizedRegistry:
         if policy.sees(caller, repository.name):
             raise PermissionDenied(f"{caller.name} may not call {right.name} on {repository}")
         raise Hidden(admission.missing(), reason=right.missing)
+
+
+class _AuthorizedBlob:
+    """A blob whose reader must still have the right to it when it gets the next chunk."""
+
+    def __init__(self, blob: OpenBlob, check: Callable[[], object]) -> None:
+        self._blob = blob
+        self._check = check
+
+    @property
+    def size(self) -> int | None:
+        return self._blob.size
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        async with aclosing(self._blob.chunks()) as chunks:
+            async for chunk in chunks:
+                self._check()
+                yield chunk
 
 
 class _Admission:

@@ -1,10 +1,12 @@
 """The base of decorators of `Registry`: it forwards every call unchanged."""
 
+from contextlib import AbstractAsyncContextManager
+
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.image_config import ImageConfig
 from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
-from portus_gateway.registry.protocol import Cursor, Page, Reference, Registry, RegistryVersion
+from portus_gateway.registry.protocol import Cursor, OpenBlob, Page, Part, Reference, Registry, RegistryVersion
 
 
 class ForwardingRegistry:
@@ -52,6 +54,9 @@ class ForwardingRegistry:
 
     async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
         return await self._registry.get_blob(repository, digest)
+
+    def open_blob(self, repository: Repository, digest: Digest, part: Part) -> AbstractAsyncContextManager[OpenBlob]:
+        return self._registry.open_blob(repository, digest, part)
 
     async def get_image_config(self, repository: Repository, config: Descriptor) -> ImageConfig:
         return await self._registry.get_image_config(repository, config)

@@ -4,9 +4,12 @@ Decorators (authorized, cached, coalesced) implement the same protocol around an
 can be left out.
 """
 
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from portus_gateway.distribution.digest import Digest
+from portus_gateway.distribution.download import Part
 from portus_gateway.distribution.image_config import ImageConfig
 from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
@@ -14,7 +17,24 @@ from portus_gateway.distribution.page import Cursor, Page
 from portus_gateway.distribution.ping import RegistryVersion
 from portus_gateway.distribution.reference import Reference
 
-__all__ = ["Cursor", "Page", "Reference", "Registry", "RegistryVersion"]
+__all__ = ["Cursor", "OpenBlob", "Page", "Part", "Reference", "Registry", "RegistryVersion"]
+
+
+class OpenBlob(Protocol):
+    """A blob, or a part of it, on its way from the registry."""
+
+    @property
+    def size(self) -> int | None:
+        """Of the whole blob in bytes. None if the registry does not say it."""
+        ...
+
+    def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The bytes, to be read once. None of the chunks is empty or larger than 1 MiB.
+
+        Raises `DigestMismatch` at the end if all bytes of the blob were read and they are not those of the digest, and
+        `Unavailable` if the download broke and could not be continued.
+        """
+        ...
 
 
 class Registry(Protocol):
@@ -95,6 +115,13 @@ class Registry(Protocol):
         """The blob's bytes, verified. For small blobs: raises `AnswerTooLarge` above the limit for manifests.
 
         Raises `NotFound`; `RedirectRefused` if the registry redirects to an origin that is not allowed.
+        """
+        ...
+
+    def open_blob(self, repository: Repository, digest: Digest, part: Part) -> AbstractAsyncContextManager[OpenBlob]:
+        """The blob, or a part of it, to be read piece by piece within the block. It is never remembered or shared.
+
+        Raises `NotFound`, `RangeInvalid` if the part begins behind the end, and `RedirectRefused`.
         """
         ...
 

@@ -34,6 +34,12 @@ class TooManyUnreadAnswers(TooManyCalls):
     """Answers that callers have not read take as much memory as they may."""
 
 
+class TooManyDownloads(TooManyCalls):
+    """As many blobs are read as may be, or as one caller may."""
+
+    reason = "TOO_MANY_DOWNLOADS"
+
+
 class ShuttingDown(CallError):
     """The gateway is stopping."""
 

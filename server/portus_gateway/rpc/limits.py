@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from portus_gateway.distribution.configuration import CONCURRENCY, MANIFEST_LIMIT
+from portus_gateway.distribution.configuration import CONCURRENCY, DOWNLOADS, MANIFEST_LIMIT
 from portus_gateway.distribution.page import LARGEST_PAGE
 
 DEFAULT_PAGE_SIZE = 100
@@ -22,6 +22,7 @@ class ServerLimits:
     `max_connection_age`: age at which a client is asked to reconnect, so that clients spread over all replicas. The
     calls on its old connection may finish.
     `max_unread_bytes`: memory for answers that their callers have not read yet; a quarter of it for each caller.
+    `max_downloads`: blobs that are read at the same time; half of them for each caller.
     `max_manifest_bytes` and `max_upstream_requests` are limits of the Distribution client, told to callers here.
     """
 
@@ -30,6 +31,7 @@ class ServerLimits:
     max_stream_duration: float = 3600.0
     max_connection_age: float = 1800.0
     max_unread_bytes: int = 256 * 1024 * 1024
+    max_downloads: int = DOWNLOADS
     max_manifest_bytes: int = MANIFEST_LIMIT
     max_upstream_requests: int = CONCURRENCY
 

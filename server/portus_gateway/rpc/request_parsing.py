@@ -19,7 +19,7 @@ from portus_gateway.errors import FieldViolation
 from portus_gateway.operations.deletion import BlobDeletion, ManifestDeletion, TagDeletion
 from portus_gateway.operations.tag_details import View
 from portus_gateway.operations.tag_listing import WantedTags
-from portus_gateway.registry.protocol import Cursor, Reference
+from portus_gateway.registry.protocol import Cursor, Part, Reference
 from portus_gateway.rpc.call_errors import InvalidFields
 from portus_gateway.rpc.limits import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from portus_gateway.rpc.page_tokens import Argument, InvalidPageToken, PageTokens
@@ -73,6 +73,13 @@ class ManifestRead:
     reference: Reference
     platform: Platform | None
     max_staleness: float
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRead:
+    repository: Repository
+    digest: Digest
+    part: Part
 
 
 def catalog_page(request: registry_service_pb2.CatalogRequest, tokens: PageTokens) -> CatalogPage:
@@ -238,6 +245,18 @@ def tag_deletion(request: registry_service_pb2.DeleteTagRequest) -> TagDeletion:
     if repository is None or tag is None or fields.violations:
         raise fields.error()
     return TagDeletion(repository=repository, tag=tag, expected_digest=expected, validate_only=request.validate_only)
+
+
+def blob_read(request: registry_service_pb2.ReadBlobRequest) -> BlobRead:
+    fields = _Fields()
+    repository = fields.name("repository", _repository, request.repository)
+    digest = fields.name("digest", _digest, request.digest)
+    for field, value in (("offset", request.offset), ("limit", request.limit)):
+        if value < 0:
+            fields.refuse(field, f"{value} is negative")
+    if repository is None or digest is None or fields.violations:
+        raise fields.error()
+    return BlobRead(repository, digest, Part(request.offset, request.limit or None))
 
 
 def blob_deletion(request: registry_service_pb2.DeleteBlobRequest) -> BlobDeletion:

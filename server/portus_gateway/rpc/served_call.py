@@ -229,7 +229,7 @@ class ServedCall:
         """Takes memory for an answer, until it has been read. False if there is none now."""
         if self.method.rpc is None:
             return True
-        if not self._serving.unread.take(self._owner, size):
+        if not self._serving.unread.take(self.call.owner, size):
             return False
         self._held += size
         return True
@@ -238,9 +238,9 @@ class ServedCall:
         """Takes memory for an answer as soon as there is some. Raises `TooManyUnreadAnswers` at the time limit."""
         try:
             async with asyncio.timeout(self.remaining()):
-                await self._serving.unread.wait(self._owner, size)
+                await self._serving.unread.wait(self.call.owner, size)
         except TimeoutError:
-            raise self._serving.unread.error(self._owner) from None
+            raise self._serving.unread.error(self.call.owner) from None
         self._held += size
 
     async def write(self, content: bytes) -> None:
@@ -301,15 +301,9 @@ class ServedCall:
             self._serving.close_connections([self])
         return asyncio.CancelledError()
 
-    @property
-    def _owner(self) -> str:
-        """Whose share of the memory for unread answers this call takes: the caller's, or its connection's."""
-        caller = self.call.known_caller
-        return self.call.peer if caller is None or caller.kind == "anonymous" else caller.name
-
     def _give_back(self) -> None:
         if self._held:
-            self._serving.unread.give_back(self._owner, self._held)
+            self._serving.unread.give_back(self.call.owner, self._held)
             self._held = 0
 
     async def _enter(self) -> None:
@@ -348,7 +342,7 @@ class ServedCall:
         self._take_place()
 
     def _take_place(self) -> None:
-        self._serving.call_limit.enter(self._owner, streaming=self.method.response_streams)
+        self._serving.call_limit.enter(self.call.owner, streaming=self.method.response_streams)
         self._has_place = True
 
     async def _refuse_when_draining(self) -> None:
@@ -363,7 +357,7 @@ class ServedCall:
         serving.calls.discard(self)
         self._give_back()
         if self._has_place:
-            serving.call_limit.leave(self._owner, streaming=self.method.response_streams)
+            serving.call_limit.leave(self.call.owner, streaming=self.method.response_streams)
         if self._place is not None:
             serving.open_calls.leave(self._place)
         for interceptor in serving.interceptors[: self._entered]:

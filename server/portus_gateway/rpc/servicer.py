@@ -10,6 +10,7 @@ from typing import cast
 import grpc
 
 from portus.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
+from portus_gateway.access.current_call import current_call
 from portus_gateway.access.rpcs import RPCS
 from portus_gateway.aio.deadline import DeadlineExceeded
 from portus_gateway.aio.one_thread import OneThread
@@ -25,6 +26,7 @@ from portus_gateway.rpc import conversion, listed_tags, request_parsing
 from portus_gateway.rpc.converted_image_configs import ConvertedImageConfigs
 from portus_gateway.rpc.converted_manifests import ConvertedManifests
 from portus_gateway.rpc.descriptor_batch import DescriptorBatch
+from portus_gateway.rpc.download_places import DownloadPlaces
 from portus_gateway.rpc.image_config_batch import ImageConfigBatch
 from portus_gateway.rpc.limits import ServerLimits
 from portus_gateway.rpc.manifest_batch import ManifestBatch
@@ -59,6 +61,7 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         self._tags = TagListing(registry, limits.max_upstream_requests)
         self._descriptor_batch = DescriptorBatch(registry, limits.max_upstream_requests)
         self._batch = ManifestBatch(registry, self._converted, limits.max_upstream_requests)
+        self._downloads = DownloadPlaces(limits.max_downloads)
         self._thread = OneThread("large-responses")
         self._converted_configs = ConvertedImageConfigs(self._thread)
         self._config_batch = ImageConfigBatch(registry, self._converted_configs, limits.max_upstream_requests)
@@ -160,6 +163,19 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
             request_parsing.image_config_batch(request),
             lambda results: registry_service_pb2.BatchGetImageConfigsResponse(results=results),
         )
+
+    async def ReadBlob(  # noqa: N802
+        self, request: registry_service_pb2.ReadBlobRequest, context: object
+    ) -> AsyncIterator[registry_service_pb2.ReadBlobResponse]:
+        wanted = request_parsing.blob_read(request)
+        async with (
+            self._downloads.taken(current_call.get().owner),
+            self._registry.open_blob(wanted.repository, wanted.digest, wanted.part) as blob,
+            aclosing(blob.chunks()) as chunks,
+        ):
+            yield registry_service_pb2.ReadBlobResponse(size=blob.size)
+            async for chunk in chunks:
+                yield registry_service_pb2.ReadBlobResponse(chunk=chunk)
 
     async def DeleteManifest(  # noqa: N802
         self, request: registry_service_pb2.DeleteManifestRequest, context: object

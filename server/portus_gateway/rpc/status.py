@@ -107,6 +107,7 @@ CODES: Mapping[type[GatewayError], grpc.StatusCode] = MappingProxyType(
         call_errors.InvalidFields: grpc.StatusCode.INVALID_ARGUMENT,
         call_errors.TooManyCalls: grpc.StatusCode.RESOURCE_EXHAUSTED,
         call_errors.TooManyUnreadAnswers: grpc.StatusCode.RESOURCE_EXHAUSTED,
+        call_errors.TooManyDownloads: grpc.StatusCode.RESOURCE_EXHAUSTED,
         call_errors.ShuttingDown: grpc.StatusCode.UNAVAILABLE,
         call_errors.WaitInterrupted: grpc.StatusCode.UNAVAILABLE,
         call_errors.Bug: grpc.StatusCode.INTERNAL,

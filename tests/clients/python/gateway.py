@@ -32,6 +32,9 @@ CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 CONFIG_DIGEST = "sha256:" + "c" * 64
 LAYER_DIGEST = "sha256:" + "b" * 64
 TAGS_PER_PAGE = 1000
+BLOB = bytes(range(256)) * 1200
+BLOB_DIGEST = f"sha256:{hashlib.sha256(BLOB).hexdigest()}"
+BLOB_CHUNK = 64 * 1024
 
 # For `failures` and `silent`: after the results of a batch instead of before them.
 BATCH_END = "BatchGetManifests' end"
@@ -200,7 +203,11 @@ class Gateway(RegistryServiceServicer):
         self.metadata: dict[str, str | bytes] = {}
         self.time_given = 0.0
         self.caller = ""
+        self.blob_contents = {BLOB_DIGEST: BLOB}
+        self.blob_breaks: list[int] = []
+        """The positions at which the next reads of a blob break, in this order."""
         self.listing_ended = threading.Event()
+        self.blob_ended = threading.Event()
         self.batch_ended = threading.Event()
         self._closed = threading.Event()
         self._server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
@@ -339,6 +346,24 @@ class Gateway(RegistryServiceServicer):
             else:
                 result.image_config.CopyFrom(outcome)
             yield registry_service_pb2.BatchGetImageConfigsResponse(results=[result])
+
+    def ReadBlob(  # noqa: N802
+        self, request: registry_service_pb2.ReadBlobRequest, context: grpc.ServicerContext
+    ) -> Iterator[registry_service_pb2.ReadBlobResponse]:
+        context.add_callback(self.blob_ended.set)
+        self._begin("ReadBlob", request, context)
+        content = self.blob_contents.get(request.digest)
+        if content is None:
+            _fail(context, status(grpc.StatusCode.NOT_FOUND, "there is no such blob", "BLOB_UNKNOWN"))
+        if request.offset > len(content):
+            _fail(context, status(grpc.StatusCode.OUT_OF_RANGE, "the blob is smaller", "RANGE_INVALID"))
+        yield registry_service_pb2.ReadBlobResponse(size=len(content))
+        end = request.offset + request.limit if request.limit else len(content)
+        for start in range(request.offset, min(end, len(content)), BLOB_CHUNK):
+            if self.blob_breaks and start >= self.blob_breaks[0]:
+                del self.blob_breaks[0]
+                _fail(context, status(grpc.StatusCode.UNAVAILABLE, "it broke", "UPSTREAM_UNREACHABLE"))
+            yield registry_service_pb2.ReadBlobResponse(chunk=content[start : min(start + BLOB_CHUNK, end)])
 
     def DeleteManifest(  # noqa: N802
         self, request: registry_service_pb2.DeleteManifestRequest, context: grpc.ServicerContext

@@ -1905,7 +1905,8 @@ type ReadBlobResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The next bytes of the blob: at most 1 MiB. Empty only in the first message.
 	Chunk []byte `protobuf:"bytes,1,opt,name=chunk,proto3" json:"chunk,omitempty"`
-	// Size of the whole blob in bytes. Set in the first message, which comes before the first byte of the blob is read.
+	// Size of the whole blob in bytes. Set in the first message, which comes before the first byte of the blob. If the registry does not state
+	// the size, it is not set.
 	Size          *int64 `protobuf:"varint,2,opt,name=size,proto3,oneof" json:"size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

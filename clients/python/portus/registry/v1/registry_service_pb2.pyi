@@ -866,7 +866,9 @@ class ReadBlobResponse(message.Message):
     chunk: builtins.bytes
     """The next bytes of the blob: at most 1 MiB. Empty only in the first message."""
     size: builtins.int
-    """Size of the whole blob in bytes. Set in the first message, which comes before the first byte of the blob is read."""
+    """Size of the whole blob in bytes. Set in the first message, which comes before the first byte of the blob. If the registry does not state
+    the size, it is not set.
+    """
     def __init__(
         self,
         *,

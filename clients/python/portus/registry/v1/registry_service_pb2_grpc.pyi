@@ -50,6 +50,7 @@ class RegistryServiceStub:
       RESOURCE_EXHAUSTED (RetryInfo says when to try again)
         TOO_MANY_CALLS: the gateway has reached its limit of calls.
         TOOMANYREQUESTS: the registry gets too many requests.
+        TOO_MANY_DOWNLOADS: as many blobs are read at the same time as the gateway allows, or half as many by this caller. Only ReadBlob.
         CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
       FAILED_PRECONDITION
         UNSUPPORTED: the registry does not support this, or it is switched off.
@@ -74,7 +75,7 @@ class RegistryServiceStub:
         AUDIT_OUTCOME_NOT_RECORDED: the delete was carried out, but its outcome could not be recorded in the audit log.
       DATA_LOSS
         DIGEST_MISMATCH, UPSTREAM_ANSWER_INVALID, UPSTREAM_ANSWER_TOO_LARGE: the registry sent wrong, invalid or too much data.
-        The gateway does not pass it on.
+        The gateway does not pass it on. Only ReadBlob sends bytes before they are verified; see there.
     """
 
     @_typing.overload
@@ -187,6 +188,9 @@ class RegistryServiceStub:
       INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
       NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
       OUT_OF_RANGE  RANGE_INVALID: `offset` is larger than the blob.
+      RESOURCE_EXHAUSTED  TOO_MANY_DOWNLOADS: see above. The gateway waits 10 s for another download to end before it answers so.
+      UNAVAILABLE  UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT: the registry broke off, and the gateway could not continue the download. The bytes before are
+                   right as far as they go: go on with `offset`.
       FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request to a server that the gateway may not use. The gateway's operator can
                            allow the registry's storage.
       DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
@@ -292,6 +296,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
       RESOURCE_EXHAUSTED (RetryInfo says when to try again)
         TOO_MANY_CALLS: the gateway has reached its limit of calls.
         TOOMANYREQUESTS: the registry gets too many requests.
+        TOO_MANY_DOWNLOADS: as many blobs are read at the same time as the gateway allows, or half as many by this caller. Only ReadBlob.
         CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
       FAILED_PRECONDITION
         UNSUPPORTED: the registry does not support this, or it is switched off.
@@ -316,7 +321,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
         AUDIT_OUTCOME_NOT_RECORDED: the delete was carried out, but its outcome could not be recorded in the audit log.
       DATA_LOSS
         DIGEST_MISMATCH, UPSTREAM_ANSWER_INVALID, UPSTREAM_ANSWER_TOO_LARGE: the registry sent wrong, invalid or too much data.
-        The gateway does not pass it on.
+        The gateway does not pass it on. Only ReadBlob sends bytes before they are verified; see there.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -426,6 +431,9 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
       INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
       NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
       OUT_OF_RANGE  RANGE_INVALID: `offset` is larger than the blob.
+      RESOURCE_EXHAUSTED  TOO_MANY_DOWNLOADS: see above. The gateway waits 10 s for another download to end before it answers so.
+      UNAVAILABLE  UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT: the registry broke off, and the gateway could not continue the download. The bytes before are
+                   right as far as they go: go on with `offset`.
       FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request to a server that the gateway may not use. The gateway's operator can
                            allow the registry's storage.
       DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
@@ -530,6 +538,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
       RESOURCE_EXHAUSTED (RetryInfo says when to try again)
         TOO_MANY_CALLS: the gateway has reached its limit of calls.
         TOOMANYREQUESTS: the registry gets too many requests.
+        TOO_MANY_DOWNLOADS: as many blobs are read at the same time as the gateway allows, or half as many by this caller. Only ReadBlob.
         CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
       FAILED_PRECONDITION
         UNSUPPORTED: the registry does not support this, or it is switched off.
@@ -554,7 +563,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         AUDIT_OUTCOME_NOT_RECORDED: the delete was carried out, but its outcome could not be recorded in the audit log.
       DATA_LOSS
         DIGEST_MISMATCH, UPSTREAM_ANSWER_INVALID, UPSTREAM_ANSWER_TOO_LARGE: the registry sent wrong, invalid or too much data.
-        The gateway does not pass it on.
+        The gateway does not pass it on. Only ReadBlob sends bytes before they are verified; see there.
     """
 
     @_abc_1.abstractmethod
@@ -728,6 +737,9 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
           INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
           NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
           OUT_OF_RANGE  RANGE_INVALID: `offset` is larger than the blob.
+          RESOURCE_EXHAUSTED  TOO_MANY_DOWNLOADS: see above. The gateway waits 10 s for another download to end before it answers so.
+          UNAVAILABLE  UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT: the registry broke off, and the gateway could not continue the download. The bytes before are
+                       right as far as they go: go on with `offset`.
           FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request to a server that the gateway may not use. The gateway's operator can
                                allow the registry's storage.
           DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.

@@ -372,7 +372,10 @@ export interface ReadBlobRequest {
 export interface ReadBlobResponse {
   /** The next bytes of the blob: at most 1 MiB. Empty only in the first message. */
   chunk: Buffer;
-  /** Size of the whole blob in bytes. Set in the first message, which comes before the first byte of the blob is read. */
+  /**
+   * Size of the whole blob in bytes. Set in the first message, which comes before the first byte of the blob. If the registry does not state
+   * the size, it is not set.
+   */
   size?: bigint | undefined;
 }
 
@@ -3586,6 +3589,7 @@ export const DeleteBlobResponse: MessageFns<DeleteBlobResponse> = {
  *   RESOURCE_EXHAUSTED (RetryInfo says when to try again)
  *     TOO_MANY_CALLS: the gateway has reached its limit of calls.
  *     TOOMANYREQUESTS: the registry gets too many requests.
+ *     TOO_MANY_DOWNLOADS: as many blobs are read at the same time as the gateway allows, or half as many by this caller. Only ReadBlob.
  *     CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
  *   FAILED_PRECONDITION
  *     UNSUPPORTED: the registry does not support this, or it is switched off.
@@ -3610,7 +3614,7 @@ export const DeleteBlobResponse: MessageFns<DeleteBlobResponse> = {
  *     AUDIT_OUTCOME_NOT_RECORDED: the delete was carried out, but its outcome could not be recorded in the audit log.
  *   DATA_LOSS
  *     DIGEST_MISMATCH, UPSTREAM_ANSWER_INVALID, UPSTREAM_ANSWER_TOO_LARGE: the registry sent wrong, invalid or too much data.
- *     The gateway does not pass it on.
+ *     The gateway does not pass it on. Only ReadBlob sends bytes before they are verified; see there.
  */
 export type RegistryServiceService = typeof RegistryServiceService;
 export const RegistryServiceService = {
@@ -3823,6 +3827,9 @@ export const RegistryServiceService = {
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
    *   NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
    *   OUT_OF_RANGE  RANGE_INVALID: `offset` is larger than the blob.
+   *   RESOURCE_EXHAUSTED  TOO_MANY_DOWNLOADS: see above. The gateway waits 10 s for another download to end before it answers so.
+   *   UNAVAILABLE  UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT: the registry broke off, and the gateway could not continue the download. The bytes before are
+   *                right as far as they go: go on with `offset`.
    *   FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request to a server that the gateway may not use. The gateway's operator can
    *                        allow the registry's storage.
    *   DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
@@ -4080,6 +4087,9 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
    *   NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
    *   OUT_OF_RANGE  RANGE_INVALID: `offset` is larger than the blob.
+   *   RESOURCE_EXHAUSTED  TOO_MANY_DOWNLOADS: see above. The gateway waits 10 s for another download to end before it answers so.
+   *   UNAVAILABLE  UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT: the registry broke off, and the gateway could not continue the download. The bytes before are
+   *                right as far as they go: go on with `offset`.
    *   FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request to a server that the gateway may not use. The gateway's operator can
    *                        allow the registry's storage.
    *   DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
@@ -4400,6 +4410,9 @@ export interface RegistryServiceClient extends Client {
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
    *   NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
    *   OUT_OF_RANGE  RANGE_INVALID: `offset` is larger than the blob.
+   *   RESOURCE_EXHAUSTED  TOO_MANY_DOWNLOADS: see above. The gateway waits 10 s for another download to end before it answers so.
+   *   UNAVAILABLE  UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT: the registry broke off, and the gateway could not continue the download. The bytes before are
+   *                right as far as they go: go on with `offset`.
    *   FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request to a server that the gateway may not use. The gateway's operator can
    *                        allow the registry's storage.
    *   DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
