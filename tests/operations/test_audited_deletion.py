@@ -3,9 +3,9 @@
 # The files of a test are small and local.
 
 import asyncio
-import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -17,69 +17,30 @@ from portus_gateway.access.caller import Caller
 from portus_gateway.access.errors import AuditUnavailable, OutcomeNotRecorded, PermissionDenied, Unauthenticated
 from portus_gateway.aio.carried_through import SHUTDOWN
 from portus_gateway.devregistry import DevRegistry, Fault, image, multi_platform
-from portus_gateway.distribution import (
-    Configuration,
-    Credentials,
-    DistributionClient,
-    RetryPolicy,
-    StaticPassword,
-    Timeouts,
-)
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import DeleteOutcomeUnknown, NotFound, Unavailable
 from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.errors import GatewayError
 from portus_gateway.operations.audited_deletion import AuditedDeletion
-from portus_gateway.operations.deletion import AnyDeletion, BlobDeletion, Deleted, ManifestDeletion, no_approval
+from portus_gateway.operations.deletion import (
+    AnyDeletion,
+    BatchDeletion,
+    BlobDeletion,
+    Deleted,
+    ManifestDeletion,
+    Outcome,
+    no_approval,
+    no_approval_of_part,
+)
 from portus_gateway.operations.deletion_audit import DeletionAudit
 from portus_gateway.operations.deletion_errors import DeletionDisabled, ManifestInUse
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
-from portus_gateway.registry.authorized import AuthorizedRegistry
 from tests.access.calls import calling
-from tests.access.policies import STRANGER, TEAM_A, A, Fixed, parsed
+from tests.access.policies import STRANGER, A
+from tests.operations.audit_file import NAME, AuditFile
 from tests.scripted_registry import ScriptedRegistry
 
-NAME = Repository("team-a/scratch/app")
 ABSENT = Digest("sha256:" + "0" * 64)
-
-
-class AuditFile:
-    """An audit log, and what is in it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.log = AuditLog(str(path), sync=False)
-        self.audit = DeletionAudit(self.log, lambda: "the-id")
-
-    @property
-    def records(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in self.path.read_text().splitlines()]
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Iterator[AuditFile]:
-    opened = AuditFile(tmp_path / "audit.jsonl")
-    with opened.log:
-        yield opened
-
-
-@pytest.fixture
-async def registry() -> AsyncIterator[DevRegistry]:
-    async with DevRegistry() as served:
-        yield served
-
-
-@pytest.fixture
-async def guarded(registry: DevRegistry) -> AsyncIterator[GuardedDeletion]:
-    configuration = Configuration(
-        url=registry.url,
-        credentials=Credentials(registry.username, StaticPassword(registry.password)),
-        token_realm=registry.realm,
-        timeouts=Timeouts(connect=2, read=2, total=5, delete=0.3),
-        retries=RetryPolicy(attempts=1),
-    )
-    async with DistributionClient(configuration) as client:
-        yield GuardedDeletion(AuthorizedRegistry(client, Fixed(parsed(TEAM_A))), enabled=True, concurrency=2)
 
 
 async def delete(
@@ -133,8 +94,24 @@ async def test_a_delete_is_recorded_before_and_after(
     }
 
 
+class Single:
+    """A deletion whose batches are single deletes, one after the other."""
+
+    async def delete(self, wanted: AnyDeletion, approved: Callable[[], Awaitable[None]] = no_approval) -> Deleted:
+        raise NotImplementedError
+
+    async def delete_batch(
+        self, wanted: BatchDeletion, approved: Callable[[int], Awaitable[None]] = no_approval_of_part
+    ) -> AsyncGenerator[Sequence[Outcome], None]:
+        for position, part in enumerate(wanted.parts):
+            try:
+                yield [Outcome(position, await self.delete(part, partial(approved, position)))]
+            except GatewayError as error:
+                yield [Outcome(position, error)]
+
+
 async def test_tags_that_remain_are_recorded_as_that(file: AuditFile) -> None:
-    class Leaving:
+    class Leaving(Single):
         async def delete(self, wanted: AnyDeletion, approved: Callable[[], Awaitable[None]] = no_approval) -> Deleted:
             await approved()
             return Deleted(digest=ABSENT, tags=(Tag("1.0"),), remaining_tags=(Tag("latest"),))
@@ -354,7 +331,7 @@ async def test_without_a_record_nothing_is_deleted(guarded: GuardedDeletion, reg
     assert [entry["log_level"] for entry in logs] == ["error"] * 3
 
 
-class Replacing:
+class Replacing(Single):
     """A deletion that makes the audit log unusable once it is at work."""
 
     def __init__(self, path: Path, error: GatewayError | None = None) -> None:
@@ -521,7 +498,7 @@ async def test_without_a_good_record_a_delete_beyond_the_budget_is_refused_too(
     assert registry.holds(NAME.name, digest.text)
 
 
-class Approved:
+class Approved(Single):
     """A deletion whose checks pass, and which the registry then does not carry out."""
 
     async def delete(self, wanted: AnyDeletion, approved: Callable[[], Awaitable[None]] = no_approval) -> Deleted:

@@ -24,7 +24,7 @@ async def carried_through(work: Coroutine[object, None, Result]) -> tuple[Result
             await asyncio.wait([task])
         except asyncio.CancelledError as error:
             if SHUTDOWN in error.args:
-                task.cancel()
+                task.cancel(SHUTDOWN)
                 await asyncio.gather(task, return_exceptions=True)
                 raise
             cancellation = error

@@ -1,6 +1,7 @@
 """Deletes that leave two records: one before anything is deleted, and one with the outcome."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from typing import Final
 
 import structlog
@@ -11,17 +12,22 @@ from portus_gateway.access.current_call import current_call, current_rpc
 from portus_gateway.access.errors import AuditUnavailable, OutcomeNotRecorded
 from portus_gateway.operations.deletion import (
     AnyDeletion,
+    BatchDeletion,
     Deleted,
     Deletion,
     ManifestDeletion,
+    Outcome,
     TagDeletion,
     no_approval,
+    no_approval_of_part,
 )
 from portus_gateway.operations.deletion_audit import DeletionAudit
 from portus_gateway.operations.deletion_outcome import described, first_of, outcome_of
 
 # Bytes of a log line about an audit log that cannot be written.
 _FAILURE_LINE: Final = 300
+_UNWRITABLE: Final = "the audit log of this gateway cannot be written"
+_TELL: Final = "Tell the gateway's operator"
 
 _log = structlog.get_logger(__name__)
 
@@ -58,6 +64,47 @@ class AuditedDeletion:
         await attempt.succeeded(deleted)
         return deleted
 
+    async def delete_batch(
+        self, wanted: BatchDeletion, approved: Callable[[int], Awaitable[None]] = no_approval_of_part
+    ) -> AsyncGenerator[Sequence[Outcome], None]:
+        """Each part has its records. What `delete` raises is an outcome.
+
+        Raises `AuditUnavailable` if the attempts cannot be recorded, and what `deletion` raises.
+        """
+        caller, rpc = current_rpc()
+        attempts = [_Attempt(self._audit, caller, current_call.get().peer, rpc.name, part) for part in wanted.parts]
+        waiting = dict(enumerate(attempts))
+        failure: Exception | None = None
+
+        async def record_and_approve(part: int) -> None:
+            if failure is not None:
+                raise AuditUnavailable(f"{_UNWRITABLE}, so nothing more was deleted. {_TELL}") from failure
+            await attempts[part].approve()
+            await approved(part)
+
+        try:
+            for attempt in attempts:
+                if self._audit.may_record_refusal(caller):
+                    await attempt.record()
+            async with aclosing(self._deletion.delete_batch(wanted, record_and_approve)) as outcomes:
+                async for known in outcomes:
+                    recorded: list[Outcome] = []
+                    for outcome in known:
+                        try:
+                            await waiting.pop(outcome.part).settled(outcome.result)
+                        except (AuditUnavailable, OutcomeNotRecorded) as error:
+                            failure = error
+                            recorded.append(Outcome(outcome.part, error))
+                        else:
+                            recorded.append(outcome)
+                    yield recorded
+        except AuditUnavailable:
+            raise
+        except BaseException as error:
+            for attempt in waiting.values():
+                await attempt.failed(error)
+            raise
+
 
 class _Attempt:
     """One delete that a caller wants, and what is recorded about it."""
@@ -82,15 +129,20 @@ class _Attempt:
             _log.error("the audit log cannot be written: nothing is deleted", problem=str(error))
             # Callers can cause this line as often as they like.
             self._audit.spend(self._caller, _FAILURE_LINE)
-            raise AuditUnavailable(
-                "the audit log of this gateway cannot be written, so nothing was deleted. Tell the gateway's operator"
-            ) from error
+            raise AuditUnavailable(f"{_UNWRITABLE}, so nothing was deleted. {_TELL}") from error
 
     async def approve(self) -> None:
         """Makes sure that the attempt is recorded: all checks have passed. Raises `AuditUnavailable`."""
         if not self._recorded:
             await self.record()
         self._approved = True
+
+    async def settled(self, result: Deleted | Exception) -> None:
+        """Records what came of a part of a batch. Raises as `succeeded` does."""
+        if isinstance(result, Deleted):
+            await self.succeeded(result)
+        elif not isinstance(result, AuditUnavailable):
+            await self.failed(result)
 
     async def succeeded(self, deleted: Deleted) -> None:
         """Records what was deleted, or would have been. Raises `OutcomeNotRecorded`, `AuditUnavailable`."""
@@ -108,13 +160,10 @@ class _Attempt:
         except OSError as error:
             _log.error("the audit log cannot be written", problem=str(error), record=record)
             if validate_only:
-                raise AuditUnavailable(
-                    "the audit log of this gateway cannot be written, so it would not delete."
-                    " Tell the gateway's operator"
-                ) from error
+                raise AuditUnavailable(f"{_UNWRITABLE}, so it would not delete. {_TELL}") from error
             raise OutcomeNotRecorded(
                 f"{_named(self._wanted)} was deleted, but the outcome could not be written to the gateway's audit log,"
-                " which has the attempt. Tell the gateway's operator"
+                f" which has the attempt. {_TELL}"
             ) from error
 
     async def failed(self, error: BaseException) -> None:
@@ -124,7 +173,7 @@ class _Attempt:
         if not self._recorded:
             self._audit.leave_out(self._caller)
             return
-        outcome = outcome_of(error, validate_only=self._wanted.validate_only)
+        outcome = outcome_of(error, validate_only=self._wanted.validate_only, approved=self._approved)
         size = await self._audit.write_if_possible(self._of("outcome", outcome=outcome, **described(error)))
         if not self._approved:
             self._audit.spend(self._caller, self._size + size)

@@ -1,6 +1,6 @@
 """What a caller wants deleted, and what was deleted."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -57,8 +57,42 @@ class Deleted:
     """Tags that still lead to a manifest."""
 
 
+@dataclass(frozen=True, slots=True)
+class BatchDeletion:
+    """Deletes of manifests of one repository, at least one, and each manifest once. `validate_only` is for all."""
+
+    parts: tuple[ManifestDeletion, ...]
+
+    def __post_init__(self) -> None:
+        if len({(part.repository, part.validate_only) for part in self.parts}) != 1:
+            raise ValueError("a batch has one repository, and validate_only is the same for all of it")
+        if len({part.digest for part in self.parts}) != len(self.parts):
+            raise ValueError("a digest occurs twice")
+
+    @property
+    def repository(self) -> Repository:
+        return self.parts[0].repository
+
+    @property
+    def validate_only(self) -> bool:
+        return self.parts[0].validate_only
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a part of a batch."""
+
+    part: int
+    """Its position in the batch."""
+    result: Deleted | Exception
+
+
 async def no_approval() -> None:
     """Approves every delete that passed its checks."""
+
+
+async def no_approval_of_part(part: int) -> None:
+    """Approves a part of a batch in the same way."""
 
 
 class Deletion(Protocol):
@@ -69,5 +103,15 @@ class Deletion(Protocol):
 
         `approved` is awaited once all checks have passed, before the registry is asked to delete anything. What it
         raises ends the delete.
+        """
+        ...
+
+    def delete_batch(
+        self, wanted: BatchDeletion, approved: Callable[[int], Awaitable[None]] = no_approval_of_part
+    ) -> AsyncGenerator[Sequence[Outcome], None]:
+        """The outcomes of a batch as they become known, each once. What a single delete would raise is an outcome.
+
+        `approved` is awaited for each part as for a single delete. Raises `DeletionDisabled`, `DeadlineExceeded`. A
+        delete that was sent has its outcome even if the caller is cancelled: that is raised after it.
         """
         ...

@@ -1,7 +1,7 @@
 """The records of deletes: how many there may be, and what is left out and counted."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Final, NoReturn, Protocol, runtime_checkable
@@ -12,7 +12,7 @@ from portus_gateway.access.audit_log import AuditLog, Record, Value
 from portus_gateway.access.budgets import Budgets
 from portus_gateway.access.caller import Caller
 from portus_gateway.errors import GatewayError
-from portus_gateway.operations.deletion_outcome import reason_of
+from portus_gateway.operations.deletion_outcome import first_of, reason_of
 
 # Refusals cost their caller nothing, and could fill the disk, which stops all deletes. After the first MiB, 44 MB a day
 # are recorded for one caller, and ten times that for all together.
@@ -27,11 +27,24 @@ _log = structlog.get_logger(__name__)
 
 
 @runtime_checkable
-class _NamesContent(Protocol):
-    """A request for a delete, in whatever form."""
-
+class _InRepository(Protocol):
     repository: str
+
+
+@runtime_checkable
+class _ByDigest(Protocol):
     digest: str
+
+
+@runtime_checkable
+class _ByTag(Protocol):
+    tag: str
+
+
+@runtime_checkable
+class _Batch(Protocol):
+    @property
+    def requests(self) -> Sequence[_ByDigest]: ...
 
 
 class DeletionAudit:
@@ -101,10 +114,15 @@ class DeletionAudit:
             "outcome": "refused",
             **reason_of(error),
         }
-        if isinstance(request, _NamesContent):
-            # As the caller sent it: it was not examined.
+        # As the caller sent it: it was not examined.
+        if isinstance(request, _InRepository):
             record["repository"] = request.repository[:_LONGEST_TEXT]
+        if isinstance(request, _ByDigest):
             record["digest"] = request.digest[:_LONGEST_TEXT]
+        if isinstance(request, _ByTag):
+            record["tag"] = request.tag[:_LONGEST_TEXT]
+        if isinstance(request, _Batch):
+            record |= first_of("digests", (part.digest[:_LONGEST_TEXT] for part in request.requests))
         self.spend(caller, await self.write_if_possible(record) or _LONGEST_TEXT)
 
     async def _record_left_out(self) -> None:

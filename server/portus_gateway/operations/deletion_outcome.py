@@ -35,11 +35,18 @@ _REFUSALS: Final = (
 )
 
 
-def outcome_of(error: BaseException, *, validate_only: bool) -> str:
-    """`refused`, `cancelled`, `failed` or `unknown`. The last one: it may have been deleted."""
+# The second one ends a stream of outcomes that nobody reads.
+_CANCELLATIONS: Final = (asyncio.CancelledError, GeneratorExit)
+
+
+def outcome_of(error: BaseException, *, validate_only: bool, approved: bool) -> str:
+    """`refused`, `cancelled`, `failed` or `unknown`. The last one: it may have been deleted.
+
+    `approved`: whether all checks had passed, so that the delete may have been sent.
+    """
     if isinstance(error, _REFUSALS):
         return "refused"
-    if isinstance(error, asyncio.CancelledError) and SHUTDOWN not in error.args:
+    if isinstance(error, _CANCELLATIONS) and not (approved and SHUTDOWN in error.args):
         # A delete that was sent is completed. So this one was not sent, or had no effect.
         return "cancelled"
     known = isinstance(error, GatewayError) and not isinstance(error, DeleteOutcomeUnknown | DeadlineExceeded)
@@ -61,7 +68,7 @@ def reason_of(error: BaseException) -> dict[str, Value]:
         }
     if isinstance(error, GatewayError):
         return {"reason": error.reason, "message": str(error)}
-    if isinstance(error, asyncio.CancelledError):
+    if isinstance(error, _CANCELLATIONS):
         if SHUTDOWN in error.args:
             message = "the gateway stopped before the registry had answered"
         else:

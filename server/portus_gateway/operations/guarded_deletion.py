@@ -5,23 +5,28 @@ answers 202 to a delete of a *blob's* digest as a manifest. So the gateway check
 that is pushed between the checks and the delete is deleted too: registries have no conditional delete.
 """
 
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 
 from portus_gateway.aio.carried_through import carried_through
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import DeleteOutcomeUnknown, NotFound
 from portus_gateway.distribution.names import Repository
+from portus_gateway.operations.batch_deletion import GuardedBatchDeletion
 from portus_gateway.operations.deletion import (
     AnyDeletion,
+    BatchDeletion,
     BlobDeletion,
     Deleted,
     ManifestDeletion,
+    Outcome,
     TagDeletion,
     no_approval,
+    no_approval_of_part,
 )
-from portus_gateway.operations.deletion_errors import DeletionDisabled, IsManifest, manifest_in_use, unusable_tags
-from portus_gateway.operations.manifest_dependents import Dependents, ManifestDependents
+from portus_gateway.operations.deletion_errors import DeletionDisabled, IsManifest
+from portus_gateway.operations.deletion_guard import check_may_be_deleted
+from portus_gateway.operations.manifest_dependents import ManifestDependents
 from portus_gateway.operations.manifest_presence import require_manifest
 from portus_gateway.operations.remaining_tags import RemainingTags
 from portus_gateway.operations.tag_deletion import GuardedTagDeletion
@@ -37,6 +42,7 @@ class GuardedDeletion:
         self._dependents = ManifestDependents(registry, concurrency)
         self._remaining = RemainingTags(registry, concurrency)
         self._tag_deletion = GuardedTagDeletion(registry)
+        self._batch_deletion = GuardedBatchDeletion(registry, self._dependents, self._remaining, concurrency)
 
     async def delete(self, wanted: AnyDeletion, approved: Callable[[], Awaitable[None]] = no_approval) -> Deleted:
         """Deletes what is wanted, once all checks have passed. With `validate_only` nothing is deleted after them.
@@ -47,10 +53,7 @@ class GuardedDeletion:
         `IsManifest` where the digest is a manifest, since some registries keep manifests among their blobs; if that
         cannot be determined, the registry's error. For a tag, what `GuardedTagDeletion` raises.
         """
-        if not self._enabled:
-            raise DeletionDisabled(
-                "this gateway does not delete. To allow deletes, its operator has to set PORTUS_ALLOW_DELETE=true"
-            )
+        self._check_enabled()
         match wanted:
             case ManifestDeletion():
                 return await self._delete_manifest(wanted, approved)
@@ -59,18 +62,27 @@ class GuardedDeletion:
             case BlobDeletion():
                 return await self._delete_blob(wanted, approved)
 
+    async def delete_batch(
+        self, wanted: BatchDeletion, approved: Callable[[int], Awaitable[None]] = no_approval_of_part
+    ) -> AsyncGenerator[Sequence[Outcome], None]:
+        """Deletes the parts of a batch. The result for each is that of `delete`. Raises `DeletionDisabled`."""
+        self._check_enabled()
+        async with aclosing(self._batch_deletion.outcomes(wanted, approved)) as outcomes:
+            async for known in outcomes:
+                yield known
+
+    def _check_enabled(self) -> None:
+        if not self._enabled:
+            raise DeletionDisabled(
+                "this gateway does not delete. To allow deletes, its operator has to set PORTUS_ALLOW_DELETE=true"
+            )
+
     async def _delete_manifest(self, wanted: ManifestDeletion, approved: Callable[[], Awaitable[None]]) -> Deleted:
         repository, digest = wanted.repository, wanted.digest
         await require_manifest(self._registry, repository, digest)
         dependents = await self._dependents.of(repository, digest, with_indexes=not wanted.force)
+        check_may_be_deleted(wanted, dependents)
         tags = dependents.tags
-        unexpected = replace(
-            dependents, tags=tuple(tag for tag in tags if tag not in wanted.expected_tags), unusable_tags=()
-        )
-        if not wanted.force and unexpected != Dependents(()):
-            raise manifest_in_use(f"{repository}@{digest}", unexpected)
-        if not wanted.force and dependents.unusable_tags:
-            raise unusable_tags(f"{repository}@{digest}", dependents)
         await approved()
         if wanted.validate_only:
             await self._registry.check_deletion(repository)

@@ -6,10 +6,13 @@ to its image, not the other way round, so referrers do not keep an image. The in
 it lists.
 """
 
+import asyncio
 import json
 import math
+from collections.abc import Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 
 from portus_gateway.access.errors import Hidden
 from portus_gateway.aio.in_parallel import for_each
@@ -34,7 +37,7 @@ _IMAGE_TYPES = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 _SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
 # Types that say nothing about the content. An index may be listed in another under one of them.
 _GENERIC_TYPES = frozenset({"", "application/json", "application/octet-stream", "text/plain"})
-# How many indexes within indexes are followed for one delete. Real ones have a handful.
+# How many indexes within indexes are followed. Real repositories have a handful.
 _MOST_NESTED = 10_000
 
 
@@ -65,34 +68,56 @@ class ManifestDependents:
         Costs a HEAD for each tag, and a GET for each index that is not in the cache. Raises what the registry raises:
         a tag or an index that cannot be looked at now is an error, never 'does not need it'.
         """
-        search = _Search(self._registry, self._concurrency, repository, digest)
-        await search.look_at_tags()
+        look = Look(self._registry, self._concurrency, repository, frozenset({digest}))
+        await look.look_at_tags()
         if with_indexes:
-            await search.read_indexes()
-        return search.result()
+            await look.read_indexes()
+        return look.dependents(digest)
+
+    async def look(self, repository: Repository, manifests: Mapping[Digest, Descriptor]) -> "Look":
+        """The tags of the repository, and what they point to, for `manifests`, which have to exist.
+
+        Whether indexes are read (`Look.read_indexes`) is left to the caller. Raises as `of` does.
+        """
+        indexes = {digest for digest, found in manifests.items() if may_be_index(found.media_type)}
+        look = Look(self._registry, self._concurrency, repository, frozenset(manifests), candidates=indexes)
+        await look.look_at_tags()
+        return look
 
 
 @dataclass(slots=True)
-class _Search:
-    """One look at one repository."""
+class Look:
+    """One look at the tags of one repository, and the indexes that they lead to, for the manifests in `wanted`."""
 
     registry: Registry
     concurrency: int
     repository: Repository
-    digest: Digest
-    names: dict[str, Digest] = field(default_factory=dict)
-    """The manifest's digest in each algorithm that was met."""
-    targets: dict[Tag, Digest] = field(default_factory=dict)
-    unusable: list[UnusableName] = field(default_factory=list)
+    wanted: frozenset[Digest]
     candidates: set[Digest] = field(default_factory=set)
-    """Tagged manifests that may be indexes."""
+    """Manifests that may be indexes, and are to be read."""
+    names: dict[Digest, set[Digest]] = field(default_factory=dict)
+    """Which of `wanted` a digest names. A manifest has a digest in each algorithm."""
+    aliases: dict[Digest, set[Digest]] = field(default_factory=dict)
+    """The digests of each of `wanted`."""
+    algorithms: set[str] = field(default_factory=set)
+    """Of which `names` has all."""
+    targets: dict[Tag, Digest] = field(default_factory=dict)
+    tags: dict[Digest, set[Tag]] = field(default_factory=dict)
+    """The other way round."""
+    unusable: list[UnusableName] = field(default_factory=list)
     read: set[Digest] = field(default_factory=set)
     parents: dict[Digest, list[Digest]] = field(default_factory=dict)
     """For an index in others, those others."""
     links: int = 0
     """How many `parents` there are in all."""
-    containing: set[Digest] = field(default_factory=set)
+    containing: dict[Digest, set[Digest]] = field(default_factory=dict)
+    """For each of `wanted`, the indexes that list it."""
     unreadable: set[Digest] = field(default_factory=set)
+    _naming: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        for digest in self.wanted:
+            self._add_name(digest, digest)
 
     async def look_at_tags(self) -> None:
         pages = walk(lambda cursor: self.registry.list_tags(self.repository, None, cursor))
@@ -109,9 +134,8 @@ class _Search:
             # meanwhile, or a list that ends in the middle, says nothing about the tags.
             if isinstance(error, Hidden) or not is_first:
                 raise
-        for target in {target.algorithm: target for target in self.targets.values()}.values():
-            # So that `names` has the digest in the algorithm of each tag.
-            await self._is_the_manifest(target)
+        for target in tuple(self.tags):
+            await self._named(target)
 
     async def _look_at_tag(self, tag: Tag) -> None:
         try:
@@ -122,12 +146,15 @@ class _Search:
             # It was listed. It was deleted since, or it points to nothing.
             return
         self.targets[tag] = target.digest
-        if target.media_type not in _IMAGE_TYPES and not target.media_type.startswith(_SCHEMA_1):
+        self.tags.setdefault(target.digest, set()).add(tag)
+        if may_be_index(target.media_type):
             self.candidates.add(target.digest)
 
     async def read_indexes(self) -> None:
         """Reads the tagged indexes, and the indexes in them, level by level. Each is read once."""
-        waiting = tuple(self.candidates - {self.digest, *self.names.values()})
+        # What a single manifest contains does not matter for it.
+        own = set(self.names) if len(self.wanted) == 1 else set()
+        waiting = tuple(self.candidates - own)
         while waiting:
             self.read.update(waiting)
             await for_each(waiting, self._read_index, at_once=self.concurrency)
@@ -139,9 +166,11 @@ class _Search:
             self.unreadable.add(digest)
             return
         for child in children:
-            if await self._is_the_manifest(child.digest):
-                self.containing.add(digest)
-            elif _child_may_be_index(child.media_type):
+            named = await self._named(child.digest)
+            for manifest in named:
+                self.containing.setdefault(manifest, set()).add(digest)
+            # One of several may be an index itself, whose own children matter.
+            if (not named or len(self.wanted) > 1) and _child_may_be_index(child.media_type):
                 if self.links < _MOST_NESTED:
                     self.links += 1
                     self.parents.setdefault(child.digest, []).append(digest)
@@ -170,19 +199,31 @@ class _Search:
             case None:
                 return None if _may_list_manifests(manifest) else ()
 
-    async def _is_the_manifest(self, digest: Digest) -> bool:
-        """Whether `digest` names the manifest. It has a digest in each algorithm, and only its bytes tell them."""
+    async def _named(self, digest: Digest) -> set[Digest]:
+        """Which of `wanted` the digest names. Each has a digest in each algorithm, and only its bytes tell them."""
         algorithm = digest.algorithm
-        if algorithm == self.digest.algorithm:
-            return digest == self.digest
-        if algorithm not in self.names:
-            manifest = await self.registry.get_manifest(self.repository, self.digest, math.inf)
-            self.names[algorithm] = Digest.of(manifest.raw, algorithm)
-        return digest == self.names[algorithm]
+        if algorithm not in self.algorithms:
+            async with self._naming:
+                await for_each(
+                    [wanted for wanted in self.wanted if wanted.algorithm != algorithm],
+                    partial(self._name, algorithm),
+                    at_once=self.concurrency,
+                )
+                self.algorithms.add(algorithm)
+        return self.names.get(digest, set())
 
-    def result(self) -> Dependents:
-        names = {self.digest, *self.names.values()}
-        containing = self._with_ancestors(self.containing)
+    async def _name(self, algorithm: str, wanted: Digest) -> None:
+        manifest = await self.registry.get_manifest(self.repository, wanted, math.inf)
+        self._add_name(Digest.of(manifest.raw, algorithm), wanted)
+
+    def _add_name(self, name: Digest, wanted: Digest) -> None:
+        self.names.setdefault(name, set()).add(wanted)
+        self.aliases.setdefault(wanted, set()).add(name)
+
+    def dependents(self, digest: Digest) -> Dependents:
+        """What needs `digest`, one of `wanted`."""
+        names = self.aliases[digest]
+        containing = self._with_ancestors(self.containing.get(digest, set()))
         unreadable = self._with_ancestors(self.unreadable) - containing
         return Dependents(
             tags=self._tags_on(names),
@@ -190,6 +231,18 @@ class _Search:
             unreadable_index_tags=self._tags_on(unreadable - names),
             unusable_tags=tuple(self.unusable),
         )
+
+    def before(self, digest: Digest) -> set[Digest]:
+        """Those of `wanted` that contain `digest`, or may contain it: they have to be deleted first."""
+        containing = self._with_ancestors(self.containing.get(digest, set()) | self.unreadable)
+        return {wanted for index in containing for wanted in self.names.get(index, ())} - {digest}
+
+    def forget(self, tags: Iterable[Tag]) -> None:
+        """Notes that `tags` are gone."""
+        for tag in tags:
+            target = self.targets.pop(tag, None)
+            if target is not None:
+                self.tags[target].discard(tag)
 
     def _with_ancestors(self, indexes: set[Digest]) -> set[Digest]:
         """`indexes`, and every index that contains one of them, however deep."""
@@ -203,7 +256,12 @@ class _Search:
         return reached
 
     def _tags_on(self, digests: set[Digest]) -> tuple[Tag, ...]:
-        return tuple(sorted(tag for tag, target in self.targets.items() if target in digests))
+        return tuple(sorted(tag for digest in digests for tag in self.tags.get(digest, ())))
+
+
+def may_be_index(media_type: str) -> bool:
+    """Whether a manifest of this type may be an index."""
+    return media_type not in _IMAGE_TYPES and not media_type.startswith(_SCHEMA_1)
 
 
 def _child_may_be_index(media_type: str) -> bool:

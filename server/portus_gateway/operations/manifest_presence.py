@@ -5,6 +5,7 @@ from typing import Final
 
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import AnswerTooLarge, NotFound, RegistryFault
+from portus_gateway.distribution.manifest import Descriptor
 from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.registry.protocol import Registry
 
@@ -13,14 +14,15 @@ from portus_gateway.registry.protocol import Registry
 _KEYS_OF_MANIFESTS: Final = frozenset({"schemaversion", "mediatype", "manifests", "layers", "fslayers", "blobs"})
 
 
-async def require_manifest(registry: Registry, repository: Repository, digest: Digest) -> None:
-    """Raises `NotFound` if the digest is not a manifest of the repository, or a blob; and what the registry raises.
+async def require_manifest(registry: Registry, repository: Repository, digest: Digest) -> Descriptor:
+    """The manifest's descriptor. Raises `NotFound` if the digest is a blob, or nothing in the repository; and what the
+    registry raises.
 
     Distribution 2.8 answers 500 where a blob is asked for as a manifest. So does any registry that fails for a moment.
     The 500 counts as 'a blob' only if there is such a blob that is not a manifest; else it is raised.
     """
     try:
-        await registry.resolve_manifest(repository, digest)
+        return await registry.resolve_manifest(repository, digest)
     except RegistryFault as fault:
         if not await _is_plain_blob(registry, repository, digest):
             raise

@@ -5,7 +5,7 @@ to until the tag is deleted by its name.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -41,17 +41,19 @@ class RemainingTags:
         at most. Raises `DeleteOutcomeUnknown` if the tags cannot be looked at.
         """
         try:
-            async with asyncio.timeout(_LONGEST_SECONDS):
-                remaining = await self._found(repository, await self._still_listed(repository, tags))
-                stale = [tag for tag, target in remaining.items() if target == digest]
-                if await self._deleted_by_name(repository, stale):
-                    remaining = await self._found(repository, tuple(remaining))
+            return tuple(sorted(await self.after_deletes(repository, {digest: tags})))
         except (GatewayError, TimeoutError) as error:
-            raise DeleteOutcomeUnknown(
-                f"{repository}@{digest} was deleted, but its tags could not be checked"
-                f" ({str(error) or 'it took too long'}). List the tags before you try again"
-            ) from error
-        return tuple(sorted(remaining))
+            raise tags_unseen(repository, digest, tags, error) from error
+
+    async def after_deletes(self, repository: Repository, deleted: Mapping[Digest, Sequence[Tag]]) -> frozenset[Tag]:
+        """The same for the tags of several manifests. Raises `GatewayError`, `TimeoutError`."""
+        pointed_to = {tag: digest for digest, tags in deleted.items() for tag in tags}
+        async with asyncio.timeout(_LONGEST_SECONDS):
+            remaining = await self._found(repository, await self._still_listed(repository, tuple(pointed_to)))
+            stale = [tag for tag, target in remaining.items() if target == pointed_to[tag]]
+            if await self._deleted_by_name(repository, stale):
+                remaining = await self._found(repository, tuple(remaining))
+        return frozenset(remaining)
 
     async def _still_listed(self, repository: Repository, tags: Sequence[Tag]) -> Sequence[Tag]:
         """Those of `tags` that may still be there, by the registry's list if they are many."""
@@ -99,3 +101,15 @@ class RemainingTags:
                 _log.warning("a tag could not be deleted", repository=repository.name, tag=tag.name, problem=str(error))
             some = True
         return some
+
+
+def tags_unseen(
+    repository: Repository, digest: Digest, tags: Sequence[Tag], error: GatewayError | TimeoutError
+) -> DeleteOutcomeUnknown:
+    """The error for a deleted manifest whose tags could not be looked at afterwards, because of `error`."""
+    unknown = DeleteOutcomeUnknown(
+        f"{repository}@{digest} was deleted, but its tags could not be checked"
+        f" ({str(error) or 'it took too long'}). List the tags before you try again"
+    )
+    unknown.tags = tuple(tag.name for tag in tags)
+    return unknown

@@ -16,7 +16,7 @@ from portus_gateway.distribution.errors import InvalidName
 from portus_gateway.distribution.manifest import Platform
 from portus_gateway.distribution.names import REPOSITORY_MAX_LENGTH, Repository, Tag, known_tag
 from portus_gateway.errors import FieldViolation
-from portus_gateway.operations.deletion import BlobDeletion, ManifestDeletion, TagDeletion
+from portus_gateway.operations.deletion import BatchDeletion, BlobDeletion, ManifestDeletion, TagDeletion
 from portus_gateway.operations.tag_details import View
 from portus_gateway.operations.tag_listing import WantedTags
 from portus_gateway.registry.protocol import Cursor, Part, Reference
@@ -205,7 +205,7 @@ def manifest_deletion(request: registry_service_pb2.DeleteManifestRequest) -> Ma
 
 def manifest_batch_deletion(
     request: registry_service_pb2.BatchDeleteManifestsRequest,
-) -> tuple[ManifestDeletion, ...]:
+) -> BatchDeletion:
     """Everything that is wrong with any of the requests is told at once: nothing may be deleted then."""
     _check_batch(len(request.requests))
     fields = _Fields()
@@ -234,7 +234,7 @@ def manifest_batch_deletion(
                 if violation.field != "repository":
                     fields.refuse(f"{within}.{violation.field}", violation.description)
     fields.check()
-    return tuple(wanted)
+    return BatchDeletion(tuple(wanted))
 
 
 def tag_deletion(request: registry_service_pb2.DeleteTagRequest) -> TagDeletion:

@@ -11,10 +11,7 @@ import grpc
 
 from portus.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
 from portus_gateway.access.current_call import current_call
-from portus_gateway.access.rpcs import RPCS
-from portus_gateway.aio.deadline import DeadlineExceeded
 from portus_gateway.aio.one_thread import OneThread
-from portus_gateway.errors import GatewayError
 from portus_gateway.operations.catalog_listing import CatalogListing
 from portus_gateway.operations.deletion import Deletion
 from portus_gateway.operations.image_config import image_config_for
@@ -25,6 +22,7 @@ from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc import conversion, listed_tags, request_parsing
 from portus_gateway.rpc.converted_image_configs import ConvertedImageConfigs
 from portus_gateway.rpc.converted_manifests import ConvertedManifests
+from portus_gateway.rpc.deletion_results import deletion_result
 from portus_gateway.rpc.descriptor_batch import DescriptorBatch
 from portus_gateway.rpc.download_places import DownloadPlaces
 from portus_gateway.rpc.image_config_batch import ImageConfigBatch
@@ -33,7 +31,6 @@ from portus_gateway.rpc.manifest_batch import ManifestBatch
 from portus_gateway.rpc.packing import packed
 from portus_gateway.rpc.page_tokens import PageTokens
 from portus_gateway.rpc.part_failures import part_status
-from portus_gateway.rpc.resources import resource_of
 
 
 class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
@@ -186,16 +183,11 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
     async def BatchDeleteManifests(  # noqa: N802
         self, request: registry_service_pb2.BatchDeleteManifestsRequest, context: object
     ) -> AsyncIterator[registry_service_pb2.BatchDeleteManifestsResponse]:
-        for index, wanted in enumerate(request_parsing.manifest_batch_deletion(request)):
-            result = registry_service_pb2.BatchDeleteManifestsResult(request_index=index)
-            try:
-                result.deleted.CopyFrom(conversion.deleted_manifest(await self._deletion.delete(wanted)))
-            except DeadlineExceeded:
-                raise
-            except GatewayError as error:
-                resource = resource_of(RPCS["DeleteManifest"], request.requests[index], error)
-                result.status.CopyFrom(part_status(error, resource))
-            yield registry_service_pb2.BatchDeleteManifestsResponse(results=[result])
+        wanted = request_parsing.manifest_batch_deletion(request)
+        async with aclosing(self._deletion.delete_batch(wanted)) as outcomes:
+            async for known in outcomes:
+                for results in packed(known, lambda outcome: deletion_result(wanted, outcome)):
+                    yield registry_service_pb2.BatchDeleteManifestsResponse(results=results)
 
     async def DeleteTag(  # noqa: N802
         self, request: registry_service_pb2.DeleteTagRequest, context: object
