@@ -6,6 +6,7 @@ import time
 import urllib.request
 from collections import Counter
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -32,10 +33,14 @@ def own_connection(address: str) -> grpc.aio.Channel:
     return grpc.aio.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)])
 
 
+def page(gateway: GatewayProcess, path: str) -> str:
+    with urllib.request.urlopen(f"http://{gateway.metrics}{path}", timeout=10) as answer:
+        return str(answer.read().decode())
+
+
 def counted(gateway: GatewayProcess, series: str) -> float:
     """The sum of a metric over the labels that `series` does not name."""
-    with urllib.request.urlopen(f"http://{gateway.metrics}/metrics", timeout=10) as answer:
-        text = answer.read().decode()
+    text = page(gateway, "/metrics")
     return sum(float(value) for value in re.findall(rf"^{series}[^ ]* (\S+)$", text, re.MULTILINE))
 
 
@@ -163,3 +168,20 @@ async def test_connections_that_say_nothing_are_closed(settings: dict[str, str])
         finally:
             for _, writer in silent:
                 writer.close()
+
+
+def open_files(gateway: GatewayProcess) -> int:
+    return len(list(Path(f"/proc/{gateway.process.pid}/fd").iterdir()))
+
+
+async def test_idle_connections_to_the_metrics_port_are_bounded(settings: dict[str, str]) -> None:
+    """They would use up the file descriptors that callers' connections need."""
+    async with gateway_process("serve", PORTUS_METRICS_LISTEN="127.0.0.1:0", **settings) as gateway:
+        host, _, port = gateway.metrics.rpartition(":")
+        before = open_files(gateway)
+        idle = [await asyncio.open_connection(host, int(port)) for _ in range(400)]
+        assert await asyncio.to_thread(page, gateway, "/livez") == "ok\n"
+        assert open_files(gateway) - before < 80
+        for _, writer in idle:
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for _, writer in idle), return_exceptions=True)

@@ -1,5 +1,6 @@
 """Serves the metrics and the probes over HTTP, on an address of their own."""
 
+import asyncio
 from typing import Final, Protocol, Self
 
 from aiohttp import web
@@ -9,6 +10,9 @@ from portus_gateway.listen_address import ListenAddress
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # A probe asks what is the case now.
 _NOT_STORED: Final = {"Cache-Control": "no-store"}
+# Connections at the same time. One more takes the place of the oldest: whoever holds them can neither keep probes out
+# nor use up the file descriptors of the process, which its callers need.
+_MOST_CONNECTIONS: Final = 64
 
 
 class MetricsSource(Protocol):
@@ -46,20 +50,31 @@ class MetricsServer:
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self._listen.host, self._listen.port).start()
+            self._server = await asyncio.get_running_loop().create_server(
+                self._connection, self._listen.host, self._listen.port
+            )
         except BaseException:
             await self._runner.cleanup()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._server.close()
         await self._runner.cleanup()
 
     @property
     def address(self) -> ListenAddress:
         """Where it listens, with the real port."""
-        port: int = self._runner.addresses[0][1]
+        port: int = self._server.sockets[0].getsockname()[1]
         return self._listen.with_port(port)
+
+    def _connection(self) -> asyncio.Protocol:
+        server = self._runner.server
+        if server is None:
+            raise RuntimeError("the metrics server has ended")
+        # Many connections may be accepted at once, and are counted only after that.
+        asyncio.get_running_loop().call_soon(_close_oldest, server)
+        return server()
 
     async def _exposition(self, _: web.Request) -> web.Response:
         return web.Response(body=await self._metrics.exposition(), headers={"Content-Type": _CONTENT_TYPE})
@@ -74,3 +89,9 @@ class MetricsServer:
         return web.Response(
             status=503, text="".join(f"not ready: {problem}\n" for problem in problems), headers=_NOT_STORED
         )
+
+
+def _close_oldest(server: web.Server) -> None:
+    connections = server.connections
+    for oldest in connections[: max(0, len(connections) - _MOST_CONNECTIONS)]:
+        oldest.force_close()
