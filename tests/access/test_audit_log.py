@@ -275,7 +275,7 @@ async def test_while_a_write_hangs_others_fail_at_once_and_later_ones_are_writte
                     await log.write({"event": "refused at once"})
             assert time.monotonic() - started < QUICKLY
             go_on.set()
-            # The second record expired while it waited. That is no write that hangs, however long it is ago.
+            # The second record expired while it waited. This does not count as a write that hangs.
             await asyncio.sleep(2 * QUICKLY)
             await log.write({"event": "next"})
     assert [record["event"] for record in records(path)] == ["hangs", "next"]

@@ -45,7 +45,7 @@ def test_what_policy_check_prints_is_as_described(tmp_path: Path, monkeypatch: p
     Path("policy.toml").write_text(EXAMPLES[0])
     (session,) = re.findall(r"^```console\n(.*?)^```", POLICY, re.MULTILINE | re.DOTALL)
     steps = re.findall(r"^\$ portus-gateway (.*)\n(.*\n)", session, re.MULTILINE)
-    assert len(steps) == 2
+    assert len(steps) == 3
     for arguments, printed in steps:
         assert CliRunner().invoke(main, shlex.split(arguments)).output == printed
 

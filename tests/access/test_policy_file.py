@@ -83,7 +83,7 @@ async def test_a_change_on_disk_is_noticed(path: Path) -> None:
             async with asyncio.timeout(5):
                 while not file.problems:
                     await asyncio.sleep(0.01)
-            # Looked at many times, told once.
+            # It is checked many times and logged once.
             await asyncio.sleep(0.1)
         assert [entry["log_level"] for entry in logs] == ["error"]
         assert sees_team_b(file)

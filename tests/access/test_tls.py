@@ -249,15 +249,15 @@ async def test_a_resumed_session_does_not_prolong_a_client_certificate(folder: P
     credentials = grpc.ssl_channel_credentials(authority.pem, client.key, client.certificate)
     # There is no public way to have a client resume its sessions.
     sessions = import_module("grpc._cython.cygrpc").SSLSessionCacheLRU(1)
-    told: list[str] = []
+    reported: list[str] = []
 
     async def answer(_: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
         connection = context.auth_context()
         try:
             caller = caller_of_certificate(connection)
-            told.append(caller.name if caller else "nobody")
+            reported.append(caller.name if caller else "nobody")
         except Unauthenticated:
-            told.append("refused")
+            reported.append("refused")
         return b"".join(connection.get("ssl_session_reused", [b"?"]))
 
     async def call(port: int) -> bytes:
@@ -273,4 +273,4 @@ async def test_a_resumed_session_does_not_prolong_a_client_certificate(folder: P
         while datetime.now(UTC) <= expires:
             await asyncio.sleep(0.1)
         assert await call(port) == b"true"
-    assert told == ["cn:ci", "cn:ci", "refused"]
+    assert reported == ["cn:ci", "cn:ci", "refused"]

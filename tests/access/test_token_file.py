@@ -50,7 +50,7 @@ async def test_the_hash_is_no_token(path: Path) -> None:
 
 async def test_a_hash_is_compared_to_its_end_and_in_constant_time(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = hashlib.sha256(b"secret-a").hexdigest()
-    # They begin alike, which is all that they are found by.
+    # They begin with the same bytes, and only these are used to find them.
     others = [digest[:-1] + ("0" if digest[-1] != "0" else "1"), digest[:8] + "0" * 56]
     path.write_text("".join(f"b sha256:{other}\n" for other in others))
     tokens = TokenFile(path)
@@ -101,7 +101,7 @@ async def test_an_empty_file_has_no_tokens(path: Path, content: str) -> None:
     await tokens.reload_if_changed()
     assert await tokens.authenticate("secret-a") is None
     assert tokens.problems == ()
-    # So it is at the start, and it is told.
+    # The same is true at the start, and it is logged.
     with capture_logs() as logs:
         assert await TokenFile(path).authenticate("secret-a") is None
     assert [entry["log_level"] for entry in logs] == ["warning"]

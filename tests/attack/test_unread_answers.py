@@ -18,7 +18,7 @@ from tests.attack.images import push_large
 from tests.attack.processes import MEBIBYTE, resident
 from tests.attack.raw_http2 import RST_STREAM, RawConnection
 from tests.e2e.gateway_process import GatewayProcess, gateway_process
-from tests.rpc.failures import Failure, told_by
+from tests.rpc.failures import Failure, reported_by
 from tests.rpc.gateways import SERVICE
 
 GET_MANIFEST = f"/{SERVICE}/GetManifest"
@@ -58,7 +58,7 @@ async def call(gateway: GatewayProcess, name: str, request: ListTagsRequest) -> 
         try:
             await method(request.SerializeToString(), metadata=bearer(name), timeout=10)
         except grpc.aio.AioRpcError as error:
-            return told_by(error)
+            return reported_by(error)
     return None
 
 

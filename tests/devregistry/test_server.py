@@ -86,26 +86,26 @@ async def test_fixed_ports_are_known_from_the_start() -> None:
 
 
 async def test_both_servers_speak_tls(tmp_path: Path, client: HttpClient) -> None:
-    serving, trusting = contexts(tmp_path)
+    serving, client_context = contexts(tmp_path)
     async with DevRegistry(ssl_context=serving, token_ssl_context=serving) as registry:
         assert registry.url.startswith("https://127.0.0.1:")
         assert registry.realm.startswith("https://127.0.0.1:")
-        answer = await client.send("GET", registry.url + "/v2/", trust=trusting)
+        answer = await client.send("GET", registry.url + "/v2/", trust=client_context)
         assert answer.status == 401
         assert f'realm="{registry.realm}"' in answer.headers["WWW-Authenticate"]
-        assert (await client.send("GET", registry.realm, trust=trusting)).status == 401
+        assert (await client.send("GET", registry.realm, trust=client_context)).status == 401
         with pytest.raises(aiohttp.ClientConnectorCertificateError):
             await client.send("GET", registry.url + "/v2/", trust=ssl.create_default_context())
 
 
 async def test_over_tls_locations_are_https_and_resets_work(tmp_path: Path, client: HttpClient) -> None:
-    serving, trusting = contexts(tmp_path)
+    serving, client_context = contexts(tmp_path)
     async with DevRegistry(auth="anonymous", ssl_context=serving) as registry:
-        answer = await client.send("POST", registry.url + "/v2/a/blobs/uploads/", trust=trusting)
+        answer = await client.send("POST", registry.url + "/v2/a/blobs/uploads/", trust=client_context)
         assert answer.headers["Location"].startswith(registry.url + "/v2/a/blobs/uploads/")
         registry.inject(Fault(route="tags", reset="before"))
         with pytest.raises((aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)):
-            await client.send("GET", registry.url + "/v2/a/tags/list", trust=trusting)
+            await client.send("GET", registry.url + "/v2/a/tags/list", trust=client_context)
 
 
 async def test_a_token_service_of_the_caller_is_not_started_or_stopped(client: HttpClient) -> None:

@@ -26,7 +26,7 @@ IMPATIENT = RetryPolicy(attempts=3, first_delay=0.001, longest_delay=1, clock_de
 
 @dataclass
 class Counting:
-    """An observer that keeps what it is told."""
+    """An observer that keeps all that it sees."""
 
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Callers that use every RPC, again and again, and remember what they were told."""
+"""Callers that use every RPC, again and again, and record the answers."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""What callers asked, and what they were told."""
+"""What callers asked, and the answers that they got."""
 
 from dataclasses import dataclass, field
 

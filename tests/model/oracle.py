@@ -1,4 +1,4 @@
-"""Decides whether what callers were told was true.
+"""Decides whether the answers that callers got were true.
 
 - An answer was true at some instant of its call; with `max_staleness`, or so long before it.
 - 'Not there' was true at some instant too: no fault excuses it.

@@ -156,7 +156,7 @@ async def test_what_the_policy_refuses_is_recorded(
         ("team-a/app", "attempt", None, None),
         ("team-a/app", "outcome", "refused", "POLICY_DENIED"),
         ("team-b/app", "attempt", None, None),
-        # The caller is told that there is none; whoever reads this is told the truth.
+        # The caller learns that it does not exist; the audit log has the truth.
         ("team-b/app", "outcome", "refused", "POLICY_DENIED"),
     ]
 

@@ -24,8 +24,8 @@ class Pinged(ScriptedRegistry):
         return outcome or RegistryVersion("registry/2.0")
 
 
-async def told(registry: Pinged, count: int, pings: int) -> list[bool]:
-    """What is told until `count` changes and `pings` pings were seen."""
+async def reported(registry: Pinged, count: int, pings: int) -> list[bool]:
+    """The reported changes, after `count` changes and `pings` pings."""
     changes: list[bool] = []
     async with Readiness(registry, 0.001, lambda status: changes.append(status.ready)), asyncio.timeout(10):
         while len(changes) < count or registry.pings < pings:
@@ -34,22 +34,22 @@ async def told(registry: Pinged, count: int, pings: int) -> list[bool]:
 
 
 async def test_only_changes_are_reported() -> None:
-    assert await told(Pinged(None), 1, 5) == [True]
-    assert await told(Pinged(UpstreamTimeout("slow")), 1, 5) == [False]
+    assert await reported(Pinged(None), 1, 5) == [True]
+    assert await reported(Pinged(UpstreamTimeout("slow")), 1, 5) == [False]
 
 
 async def test_one_failure_is_no_outage_and_two_are() -> None:
     slow = UpstreamTimeout("slow")
-    assert await told(Pinged(None, slow, None, None), 1, 6) == [True]
-    assert await told(Pinged(None, slow, slow, None), 3, 4) == [True, False, True]
+    assert await reported(Pinged(None, slow, None, None), 1, 6) == [True]
+    assert await reported(Pinged(None, slow, slow, None), 3, 4) == [True, False, True]
 
 
 async def test_any_problem_with_the_account_means_not_ready() -> None:
-    assert await told(Pinged(DistributionError("rejected")), 1, 1) == [False]
+    assert await reported(Pinged(DistributionError("rejected")), 1, 1) == [False]
 
 
 async def test_a_bug_in_the_check_is_not_ready_either() -> None:
-    assert await told(Pinged(None, RuntimeError("bug")), 2, 2) == [True, False]
+    assert await reported(Pinged(None, RuntimeError("bug")), 2, 2) == [True, False]
 
 
 UNASKED = RegistryVersion("registry/2.0", account_is_unused=True)
@@ -59,13 +59,13 @@ async def test_a_registry_that_does_not_ask_for_the_account_is_usable_but_has_a_
     status = await registry_status(Pinged(UNASKED))
     assert (status.reachable, status.ready, status.api_version) == (True, True, "registry/2.0")
     assert isinstance(status.problem, AccountNotAskedFor)
-    assert await told(Pinged(UNASKED), 1, 3) == [True]
+    assert await reported(Pinged(UNASKED), 1, 3) == [True]
 
 
 async def test_each_change_is_logged_once_with_what_the_operator_has_to_do() -> None:
     slow = UpstreamTimeout("slow")
     with structlog.testing.capture_logs() as logs:
-        await told(Pinged(UNASKED, UNASKED, None, None, slow, slow, slow, None), 3, 9)
+        await reported(Pinged(UNASKED, UNASKED, None, None, slow, slow, slow, None), 3, 9)
     assert [(log["event"], log["log_level"], log.get("reason")) for log in logs] == [
         ("registry ready", "warning", "ACCOUNT_NOT_ASKED_FOR"),
         ("registry ready", "info", None),
@@ -77,7 +77,7 @@ async def test_each_change_is_logged_once_with_what_the_operator_has_to_do() -> 
 
 async def test_nothing_runs_on_after_the_end() -> None:
     registry = Pinged(None)
-    await told(registry, 1, 1)
+    await reported(registry, 1, 1)
     pings = registry.pings
     await asyncio.sleep(0.01)
     assert registry.pings == pings

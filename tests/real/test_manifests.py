@@ -125,7 +125,7 @@ async def test_an_index_that_buildah_made(
 async def test_a_docker_list(gateway: "RegistryServiceAsyncStub", images: ImageTools, repository: str) -> None:
     digest = await images.push_as_docker(repository, "v1", content=multi_platform(repository))
     whole = await manifest(gateway, repository, "v1")
-    # A registry that is not told of lists answers with the child for amd64.
+    # If `Accept` has no lists, the registry answers with the child for amd64.
     assert whole.descriptor.media_type == DOCKER_LIST
     assert whole.descriptor.digest == digest
     assert whole.raw == await images.raw(repository, "v1")

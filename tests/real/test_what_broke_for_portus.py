@@ -493,7 +493,7 @@ async def test_1863_2174_1588_a_slow_registry_is_waited_for_as_long_as_the_calle
         for error in late:
             assert isinstance(error, grpc.aio.AioRpcError)
             assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-        # Whoever could not wait is no hindrance to who comes next.
+        # A caller that gave up does not disturb the next one.
         assert (await gateway.GetManifest(get, timeout=15)).manifest.raw
 
 

@@ -391,13 +391,13 @@ async def test_a_changed_policy_applies_to_a_repository_that_was_allowed() -> No
 async def test_a_changed_policy_applies_to_errors_for_absent_content() -> None:
     source = Fixed(parsed(TEAM_A))
     registry = AuthorizedRegistry(FakeRegistry([]), source)
-    for policy, told in (
+    for policy, reported in (
         (TEAM_A, "does not exist"),
         (TEAM_A.replace("team-a/**", "**"), "the registry answered 404"),
         (TEAM_A, "does not exist"),
     ):
         source.policy = parsed(policy)
-        with calling(A, "GetManifest"), pytest.raises(NotFound, match=told):
+        with calling(A, "GetManifest"), pytest.raises(NotFound, match=reported):
             await registry.get_manifest(Repository("team-a/x"), Tag("v1"))
 
 

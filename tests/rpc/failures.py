@@ -41,10 +41,10 @@ async def failure_of(call: Awaitable[object]) -> Failure:
     """How `call` fails; the test fails where it does not."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
-    return told_by(caught.value)
+    return reported_by(caught.value)
 
 
-def told_by(error: grpc.aio.AioRpcError) -> Failure:
+def reported_by(error: grpc.aio.AioRpcError) -> Failure:
     """What the error says. Its two forms, plain and rich, have to agree."""
     trailing = dict(error.trailing_metadata() or ())
     assert DETAILS in trailing, f"a status without details: {error.code()} {error.details()}"

@@ -93,7 +93,7 @@ Result = TypeVar("Result")
 
 @dataclass
 class Calls:
-    """An observer that keeps what it is told."""
+    """An observer that keeps all calls that it sees."""
 
     started: list[str] = field(default_factory=list)
     finished: list[FinishedCall] = field(default_factory=list)

@@ -25,7 +25,7 @@ from portus_gateway.distribution.manifest_parsing import parse_manifest
 from portus_gateway.rpc.converted_manifests import ConvertedManifests
 from portus_gateway.rpc.manifest_batch import ManifestBatch
 from portus_gateway.rpc.server import ServerLimits
-from tests.rpc.failures import failure_of, read, told_by
+from tests.rpc.failures import failure_of, read, reported_by
 from tests.rpc.gateways import Gateway, serve, soon
 from tests.rpc.scripted_registry import Gate, Hook, ScriptedRegistry
 
@@ -287,10 +287,10 @@ async def test_an_error_is_one_requests_own_and_the_one_that_get_manifest_answer
     good = GetManifestRequest(repository="team/app", tag="1.0")
     answered = await results(gateway, [good, request_, good])
     assert [result.WhichOneof("outcome") for result in answered] == ["manifest", "status", "manifest"]
-    told = read(answered[1].status)
-    assert (told.code, told.reason, told.domain) == (code, reason, "portus-gateway")
-    assert (list(told.fields), told.resource) == (fields, resource)
-    assert told == replace(await failure_of(gateway.stub.GetManifest(request_, timeout=10)), size=0)
+    reported = read(answered[1].status)
+    assert (reported.code, reported.reason, reported.domain) == (code, reason, "portus-gateway")
+    assert (list(reported.fields), reported.resource) == (fields, resource)
+    assert reported == replace(await failure_of(gateway.stub.GetManifest(request_, timeout=10)), size=0)
 
 
 async def test_errors_alone_end_nothing_either(registry: DevRegistry, gateway: Gateway) -> None:
@@ -308,9 +308,9 @@ async def test_an_unexpected_exception_is_a_bug_whose_text_stays_in_the_log(logs
         answered = {result.request_index: result async for result in each(call)}
         assert await call.code() == grpc.StatusCode.OK
     assert (tag_of(answered[0]), tag_of(answered[2])) == ("0", "2")
-    told = read(answered[1].status)
-    assert (told.code, told.reason, told.domain) == (grpc.StatusCode.INTERNAL, "BUG", "portus-gateway")
-    assert "caller-7" in told.message
+    reported = read(answered[1].status)
+    assert (reported.code, reported.reason, reported.domain) == (grpc.StatusCode.INTERNAL, "BUG", "portus-gateway")
+    assert "caller-7" in reported.message
     assert b"hunter2" not in answered[1].SerializeToString()
     assert [log["request_id"] for log in logs] == ["caller-7"]
     assert logs[0]["log_level"] == "error"
@@ -322,9 +322,9 @@ async def test_a_cancellation_of_something_else_is_one_requests_own() -> None:
     async with serve(Shelf(failing)) as gateway:
         answered = await results(gateway, numbered(20))
     assert [result.request_index for result in answered if result.HasField("status")] == [1]
-    told = read(answered[1].status)
-    assert told.outcome == (grpc.StatusCode.UNAVAILABLE, "UPSTREAM_UNAVAILABLE")
-    assert "try again" in told.message
+    reported = read(answered[1].status)
+    assert reported.outcome == (grpc.StatusCode.UNAVAILABLE, "UPSTREAM_UNAVAILABLE")
+    assert "try again" in reported.message
 
 
 async def test_nothing_is_asked_for_what_is_not_valid_and_all_else_is() -> None:
@@ -423,7 +423,7 @@ async def test_a_call_without_a_deadline_is_ended_by_the_gateways_limit() -> Non
         assert gate.cancelled.is_set()
         assert (registry.running, reading()) == (0, [])
     assert early == ["0", "2"]
-    assert told_by(late.value).outcome == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
+    assert reported_by(late.value).outcome == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
 
 
 async def test_a_deadline_that_the_registry_call_notices_first_ends_the_whole_call() -> None:
@@ -442,9 +442,9 @@ async def test_a_deadline_that_the_registry_call_notices_first_ends_the_whole_ca
             await soon(anext(coming))
         assert (registry.running, reading()) == (0, [])
     assert early == ["0", "1", "2"]
-    told = told_by(late.value)
-    assert told.outcome == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
-    assert told.message == "no time for another try"
+    reported = reported_by(late.value)
+    assert reported.outcome == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
+    assert reported.message == "no time for another try"
 
 
 async def test_a_batch_that_runs_is_finished_before_the_gateway_stops() -> None:
@@ -477,7 +477,7 @@ async def test_a_stuck_batch_gets_a_reason_at_the_end_of_the_grace() -> None:
 # --- Messages, and who is slow to read them ---------------------------------------------------------------------
 
 
-async def settled() -> None:
+async def until_idle() -> None:
     """Returns when whatever needs nobody else has gone as far as it can: nothing here waits for a socket."""
     for _ in range(500):
         await asyncio.sleep(0)
@@ -498,7 +498,7 @@ async def test_results_that_wait_share_messages_of_64_kib_at_most() -> None:
     async with aclosing(responses_of(Shelf(size=KIB), numbered(1000))) as responses:
         async for response in responses:
             messages.append(response)
-            await settled()
+            await until_idle()
     assert sorted(result.request_index for message in messages for result in message.results) == list(range(1000))
     assert max(message.ByteSize() for message in messages) <= MESSAGE
     # But for the first one, which waits for nobody, and the last, all of them are full.
@@ -515,7 +515,7 @@ async def test_a_result_that_does_not_fit_has_a_message_of_its_own(size: int) ->
         async for response in responses:
             assert len(response.results) == 1 or response.ByteSize() <= MESSAGE
             indexes.extend(result.request_index for result in response.results)
-            await settled()
+            await until_idle()
     assert sorted(indexes) == list(range(60))
 
 
@@ -527,7 +527,7 @@ async def test_a_reader_who_is_slow_holds_up_the_batch(size: int) -> None:
         answered = 0
         for _ in range(5):
             answered += len((await anext(responses)).results)
-            await settled()
+            await until_idle()
             read_ahead = max(read_ahead, len(registry.asked) - answered)
     # One message, and one manifest more for each that is asked for at a time.
     assert read_ahead <= max(1, MESSAGE // size) + CONCURRENCY
@@ -546,7 +546,7 @@ async def test_what_was_known_before_the_call_failed_is_answered_first() -> None
     async with aclosing(responses_of(Shelf(hook), numbered(4))) as responses:
         first = await anext(responses)
         gate.open.set()
-        await settled()
+        await until_idle()
         second = await anext(responses)
         with pytest.raises(DeadlineExceeded, match="no time for another try"):
             await anext(responses)

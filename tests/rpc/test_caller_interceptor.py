@@ -42,7 +42,7 @@ from tests.access.policies import TEAM_A, Fixed, parsed
 from tests.access.test_token_file import line
 from tests.e2e.test_grpcurl import GRPCURL
 from tests.rpc import health_calls
-from tests.rpc.failures import Failure, failure_of, read, told_by
+from tests.rpc.failures import Failure, failure_of, read, reported_by
 from tests.rpc.gateways import REQUESTS, SERVICE
 
 Code = grpc.StatusCode
@@ -154,7 +154,7 @@ async def test_reflection_needs_a_credential_unless_it_is_open(
     async with gateway(registry, authentication) as address, channel(address) as opened:
         failure = await failure_of(ask_reflection(opened, version, None))
         assert failure.outcome == (Code.UNAUTHENTICATED, "CREDENTIAL_MISSING")
-        # What a caller may do does not matter: the contract is no secret among callers.
+        # What a caller may do does not matter: every caller may know the contract.
         assert SERVICE in await ask_reflection(opened, version, "secret-stranger")
     async with gateway(registry, authentication, reflection_open=True) as address, channel(address) as opened:
         assert SERVICE in await ask_reflection(opened, version, None)
@@ -243,9 +243,9 @@ async def test_hidden_and_absent_repositories_have_the_same_answers(
         batch = BatchGetManifestsRequest(requests=[GetManifestRequest(repository=name, tag="1.0") for name in names])
         stream = stub(opened).BatchGetManifests(batch, metadata=bearer("secret-a"), timeout=10)
         results = [result async for response in stream for result in response.results]
-        told = {about(read(result.status), names[result.request_index]) for result in results}
+        reported = {about(read(result.status), names[result.request_index]) for result in results}
         assert len(results) == 3
-        assert len(told) == 1, told
+        assert len(reported) == 1, reported
     assert not registry.requests.select(repository="team-b/secret")
 
 
@@ -305,7 +305,7 @@ async def test_without_a_policy_every_caller_may_do_everything_and_nobody_else_m
 async def test_the_end_of_a_call_raises_nothing(
     registry: DevRegistry, authentication: Authentication, limits: CallerLimits | None
 ) -> None:
-    """What is done when a call is over has nobody to raise to: the event loop is told."""
+    """An error after the end of a call has no caller: it goes to the event loop."""
     problems: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, problem: problems.append(problem))
     async with gateway(registry, authentication, limits=limits) as address, channel(address) as opened:
@@ -326,7 +326,7 @@ async def test_a_changed_policy_applies_at_once(registry: DevRegistry, authentic
             try:
                 await call(opened, "GetRegistryInfo", "secret-a")
             except grpc.aio.AioRpcError as error:
-                outcomes.append(told_by(error).reason)
+                outcomes.append(reported_by(error).reason)
             else:
                 outcomes.append("OK")
     assert outcomes == ["OK", "POLICY_DENIED", "OK"]
@@ -345,7 +345,7 @@ async def test_a_stranger_is_refused_before_its_request_has_come(
             begin: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = opened.stream_stream(f"/{SERVICE}/{rpc}")
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await begin(never(), timeout=10).read()
-            assert told_by(caught.value).outcome == (Code.UNAUTHENTICATED, "CREDENTIAL_MISSING"), rpc
+            assert reported_by(caught.value).outcome == (Code.UNAUTHENTICATED, "CREDENTIAL_MISSING"), rpc
 
 
 async def test_the_rule_that_refuses_an_rpc_is_in_the_log(
@@ -520,7 +520,7 @@ async def test_a_caller_has_so_many_calls_at_a_time(registry: DevRegistry, authe
                 try:
                     await repositories(opened, "secret-a")
                 except grpc.aio.AioRpcError as error:
-                    if told_by(error).reason != "CALLER_CONCURRENCY_EXCEEDED":
+                    if reported_by(error).reason != "CALLER_CONCURRENCY_EXCEEDED":
                         raise
                     await asyncio.sleep(0.01)
                 else:

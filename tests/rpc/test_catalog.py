@@ -114,9 +114,9 @@ async def test_tags_that_cannot_be_listed_are_unknown_and_not_absent(registry: D
     registry.push("b", "1.0")
     with registry.inject(Fault(route="tags", repository="a", status=503)):
         broken, whole = (await ask(gateway, include_tags=True)).repositories
-    told = read(broken.tags_status)
-    assert told.outcome == (grpc.StatusCode.UNAVAILABLE, "UPSTREAM_UNAVAILABLE")
-    assert told.resource == ("repository", "a")
+    reported = read(broken.tags_status)
+    assert reported.outcome == (grpc.StatusCode.UNAVAILABLE, "UPSTREAM_UNAVAILABLE")
+    assert reported.resource == ("repository", "a")
     assert list(whole.tags) == ["1.0"]
 
 

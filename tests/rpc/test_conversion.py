@@ -155,9 +155,9 @@ def test_a_media_type_that_utf_8_cannot_write_does_not_break_a_message() -> None
 def test_why_there_is_no_content() -> None:
     problem = ContentProblem("CONTENT_AMBIGUOUS", "layers is there twice" + "x" * 5000)
     message = conversion.manifest(Manifest(descriptor=FULL, raw=b"{}", content=None, problem=problem))
-    told = read(message.content_status)
-    assert (told.code, told.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "CONTENT_AMBIGUOUS")
-    assert told.message.startswith("layers is there twice")
+    reported = read(message.content_status)
+    assert (reported.code, reported.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "CONTENT_AMBIGUOUS")
+    assert reported.message.startswith("layers is there twice")
     assert message.content_status.ByteSize() <= 1024
     assert not converted(Image(config=None, layers=())).HasField("content_status")
 
@@ -184,9 +184,9 @@ def test_a_repository_with_tags_without_and_with_none_asked_for() -> None:
 
 def test_a_repository_whose_tags_are_unknown() -> None:
     message = conversion.repository(CatalogEntry(Repository("team/app"), Denied("not for us " + "x" * 5000)))
-    told = read(message.tags_status)
+    reported = read(message.tags_status)
     assert (message.name, list(message.tags)) == ("team/app", [])
-    assert (told.reason, told.resource) == ("DENIED", ("repository", "team/app"))
+    assert (reported.reason, reported.resource) == ("DENIED", ("repository", "team/app"))
     assert message.tags_status.ByteSize() <= 1024
 
 

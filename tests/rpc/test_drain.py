@@ -12,7 +12,7 @@ from portus.registry.v1.registry_service_pb2 import ListTagsRequest, ListTagsRes
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.rpc.interception import IncomingCall
 from portus_gateway.rpc.server import GatewayServer, ServerLimits
-from tests.rpc.failures import failure_of, told_by
+from tests.rpc.failures import failure_of, reported_by
 from tests.rpc.gateways import (
     FAILING,
     MESSAGES,
@@ -127,7 +127,7 @@ async def test_callers_that_call_again_and_again_are_told_of_the_shutdown_and_ne
             try:
                 await finish(channel, "ListTags")
             except grpc.aio.AioRpcError as error:
-                ends.append(told_by(error).outcome)
+                ends.append(reported_by(error).outcome)
                 return
 
     async with serve(ScriptedRegistry()) as gateway, AsyncExitStack() as stack:
@@ -147,7 +147,7 @@ async def test_a_new_call_is_unavailable_on_old_connections_and_on_new_ones() ->
         call = asyncio.ensure_future(finish(gateway.channel, "ListTags"))
         await soon(gate.entered.wait())
         drained = asyncio.ensure_future(gateway.server.drain(30))
-        # Both are told to go away.
+        # Both get GOAWAY.
         for channel in (gateway.channel, other):
             await soon(channel.wait_for_state_change(grpc.ChannelConnectivity.READY))
             with pytest.raises(grpc.aio.AioRpcError) as refused:

@@ -136,9 +136,9 @@ async def test_bytes_without_parsed_content_come_with_the_reason(
         answer = await get(gateway, reference)
         assert (answer.raw, answer.descriptor.digest, answer.descriptor.size) == (raw, digest, len(raw))
         assert answer.WhichOneof("content") is None
-        told = read(answer.content_status)
-        assert told.outcome == (grpc.StatusCode.FAILED_PRECONDITION, reason)
-        assert told.message
+        reported = read(answer.content_status)
+        assert reported.outcome == (grpc.StatusCode.FAILED_PRECONDITION, reason)
+        assert reported.message
 
 
 async def test_an_index_of_a_generic_type_is_an_index_for_a_platform_too(

@@ -325,7 +325,7 @@ async def test_no_failure_reveals_an_address_or_an_account(
             await gateway.stub.ListTags(ListTagsRequest(repository="team/app"), metadata=metadata, timeout=10)
         error = recorded.errors[0]
         assert type(error).__name__ == case.error, repr(error)
-        told = [of_error(failed.value)]
+        reported = [of_error(failed.value)]
         for call in (
             gateway.stub.GetManifest(GetManifestRequest(repository="team/app", tag="1"), metadata=metadata, timeout=10),
             gateway.stub.Catalog(CatalogRequest(include_tags=True), metadata=metadata, timeout=10),
@@ -337,14 +337,16 @@ async def test_no_failure_reveals_an_address_or_an_account(
         ):
             with pytest.raises(grpc.aio.AioRpcError) as failed:
                 await call
-            told.append(of_error(failed.value))
-        told.append(repr(await gateway.stub.GetRegistryInfo(GetRegistryInfoRequest(), metadata=metadata, timeout=10)))
-    for text in told:
+            reported.append(of_error(failed.value))
+        reported.append(
+            repr(await gateway.stub.GetRegistryInfo(GetRegistryInfoRequest(), metadata=metadata, timeout=10))
+        )
+    for text in reported:
         assert {secret for secret in private if secret in text} == set(), text
     assert isinstance(error, DistributionError)
     if error.concern is not None:
-        # The caller is told where its operator finds out more, and the log has it.
-        assert f"its log says more under the request id {REQUEST_ID}" in told[0]
+        # The caller's error names the log, and the log has the details.
+        assert f"its log says more under the request id {REQUEST_ID}" in reported[0]
         assert "PORTUS_" in gateway.calls.finished[0].problem
     for text in (operator_text(error), gateway.calls.finished[0].problem):
         assert PASSWORD not in text

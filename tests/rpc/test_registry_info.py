@@ -90,8 +90,8 @@ async def test_a_problem_is_an_answer_and_not_an_error(error: DistributionError,
     async with serve(ScriptedRegistry(raising(error))) as gateway:
         answer = await gateway.stub.GetRegistryInfo(INFO)
     assert (answer.reachable, answer.api_version, answer.gateway_version) == (reachable, "", VERSION)
-    told = read(answer.registry_status)
-    assert (told.message, told.reason, told.domain) == ("no", error.reason, "portus-gateway")
+    reported = read(answer.registry_status)
+    assert (reported.message, reported.reason, reported.domain) == ("no", error.reason, "portus-gateway")
 
 
 async def condition(gateway: Gateway) -> tuple[bool, Failure]:
@@ -102,22 +102,26 @@ async def condition(gateway: Gateway) -> tuple[bool, Failure]:
 async def test_a_registry_that_is_gone(registry: DevRegistry) -> None:
     async with serve_over(registry) as gateway:
         await registry.__aexit__(None, None, None)
-        reachable, told = await condition(gateway)
-    assert (reachable, told.code, told.reason) == (False, grpc.StatusCode.UNAVAILABLE, "UPSTREAM_UNREACHABLE")
+        reachable, reported = await condition(gateway)
+    assert (reachable, reported.code, reported.reason) == (False, grpc.StatusCode.UNAVAILABLE, "UPSTREAM_UNREACHABLE")
 
 
 async def test_a_registry_that_rejects_the_gateways_account(registry: DevRegistry, gateway: Gateway) -> None:
     with registry.inject(Fault(route="token", status=401)):
-        reachable, told = await condition(gateway)
-    assert (reachable, told.code, told.reason) == (True, grpc.StatusCode.INTERNAL, "UPSTREAM_CREDENTIALS_REJECTED")
-    assert registry.password not in told.message
+        reachable, reported = await condition(gateway)
+    assert (reachable, reported.code, reported.reason) == (
+        True,
+        grpc.StatusCode.INTERNAL,
+        "UPSTREAM_CREDENTIALS_REJECTED",
+    )
+    assert registry.password not in reported.message
 
 
 async def test_something_else_that_listens_there(registry: DevRegistry, gateway: Gateway) -> None:
     with registry.inject(Fault(route="ping", status=404)):
-        reachable, told = await condition(gateway)
-    assert (reachable, told.reason) == (False, "UPSTREAM_ERROR")
-    assert "no Distribution registry is there. The gateway's operator has to look" in told.message
+        reachable, reported = await condition(gateway)
+    assert (reachable, reported.reason) == (False, "UPSTREAM_ERROR")
+    assert "no Distribution registry is there. The gateway's operator has to look" in reported.message
 
 
 async def test_a_registry_that_says_nothing_is_not_waited_for_to_the_callers_deadline() -> None:

@@ -1,4 +1,4 @@
-"""What clients are told about trying again, and what a client with the service config makes of it."""
+"""The pushback of failed calls, and how a client with the service config follows it."""
 
 import time
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ RESOLVE = ResolveManifestRequest(repository="team/app", tag="1.0")
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "reported"),
     [
         (Unreachable("gone"), "-1"),
         (UpstreamTimeout("slow"), "-1"),
@@ -39,8 +39,8 @@ RESOLVE = ResolveManifestRequest(repository="team/app", tag="1.0")
         (Unauthenticated("who?"), None),
     ],
 )
-def test_who_may_try_again(error: GatewayError, told: str | None) -> None:
-    assert retry_pushback(error) == told
+def test_who_may_try_again(error: GatewayError, reported: str | None) -> None:
+    assert retry_pushback(error) == reported
 
 
 @asynccontextmanager

@@ -60,8 +60,8 @@ async def test_tls() -> None:
     pair = authority.issue("localhost")
     server = server_on("127.0.0.1:0", credentials=grpc.ssl_server_credentials([(pair.key, pair.certificate)]))
     port = await server.start()
-    trusting = grpc.ssl_channel_credentials(authority.pem)
-    async with grpc.aio.secure_channel(f"localhost:{port}", trusting) as channel:
+    channel_credentials = grpc.ssl_channel_credentials(authority.pem)
+    async with grpc.aio.secure_channel(f"localhost:{port}", channel_credentials) as channel:
         assert await finish(channel, "ListTags")
     async with connected(port) as plaintext:
         with pytest.raises(grpc.aio.AioRpcError) as refused:

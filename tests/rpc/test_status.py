@@ -172,14 +172,14 @@ def test_when_to_try_again(error: GatewayError, seconds: float | None) -> None:
 
 
 def test_tagged_names_the_tags_and_counts_them() -> None:
-    told = read(status_of(ManifestInUse("no", tags=["1.0", "latest"])))
-    assert told.subjects == ("1.0", "latest")
-    assert told.facts == {"tags": "2"}
+    reported = read(status_of(ManifestInUse("no", tags=["1.0", "latest"])))
+    assert reported.subjects == ("1.0", "latest")
+    assert reported.facts == {"tags": "2"}
 
 
 def test_a_mismatch_names_both_digests() -> None:
-    told = read(status_of(errors.DigestMismatch(expected="sha256:a", actual="sha256:b")))
-    assert told.facts == {"expected": "sha256:a", "actual": "sha256:b"}
+    reported = read(status_of(errors.DigestMismatch(expected="sha256:a", actual="sha256:b")))
+    assert reported.facts == {"expected": "sha256:a", "actual": "sha256:b"}
 
 
 RESOURCES = {
@@ -260,12 +260,12 @@ async def test_of_thousands_of_tags_the_first_fifty_are_named() -> None:
 
 
 def test_of_long_tags_there_are_as_many_as_fit() -> None:
-    told = told_of(ManifestInUse("too many", tags=["x" * 128] * 50))
-    assert 20 < len(told.subjects) < 50
-    assert set(told.subjects) == {"x" * 128}
+    reported = reported_of(ManifestInUse("too many", tags=["x" * 128] * 50))
+    assert 20 < len(reported.subjects) < 50
+    assert set(reported.subjects) == {"x" * 128}
 
 
-def told_of(error: GatewayError) -> Failure:
+def reported_of(error: GatewayError) -> Failure:
     return read(status_of(error))
 
 

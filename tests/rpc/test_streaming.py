@@ -12,7 +12,7 @@ from portus_gateway.devregistry import DevRegistry, Fault
 from portus_gateway.distribution import Cursor, Page, Repository, UnusableName
 from portus_gateway.distribution.errors import RegistryFault
 from portus_gateway.rpc.server import ServerLimits
-from tests.rpc.failures import failure_of, read, told_by
+from tests.rpc.failures import failure_of, read, reported_by
 from tests.rpc.gateways import Gateway, serve, soon
 from tests.rpc.scripted_registry import Gate, Hook, ScriptedRegistry, raising
 
@@ -91,9 +91,13 @@ async def test_tags_that_cannot_be_listed_are_unknown_and_end_nothing(registry: 
         answered = await listed(gateway, include_tags=True)
     assert list(answered) == ["a", "b", "c"]
     assert (list(answered["a"].tags), list(answered["c"].tags)) == (["1.0"], ["1.0"])
-    told = read(answered["b"].tags_status)
-    assert (told.code, told.reason, told.domain) == (grpc.StatusCode.INTERNAL, "UPSTREAM_ERROR", "portus-gateway")
-    assert told.resource == ("repository", "b")
+    reported = read(answered["b"].tags_status)
+    assert (reported.code, reported.reason, reported.domain) == (
+        grpc.StatusCode.INTERNAL,
+        "UPSTREAM_ERROR",
+        "portus-gateway",
+    )
+    assert reported.resource == ("repository", "b")
     assert list(answered["b"].tags) == []
 
 
@@ -154,7 +158,7 @@ async def test_an_error_ends_the_stream_and_earlier_results_are_kept() -> None:
             async for response in gateway.stub.StreamCatalog(StreamCatalogRequest(), timeout=30):
                 received += len(response.repositories)
     assert received == PAGE
-    assert told_by(broken.value).outcome == (grpc.StatusCode.INTERNAL, "UPSTREAM_ERROR")
+    assert reported_by(broken.value).outcome == (grpc.StatusCode.INTERNAL, "UPSTREAM_ERROR")
     assert broken.value.details() == "the catalog broke off"
 
 

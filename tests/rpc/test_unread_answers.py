@@ -11,7 +11,7 @@ from portus_gateway.rpc.unread_answers import UnreadAnswers
 LIMIT = 800
 
 
-async def settled() -> None:
+async def until_idle() -> None:
     for _ in range(3):
         await asyncio.sleep(0)
 
@@ -50,12 +50,12 @@ async def test_what_waits_is_let_in_when_it_fits_and_in_order() -> None:
     unread.take("a", 100)
     waiting = {number: asyncio.ensure_future(unread.wait("a", 60)) for number in range(3)}
     other = asyncio.ensure_future(unread.wait("b", 60))
-    await settled()
+    await until_idle()
     assert other.done()
     assert [waiting[number].done() for number in range(3)] == [False, False, False]
     for number in range(3):
         unread.give_back("a", 100 if number == 0 else 60)
-        await settled()
+        await until_idle()
         assert [waiting[which].done() for which in range(3)] == [which <= number for which in range(3)]
 
 
@@ -63,7 +63,7 @@ async def test_a_call_that_stops_waiting_takes_no_memory() -> None:
     unread = UnreadAnswers(LIMIT)
     unread.take("a", 100)
     waiting = asyncio.ensure_future(unread.wait("a", 100))
-    await settled()
+    await until_idle()
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     unread.give_back("a", 100)
@@ -74,7 +74,7 @@ async def test_memory_that_is_granted_and_cancelled_at_once_is_free() -> None:
     unread = UnreadAnswers(LIMIT)
     unread.take("a", 100)
     waiting = asyncio.ensure_future(unread.wait("a", 100))
-    await settled()
+    await until_idle()
     unread.give_back("a", 100)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
@@ -85,7 +85,7 @@ async def test_no_more_waits_than_may_be_unread() -> None:
     unread = UnreadAnswers(LIMIT)
     unread.take("a", 100)
     waiting = [asyncio.ensure_future(unread.wait("a", 100)) for _ in range(4)]
-    await settled()
+    await until_idle()
     with pytest.raises(TooManyUnreadAnswers):
         await unread.wait("a", 1)
     for one in waiting:

@@ -44,8 +44,8 @@ def test_a_flood_of_failures_is_counted_and_logged_once_a_minute() -> None:
         assert len(logs) == 200
         clock.now += 61
         log.call_finished(call(code=grpc.StatusCode.OK, reason=""))
-    told = [entry for entry in logs if entry["event"] != "call"]
-    assert [(entry["kind"], entry["count"]) for entry in told] == [
+    reported = [entry for entry in logs if entry["event"] != "call"]
+    assert [(entry["kind"], entry["count"]) for entry in reported] == [
         ("ipv4:203.0.113.7 UNAUTHENTICATED CREDENTIAL_MISSING", 4800)
     ]
 

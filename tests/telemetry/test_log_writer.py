@@ -42,11 +42,11 @@ def test_lines_come_in_order(pipe: Pipe) -> None:
 
 
 def test_nobody_waits_for_a_reader_that_does_not_read_and_the_lost_lines_are_counted(pipe: Pipe) -> None:
-    told: list[int] = []
+    reported: list[int] = []
     again = threading.Event()
 
     def tell(dropped: int) -> None:
-        told.append(dropped)
+        reported.append(dropped)
         again.set()
 
     writer = LogWriter(pipe.writing, most_bytes=100_000, tell_dropped=tell)
@@ -62,7 +62,7 @@ def test_nobody_waits_for_a_reader_that_does_not_read_and_the_lost_lines_are_cou
     assert writer.flush(PATIENCE)
     pipe.writing.close()
     read.join(PATIENCE)
-    assert told == [dropped]
+    assert reported == [dropped]
 
 
 def test_a_line_is_one_write_so_that_those_of_other_processes_do_not_come_into_it(

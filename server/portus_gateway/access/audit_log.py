@@ -172,7 +172,7 @@ class _Writer:
 
 
 class _StandardOutput:
-    """Standard output, whatever it is."""
+    """Standard output: a pipe, a file or a terminal."""
 
     def __init__(self) -> None:
         self._line_was_cut = False

@@ -1,4 +1,4 @@
-"""The policy's file."""
+"""The policy, which is read again when its file changes."""
 
 from pathlib import Path
 

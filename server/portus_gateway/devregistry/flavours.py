@@ -63,7 +63,7 @@ class Traits:
     """Whether `data` and `artifactType` of descriptors, and annotations of indexes, have to be of the right type."""
 
     upload_status_needs_state: bool
-    """Whether the progress of an upload is only told to a client that sends its latest state."""
+    """Whether only a client that sends the latest state of an upload gets its progress."""
     stale_state_code: str
     """The error code for a chunk that is sent to an earlier `Location` of its upload."""
     reads_content_range: bool

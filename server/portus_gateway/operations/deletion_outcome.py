@@ -60,11 +60,11 @@ def described(error: BaseException) -> dict[str, Value]:
 
 
 def reason_of(error: BaseException) -> dict[str, Value]:
-    """The reason and the message of a record. They can say more than the caller is told."""
+    """The reason and the message of a record. They can say more than the caller learns."""
     if isinstance(error, Hidden):
         return {
             "reason": PermissionDenied.reason,
-            "message": "the caller may not see the repository, and was told that it does not exist",
+            "message": "the caller may not see the repository, and got the answer that it does not exist",
         }
     if isinstance(error, GatewayError):
         return {"reason": error.reason, "message": str(error)}

@@ -23,7 +23,7 @@ class ServerLimits:
     calls on its old connection may finish.
     `max_unread_bytes`: memory for answers that their callers have not read yet; a quarter of it for each caller.
     `max_downloads`: blobs that are read at the same time; half of them for each caller.
-    `max_manifest_bytes` and `max_upstream_requests` are limits of the Distribution client, told to callers here.
+    `max_manifest_bytes` and `max_upstream_requests` are limits of the Distribution client, which callers can read here.
     """
 
     max_concurrent_calls: int = 256

@@ -206,7 +206,7 @@ def manifest_deletion(request: registry_service_pb2.DeleteManifestRequest) -> Ma
 def manifest_batch_deletion(
     request: registry_service_pb2.BatchDeleteManifestsRequest,
 ) -> BatchDeletion:
-    """Everything that is wrong with any of the requests is told at once: nothing may be deleted then."""
+    """All mistakes in all requests are reported together: nothing may be deleted then."""
     _check_batch(len(request.requests))
     fields = _Fields()
     fields.name("repository", _repository, request.repository)

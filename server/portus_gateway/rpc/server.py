@@ -32,8 +32,8 @@ _IDLE = 300.0
 _SEND_LIMIT = 16 * 1024 * 1024
 # A manifest comes twice, as it is and parsed, and the parsed form may be the larger one.
 _MANIFEST_FACTOR = 4
-# How long new calls wait before connections are told to go, in seconds. gRPC's core answers what comes after that with
-# CANCELLED, which nobody retries.
+# How long new calls wait before GOAWAY is sent, in seconds. gRPC's core answers what comes after that with CANCELLED,
+# which nobody retries.
 _REFUSAL = 0.25
 # For the core to write GOAWAY, in seconds. What is refused after that comes behind it on the same connection.
 _GOAWAY = 0.05

@@ -16,7 +16,7 @@ _MOST_CONNECTIONS: Final = 64
 
 
 class MetricsSource(Protocol):
-    """The metrics to serve."""
+    """A source of metrics."""
 
     async def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
