@@ -53,6 +53,7 @@ async def registry() -> AsyncIterator[DevRegistry]:
 
 def test_the_decorators_are_found() -> None:
     assert set(DECORATIONS) == {
+        "registry = NotedDeletes",
         "registry = CoalescedRegistry",
         "registry = CachedRegistry",
         "fresh = FreshRegistry",

@@ -12,6 +12,7 @@ import pytest
 from portus_gateway.access.errors import AccessError, Hidden
 from portus_gateway.distribution import errors
 from portus_gateway.errors import GatewayError
+from portus_gateway.index.errors import LiveIndexError
 from portus_gateway.operations.deletion_errors import DeletionRefused
 from portus_gateway.rpc.call_errors import CallError
 from portus_gateway.rpc.status import CODES
@@ -62,6 +63,7 @@ FAMILIES = (
     DeletionRefused,
     errors.InvalidName,
     AccessError,
+    LiveIndexError,
     Hidden,
 )
 

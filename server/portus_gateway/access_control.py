@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from portus_gateway.access.admission import Admissions
 from portus_gateway.access.audit_log import AuditLog
 from portus_gateway.access.authentication import Authentication, BearerAuthenticator
 from portus_gateway.access.caller_limits import CallerLimits
@@ -39,6 +40,8 @@ class AccessControl:
     audit: DeletionAudit
     files: ReloadedFiles
     page_token_keys: PageTokenKeyFile | None
+    notification_tokens: TokenFile | None
+    certificate: "ServerCertificate | None"
     credentials: grpc.ServerCredentials | None
     """Of the first port; None for plaintext."""
     certificate_credentials: grpc.ServerCredentials | None
@@ -47,6 +50,11 @@ class AccessControl:
     def authorized(self, registry: Registry) -> Registry:
         """The registry as each caller may see it. It must be outside of the cache and of shared requests."""
         return registry if self.policy is None else AuthorizedRegistry(registry, self.policy)
+
+    @property
+    def visibility(self) -> Admissions | None:
+        """What callers may see of the index's answers. None: everything."""
+        return None if self.policy is None else Admissions(self.policy)
 
     def audited(self, deletion: Deletion) -> Deletion:
         """Deletes that leave a record."""
@@ -89,6 +97,11 @@ async def access_control(settings: Settings) -> AsyncGenerator[AccessControl, No
             with mistakes.of("page_token_key_file"):
                 page_token_keys = PageTokenKeyFile(settings.page_token_key_file)
                 reloaded["page_token_key_file"] = page_token_keys
+        notification_tokens = None
+        if settings.notifications_token_file is not None:
+            with mistakes.of("notifications_token_file"):
+                notification_tokens = TokenFile(settings.notifications_token_file)
+                reloaded["notifications_token_file"] = notification_tokens
         log = AuditLog(settings.audit_log)
         with mistakes.of("audit_log"):
             stack.enter_context(log)
@@ -111,7 +124,16 @@ async def access_control(settings: Settings) -> AsyncGenerator[AccessControl, No
         )
         files = ReloadedFiles(reloaded)
         await stack.enter_async_context(files.kept_up_to_date())
-        yield AccessControl(interceptor, policy, audit, files, page_token_keys, *_credentials(certificate, settings))
+        yield AccessControl(
+            interceptor,
+            policy,
+            audit,
+            files,
+            page_token_keys,
+            notification_tokens,
+            certificate,
+            *_credentials(certificate, settings),
+        )
 
 
 class _Mistakes:

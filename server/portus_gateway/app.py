@@ -18,6 +18,9 @@ from portus_gateway.distribution import (
     StaticPassword,
 )
 from portus_gateway.distribution.configuration import RetryPolicy, Timeouts
+from portus_gateway.index.live_index import IndexPlan, LiveIndex
+from portus_gateway.index.receiver import Receiver
+from portus_gateway.index.sqlite import SqliteStore
 from portus_gateway.listen_address import ListenAddress
 from portus_gateway.operations.deletion import Deletion
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
@@ -26,10 +29,11 @@ from portus_gateway.operations.setting_advice import public_text
 from portus_gateway.registry.cached import CachedRegistry
 from portus_gateway.registry.coalesced import CoalescedRegistry
 from portus_gateway.registry.fresh import FreshRegistry
+from portus_gateway.registry.noted_deletes import NotedDeletes
 from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc.page_tokens import PageTokens
 from portus_gateway.rpc.server import GatewayServer, Listener, ServerLimits
-from portus_gateway.settings import Settings, variable_of
+from portus_gateway.settings import Settings, store_path, variable_of
 from portus_gateway.telemetry.announcement import announce
 from portus_gateway.telemetry.call_log import CallLog
 from portus_gateway.telemetry.call_observers import CallObservers
@@ -48,17 +52,23 @@ class RunningGateway:
     health: GatewayHealth
     metrics_address: ListenAddress | None = None
     mtls_address: ListenAddress | None = None
+    notifications_address: ListenAddress | None = None
 
 
 @asynccontextmanager
 async def running(
-    settings: Settings, *, as_worker: bool = False, page_token_secret: bytes | None = None
+    settings: Settings,
+    *,
+    as_worker: bool = False,
+    page_token_secret: bytes | None = None,
+    keeps_index: bool = True,
 ) -> AsyncGenerator[RunningGateway, None]:
     """Serves a gateway for as long as the block runs; then drains it, within `settings.drain_grace`.
 
     This is one process, whatever `settings.workers` says: `workers.serving` runs several. With `as_worker` it shares
     its ports with other workers, and leaves metrics and announcement to the process that started them. Workers share
-    `page_token_secret`, which is used where the settings have neither keys for page tokens nor a password.
+    `page_token_secret`, which is used where the settings have neither keys for page tokens nor a password. One of them
+    has `keeps_index`: it receives notifications and keeps the index up to date, and all answer from it.
 
     Serves from the start, the registry there or not: its health says which. Raises `OSError` if it cannot listen,
     `InvalidSettings` for files of access control that cannot be used.
@@ -69,6 +79,10 @@ async def running(
         client = await stack.enter_async_context(DistributionClient(_configuration(settings), metrics))
         # Each decorator below can be removed by deleting its line; tests/test_app.py does.
         registry: Registry = client
+        index = _index(settings, client, metrics, keeps=keeps_index)
+        if index is not None:
+            await stack.enter_async_context(index)
+            registry = NotedDeletes(registry, index)
         registry = await stack.enter_async_context(CoalescedRegistry(registry))
         registry = CachedRegistry(registry, settings.cache_bytes, metrics)
         fresh: Registry = registry
@@ -94,6 +108,8 @@ async def running(
             gateway_version=__version__,
             reflection=settings.reflection,
             reuse_port=as_worker,
+            index=index,
+            visibility=access.visibility,
             page_tokens=PageTokens(
                 access.page_token_keys or _page_token_keys(_credentials(settings), page_token_secret)
             ),
@@ -119,6 +135,17 @@ async def running(
 
             metrics_server = await stack.enter_async_context(MetricsServer(metrics, health, settings.metrics_listen))
             metrics_address = metrics_server.address
+        notifications_address = None
+        if index is not None and keeps_index and settings.notifications_listen and access.notification_tokens:
+            receiver = Receiver(
+                index,
+                access.notification_tokens,
+                settings.notifications_listen,
+                metrics.index,
+                None if access.certificate is None else access.certificate.http_context(),
+            )
+            notifications_address = (await stack.enter_async_context(receiver)).address
+            _log.info("receiving notifications", address=str(notifications_address))
         address = settings.listen.with_port(await server.start())
         stack.push_async_callback(server.drain, settings.drain_grace)
         mtls_address = settings.mtls_listen and settings.mtls_listen.with_port(server.second_port or 0)
@@ -133,6 +160,22 @@ async def running(
 
 def _registry_problem(status: RegistryStatus) -> str:
     return public_text(status.problem) if status.problem is not None else "the registry cannot be used"
+
+
+def _index(settings: Settings, client: DistributionClient, metrics: Metrics, *, keeps: bool) -> LiveIndex | None:
+    if settings.index is None:
+        return None
+    path = store_path(settings.index)
+    plan = IndexPlan(
+        # Callers always have the rest.
+        share=max(1, settings.upstream_concurrency // 4),
+        walk_interval=settings.index_walk_interval,
+        digest_interval=settings.index_digest_interval,
+        history=settings.index_history,
+    )
+    return LiveIndex(
+        lambda: SqliteStore(path, settings.registry_url, keeps=keeps), client, metrics.index, plan, keeps=keeps
+    )
 
 
 def _configuration(settings: Settings) -> Configuration:

@@ -60,6 +60,7 @@ def _origin(text: str) -> Origin:
 _IN_SECONDS = BeforeValidator(_seconds)
 
 Duration = Annotated[float, _IN_SECONDS, Field(gt=0, le=_WEEK, allow_inf_nan=False)]
+Retention = Annotated[float, _IN_SECONDS, Field(ge=60, le=366 * 86400, allow_inf_nan=False)]
 Leeway = Annotated[float, _IN_SECONDS, Field(ge=0, le=300, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=100_000)]

@@ -31,6 +31,7 @@ from portus_gateway.setting_types import (
     OptionalAddress,
     Origins,
     Rate,
+    Retention,
     expected_value,
 )
 
@@ -223,6 +224,35 @@ class Settings(BaseSettings):
         None,
         description="Address to serve Prometheus metrics on, over HTTP at `/metrics`, and the probes `/livez` and"
         " `/readyz`. Unset: neither is served.",
+    )
+
+    index: str | None = Field(
+        None,
+        description="Store of the live index, such as `sqlite:///var/lib/portus/index.db` (docs/index.md). Unset: no"
+        " index.",
+    )
+    index_walk_interval: Duration = Field(
+        3600.0,
+        description="Time between two walks, in which the index reads the catalog and the tags of all repositories. A"
+        " walk also follows a restart of the registry. Walks take at most a tenth of the time.",
+    )
+    index_digest_interval: Duration = Field(
+        6 * 3600.0,
+        description="Age at which a walk asks again which manifest a tag points to. Without notifications, the index"
+        " notices a moved tag after this time and one walk.",
+    )
+    index_history: Retention = Field(
+        30 * 86400.0, description="How long the index keeps changes, for watchers that come back and for history."
+    )
+    notifications_listen: OptionalAddress = Field(
+        None,
+        description="Address to receive the registry's notifications on, over HTTP at `/notifications`; HTTPS if"
+        " `PORTUS_TLS_CERTIFICATE_FILE` is set. Unset: the index learns of changes by its walks only.",
+    )
+    notifications_token_file: Path | None = Field(
+        None,
+        description="File with the tokens that the registry may send with notifications, in the format of"
+        " `PORTUS_CALLER_TOKEN_FILE`. Required with `PORTUS_NOTIFICATIONS_LISTEN`.",
     )
 
     connect_timeout: Duration = Field(
@@ -469,6 +499,28 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("index")
+    @classmethod
+    def _index(cls, value: str | None) -> str | None:
+        if value is not None:
+            # Only whether it is valid: the path is made where it is used.
+            store_path(value)
+        return value
+
+    @field_validator("notifications_listen")
+    @classmethod
+    def _notifications_listen(cls, value: ListenAddress | None, info: ValidationInfo) -> ListenAddress | None:
+        if value is not None and info.data.get("index") is None:
+            raise ValueError("notifications are for the index: also set PORTUS_INDEX")
+        return value
+
+    @field_validator("notifications_token_file")
+    @classmethod
+    def _notifications_token_file(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if (value is None) != (info.data.get("notifications_listen") is None):
+            raise ValueError("set both this and PORTUS_NOTIFICATIONS_LISTEN, or neither")
+        return value
+
     @field_validator("workers")
     @classmethod
     def _workers(cls, value: int) -> int:
@@ -480,6 +532,14 @@ class Settings(BaseSettings):
     def authenticates(self) -> bool:
         """Whether a way for callers to authenticate is set up."""
         return _authenticates(self.model_dump(include=set(_AUTHENTICATORS)))
+
+
+def store_path(index: str) -> Path:
+    """The file that a value of `index` names. Raises `ValueError`."""
+    path = index.removeprefix("sqlite://")
+    if path == index or not path.startswith("/") or path.endswith("/"):
+        raise ValueError("must be sqlite:// and the absolute path of a file, such as sqlite:///var/lib/portus/index.db")
+    return Path(path)
 
 
 def _authenticates(values: Mapping[str, object]) -> bool:

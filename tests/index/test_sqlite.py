@@ -27,7 +27,7 @@ async def test_other_processes_of_the_gateway_read_and_write(tmp_path: Path) -> 
     ):
         await write(keeper, "app", reading({"v1": "a"}))
         assert [entry.tag for entry in (await worker.tags("app", "", 10)).tags] == ["v1"]
-        await worker.deleted("app", ["v1"])
+        await worker.deleted("app", tag="v1")
         assert (await keeper.tags("app", "", 10)).tags == ()
 
 

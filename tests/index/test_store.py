@@ -143,11 +143,25 @@ class TestClaims:
         await store.notify([Notice("app")])
         claim = await claimed(store, "app")
         head = (await store.state()).head
-        await store.deleted("app", ["v1"])
+        await store.deleted("app", tag="v1")
         assert told(await all_changes(store, head)) == [("TAG_DELETED", "app", "v1")]
         assert await store.apply(claim, reading({"v1": "a", "v2": "b"})) is None
         assert [tag.tag for tag in (await store.tags("app", "", 10)).tags] == ["v2"]
         assert (await claimed(store, "app")).repository == "app"
+
+    async def test_a_delete_of_a_digest_takes_all_tags_on_it(self, store: SqlStore) -> None:
+        await write(store, "app", reading({"v1": "a", "v2": "b", "v3": "a"}))
+        head = (await store.state()).head
+        await store.deleted("app", digest=digest("a"))
+        assert told(await all_changes(store, head)) == [("TAG_DELETED", "app", "v1"), ("TAG_DELETED", "app", "v3")]
+
+    async def test_a_claim_can_be_kept_until_it_is_taken_over(self, store: SqlStore) -> None:
+        await store.walk_page(1.0, ["app"])
+        (claim,) = await store.claim(10, 0)
+        assert await store.extend(claim, 60)
+        assert await store.claim(10, 60) == []
+        await store.deleted("app")
+        assert not await store.extend(claim, 60)
 
 
 class TestHints:

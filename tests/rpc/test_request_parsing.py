@@ -58,6 +58,9 @@ BAD: list[tuple[str, Message, list[str]]] = [
     ("Catalog", CatalogRequest(page_token="x"), ["page_token"]),
     ("Catalog", CatalogRequest(prefix="x" * 256), ["prefix"]),
     ("StreamCatalog", StreamCatalogRequest(prefix="x" * 256), ["prefix"]),
+    ("Catalog", CatalogRequest(max_staleness=Duration(seconds=-1)), ["max_staleness"]),
+    ("StreamCatalog", StreamCatalogRequest(max_staleness=Duration(seconds=-1)), ["max_staleness"]),
+    ("ListTags", ListTagsRequest(repository="a", max_staleness=Duration(seconds=-1)), ["max_staleness"]),
     ("ListTags", ListTagsRequest(repository="a", page_size=-(2**31)), ["page_size"]),
     ("ListTags", ListTagsRequest(repository="a", page_token="x"), ["page_token"]),
     (

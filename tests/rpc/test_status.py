@@ -11,6 +11,7 @@ from portus_gateway.aio.single_flight import WorkEnded
 from portus_gateway.distribution import errors
 from portus_gateway.distribution.errors import DistributionError
 from portus_gateway.errors import FieldViolation, GatewayError
+from portus_gateway.index.errors import IndexUnavailable, LiveIndexError
 from portus_gateway.operations.catalog_listing import TooManyTags, UnusableRepositoryName
 from portus_gateway.operations.deletion_errors import (
     DeletionDisabled,
@@ -96,6 +97,8 @@ TABLE: list[tuple[GatewayError, Code, str]] = [
     (access.KeysUnavailable("no"), Code.UNAVAILABLE, "KEYS_UNAVAILABLE"),
     (access.AuditUnavailable("no"), Code.UNAVAILABLE, "AUDIT_FAILED"),
     (access.OutcomeNotRecorded("no"), Code.INTERNAL, "AUDIT_OUTCOME_NOT_RECORDED"),
+    (LiveIndexError("no"), Code.INTERNAL, "INTERNAL"),
+    (IndexUnavailable(), Code.UNAVAILABLE, "INDEX_UNAVAILABLE"),
     (access.CallerRateExceeded("no"), Code.RESOURCE_EXHAUSTED, "CALLER_RATE_EXCEEDED"),
     (access.CallerConcurrencyExceeded("no"), Code.RESOURCE_EXHAUSTED, "CALLER_CONCURRENCY_EXCEEDED"),
     (TooManyTags("no"), Code.FAILED_PRECONDITION, "TOO_MANY_TAGS"),

@@ -124,7 +124,11 @@ async def test_messages_arrive_as_they_were_sent_and_then_the_end() -> None:
         families=[Family(name="n", documentation="", type="gauge", samples=[("n", {"a": 'b"\n'}, math.inf)])]
     )
     sent: list[Message] = [
-        Serve(flags={"insecure": True, "listen": "[::1]:1", "metrics_listen": None}, page_token_secret="00"),
+        Serve(
+            flags={"insecure": True, "listen": "[::1]:1", "metrics_listen": None},
+            page_token_secret="00",
+            keeps_index=True,
+        ),
         figures,
     ]
     async with await WorkerChannel.open(right) as reader:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from portus_client.image_config import ImageConfig, ImageHistory
     from portus_client.image_name import ImageName, InvalidImageName
     from portus_client.manifest import Image, Index, Manifest
-    from portus_client.registry_info import Limits, RegistryInfo
+    from portus_client.registry_info import IndexStatus, Limits, RegistryInfo
     from portus_client.repository import CatalogPage, Repository, TagPage
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "ImageHistory",
     "ImageName",
     "Index",
+    "IndexStatus",
     "Internal",
     "InvalidArgument",
     "InvalidImageName",

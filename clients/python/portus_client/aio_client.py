@@ -72,10 +72,15 @@ class AsyncRegistryClient(Connection):
         return conversion.registry_info(response)
 
     def catalog(
-        self, *, include_tags: bool = False, prefix: str = "", timeout: float | None = None
+        self,
+        *,
+        include_tags: bool = False,
+        prefix: str = "",
+        max_staleness: timedelta | None = None,
+        timeout: float | None = None,
     ) -> AsyncGenerator[Repository, None]:
         """See `RegistryClient.catalog`. To end the listing as soon as you stop early, use `contextlib.aclosing`."""
-        request = requests.catalog(include_tags=include_tags, prefix=prefix)
+        request = requests.catalog(include_tags=include_tags, prefix=prefix, max_staleness=max_staleness)
         return self._stream(
             self._stub.StreamCatalog,
             request,
@@ -90,25 +95,34 @@ class AsyncRegistryClient(Connection):
         page_size: int = 0,
         include_tags: bool = False,
         prefix: str = "",
+        max_staleness: timedelta | None = None,
         timeout: float | None = None,
     ) -> CatalogPage:
         """See `RegistryClient.catalog_page`."""
         request = requests.catalog_page(
-            page_token=page_token, page_size=page_size, include_tags=include_tags, prefix=prefix
+            page_token=page_token,
+            page_size=page_size,
+            include_tags=include_tags,
+            prefix=prefix,
+            max_staleness=max_staleness,
         )
         response = await self._call(self._stub.Catalog, request, self._terms(timeout))
         return conversion.catalog_page(response, include_tags=include_tags)
 
-    async def tags(self, repository: str, *, timeout: float | None = None) -> AsyncGenerator[str, None]:
+    async def tags(
+        self, repository: str, *, max_staleness: timedelta | None = None, timeout: float | None = None
+    ) -> AsyncGenerator[str, None]:
         """See `RegistryClient.tags`."""
-        async with aclosing(self.tag_pages(repository, timeout=timeout)) as pages:
+        async with aclosing(self.tag_pages(repository, max_staleness=max_staleness, timeout=timeout)) as pages:
             async for page in pages:
                 for tag in page.tags:
                     yield tag
 
-    async def tag_pages(self, repository: str, *, timeout: float | None = None) -> AsyncGenerator[TagPage, None]:
+    async def tag_pages(
+        self, repository: str, *, max_staleness: timedelta | None = None, timeout: float | None = None
+    ) -> AsyncGenerator[TagPage, None]:
         """See `RegistryClient.tag_pages`."""
-        pages = TagPages(repository)
+        pages = TagPages(repository, max_staleness)
         while pages.request is not None:
             page = await self._call(self._stub.ListTags, pages.request, self._terms(timeout))
             yield conversion.tag_page(page)

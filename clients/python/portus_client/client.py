@@ -68,14 +68,21 @@ class RegistryClient(Connection):
         return conversion.registry_info(response)
 
     def catalog(
-        self, *, include_tags: bool = False, prefix: str = "", timeout: float | None = None
+        self,
+        *,
+        include_tags: bool = False,
+        prefix: str = "",
+        max_staleness: timedelta | None = None,
+        timeout: float | None = None,
     ) -> Iterator[Repository]:
         """Lists all repositories, or those whose names begin with `prefix`, each as soon as the gateway knows it.
+
+        With `max_staleness`, the answer may be so old; it then comes from the gateway's index, if it has one.
 
         An error ends the listing; the repositories before it are valid. If the tags of a repository cannot be listed,
         it has a `tags_error` and the listing continues. `timeout` is for the whole listing.
         """
-        request = requests.catalog(include_tags=include_tags, prefix=prefix)
+        request = requests.catalog(include_tags=include_tags, prefix=prefix, max_staleness=max_staleness)
         return self._stream(
             self._stub.StreamCatalog,
             request,
@@ -90,6 +97,7 @@ class RegistryClient(Connection):
         page_size: int = 0,
         include_tags: bool = False,
         prefix: str = "",
+        max_staleness: timedelta | None = None,
         timeout: float | None = None,
     ) -> CatalogPage:
         """Returns one page of the repositories, for programs that show pages. `catalog` lists all repositories.
@@ -98,19 +106,27 @@ class RegistryClient(Connection):
         of 0 is the gateway's default.
         """
         request = requests.catalog_page(
-            page_token=page_token, page_size=page_size, include_tags=include_tags, prefix=prefix
+            page_token=page_token,
+            page_size=page_size,
+            include_tags=include_tags,
+            prefix=prefix,
+            max_staleness=max_staleness,
         )
         response = self._call(self._stub.Catalog, request, self._terms(timeout))
         return conversion.catalog_page(response, include_tags=include_tags)
 
-    def tags(self, repository: str, *, timeout: float | None = None) -> Iterator[str]:
+    def tags(
+        self, repository: str, *, max_staleness: timedelta | None = None, timeout: float | None = None
+    ) -> Iterator[str]:
         """Lists the tags of a repository. Names that are not valid tags are left out. `timeout` is for each page."""
-        for page in self.tag_pages(repository, timeout=timeout):
+        for page in self.tag_pages(repository, max_staleness=max_staleness, timeout=timeout):
             yield from page.tags
 
-    def tag_pages(self, repository: str, *, timeout: float | None = None) -> Iterator[TagPage]:
+    def tag_pages(
+        self, repository: str, *, max_staleness: timedelta | None = None, timeout: float | None = None
+    ) -> Iterator[TagPage]:
         """Lists the tags of a repository page by page, with the names that are not valid tags."""
-        pages = TagPages(repository)
+        pages = TagPages(repository, max_staleness)
         while pages.request is not None:
             page = self._call(self._stub.ListTags, pages.request, self._terms(timeout))
             yield conversion.tag_page(page)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Literal
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -13,7 +14,7 @@ from portus_client.descriptor import Descriptor, Platform
 from portus_client.errors import RegistryError
 from portus_client.image_config import ImageConfig, ImageHistory
 from portus_client.manifest import Image, Index, Manifest
-from portus_client.registry_info import Limits, RegistryInfo
+from portus_client.registry_info import IndexStatus, Limits, RegistryInfo
 from portus_client.repository import CatalogPage, Repository, TagPage
 
 
@@ -32,7 +33,20 @@ def registry_info(message: registry_service_pb2.GetRegistryInfoResponse) -> Regi
         ),
         deletion_enabled=message.deletion_enabled,
         problem=errors.from_status(message.registry_status) if message.HasField("registry_status") else None,
+        index=_index_status(message.index) if message.HasField("index") else None,
     )
+
+
+def _index_status(message: registry_service_pb2.IndexStatus) -> IndexStatus:
+    state: Literal["building", "ready", "unavailable", "unknown"] = "unknown"
+    match message.state:
+        case registry_service_pb2.IndexStatus.BUILDING:
+            state = "building"
+        case registry_service_pb2.IndexStatus.READY:
+            state = "ready"
+        case registry_service_pb2.IndexStatus.UNAVAILABLE:
+            state = "unavailable"
+    return IndexStatus(state, message.as_of.ToDatetime(UTC) if message.HasField("as_of") else None)
 
 
 def repository(message: registry_service_pb2.Repository, *, include_tags: bool) -> Repository:
@@ -53,6 +67,8 @@ def catalog_page(message: registry_service_pb2.CatalogResponse, *, include_tags:
     return CatalogPage(
         repositories=tuple(repository(item, include_tags=include_tags) for item in message.repositories),
         next_page_token=message.next_page_token,
+        as_of=message.as_of.ToDatetime(UTC) if message.HasField("as_of") else None,
+        cursor=message.cursor,
     )
 
 

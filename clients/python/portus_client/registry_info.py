@@ -1,7 +1,8 @@
 """The state of a gateway and of its registry."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Literal
 
 from portus_client.errors import RegistryError
 
@@ -25,6 +26,17 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexStatus:
+    """The live index of a gateway, from which it can answer without the registry."""
+
+    state: Literal["building", "ready", "unavailable", "unknown"]
+    """`building`: it has not read the whole registry yet. `unavailable`: its store cannot be used now. Answers come
+    from the registry then. `unknown`: a state that this client does not know."""
+    as_of: datetime | None = None
+    """When the last complete look at the registry's catalog began. None before the first one."""
+
+
+@dataclass(frozen=True, slots=True)
 class RegistryInfo:
     """The state of the registry, and what the gateway allows."""
 
@@ -44,3 +56,5 @@ class RegistryInfo:
     With the reason ACCOUNT_NOT_ASKED_FOR, the registry can be used, but may hide private repositories, because it has
     not asked for the gateway's account yet.
     """
+    index: IndexStatus | None = None
+    """The gateway's live index. None if it has none."""

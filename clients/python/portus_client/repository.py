@@ -1,6 +1,7 @@
 """Repositories, as the catalog lists them."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from portus_client.errors import RegistryError
 
@@ -27,6 +28,10 @@ class CatalogPage:
     """The repositories, in the registry's order. A page that is not the last can be short or empty."""
     next_page_token: str
     """The token of the next page. Empty on the last page."""
+    as_of: datetime | None = None
+    """What the page says was so at this time or later."""
+    cursor: str = ""
+    """Where a watch continues that is to see every change after this page. Empty without an index that is ready."""
 
 
 @dataclass(frozen=True, slots=True)

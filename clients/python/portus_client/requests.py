@@ -16,20 +16,43 @@ def registry_info() -> registry_service_pb2.GetRegistryInfoRequest:
     return registry_service_pb2.GetRegistryInfoRequest()
 
 
-def catalog(*, include_tags: bool, prefix: str) -> registry_service_pb2.StreamCatalogRequest:
-    return registry_service_pb2.StreamCatalogRequest(include_tags=include_tags, prefix=prefix)
-
-
-def catalog_page(
-    *, page_token: str, page_size: int, include_tags: bool, prefix: str
-) -> registry_service_pb2.CatalogRequest:
-    return registry_service_pb2.CatalogRequest(
-        page_token=page_token, page_size=page_size, include_tags=include_tags, prefix=prefix
+def catalog(
+    *, include_tags: bool, prefix: str, max_staleness: timedelta | None = None
+) -> registry_service_pb2.StreamCatalogRequest:
+    return registry_service_pb2.StreamCatalogRequest(
+        include_tags=include_tags, prefix=prefix, max_staleness=_duration(max_staleness)
     )
 
 
-def tags(repository: str, page_token: str = "") -> registry_service_pb2.ListTagsRequest:
-    return registry_service_pb2.ListTagsRequest(repository=repository, page_size=_TAGS_PAGE_SIZE, page_token=page_token)
+def catalog_page(
+    *, page_token: str, page_size: int, include_tags: bool, prefix: str, max_staleness: timedelta | None = None
+) -> registry_service_pb2.CatalogRequest:
+    return registry_service_pb2.CatalogRequest(
+        page_token=page_token,
+        page_size=page_size,
+        include_tags=include_tags,
+        prefix=prefix,
+        max_staleness=_duration(max_staleness),
+    )
+
+
+def tags(
+    repository: str, page_token: str = "", max_staleness: timedelta | None = None
+) -> registry_service_pb2.ListTagsRequest:
+    return registry_service_pb2.ListTagsRequest(
+        repository=repository,
+        page_size=_TAGS_PAGE_SIZE,
+        page_token=page_token,
+        max_staleness=_duration(max_staleness),
+    )
+
+
+def _duration(value: timedelta | None) -> Duration | None:
+    if value is None:
+        return None
+    duration = Duration()
+    duration.FromTimedelta(value)
+    return duration
 
 
 def resolve(

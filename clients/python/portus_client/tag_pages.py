@@ -1,5 +1,7 @@
 """The pages of one listing of tags."""
 
+from datetime import timedelta
+
 import grpc
 
 from portus.registry.v1.registry_service_pb2 import ListTagsRequest, ListTagsResponse
@@ -9,10 +11,11 @@ from portus_client import errors, requests
 class TagPages:
     """Builds the request of each page from the page before it."""
 
-    def __init__(self, repository: str) -> None:
+    def __init__(self, repository: str, max_staleness: timedelta | None = None) -> None:
         self._repository = repository
+        self._max_staleness = max_staleness
         self._page_tokens = {""}
-        self.request: ListTagsRequest | None = requests.tags(repository)
+        self.request: ListTagsRequest | None = requests.tags(repository, max_staleness=max_staleness)
         """The request of the next page. None after the last page."""
 
     def advance(self, page: ListTagsResponse) -> None:
@@ -26,4 +29,4 @@ class TagPages:
                 grpc.StatusCode.INTERNAL, "the gateway repeats a page token, so the listing has no end"
             )
         self._page_tokens.add(token)
-        self.request = requests.tags(self._repository, token)
+        self.request = requests.tags(self._repository, token, self._max_staleness)

@@ -1,5 +1,6 @@
 """The gateway's certificate, read again when it changes on disk: the next connection gets the new one."""
 
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -72,6 +73,27 @@ class ServerCertificate:
             cast("Callable[[], grpc.ServerCertificateConfiguration]", current),
             require_client_authentication=client_certificates,
         )
+
+    def http_context(self) -> ssl.SSLContext:
+        """For a server over HTTP. Clients need no certificate."""
+        served = self._pair
+        context = self._loaded_context()
+
+        def renew(connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+            nonlocal served, context
+            newest = self._newest()
+            if newest is not served:
+                context, served = self._loaded_context(), newest
+            connection.context = context
+
+        first = context
+        first.sni_callback = renew
+        return first
+
+    def _loaded_context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self._certificates.path, self._key.path)
+        return context
 
     def _newest(self) -> _Pair:
         with self._reading:

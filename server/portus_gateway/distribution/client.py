@@ -138,6 +138,14 @@ class DistributionClient:
         """What `reference` points to, without its content. Always asks the registry."""
         return await self._manifests.resolve(repository, reference)
 
+    async def is_listed(self, repository: Repository) -> bool:
+        """Whether the catalog lists the repository. A failure is an error, other than for `is_in_catalog`."""
+        return await self._evidence.is_listed(repository)
+
+    async def tag_digest(self, repository: Repository, tag: Tag, known: Digest | None) -> Digest:
+        """The digest that a tag points to. `known` is the one that it pointed to before, if that is known."""
+        return await self._manifests.tag_digest(repository, tag, known)
+
     async def get_manifest(
         self,
         repository: Repository,

@@ -41,7 +41,7 @@ class Manifests:
 
         With `known`, the registry is asked whether the manifest has changed, and sends no bytes if it has not.
         """
-        answer = await self._read("GET", repository, reference, known)
+        answer = await self._read("GET", repository, reference, None if known is None else known.descriptor.digest)
         if answer.status == 304 and known is not None:
             return known
         if answer.status != 200:
@@ -75,9 +75,18 @@ class Manifests:
             return known
         return await self.get(repository, reference, known)
 
+    async def tag_digest(self, repository: Repository, tag: Tag, known: Digest | None) -> Digest:
+        """The digest that a tag points to. Where it is still `known`, the registry sends no notification of a pull."""
+        answer = await self._read("HEAD", repository, tag, known)
+        if answer.status == 304 and known is not None:
+            return known
+        return (await self._resolved(answer, repository, tag)).digest
+
     async def resolve(self, repository: Repository, reference: Reference) -> Descriptor:
         """What `reference` points to. Asks with HEAD, and with GET if the answer to HEAD says too little."""
-        answer = await self._read("HEAD", repository, reference)
+        return await self._resolved(await self._read("HEAD", repository, reference), repository, reference)
+
+    async def _resolved(self, answer: Answer, repository: Repository, reference: Reference) -> Descriptor:
         announced = _announced(answer) if answer.status == 200 else None
         if answer.status == 200 and isinstance(reference, Digest) and announced not in (None, reference):
             raise UntrustedAnswer(f"the registry announces {announced}, but {reference} was requested")
@@ -135,7 +144,7 @@ class Manifests:
             raise error
 
     async def _read(
-        self, method: str, repository: Repository, reference: Reference, known: Manifest | None = None
+        self, method: str, repository: Repository, reference: Reference, known: Digest | None = None
     ) -> Answer:
         return await self._transport.send(
             RegistryRequest(
@@ -145,7 +154,7 @@ class Manifests:
                 scope=f"repository:{repository}:pull",
                 body_limit=self._size_limit,
                 accept=MANIFEST_MEDIA_TYPES,
-                if_none_match=f'"{known.descriptor.digest}"' if known else "",
+                if_none_match=f'"{known}"' if known else "",
             )
         )
 

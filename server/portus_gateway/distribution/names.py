@@ -62,6 +62,11 @@ class Tag:
         return self.name
 
 
+def is_tag(text: str) -> bool:
+    """Whether `text` is a valid tag."""
+    return _TAG.fullmatch(text) is not None
+
+
 # The same tags are in many repositories and in many requests. A look-up is faster than a check.
 known_tag = lru_cache(4096)(Tag)
 

@@ -16,10 +16,10 @@ class Cursor:
     `kind` says how the registry is asked for the rest. `after`: with `last=<name>`. `sliced`: for the whole list, of
     which the part after the name is taken, because this registry ignores `last`. `linked`: with `query`, because this
     registry's `Link` continues in a way that only the registry understands; the rest is what comes after the name in
-    that page, or the whole page if the name is empty.
+    that page, or the whole page if the name is empty. `indexed`: the listing is the index's, and no registry is asked.
     """
 
-    kind: Literal["after", "sliced", "linked"]
+    kind: Literal["after", "sliced", "linked", "indexed"]
     name: str
     query: str = ""
 

@@ -86,6 +86,8 @@ class Listing:
                 if whole is None:
                     raise _changed(subject)
                 return _sliced(whole, after.name)
+            case "indexed":
+                raise ValueError("a position in the index is not one in the registry")
 
     async def _after(self, subject: Subject, last: str) -> Page[str]:
         answer = await self._requests.after(subject, last)

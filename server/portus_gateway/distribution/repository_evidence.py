@@ -9,6 +9,8 @@ import json
 from typing import Final
 from urllib.parse import quote
 
+from portus_gateway.distribution.errors import UntrustedAnswer
+from portus_gateway.distribution.failures import failure
 from portus_gateway.distribution.names import Repository
 from portus_gateway.distribution.registry_request import RegistryRequest
 from portus_gateway.distribution.transport import Transport
@@ -34,6 +36,14 @@ class RepositoryEvidence:
 
         There is no proof without the right to read the catalog, or if the catalog takes more than two seconds.
         """
+        try:
+            async with asyncio.timeout(_LONGEST_SECONDS):
+                return await self.is_listed(repository)
+        except (GatewayError, TimeoutError):
+            return False
+
+    async def is_listed(self, repository: Repository) -> bool:
+        """Whether the catalog lists the repository. Raises what the registry's failure is."""
         # A name that is shorter by its last character sorts before it, and most often right before it.
         start = repository.name[:-1]
         query = f"n={_PAGE}&last={quote(start, safe='')}" if start else f"n={_PAGE}"
@@ -44,15 +54,12 @@ class RepositoryEvidence:
             scope="registry:catalog:*",
             body_limit=_BODY_LIMIT,
         )
-        try:
-            async with asyncio.timeout(_LONGEST_SECONDS), self._turn:
-                answer = await self._transport.send(request)
-        except (GatewayError, TimeoutError):
-            return False
+        async with self._turn:
+            answer = await self._transport.send(request)
         if answer.status != 200:
-            return False
+            raise failure(answer, f"look for {repository} in the catalog")
         try:
             names = json.loads(answer.body)["repositories"]
-        except (ValueError, RecursionError, LookupError, TypeError):
-            return False
+        except (ValueError, RecursionError, LookupError, TypeError) as error:
+            raise UntrustedAnswer("the registry's catalog is not the JSON that it should be") from error
         return isinstance(names, list) and repository.name in names

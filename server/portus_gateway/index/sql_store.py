@@ -90,8 +90,11 @@ class SqlStore(ABC):
     async def failed(self, claim: Claim, problem: str, retry_in: float) -> None:
         await self._write(self._transactions.failed(claim, problem, retry_in))
 
-    async def deleted(self, repository: str, tags: Sequence[str]) -> None:
-        await self._write(self._transactions.deleted(repository, tags), durable=True)
+    async def extend(self, claim: Claim, seconds: float) -> bool:
+        return await self._write(self._transactions.extend(claim, seconds))
+
+    async def deleted(self, repository: str, *, tag: str | None = None, digest: Digest | None = None) -> None:
+        await self._write(self._transactions.deleted(repository, tag, digest), durable=True)
 
     async def lead(self, holder: str, seconds: float) -> Lease | None:
         return await self._write(self._transactions.lead(holder, seconds))

@@ -5,11 +5,13 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, TypeVar
 
 from portus_gateway.aio.one_thread import OneThread
+from portus_gateway.aio.single_flight import WorkEnded
 from portus_gateway.index.errors import StoreError, StoreUnusable
 from portus_gateway.index.migrations import check_version, migrations
 from portus_gateway.index.sql_store import SqlStore
@@ -78,7 +80,10 @@ class _Connection:
 
     async def use(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """What `work` answers with the connection. Raises `StoreError`."""
-        return await self._thread.run(self._used, work)
+        try:
+            return await self._thread.run(self._used, work)
+        except WorkEnded as error:
+            raise StoreError(f"{self._path} is closed") from error
 
     def _used(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         try:
@@ -87,7 +92,8 @@ class _Connection:
             raise _store_error(self._path, error) from error
 
     async def close(self) -> None:
-        await self._thread.run(lambda _: self._closed(), None)
+        with suppress(WorkEnded):
+            await self._thread.run(lambda _: self._closed(), None)
         self._thread.close()
 
     def _opened(self) -> sqlite3.Connection:

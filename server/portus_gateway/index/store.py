@@ -115,6 +115,8 @@ class Applied:
     changes: int
     settled: bool
     unconfirmed: int = 0
+    delays: Sequence[float] = ()
+    """Of each change that a notification had announced: how many seconds after the event it was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,8 @@ class IndexState:
     tags: int = 0
     dirty: int = 0
     oldest_dirty: float | None = None
+    oldest_check: float | None = None
+    """When the digest that was checked longest ago was checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,12 +247,19 @@ class IndexStore(Protocol):
         """Writes what was read, with its changes. None: the claim was taken over, and nothing was written."""
         ...
 
+    async def extend(self, claim: Claim, seconds: float) -> bool:
+        """Keeps a claim for `seconds` from now. False: it was taken over."""
+        ...
+
     async def failed(self, claim: Claim, problem: str, retry_in: float) -> None:
         """The read failed: nothing changes, and the repository is read again after `retry_in` seconds."""
         ...
 
-    async def deleted(self, repository: str, tags: Sequence[str]) -> None:
-        """Takes in a delete by this gateway: these tags are gone. A read that began before it does not count."""
+    async def deleted(self, repository: str, *, tag: str | None = None, digest: Digest | None = None) -> None:
+        """Takes in a delete by this gateway: the tag is gone, or all tags that the index knows on the digest.
+
+        A read that began before does not count, and the repository is read again.
+        """
         ...
 
     async def lead(self, holder: str, seconds: float) -> Lease | None:

@@ -114,13 +114,13 @@ class Transactions:
 
     def state(self, counted: bool = False) -> Transaction[IndexState]:
         row = (yield Statement(self._state))[0]
-        counts: Row = (0, 0, 0, None)
+        counts: Row = (0, 0, 0, None, None)
         if counted:
             counts = (
                 yield Statement(
                     "SELECT (SELECT count(*) FROM repositories WHERE known > 0), (SELECT count(*) FROM tags),"
                     " (SELECT count(*) FROM repositories WHERE dirty > 0),"
-                    " (SELECT min(dirty_since) FROM repositories WHERE dirty > 0)"
+                    " (SELECT min(dirty_since) FROM repositories WHERE dirty > 0), (SELECT min(checked_at) FROM tags)"
                 )
             )[0]
         return IndexState(
@@ -136,6 +136,7 @@ class Transactions:
             tags=_int(counts[1]),
             dirty=_int(counts[2]),
             oldest_dirty=_float_or_none(counts[3]),
+            oldest_check=_float_or_none(counts[4]),
         )
 
     def notify(self, notices: Sequence[Notice], instances: Sequence[str]) -> Transaction[int]:
@@ -167,8 +168,8 @@ class Transactions:
     def request_read(self, repositories: Sequence[str]) -> Transaction[None]:
         now = yield from self._now()
         yield Statement(
-            "UPDATE repositories SET dirty = dirty + 1, dirty_since = coalesce(dirty_since, $2), due_at = $2"
-            " WHERE name = $1 AND dirty = 0",
+            "UPDATE repositories SET dirty = dirty + 1, dirty_since = coalesce(dirty_since, $2),"
+            " due_at = CASE WHEN dirty = 0 THEN $2 ELSE due_at END WHERE name = $1 AND known > 0",
             many=[(name, now) for name in sorted(set(repositories))],
         )
 
@@ -225,7 +226,8 @@ class Transactions:
         yield from self._settle(claim, reading, now, settled=settled, grew=grew, open_hints=bool(open_hints))
         if found.changes:
             yield from self._append(found.changes)
-        return Applied(len(found.changes), settled, given_up)
+        delays = [now - change.notified_at for change in found.changes if change.notified_at is not None]
+        return Applied(len(found.changes), settled, given_up, delays)
 
     def failed(self, claim: Claim, problem: str, retry_in: float) -> Transaction[None]:
         now = yield from self._now()
@@ -235,7 +237,15 @@ class Transactions:
             (claim.id, claim.fence, now + retry_in, problem[:1024]),
         )
 
-    def deleted(self, repository: str, tags: Sequence[str]) -> Transaction[None]:
+    def extend(self, claim: Claim, seconds: float) -> Transaction[bool]:
+        now = yield from self._now()
+        rows = yield Statement(
+            "UPDATE repositories SET claimed_until = $3 WHERE id = $1 AND fence = $2 RETURNING id",
+            (claim.id, claim.fence, now + seconds),
+        )
+        return bool(rows)
+
+    def deleted(self, repository: str, tag: str | None, digest: Digest | None) -> Transaction[None]:
         now = yield from self._now()
         rows = yield Statement(
             "UPDATE repositories SET fence = fence + 1, claimed_until = 0, dirty = dirty + 1,"
@@ -246,16 +256,23 @@ class Transactions:
         if not rows:
             return
         identity = _int(rows[0][0])
-        changes: list[Change] = []
-        for tag in sorted(set(tags)):
-            rows = yield Statement(
-                "DELETE FROM tags WHERE repository = $1 AND tag = $2 RETURNING digest", (identity, tag)
+        gone: Rows = ()
+        if tag is not None:
+            gone = yield Statement(
+                "DELETE FROM tags WHERE repository = $1 AND tag = $2 RETURNING tag, digest", (identity, tag)
             )
-            before = _digest(rows[0][0]) if rows else None
-            if before is not None:
-                changes.append(_of_tag(ChangeType.TAG_DELETED, repository, tag, None, before, now, None))
+        elif digest is not None:
+            gone = yield Statement(
+                "DELETE FROM tags WHERE repository = $1 AND digest = $2 RETURNING tag, digest",
+                (identity, _encoded(digest)),
+            )
+        changes = [
+            _of_tag(ChangeType.TAG_DELETED, repository, _text(name), None, before, now, None)
+            for name, before in ((row[0], _digest(row[1])) for row in gone)
+            if before is not None
+        ]
         if changes:
-            yield from self._append(changes)
+            yield from self._append(sorted(changes, key=lambda change: change.tag))
 
     def lead(self, holder: str, seconds: float) -> Transaction[Lease | None]:
         now = yield from self._now()

@@ -40,6 +40,14 @@ class UnusableRepositoryName(GatewayError):
 
 
 @dataclass(frozen=True, slots=True)
+class TagNames:
+    """The tags of a repository in lexical order, valid ones and other names apart, as the index has them."""
+
+    valid: tuple[str, ...]
+    unusable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class CatalogEntry:
     """A repository of the catalog.
 
@@ -47,7 +55,7 @@ class CatalogEntry:
     """
 
     name: Repository | UnusableName
-    tags: tuple[Tag | UnusableName, ...] | GatewayError | None
+    tags: tuple[Tag | UnusableName, ...] | TagNames | GatewayError | None
 
 
 Entries: TypeAlias = tuple[CatalogEntry, ...]
@@ -73,7 +81,7 @@ class CatalogListing:
                 for entry in known:
                     taken = _size(entry.tags) if isinstance(entry.tags, tuple) else 0
                     if taken > room:
-                        entries.append(CatalogEntry(entry.name, _too_many("this page of the catalog")))
+                        entries.append(CatalogEntry(entry.name, too_many_tags("this page of the catalog")))
                     else:
                         entries.append(entry)
                         room -= taken
@@ -89,6 +97,14 @@ class CatalogListing:
         async with aclosing(pages), aclosing(self._entries(_matching(prefix, pages), include_tags)) as entries:
             async for known in entries:
                 yield known
+
+    async def tags_of(self, names: Sequence[Repository | UnusableName]) -> dict[str, CatalogEntry]:
+        """The entries of these repositories, with their tags, by name."""
+        found: dict[str, CatalogEntry] = {}
+        async with aclosing(self._entries(_single_page(tuple(names)), True)) as described:
+            async for known in described:
+                found |= {str(entry.name): entry for entry in known}
+        return found
 
     async def _names(self, after: Cursor | None) -> Page[Repository | UnusableName]:
         return await self._registry.list_repositories(None, after)
@@ -172,7 +188,7 @@ class CatalogListing:
                 tags.extend(page.items)
                 size += _size(page.items)
                 if size > MOST_BYTES:
-                    raise _too_many(str(repository))
+                    raise too_many_tags(str(repository))
         return tuple(sorted(tags, key=str))
 
 
@@ -185,7 +201,8 @@ def _size(tags: Sequence[Tag | UnusableName]) -> int:
     return sum(len(tag.name) if isinstance(tag, Tag) else 4 * len(tag.text) for tag in tags) + _FRAME * len(tags)
 
 
-def _too_many(subject: str) -> TooManyTags:
+def too_many_tags(subject: str) -> TooManyTags:
+    """The error in place of tags that do not fit into one answer."""
     return TooManyTags(f"{subject} has more tags than fit into one answer: ListTags lists them in pages")
 
 

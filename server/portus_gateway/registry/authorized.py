@@ -3,14 +3,11 @@
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
-from types import TracebackType
 
-from portus_gateway.access.caller import Caller
+from portus_gateway.access.admission import Admissions
 from portus_gateway.access.current_call import current_rpc
-from portus_gateway.access.errors import Hidden, PermissionDenied
-from portus_gateway.access.policy import Policy, PolicySource, Rights
-from portus_gateway.access.refusal_log import RefusalLog
-from portus_gateway.access.rpcs import RPCS, Rpc
+from portus_gateway.access.policy import PolicySource, Rights
+from portus_gateway.access.rpcs import RPCS
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import NotFound
 from portus_gateway.distribution.image_config import ImageConfig
@@ -36,7 +33,7 @@ class AuthorizedRegistry:
     def __init__(self, registry: Registry, source: PolicySource) -> None:
         self._registry = registry
         self._source = source
-        self._refusals = RefusalLog()
+        self._admissions = Admissions(source)
 
     async def ping(self) -> RegistryVersion:
         return await self._registry.ping()
@@ -51,17 +48,17 @@ class AuthorizedRegistry:
     async def list_tags(
         self, repository: Repository, size: int | None, after: Cursor | None = None
     ) -> Page[Tag | UnusableName]:
-        with self._admission(repository, None):
+        with self._admissions.admission(repository, None):
             return await self._registry.list_tags(repository, size, after)
 
     async def is_in_catalog(self, repository: Repository) -> bool:
-        with self._admission(repository, None):
+        with self._admissions.admission(repository, None):
             return await self._registry.is_in_catalog(repository)
 
     async def resolve_manifest(
         self, repository: Repository, reference: Reference, max_staleness: float = 0
     ) -> Descriptor:
-        with self._admission(repository, reference, RPCS["ResolveManifest"]):
+        with self._admissions.admission(repository, reference, RPCS["ResolveManifest"]):
             return await self._registry.resolve_manifest(repository, reference, max_staleness)
 
     async def get_manifest(
@@ -71,70 +68,52 @@ class AuthorizedRegistry:
         max_staleness: float = 0,
         known: Manifest | None = None,
     ) -> Manifest:
-        with self._admission(repository, reference, RPCS["GetManifest"]):
+        with self._admissions.admission(repository, reference, RPCS["GetManifest"]):
             return await self._registry.get_manifest(repository, reference, max_staleness, known)
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
-        with self._admission(repository, digest):
+        with self._admissions.admission(repository, digest):
             await self._registry.delete_manifest(repository, digest)
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
-        with self._admission(repository, tag):
+        with self._admissions.admission(repository, tag):
             await self._registry.delete_tag(repository, tag)
 
     async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
         if self._source.policy.rights(*current_rpc()).everywhere:
             return await self._registry.blob_exists(repository, digest)
         try:
-            with self._admission(repository, digest):
+            with self._admissions.admission(repository, digest):
                 return await self._registry.blob_exists(repository, digest)
         except NotFound:
             # The caller must not learn which is the case: no repository, a hidden repository, or no blob.
             return False
 
     async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
-        with self._admission(repository, digest):
+        with self._admissions.admission(repository, digest):
             return await self._registry.get_blob(repository, digest)
 
     @asynccontextmanager
     async def open_blob(self, repository: Repository, digest: Digest, part: Part) -> AsyncGenerator[OpenBlob, None]:
-        with self._admission(repository, digest):
+        with self._admissions.admission(repository, digest):
             async with self._registry.open_blob(repository, digest, part) as blob:
-                yield _AuthorizedBlob(blob, lambda: self._admission(repository, digest))
+                yield _AuthorizedBlob(blob, lambda: self._admissions.admission(repository, digest))
 
     async def get_image_config(self, repository: Repository, config: Descriptor) -> ImageConfig:
-        with self._admission(repository, config.digest, RPCS["GetImageConfig"]):
+        with self._admissions.admission(repository, config.digest, RPCS["GetImageConfig"]):
             return await self._registry.get_image_config(repository, config)
 
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
-        with self._admission(repository, digest):
+        with self._admissions.admission(repository, digest):
             await self._registry.delete_blob(repository, digest)
 
     async def check_tag_deletion(self, repository: Repository) -> None:
-        with self._admission(repository, None):
+        with self._admissions.admission(repository, None):
             await self._registry.check_tag_deletion(repository)
 
     async def check_deletion(self, repository: Repository) -> None:
-        with self._admission(repository, None):
+        with self._admissions.admission(repository, None):
             await self._registry.check_deletion(repository)
-
-    def _admission(self, repository: Repository, reference: Reference | None, own: Rpc | None = None) -> "_Admission":
-        """A block for a request about `repository`. Raises `Hidden`, `PermissionDenied`.
-
-        `own` is the RPC that makes the request for itself: its right is needed if the current RPC is `Rpc.composed`.
-        """
-        caller, called = current_rpc()
-        right = own if own is not None and called.composed else called.repository_right
-        policy = self._source.policy
-        # A repository that the catalog has just listed is not hidden: its failure is passed on as it is.
-        admission = _Admission(caller, right, repository, reference, None if called.lists_repositories else policy)
-        decision = policy.decide(caller, right, repository.name)
-        if decision.allowed:
-            return admission
-        self._refusals.refused(caller, rpc=right.name, repository=repository.name, decision=str(decision))
-        if policy.sees(caller, repository.name):
-            raise PermissionDenied(f"{caller.name} may not call {right.name} on {repository}")
-        raise Hidden(admission.missing(), reason=right.missing)
 
 
 class _AuthorizedBlob:
@@ -153,48 +132,6 @@ class _AuthorizedBlob:
             async for chunk in chunks:
                 self._check()
                 yield chunk
-
-
-class _Admission:
-    """A block for an allowed request.
-
-    If there is a `policy`, absent content gives the same error as hidden content, unless the caller sees everything.
-    """
-
-    __slots__ = ("_caller", "_policy", "_reference", "_repository", "_right")
-
-    def __init__(
-        self,
-        caller: Caller,
-        right: Rpc,
-        repository: Repository,
-        reference: Reference | None,
-        policy: Policy | None,
-    ) -> None:
-        self._caller = caller
-        self._right = right
-        self._repository = repository
-        self._reference = reference
-        self._policy = policy
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if (
-            isinstance(error, NotFound)
-            and self._policy is not None
-            and not self._policy.rights(self._caller, self._right).everywhere
-        ):
-            raise NotFound(self.missing(), reason=self._right.missing) from error
-
-    def missing(self) -> str:
-        """The message for absent and for hidden content."""
-        separator = "" if self._reference is None else "@" if isinstance(self._reference, Digest) else ":"
-        wanted = f"{self._repository}{separator}{self._reference or ''}"
-        return f"{wanted} does not exist, or {self._caller.name} may not see it"
 
 
 def _allows(rights: Rights, name: Name) -> bool:

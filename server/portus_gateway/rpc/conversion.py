@@ -13,7 +13,7 @@ from portus_gateway.distribution.instant import Instant
 from portus_gateway.distribution.manifest import ContentProblem, Descriptor, Image, Index, Manifest, Platform
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.errors import GatewayError
-from portus_gateway.operations.catalog_listing import CatalogEntry
+from portus_gateway.operations.catalog_listing import CatalogEntry, TagNames
 from portus_gateway.operations.deletion import Deleted
 from portus_gateway.operations.image_config import FoundConfig
 from portus_gateway.rpc.limits import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, ServerLimits
@@ -42,6 +42,10 @@ def repository(entry: CatalogEntry) -> registry_service_pb2.Repository:
             resource = ResourceInfo(resource_type="repository", resource_name=name)
             return registry_service_pb2.Repository(
                 name=name, tags_status=part_status(error, resource, limit=_TAGS_STATUS_LIMIT)
+            )
+        case TagNames(valid, unusable):
+            return registry_service_pb2.Repository(
+                name=name, tags=valid, unusable_tags=[text(each[:_LONGEST_NAME]) for each in unusable]
             )
         case listed:
             return registry_service_pb2.Repository(name=name, tags=tags(listed), unusable_tags=unusable_tags(listed))
@@ -207,6 +211,13 @@ def deleted_manifest(value: Deleted) -> registry_service_pb2.DeleteManifestRespo
         deleted_tags=[tag.name for tag in value.tags],
         remaining_tags=[tag.name for tag in value.remaining_tags],
     )
+
+
+def timestamp(seconds: float) -> Timestamp:
+    """Seconds since 1970 as a message, to the microsecond."""
+    message = Timestamp()
+    message.FromMicroseconds(round(seconds * 1_000_000))
+    return message
 
 
 def limits(value: ServerLimits) -> registry_service_pb2.Limits:

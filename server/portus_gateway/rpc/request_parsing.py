@@ -57,12 +57,14 @@ class CatalogPage:
     after: Cursor | None
     include_tags: bool
     prefix: str
+    max_staleness: float
 
 
 @dataclass(frozen=True, slots=True)
 class WholeCatalog:
     include_tags: bool
     prefix: str
+    max_staleness: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +88,10 @@ def catalog_page(request: registry_service_pb2.CatalogRequest, tokens: PageToken
     fields = _Fields()
     size = fields.page_size(request.page_size)
     prefix = fields.prefix(request.prefix)
+    max_staleness = fields.not_negative("max_staleness", request.max_staleness)
     after = fields.page_token(tokens, request.page_token, "Catalog", request.include_tags, request.prefix)
     fields.check()
-    return CatalogPage(size, after, request.include_tags, prefix)
+    return CatalogPage(size, after, request.include_tags, prefix, max_staleness)
 
 
 def catalog_token(cursor: Cursor | None, request: CatalogPage, tokens: PageTokens) -> str:
@@ -98,14 +101,17 @@ def catalog_token(cursor: Cursor | None, request: CatalogPage, tokens: PageToken
 def whole_catalog(request: registry_service_pb2.StreamCatalogRequest) -> WholeCatalog:
     fields = _Fields()
     prefix = fields.prefix(request.prefix)
+    max_staleness = fields.not_negative("max_staleness", request.max_staleness)
     fields.check()
-    return WholeCatalog(request.include_tags, prefix)
+    return WholeCatalog(request.include_tags, prefix, max_staleness)
 
 
 def tag_page(request: registry_service_pb2.ListTagsRequest, tokens: PageTokens) -> WantedTags:
     fields = _Fields()
     repository = fields.name("repository", _repository, request.repository)
     size = fields.page_size(request.page_size)
+    # Its value is `tag_staleness`.
+    fields.not_negative("max_staleness", request.max_staleness)
     view = fields.view(request.view)
     digest = fields.name("digest", _digest, request.digest) if request.digest else None
     newest_first = fields.tag_order(request.order_by, view)
@@ -136,6 +142,13 @@ def _tag_arguments(
     repository: str, view: View, digest: str, omit_referrer_tags: bool, newest_first: bool
 ) -> tuple[Argument, ...]:
     return repository, view.name, digest, omit_referrer_tags, newest_first
+
+
+def tag_staleness(request: registry_service_pb2.ListTagsRequest) -> float:
+    """How old the names may be, in seconds. 0 for what the index cannot answer."""
+    max_staleness = _Fields().not_negative("max_staleness", request.max_staleness)
+    needs_registry = request.view or request.digest or request.omit_referrer_tags or request.order_by
+    return 0.0 if needs_registry else max_staleness
 
 
 def manifest_read(request: ReadRequest) -> ManifestRead:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import grpc
 
 from portus_gateway.access.page_token_keys import SecretKey
+from portus_gateway.index.live_index import LiveIndex
 from portus_gateway.listen_address import cannot_listen
 from portus_gateway.operations.catalog_listing import CatalogListing
 from portus_gateway.operations.deletion import Deletion
+from portus_gateway.operations.index_answers import EverythingVisible, IndexAnswers, Visibility
 from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc.boundary import Boundary
 from portus_gateway.rpc.call_limit import CallLimit
@@ -56,6 +58,8 @@ class GatewayServer:
     `interceptors` let calls in before their requests are read. With `reuse_port`, other processes of this user may
     listen on the same ports: the kernel spreads connections over them. Without `page_tokens`, no other server accepts
     the page tokens of this one.
+    `index` answers where callers accept answers of some age, for what `visibility` lets them see; without `visibility`,
+    every caller sees everything.
     """
 
     def __init__(
@@ -74,6 +78,8 @@ class GatewayServer:
         interceptors: Sequence[Interceptor] = (),
         reuse_port: bool = False,
         page_tokens: PageTokens | None = None,
+        index: LiveIndex | None = None,
+        visibility: Visibility | None = None,
     ) -> None:
         self._limits = limits
         self._reflection = reflection
@@ -89,9 +95,11 @@ class GatewayServer:
             observer=observer,
             interceptors=interceptors,
         )
+        listing = CatalogListing(registry, limits.max_upstream_requests)
         self._servicer = RegistryServicer(
             registry=registry,
-            listing=CatalogListing(registry, limits.max_upstream_requests),
+            listing=listing,
+            answers=IndexAnswers(index, visibility or EverythingVisible(), listing),
             deletion=deletion,
             deletion_enabled=deletion_enabled,
             limits=limits,

@@ -3,7 +3,7 @@
 # No RPC needs its context: what a call has beside its request is the boundary's.
 # ruff: noqa: ARG002
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 from typing import cast
 
@@ -12,20 +12,22 @@ import grpc
 from portus.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
 from portus_gateway.access.current_call import current_call
 from portus_gateway.aio.one_thread import OneThread
-from portus_gateway.operations.catalog_listing import CatalogListing
+from portus_gateway.operations.catalog_listing import CatalogEntry, CatalogListing
 from portus_gateway.operations.deletion import Deletion
 from portus_gateway.operations.image_config import image_config_for
+from portus_gateway.operations.index_answers import Freshness, IndexAnswers
 from portus_gateway.operations.platform_selection import descriptor_for, manifest_for
 from portus_gateway.operations.registry_status import registry_status
 from portus_gateway.operations.tag_listing import TagListing
 from portus_gateway.registry.protocol import Registry
-from portus_gateway.rpc import conversion, listed_tags, request_parsing
+from portus_gateway.rpc import conversion, indexed_tags, listed_tags, request_parsing
 from portus_gateway.rpc.converted_image_configs import ConvertedImageConfigs
 from portus_gateway.rpc.converted_manifests import ConvertedManifests
 from portus_gateway.rpc.deletion_results import deletion_result
 from portus_gateway.rpc.descriptor_batch import DescriptorBatch
 from portus_gateway.rpc.download_places import DownloadPlaces
 from portus_gateway.rpc.image_config_batch import ImageConfigBatch
+from portus_gateway.rpc.index_status import index_status
 from portus_gateway.rpc.limits import ServerLimits
 from portus_gateway.rpc.manifest_batch import ManifestBatch
 from portus_gateway.rpc.packing import packed
@@ -46,8 +48,10 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         limits: ServerLimits,
         gateway_version: str,
         page_tokens: PageTokens,
+        answers: IndexAnswers,
     ) -> None:
         self._page_tokens = page_tokens
+        self._answers = answers
         self._registry = registry
         self._listing = listing
         self._deletion = deletion
@@ -79,36 +83,70 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
             limits=conversion.limits(self._limits),
             deletion_enabled=self._deletion_enabled,
             registry_status=None if status.problem is None else part_status(status.problem),
+            index=await index_status(self._answers),
         )
 
     async def Catalog(  # noqa: N802
         self, request: registry_service_pb2.CatalogRequest, context: object
     ) -> registry_service_pb2.CatalogResponse:
         wanted = request_parsing.catalog_page(request, self._page_tokens)
-        page = await self._listing.page(
-            wanted.size, wanted.after, include_tags=wanted.include_tags, prefix=wanted.prefix
+        found = await self._answers.catalog(
+            wanted.size,
+            wanted.after,
+            include_tags=wanted.include_tags,
+            prefix=wanted.prefix,
+            max_staleness=wanted.max_staleness,
         )
+        if found is None:
+            freshness = await self._answers.live()
+            page = await self._listing.page(
+                wanted.size, wanted.after, include_tags=wanted.include_tags, prefix=wanted.prefix
+            )
+        else:
+            page, freshness = found
         return registry_service_pb2.CatalogResponse(
             repositories=[conversion.repository(entry) for entry in page.items],
             next_page_token=request_parsing.catalog_token(page.next, wanted, self._page_tokens),
+            as_of=conversion.timestamp(freshness.as_of),
+            cursor=freshness.cursor,
         )
 
     async def StreamCatalog(  # noqa: N802
         self, request: registry_service_pb2.StreamCatalogRequest, context: object
     ) -> AsyncIterator[registry_service_pb2.StreamCatalogResponse]:
         wanted = request_parsing.whole_catalog(request)
+        indexed = await self._answers.stream(
+            include_tags=wanted.include_tags, prefix=wanted.prefix, max_staleness=wanted.max_staleness
+        )
+        if indexed is not None:
+            async with aclosing(indexed) as parts:
+                async for part, freshness in parts:
+                    for message in _streamed(part, freshness):
+                        yield message
+            return
+        freshness = await self._answers.live()
         async with aclosing(self._listing.stream(include_tags=wanted.include_tags, prefix=wanted.prefix)) as entries:
             async for known in entries:
-                for repositories in packed(known, conversion.repository):
-                    yield registry_service_pb2.StreamCatalogResponse(repositories=repositories)
+                for message in _streamed(known, freshness):
+                    yield message
 
     async def ListTags(  # noqa: N802
         self, request: registry_service_pb2.ListTagsRequest, context: object
     ) -> registry_service_pb2.ListTagsResponse:
         wanted = request_parsing.tag_page(request, self._page_tokens)
+        indexed = await self._answers.tags(
+            wanted.repository, wanted.size, wanted.after, request_parsing.tag_staleness(request)
+        )
+        if indexed is not None:
+            token = request_parsing.tag_token(indexed.page.next, wanted, self._page_tokens)
+            return indexed_tags.response(indexed, token)
+        freshness = await self._answers.live()
         page = await self._tags.page(wanted)
         token = request_parsing.tag_token(page.next, wanted, self._page_tokens)
-        return await listed_tags.response(wanted, page, token)
+        answer = await listed_tags.response(wanted, page, token)
+        answer.as_of.CopyFrom(conversion.timestamp(freshness.as_of))
+        answer.cursor = freshness.cursor
+        return answer
 
     async def ResolveManifest(  # noqa: N802
         self, request: registry_service_pb2.ResolveManifestRequest, context: object
@@ -200,6 +238,15 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
     ) -> registry_service_pb2.DeleteBlobResponse:
         deleted = await self._deletion.delete(request_parsing.blob_deletion(request))
         return registry_service_pb2.DeleteBlobResponse(digest=deleted.digest.text)
+
+
+def _streamed(
+    entries: Sequence[CatalogEntry], freshness: Freshness
+) -> Iterator[registry_service_pb2.StreamCatalogResponse]:
+    for repositories in packed(entries, conversion.repository):
+        yield registry_service_pb2.StreamCatalogResponse(
+            repositories=repositories, as_of=conversion.timestamp(freshness.as_of), cursor=freshness.cursor
+        )
 
 
 def registry_service(servicer: RegistryServicer) -> grpc.GenericRpcHandler:

@@ -18,6 +18,7 @@ from portus_gateway.aio.deadline import DeadlineExceeded
 from portus_gateway.aio.single_flight import WorkEnded
 from portus_gateway.distribution import errors
 from portus_gateway.errors import GatewayError
+from portus_gateway.index import errors as index
 from portus_gateway.operations.catalog_listing import TooManyTags, UnusableRepositoryName
 from portus_gateway.operations.deletion_errors import (
     DeletionDisabled,
@@ -80,6 +81,8 @@ CODES: Mapping[type[GatewayError], grpc.StatusCode] = MappingProxyType(
         errors.DigestMismatch: grpc.StatusCode.DATA_LOSS,
         errors.AnswerTooLarge: grpc.StatusCode.DATA_LOSS,
         errors.ContentUnclear: grpc.StatusCode.FAILED_PRECONDITION,
+        index.LiveIndexError: grpc.StatusCode.INTERNAL,
+        index.IndexUnavailable: grpc.StatusCode.UNAVAILABLE,
         access.AccessError: grpc.StatusCode.INTERNAL,
         access.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
         access.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,

@@ -13,6 +13,7 @@ from portus_gateway.registry.cached import Outcome
 from portus_gateway.rpc.observation import FinishedCall
 from portus_gateway.telemetry.figures import Figures
 from portus_gateway.telemetry.file_states import FileState, FileStates
+from portus_gateway.telemetry.index_metrics import IndexMetrics
 from portus_gateway.telemetry.plain_counts import BUCKETS, CallCounts, ManifestCounts, RequestCounts, TaskCount
 from portus_gateway.telemetry.worker_metrics import figures_of
 
@@ -42,6 +43,8 @@ class Metrics:
             "portus_manifest_cache_bytes", "Memory that the cached manifests take, about.", registry=self._registry
         )
         self._cache_entries = Gauge("portus_manifest_cache_entries", "Manifests in the cache.", registry=self._registry)
+        self.index = IndexMetrics(self._registry)
+        """Those of the live index."""
         self._ready = Gauge(
             "portus_registry_ready", "1 while the registry answers and takes our account.", registry=self._registry
         )

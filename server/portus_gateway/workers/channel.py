@@ -29,6 +29,8 @@ class Serve(_Message):
     flags: dict[str, str | bool | None]
     page_token_secret: str = Field(repr=False)
     """In hexadecimal digits. All workers of a gateway get the same, for page tokens that no setting has a key for."""
+    keeps_index: bool
+    """Whether this worker keeps the index up to date. One of them does."""
 
 
 class Ping(_Message):

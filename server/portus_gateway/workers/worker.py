@@ -70,7 +70,9 @@ class Worker:
                 ours.close()
                 raise
         worker = cls(process, await WorkerChannel.open(ours))
-        await worker._channel.send(Serve(flags=flags, page_token_secret=page_token_secret.hex()))
+        await worker._channel.send(
+            Serve(flags=flags, page_token_secret=page_token_secret.hex(), keeps_index=number == 1)
+        )
         return worker
 
     async def __aenter__(self) -> Self:

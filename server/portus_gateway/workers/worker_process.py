@@ -47,7 +47,12 @@ async def _work(number: int, end: socket.socket) -> None:
                 loaded = settings.load(order.flags)
                 logs.configure(loaded.log_format, loaded.log_level, worker=number)
                 gateway = await stack.enter_async_context(
-                    app.running(loaded, as_worker=True, page_token_secret=bytes.fromhex(order.page_token_secret))
+                    app.running(
+                        loaded,
+                        as_worker=True,
+                        page_token_secret=bytes.fromhex(order.page_token_secret),
+                        keeps_index=order.keeps_index,
+                    )
                 )
             except (InvalidSettings, InvalidAccessFile, OSError) as error:
                 await channel.send(_failure(error))

@@ -112,6 +112,12 @@ def registry_info(value: RegistryInfo) -> Json:
         "gateway_version": value.gateway_version,
         "deletion_enabled": value.deletion_enabled,
         "problem": None if value.problem is None else failure(value.problem),
+        "index": None
+        if value.index is None
+        else {
+            "state": value.index.state,
+            "as_of": None if value.index.as_of is None else value.index.as_of.isoformat(),
+        },
         "limits": {
             "default_page_size": value.limits.default_page_size,
             "max_page_size": value.limits.max_page_size,

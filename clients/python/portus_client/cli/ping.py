@@ -47,4 +47,11 @@ def _line(info: RegistryInfo) -> str:
     else:
         state = "registry not reachable"
     deletion = "enabled" if info.deletion_enabled else "disabled"
-    return f"{state}; gateway {info.gateway_version}; deletion {deletion}"
+    return f"{state}; gateway {info.gateway_version}; deletion {deletion}{_index(info)}"
+
+
+def _index(info: RegistryInfo) -> str:
+    if info.index is None:
+        return ""
+    as_of = "" if info.index.as_of is None else f", as of {info.index.as_of.isoformat(timespec='seconds')}"
+    return f"; index {info.index.state}{as_of}"

@@ -11,6 +11,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -22,6 +23,63 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+// Whether the index can be used.
+type IndexStatus_State int32
+
+const (
+	// Never sent.
+	IndexStatus_STATE_UNSPECIFIED IndexStatus_State = 0
+	// The index has not read the whole registry yet. Answers come from the registry.
+	IndexStatus_BUILDING IndexStatus_State = 1
+	// The index has read the whole registry.
+	IndexStatus_READY IndexStatus_State = 2
+	// The index's store cannot be used now. Answers come from the registry.
+	IndexStatus_UNAVAILABLE IndexStatus_State = 3
+)
+
+// Enum value maps for IndexStatus_State.
+var (
+	IndexStatus_State_name = map[int32]string{
+		0: "STATE_UNSPECIFIED",
+		1: "BUILDING",
+		2: "READY",
+		3: "UNAVAILABLE",
+	}
+	IndexStatus_State_value = map[string]int32{
+		"STATE_UNSPECIFIED": 0,
+		"BUILDING":          1,
+		"READY":             2,
+		"UNAVAILABLE":       3,
+	}
+)
+
+func (x IndexStatus_State) Enum() *IndexStatus_State {
+	p := new(IndexStatus_State)
+	*p = x
+	return p
+}
+
+func (x IndexStatus_State) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (IndexStatus_State) Descriptor() protoreflect.EnumDescriptor {
+	return file_portus_registry_v1_registry_service_proto_enumTypes[0].Descriptor()
+}
+
+func (IndexStatus_State) Type() protoreflect.EnumType {
+	return &file_portus_registry_v1_registry_service_proto_enumTypes[0]
+}
+
+func (x IndexStatus_State) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use IndexStatus_State.Descriptor instead.
+func (IndexStatus_State) EnumDescriptor() ([]byte, []int) {
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{2, 0}
+}
 
 // What the answer says of each tag.
 type ListTagsRequest_View int32
@@ -60,11 +118,11 @@ func (x ListTagsRequest_View) String() string {
 }
 
 func (ListTagsRequest_View) Descriptor() protoreflect.EnumDescriptor {
-	return file_portus_registry_v1_registry_service_proto_enumTypes[0].Descriptor()
+	return file_portus_registry_v1_registry_service_proto_enumTypes[1].Descriptor()
 }
 
 func (ListTagsRequest_View) Type() protoreflect.EnumType {
-	return &file_portus_registry_v1_registry_service_proto_enumTypes[0]
+	return &file_portus_registry_v1_registry_service_proto_enumTypes[1]
 }
 
 func (x ListTagsRequest_View) Number() protoreflect.EnumNumber {
@@ -73,7 +131,7 @@ func (x ListTagsRequest_View) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ListTagsRequest_View.Descriptor instead.
 func (ListTagsRequest_View) EnumDescriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{8, 0}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{9, 0}
 }
 
 // The request of GetRegistryInfo.
@@ -130,8 +188,10 @@ type GetRegistryInfoResponse struct {
 	// rejects the gateway's account. Or, with the reason ACCOUNT_NOT_ASKED_FOR, why answers may be incomplete: the registry
 	// answers, but has not asked for the gateway's account, so it may hide private repositories. Unset if there is no problem.
 	RegistryStatus *status.Status `protobuf:"bytes,6,opt,name=registry_status,json=registryStatus,proto3" json:"registry_status,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The live index of the gateway. Unset if it has none.
+	Index         *IndexStatus `protobuf:"bytes,7,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetRegistryInfoResponse) Reset() {
@@ -206,6 +266,68 @@ func (x *GetRegistryInfoResponse) GetRegistryStatus() *status.Status {
 	return nil
 }
 
+func (x *GetRegistryInfoResponse) GetIndex() *IndexStatus {
+	if x != nil {
+		return x.Index
+	}
+	return nil
+}
+
+// The live index: the gateway's own knowledge of the whole registry, from which it can answer without the registry.
+type IndexStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether the index can be used.
+	State IndexStatus_State `protobuf:"varint,1,opt,name=state,proto3,enum=portus.registry.v1.IndexStatus_State" json:"state,omitempty"`
+	// When the last complete look at the registry's catalog began. Unset before the first one.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IndexStatus) Reset() {
+	*x = IndexStatus{}
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IndexStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IndexStatus) ProtoMessage() {}
+
+func (x *IndexStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IndexStatus.ProtoReflect.Descriptor instead.
+func (*IndexStatus) Descriptor() ([]byte, []int) {
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *IndexStatus) GetState() IndexStatus_State {
+	if x != nil {
+		return x.State
+	}
+	return IndexStatus_STATE_UNSPECIFIED
+}
+
+func (x *IndexStatus) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
 // The limits of a gateway.
 type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -228,7 +350,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[2]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -240,7 +362,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[2]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -253,7 +375,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{2}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Limits) GetDefaultPageSize() int32 {
@@ -316,7 +438,7 @@ type Repository struct {
 
 func (x *Repository) Reset() {
 	*x = Repository{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[3]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -328,7 +450,7 @@ func (x *Repository) String() string {
 func (*Repository) ProtoMessage() {}
 
 func (x *Repository) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[3]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -341,7 +463,7 @@ func (x *Repository) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Repository.ProtoReflect.Descriptor instead.
 func (*Repository) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{3}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Repository) GetName() string {
@@ -383,14 +505,17 @@ type CatalogRequest struct {
 	// Whether to list the tags of each repository as well.
 	IncludeTags bool `protobuf:"varint,3,opt,name=include_tags,json=includeTags,proto3" json:"include_tags,omitempty"`
 	// Lists only repositories whose names begin with this, such as `team/`. Empty means all. At most 255 characters.
-	Prefix        string `protobuf:"bytes,4,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	Prefix string `protobuf:"bytes,4,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// Maximum age of the answer. If the gateway has an index that is young enough, the answer comes from it. Unset means
+	// 0: the gateway asks the registry in this call.
+	MaxStaleness  *durationpb.Duration `protobuf:"bytes,5,opt,name=max_staleness,json=maxStaleness,proto3" json:"max_staleness,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CatalogRequest) Reset() {
 	*x = CatalogRequest{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[4]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -402,7 +527,7 @@ func (x *CatalogRequest) String() string {
 func (*CatalogRequest) ProtoMessage() {}
 
 func (x *CatalogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[4]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -415,7 +540,7 @@ func (x *CatalogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogRequest.ProtoReflect.Descriptor instead.
 func (*CatalogRequest) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{4}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CatalogRequest) GetPageSize() int32 {
@@ -446,20 +571,32 @@ func (x *CatalogRequest) GetPrefix() string {
 	return ""
 }
 
+func (x *CatalogRequest) GetMaxStaleness() *durationpb.Duration {
+	if x != nil {
+		return x.MaxStaleness
+	}
+	return nil
+}
+
 // The response of Catalog.
 type CatalogResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The repositories, in the registry's order.
+	// The repositories, in the registry's order; from the index, in lexical order.
 	Repositories []*Repository `protobuf:"bytes,1,rep,name=repositories,proto3" json:"repositories,omitempty"`
 	// Token for the next page. Empty if this is the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// What the answer says was so at this time or later.
+	AsOf *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	// Where a watch continues that is to see every change after this answer. Empty if the gateway has no index that is
+	// ready.
+	Cursor        string `protobuf:"bytes,4,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CatalogResponse) Reset() {
 	*x = CatalogResponse{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[5]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -471,7 +608,7 @@ func (x *CatalogResponse) String() string {
 func (*CatalogResponse) ProtoMessage() {}
 
 func (x *CatalogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[5]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -484,7 +621,7 @@ func (x *CatalogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogResponse.ProtoReflect.Descriptor instead.
 func (*CatalogResponse) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{5}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CatalogResponse) GetRepositories() []*Repository {
@@ -501,20 +638,36 @@ func (x *CatalogResponse) GetNextPageToken() string {
 	return ""
 }
 
+func (x *CatalogResponse) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+func (x *CatalogResponse) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
 // The request of StreamCatalog.
 type StreamCatalogRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Whether to list the tags of each repository as well.
 	IncludeTags bool `protobuf:"varint,1,opt,name=include_tags,json=includeTags,proto3" json:"include_tags,omitempty"`
 	// Lists only repositories whose names begin with this, such as `team/`. Empty means all. At most 255 characters.
-	Prefix        string `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	Prefix string `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// Maximum age of the answer, as for Catalog.
+	MaxStaleness  *durationpb.Duration `protobuf:"bytes,3,opt,name=max_staleness,json=maxStaleness,proto3" json:"max_staleness,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StreamCatalogRequest) Reset() {
 	*x = StreamCatalogRequest{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[6]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -526,7 +679,7 @@ func (x *StreamCatalogRequest) String() string {
 func (*StreamCatalogRequest) ProtoMessage() {}
 
 func (x *StreamCatalogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[6]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -539,7 +692,7 @@ func (x *StreamCatalogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamCatalogRequest.ProtoReflect.Descriptor instead.
 func (*StreamCatalogRequest) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{6}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *StreamCatalogRequest) GetIncludeTags() bool {
@@ -556,18 +709,29 @@ func (x *StreamCatalogRequest) GetPrefix() string {
 	return ""
 }
 
+func (x *StreamCatalogRequest) GetMaxStaleness() *durationpb.Duration {
+	if x != nil {
+		return x.MaxStaleness
+	}
+	return nil
+}
+
 // One message of the response stream of StreamCatalog.
 type StreamCatalogResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The next repositories that are known by now: at least one, and about 64 KiB at most unless a single repository is larger.
-	Repositories  []*Repository `protobuf:"bytes,1,rep,name=repositories,proto3" json:"repositories,omitempty"`
+	Repositories []*Repository `protobuf:"bytes,1,rep,name=repositories,proto3" json:"repositories,omitempty"`
+	// What this message says was so at this time or later.
+	AsOf *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	// Where a watch continues, as for Catalog. It is the same in all messages of a stream.
+	Cursor        string `protobuf:"bytes,3,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StreamCatalogResponse) Reset() {
 	*x = StreamCatalogResponse{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[7]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -579,7 +743,7 @@ func (x *StreamCatalogResponse) String() string {
 func (*StreamCatalogResponse) ProtoMessage() {}
 
 func (x *StreamCatalogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[7]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -592,7 +756,7 @@ func (x *StreamCatalogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamCatalogResponse.ProtoReflect.Descriptor instead.
 func (*StreamCatalogResponse) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{7}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *StreamCatalogResponse) GetRepositories() []*Repository {
@@ -600,6 +764,20 @@ func (x *StreamCatalogResponse) GetRepositories() []*Repository {
 		return x.Repositories
 	}
 	return nil
+}
+
+func (x *StreamCatalogResponse) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+func (x *StreamCatalogResponse) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
 }
 
 // The request of ListTags.
@@ -621,14 +799,18 @@ type ListTagsRequest struct {
 	OmitReferrerTags bool `protobuf:"varint,6,opt,name=omit_referrer_tags,json=omitReferrerTags,proto3" json:"omit_referrer_tags,omitempty"`
 	// `name` (the default) or `created desc`, the newest image first; images without a date come last. The latter needs the view FULL, and the
 	// repository must have at most 1000 tags (not counting those that are left out). Each page asks the registry about all of them.
-	OrderBy       string `protobuf:"bytes,7,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
+	OrderBy string `protobuf:"bytes,7,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
+	// Maximum age of the answer. If the gateway has an index that knows the repository well enough, names come from it. Any
+	// other answer comes from the registry: a view other than NAMES, and a request with `digest`, `omit_referrer_tags` or `order_by`.
+	// Unset means 0: the gateway asks the registry in this call.
+	MaxStaleness  *durationpb.Duration `protobuf:"bytes,8,opt,name=max_staleness,json=maxStaleness,proto3" json:"max_staleness,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListTagsRequest) Reset() {
 	*x = ListTagsRequest{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[8]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -640,7 +822,7 @@ func (x *ListTagsRequest) String() string {
 func (*ListTagsRequest) ProtoMessage() {}
 
 func (x *ListTagsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[8]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -653,7 +835,7 @@ func (x *ListTagsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTagsRequest.ProtoReflect.Descriptor instead.
 func (*ListTagsRequest) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{8}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListTagsRequest) GetRepository() string {
@@ -705,6 +887,13 @@ func (x *ListTagsRequest) GetOrderBy() string {
 	return ""
 }
 
+func (x *ListTagsRequest) GetMaxStaleness() *durationpb.Duration {
+	if x != nil {
+		return x.MaxStaleness
+	}
+	return nil
+}
+
 // The response of ListTags.
 type ListTagsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -716,14 +905,18 @@ type ListTagsResponse struct {
 	// made for them, and DeleteManifest refuses because of them, unless forced. Each is cut to 1024 characters.
 	UnusableTags []string `protobuf:"bytes,3,rep,name=unusable_tags,json=unusableTags,proto3" json:"unusable_tags,omitempty"`
 	// One for each of `tags`, in the same order. Empty for the view NAMES.
-	Details       []*TagDetails `protobuf:"bytes,4,rep,name=details,proto3" json:"details,omitempty"`
+	Details []*TagDetails `protobuf:"bytes,4,rep,name=details,proto3" json:"details,omitempty"`
+	// What the answer says was so at this time or later.
+	AsOf *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	// Where a watch continues that is to see every change after this answer. Empty if the gateway has no index that is ready.
+	Cursor        string `protobuf:"bytes,6,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListTagsResponse) Reset() {
 	*x = ListTagsResponse{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[9]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -735,7 +928,7 @@ func (x *ListTagsResponse) String() string {
 func (*ListTagsResponse) ProtoMessage() {}
 
 func (x *ListTagsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[9]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -748,7 +941,7 @@ func (x *ListTagsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTagsResponse.ProtoReflect.Descriptor instead.
 func (*ListTagsResponse) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{9}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListTagsResponse) GetTags() []string {
@@ -779,6 +972,20 @@ func (x *ListTagsResponse) GetDetails() []*TagDetails {
 	return nil
 }
 
+func (x *ListTagsResponse) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+func (x *ListTagsResponse) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
 // The request of ResolveManifest.
 type ResolveManifestRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -801,7 +1008,7 @@ type ResolveManifestRequest struct {
 
 func (x *ResolveManifestRequest) Reset() {
 	*x = ResolveManifestRequest{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[10]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -813,7 +1020,7 @@ func (x *ResolveManifestRequest) String() string {
 func (*ResolveManifestRequest) ProtoMessage() {}
 
 func (x *ResolveManifestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[10]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -826,7 +1033,7 @@ func (x *ResolveManifestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveManifestRequest.ProtoReflect.Descriptor instead.
 func (*ResolveManifestRequest) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{10}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ResolveManifestRequest) GetRepository() string {
@@ -904,7 +1111,7 @@ type ResolveManifestResponse struct {
 
 func (x *ResolveManifestResponse) Reset() {
 	*x = ResolveManifestResponse{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[11]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -916,7 +1123,7 @@ func (x *ResolveManifestResponse) String() string {
 func (*ResolveManifestResponse) ProtoMessage() {}
 
 func (x *ResolveManifestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[11]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -929,7 +1136,7 @@ func (x *ResolveManifestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveManifestResponse.ProtoReflect.Descriptor instead.
 func (*ResolveManifestResponse) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{11}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ResolveManifestResponse) GetDescriptor_() *Descriptor {
@@ -950,7 +1157,7 @@ type BatchResolveManifestsRequest struct {
 
 func (x *BatchResolveManifestsRequest) Reset() {
 	*x = BatchResolveManifestsRequest{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[12]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -962,7 +1169,7 @@ func (x *BatchResolveManifestsRequest) String() string {
 func (*BatchResolveManifestsRequest) ProtoMessage() {}
 
 func (x *BatchResolveManifestsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[12]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -975,7 +1182,7 @@ func (x *BatchResolveManifestsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchResolveManifestsRequest.ProtoReflect.Descriptor instead.
 func (*BatchResolveManifestsRequest) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{12}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *BatchResolveManifestsRequest) GetRequests() []*ResolveManifestRequest {
@@ -996,7 +1203,7 @@ type BatchResolveManifestsResponse struct {
 
 func (x *BatchResolveManifestsResponse) Reset() {
 	*x = BatchResolveManifestsResponse{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[13]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1008,7 +1215,7 @@ func (x *BatchResolveManifestsResponse) String() string {
 func (*BatchResolveManifestsResponse) ProtoMessage() {}
 
 func (x *BatchResolveManifestsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[13]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1021,7 +1228,7 @@ func (x *BatchResolveManifestsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchResolveManifestsResponse.ProtoReflect.Descriptor instead.
 func (*BatchResolveManifestsResponse) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{13}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *BatchResolveManifestsResponse) GetResults() []*BatchResolveManifestsResult {
@@ -1049,7 +1256,7 @@ type BatchResolveManifestsResult struct {
 
 func (x *BatchResolveManifestsResult) Reset() {
 	*x = BatchResolveManifestsResult{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[14]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1061,7 +1268,7 @@ func (x *BatchResolveManifestsResult) String() string {
 func (*BatchResolveManifestsResult) ProtoMessage() {}
 
 func (x *BatchResolveManifestsResult) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[14]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1074,7 +1281,7 @@ func (x *BatchResolveManifestsResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchResolveManifestsResult.ProtoReflect.Descriptor instead.
 func (*BatchResolveManifestsResult) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{14}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *BatchResolveManifestsResult) GetRequestIndex() int32 {
@@ -1152,7 +1359,7 @@ type GetManifestRequest struct {
 
 func (x *GetManifestRequest) Reset() {
 	*x = GetManifestRequest{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[15]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1164,7 +1371,7 @@ func (x *GetManifestRequest) String() string {
 func (*GetManifestRequest) ProtoMessage() {}
 
 func (x *GetManifestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[15]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1177,7 +1384,7 @@ func (x *GetManifestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetManifestRequest.ProtoReflect.Descriptor instead.
 func (*GetManifestRequest) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{15}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetManifestRequest) GetRepository() string {
@@ -1255,7 +1462,7 @@ type GetManifestResponse struct {
 
 func (x *GetManifestResponse) Reset() {
 	*x = GetManifestResponse{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[16]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1267,7 +1474,7 @@ func (x *GetManifestResponse) String() string {
 func (*GetManifestResponse) ProtoMessage() {}
 
 func (x *GetManifestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[16]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1280,7 +1487,7 @@ func (x *GetManifestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetManifestResponse.ProtoReflect.Descriptor instead.
 func (*GetManifestResponse) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{16}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetManifestResponse) GetManifest() *Manifest {
@@ -1301,7 +1508,7 @@ type BatchGetManifestsRequest struct {
 
 func (x *BatchGetManifestsRequest) Reset() {
 	*x = BatchGetManifestsRequest{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[17]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1313,7 +1520,7 @@ func (x *BatchGetManifestsRequest) String() string {
 func (*BatchGetManifestsRequest) ProtoMessage() {}
 
 func (x *BatchGetManifestsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[17]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1326,7 +1533,7 @@ func (x *BatchGetManifestsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetManifestsRequest.ProtoReflect.Descriptor instead.
 func (*BatchGetManifestsRequest) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{17}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *BatchGetManifestsRequest) GetRequests() []*GetManifestRequest {
@@ -1347,7 +1554,7 @@ type BatchGetManifestsResponse struct {
 
 func (x *BatchGetManifestsResponse) Reset() {
 	*x = BatchGetManifestsResponse{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[18]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1359,7 +1566,7 @@ func (x *BatchGetManifestsResponse) String() string {
 func (*BatchGetManifestsResponse) ProtoMessage() {}
 
 func (x *BatchGetManifestsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[18]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1372,7 +1579,7 @@ func (x *BatchGetManifestsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetManifestsResponse.ProtoReflect.Descriptor instead.
 func (*BatchGetManifestsResponse) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{18}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *BatchGetManifestsResponse) GetResults() []*BatchGetManifestsResult {
@@ -1400,7 +1607,7 @@ type BatchGetManifestsResult struct {
 
 func (x *BatchGetManifestsResult) Reset() {
 	*x = BatchGetManifestsResult{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[19]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1412,7 +1619,7 @@ func (x *BatchGetManifestsResult) String() string {
 func (*BatchGetManifestsResult) ProtoMessage() {}
 
 func (x *BatchGetManifestsResult) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[19]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1425,7 +1632,7 @@ func (x *BatchGetManifestsResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetManifestsResult.ProtoReflect.Descriptor instead.
 func (*BatchGetManifestsResult) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{19}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *BatchGetManifestsResult) GetRequestIndex() int32 {
@@ -1501,7 +1708,7 @@ type GetImageConfigRequest struct {
 
 func (x *GetImageConfigRequest) Reset() {
 	*x = GetImageConfigRequest{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[20]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1513,7 +1720,7 @@ func (x *GetImageConfigRequest) String() string {
 func (*GetImageConfigRequest) ProtoMessage() {}
 
 func (x *GetImageConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[20]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1526,7 +1733,7 @@ func (x *GetImageConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetImageConfigRequest.ProtoReflect.Descriptor instead.
 func (*GetImageConfigRequest) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{20}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetImageConfigRequest) GetRepository() string {
@@ -1604,7 +1811,7 @@ type GetImageConfigResponse struct {
 
 func (x *GetImageConfigResponse) Reset() {
 	*x = GetImageConfigResponse{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[21]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1616,7 +1823,7 @@ func (x *GetImageConfigResponse) String() string {
 func (*GetImageConfigResponse) ProtoMessage() {}
 
 func (x *GetImageConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[21]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1629,7 +1836,7 @@ func (x *GetImageConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetImageConfigResponse.ProtoReflect.Descriptor instead.
 func (*GetImageConfigResponse) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{21}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetImageConfigResponse) GetImageConfig() *ImageConfig {
@@ -1650,7 +1857,7 @@ type BatchGetImageConfigsRequest struct {
 
 func (x *BatchGetImageConfigsRequest) Reset() {
 	*x = BatchGetImageConfigsRequest{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[22]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1662,7 +1869,7 @@ func (x *BatchGetImageConfigsRequest) String() string {
 func (*BatchGetImageConfigsRequest) ProtoMessage() {}
 
 func (x *BatchGetImageConfigsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[22]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1675,7 +1882,7 @@ func (x *BatchGetImageConfigsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetImageConfigsRequest.ProtoReflect.Descriptor instead.
 func (*BatchGetImageConfigsRequest) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{22}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *BatchGetImageConfigsRequest) GetRequests() []*GetImageConfigRequest {
@@ -1696,7 +1903,7 @@ type BatchGetImageConfigsResponse struct {
 
 func (x *BatchGetImageConfigsResponse) Reset() {
 	*x = BatchGetImageConfigsResponse{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[23]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1708,7 +1915,7 @@ func (x *BatchGetImageConfigsResponse) String() string {
 func (*BatchGetImageConfigsResponse) ProtoMessage() {}
 
 func (x *BatchGetImageConfigsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[23]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1721,7 +1928,7 @@ func (x *BatchGetImageConfigsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetImageConfigsResponse.ProtoReflect.Descriptor instead.
 func (*BatchGetImageConfigsResponse) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{23}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *BatchGetImageConfigsResponse) GetResults() []*BatchGetImageConfigsResult {
@@ -1749,7 +1956,7 @@ type BatchGetImageConfigsResult struct {
 
 func (x *BatchGetImageConfigsResult) Reset() {
 	*x = BatchGetImageConfigsResult{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[24]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1761,7 +1968,7 @@ func (x *BatchGetImageConfigsResult) String() string {
 func (*BatchGetImageConfigsResult) ProtoMessage() {}
 
 func (x *BatchGetImageConfigsResult) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[24]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1774,7 +1981,7 @@ func (x *BatchGetImageConfigsResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchGetImageConfigsResult.ProtoReflect.Descriptor instead.
 func (*BatchGetImageConfigsResult) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{24}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *BatchGetImageConfigsResult) GetRequestIndex() int32 {
@@ -1844,7 +2051,7 @@ type ReadBlobRequest struct {
 
 func (x *ReadBlobRequest) Reset() {
 	*x = ReadBlobRequest{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[25]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1856,7 +2063,7 @@ func (x *ReadBlobRequest) String() string {
 func (*ReadBlobRequest) ProtoMessage() {}
 
 func (x *ReadBlobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[25]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1869,7 +2076,7 @@ func (x *ReadBlobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadBlobRequest.ProtoReflect.Descriptor instead.
 func (*ReadBlobRequest) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{25}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ReadBlobRequest) GetRepository() string {
@@ -1914,7 +2121,7 @@ type ReadBlobResponse struct {
 
 func (x *ReadBlobResponse) Reset() {
 	*x = ReadBlobResponse{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[26]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1926,7 +2133,7 @@ func (x *ReadBlobResponse) String() string {
 func (*ReadBlobResponse) ProtoMessage() {}
 
 func (x *ReadBlobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[26]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1939,7 +2146,7 @@ func (x *ReadBlobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadBlobResponse.ProtoReflect.Descriptor instead.
 func (*ReadBlobResponse) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{26}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ReadBlobResponse) GetChunk() []byte {
@@ -1976,7 +2183,7 @@ type ListReferrersRequest struct {
 
 func (x *ListReferrersRequest) Reset() {
 	*x = ListReferrersRequest{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[27]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1988,7 +2195,7 @@ func (x *ListReferrersRequest) String() string {
 func (*ListReferrersRequest) ProtoMessage() {}
 
 func (x *ListReferrersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[27]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2001,7 +2208,7 @@ func (x *ListReferrersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReferrersRequest.ProtoReflect.Descriptor instead.
 func (*ListReferrersRequest) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{27}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListReferrersRequest) GetRepository() string {
@@ -2052,7 +2259,7 @@ type ListReferrersResponse struct {
 
 func (x *ListReferrersResponse) Reset() {
 	*x = ListReferrersResponse{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[28]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2064,7 +2271,7 @@ func (x *ListReferrersResponse) String() string {
 func (*ListReferrersResponse) ProtoMessage() {}
 
 func (x *ListReferrersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[28]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2077,7 +2284,7 @@ func (x *ListReferrersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReferrersResponse.ProtoReflect.Descriptor instead.
 func (*ListReferrersResponse) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{28}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListReferrersResponse) GetReferrers() []*Referrer {
@@ -2114,7 +2321,7 @@ type DeleteManifestRequest struct {
 
 func (x *DeleteManifestRequest) Reset() {
 	*x = DeleteManifestRequest{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[29]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2126,7 +2333,7 @@ func (x *DeleteManifestRequest) String() string {
 func (*DeleteManifestRequest) ProtoMessage() {}
 
 func (x *DeleteManifestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[29]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2139,7 +2346,7 @@ func (x *DeleteManifestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteManifestRequest.ProtoReflect.Descriptor instead.
 func (*DeleteManifestRequest) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{29}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DeleteManifestRequest) GetRepository() string {
@@ -2193,7 +2400,7 @@ type DeleteManifestResponse struct {
 
 func (x *DeleteManifestResponse) Reset() {
 	*x = DeleteManifestResponse{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[30]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2205,7 +2412,7 @@ func (x *DeleteManifestResponse) String() string {
 func (*DeleteManifestResponse) ProtoMessage() {}
 
 func (x *DeleteManifestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[30]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2218,7 +2425,7 @@ func (x *DeleteManifestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteManifestResponse.ProtoReflect.Descriptor instead.
 func (*DeleteManifestResponse) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{30}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DeleteManifestResponse) GetDigest() string {
@@ -2258,7 +2465,7 @@ type BatchDeleteManifestsRequest struct {
 
 func (x *BatchDeleteManifestsRequest) Reset() {
 	*x = BatchDeleteManifestsRequest{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[31]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2270,7 +2477,7 @@ func (x *BatchDeleteManifestsRequest) String() string {
 func (*BatchDeleteManifestsRequest) ProtoMessage() {}
 
 func (x *BatchDeleteManifestsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[31]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2283,7 +2490,7 @@ func (x *BatchDeleteManifestsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchDeleteManifestsRequest.ProtoReflect.Descriptor instead.
 func (*BatchDeleteManifestsRequest) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{31}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *BatchDeleteManifestsRequest) GetRepository() string {
@@ -2318,7 +2525,7 @@ type BatchDeleteManifestsResponse struct {
 
 func (x *BatchDeleteManifestsResponse) Reset() {
 	*x = BatchDeleteManifestsResponse{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[32]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2330,7 +2537,7 @@ func (x *BatchDeleteManifestsResponse) String() string {
 func (*BatchDeleteManifestsResponse) ProtoMessage() {}
 
 func (x *BatchDeleteManifestsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[32]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2343,7 +2550,7 @@ func (x *BatchDeleteManifestsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchDeleteManifestsResponse.ProtoReflect.Descriptor instead.
 func (*BatchDeleteManifestsResponse) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{32}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *BatchDeleteManifestsResponse) GetResults() []*BatchDeleteManifestsResult {
@@ -2371,7 +2578,7 @@ type BatchDeleteManifestsResult struct {
 
 func (x *BatchDeleteManifestsResult) Reset() {
 	*x = BatchDeleteManifestsResult{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[33]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2383,7 +2590,7 @@ func (x *BatchDeleteManifestsResult) String() string {
 func (*BatchDeleteManifestsResult) ProtoMessage() {}
 
 func (x *BatchDeleteManifestsResult) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[33]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2396,7 +2603,7 @@ func (x *BatchDeleteManifestsResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BatchDeleteManifestsResult.ProtoReflect.Descriptor instead.
 func (*BatchDeleteManifestsResult) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{33}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *BatchDeleteManifestsResult) GetRequestIndex() int32 {
@@ -2467,7 +2674,7 @@ type DeleteTagRequest struct {
 
 func (x *DeleteTagRequest) Reset() {
 	*x = DeleteTagRequest{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[34]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2479,7 +2686,7 @@ func (x *DeleteTagRequest) String() string {
 func (*DeleteTagRequest) ProtoMessage() {}
 
 func (x *DeleteTagRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[34]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2492,7 +2699,7 @@ func (x *DeleteTagRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTagRequest.ProtoReflect.Descriptor instead.
 func (*DeleteTagRequest) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{34}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DeleteTagRequest) GetRepository() string {
@@ -2534,7 +2741,7 @@ type DeleteTagResponse struct {
 
 func (x *DeleteTagResponse) Reset() {
 	*x = DeleteTagResponse{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[35]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2546,7 +2753,7 @@ func (x *DeleteTagResponse) String() string {
 func (*DeleteTagResponse) ProtoMessage() {}
 
 func (x *DeleteTagResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[35]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2559,7 +2766,7 @@ func (x *DeleteTagResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTagResponse.ProtoReflect.Descriptor instead.
 func (*DeleteTagResponse) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{35}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DeleteTagResponse) GetDigest() string {
@@ -2584,7 +2791,7 @@ type DeleteBlobRequest struct {
 
 func (x *DeleteBlobRequest) Reset() {
 	*x = DeleteBlobRequest{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[36]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2596,7 +2803,7 @@ func (x *DeleteBlobRequest) String() string {
 func (*DeleteBlobRequest) ProtoMessage() {}
 
 func (x *DeleteBlobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[36]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2609,7 +2816,7 @@ func (x *DeleteBlobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteBlobRequest.ProtoReflect.Descriptor instead.
 func (*DeleteBlobRequest) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{36}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DeleteBlobRequest) GetRepository() string {
@@ -2644,7 +2851,7 @@ type DeleteBlobResponse struct {
 
 func (x *DeleteBlobResponse) Reset() {
 	*x = DeleteBlobResponse{}
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[37]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2656,7 +2863,7 @@ func (x *DeleteBlobResponse) String() string {
 func (*DeleteBlobResponse) ProtoMessage() {}
 
 func (x *DeleteBlobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[37]
+	mi := &file_portus_registry_v1_registry_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2669,7 +2876,7 @@ func (x *DeleteBlobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteBlobResponse.ProtoReflect.Descriptor instead.
 func (*DeleteBlobResponse) Descriptor() ([]byte, []int) {
-	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{37}
+	return file_portus_registry_v1_registry_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DeleteBlobResponse) GetDigest() string {
@@ -2683,8 +2890,8 @@ var File_portus_registry_v1_registry_service_proto protoreflect.FileDescriptor
 
 const file_portus_registry_v1_registry_service_proto_rawDesc = "" +
 	"\n" +
-	")portus/registry/v1/registry_service.proto\x12\x12portus.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a%portus/registry/v1/image_config.proto\x1a!portus/registry/v1/manifest.proto\x1a!portus/registry/v1/referrer.proto\x1a$portus/registry/v1/tag_details.proto\"\x18\n" +
-	"\x16GetRegistryInfoRequest\"\x9d\x02\n" +
+	")portus/registry/v1/registry_service.proto\x12\x12portus.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a%portus/registry/v1/image_config.proto\x1a!portus/registry/v1/manifest.proto\x1a!portus/registry/v1/referrer.proto\x1a$portus/registry/v1/tag_details.proto\"\x18\n" +
+	"\x16GetRegistryInfoRequest\"\xd4\x02\n" +
 	"\x17GetRegistryInfoResponse\x12\x1c\n" +
 	"\treachable\x18\x01 \x01(\bR\treachable\x12\x1f\n" +
 	"\vapi_version\x18\x02 \x01(\tR\n" +
@@ -2692,7 +2899,16 @@ const file_portus_registry_v1_registry_service_proto_rawDesc = "" +
 	"\x0fgateway_version\x18\x03 \x01(\tR\x0egatewayVersion\x122\n" +
 	"\x06limits\x18\x04 \x01(\v2\x1a.portus.registry.v1.LimitsR\x06limits\x12)\n" +
 	"\x10deletion_enabled\x18\x05 \x01(\bR\x0fdeletionEnabled\x12;\n" +
-	"\x0fregistry_status\x18\x06 \x01(\v2\x12.google.rpc.StatusR\x0eregistryStatus\"\xb3\x02\n" +
+	"\x0fregistry_status\x18\x06 \x01(\v2\x12.google.rpc.StatusR\x0eregistryStatus\x125\n" +
+	"\x05index\x18\a \x01(\v2\x1f.portus.registry.v1.IndexStatusR\x05index\"\xc5\x01\n" +
+	"\vIndexStatus\x12;\n" +
+	"\x05state\x18\x01 \x01(\x0e2%.portus.registry.v1.IndexStatus.StateR\x05state\x12/\n" +
+	"\x05as_of\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"H\n" +
+	"\x05State\x12\x15\n" +
+	"\x11STATE_UNSPECIFIED\x10\x00\x12\f\n" +
+	"\bBUILDING\x10\x01\x12\t\n" +
+	"\x05READY\x10\x02\x12\x0f\n" +
+	"\vUNAVAILABLE\x10\x03\"\xb3\x02\n" +
 	"\x06Limits\x12*\n" +
 	"\x11default_page_size\x18\x01 \x01(\x05R\x0fdefaultPageSize\x12\"\n" +
 	"\rmax_page_size\x18\x02 \x01(\x05R\vmaxPageSize\x12,\n" +
@@ -2706,21 +2922,27 @@ const file_portus_registry_v1_registry_service_proto_rawDesc = "" +
 	"\x04tags\x18\x02 \x03(\tR\x04tags\x123\n" +
 	"\vtags_status\x18\x03 \x01(\v2\x12.google.rpc.StatusR\n" +
 	"tagsStatus\x12#\n" +
-	"\runusable_tags\x18\x04 \x03(\tR\funusableTags\"\x87\x01\n" +
+	"\runusable_tags\x18\x04 \x03(\tR\funusableTags\"\xc7\x01\n" +
 	"\x0eCatalogRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\x12!\n" +
 	"\finclude_tags\x18\x03 \x01(\bR\vincludeTags\x12\x16\n" +
-	"\x06prefix\x18\x04 \x01(\tR\x06prefix\"}\n" +
+	"\x06prefix\x18\x04 \x01(\tR\x06prefix\x12>\n" +
+	"\rmax_staleness\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\fmaxStaleness\"\xc6\x01\n" +
 	"\x0fCatalogResponse\x12B\n" +
 	"\frepositories\x18\x01 \x03(\v2\x1e.portus.registry.v1.RepositoryR\frepositories\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"Q\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12/\n" +
+	"\x05as_of\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\x12\x16\n" +
+	"\x06cursor\x18\x04 \x01(\tR\x06cursor\"\x91\x01\n" +
 	"\x14StreamCatalogRequest\x12!\n" +
 	"\finclude_tags\x18\x01 \x01(\bR\vincludeTags\x12\x16\n" +
-	"\x06prefix\x18\x02 \x01(\tR\x06prefix\"[\n" +
+	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12>\n" +
+	"\rmax_staleness\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\fmaxStaleness\"\xa4\x01\n" +
 	"\x15StreamCatalogResponse\x12B\n" +
-	"\frepositories\x18\x01 \x03(\v2\x1e.portus.registry.v1.RepositoryR\frepositories\"\xba\x02\n" +
+	"\frepositories\x18\x01 \x03(\v2\x1e.portus.registry.v1.RepositoryR\frepositories\x12/\n" +
+	"\x05as_of\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\x12\x16\n" +
+	"\x06cursor\x18\x03 \x01(\tR\x06cursor\"\xfa\x02\n" +
 	"\x0fListTagsRequest\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\tR\n" +
@@ -2731,16 +2953,19 @@ const file_portus_registry_v1_registry_service_proto_rawDesc = "" +
 	"\x04view\x18\x04 \x01(\x0e2(.portus.registry.v1.ListTagsRequest.ViewR\x04view\x12\x16\n" +
 	"\x06digest\x18\x05 \x01(\tR\x06digest\x12,\n" +
 	"\x12omit_referrer_tags\x18\x06 \x01(\bR\x10omitReferrerTags\x12\x19\n" +
-	"\border_by\x18\a \x01(\tR\aorderBy\",\n" +
+	"\border_by\x18\a \x01(\tR\aorderBy\x12>\n" +
+	"\rmax_staleness\x18\b \x01(\v2\x19.google.protobuf.DurationR\fmaxStaleness\",\n" +
 	"\x04View\x12\t\n" +
 	"\x05NAMES\x10\x00\x12\x0f\n" +
 	"\vDESCRIPTORS\x10\x01\x12\b\n" +
-	"\x04FULL\x10\x02\"\xad\x01\n" +
+	"\x04FULL\x10\x02\"\xf6\x01\n" +
 	"\x10ListTagsResponse\x12\x12\n" +
 	"\x04tags\x18\x01 \x03(\tR\x04tags\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12#\n" +
 	"\runusable_tags\x18\x03 \x03(\tR\funusableTags\x128\n" +
-	"\adetails\x18\x04 \x03(\v2\x1e.portus.registry.v1.TagDetailsR\adetails\"\xed\x01\n" +
+	"\adetails\x18\x04 \x03(\v2\x1e.portus.registry.v1.TagDetailsR\adetails\x12/\n" +
+	"\x05as_of\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\x12\x16\n" +
+	"\x06cursor\x18\x06 \x01(\tR\x06cursor\"\xed\x01\n" +
 	"\x16ResolveManifestRequest\x12\x1e\n" +
 	"\n" +
 	"repository\x18\x01 \x01(\tR\n" +
@@ -2902,129 +3127,141 @@ func file_portus_registry_v1_registry_service_proto_rawDescGZIP() []byte {
 	return file_portus_registry_v1_registry_service_proto_rawDescData
 }
 
-var file_portus_registry_v1_registry_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_portus_registry_v1_registry_service_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_portus_registry_v1_registry_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_portus_registry_v1_registry_service_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_portus_registry_v1_registry_service_proto_goTypes = []any{
-	(ListTagsRequest_View)(0),             // 0: portus.registry.v1.ListTagsRequest.View
-	(*GetRegistryInfoRequest)(nil),        // 1: portus.registry.v1.GetRegistryInfoRequest
-	(*GetRegistryInfoResponse)(nil),       // 2: portus.registry.v1.GetRegistryInfoResponse
-	(*Limits)(nil),                        // 3: portus.registry.v1.Limits
-	(*Repository)(nil),                    // 4: portus.registry.v1.Repository
-	(*CatalogRequest)(nil),                // 5: portus.registry.v1.CatalogRequest
-	(*CatalogResponse)(nil),               // 6: portus.registry.v1.CatalogResponse
-	(*StreamCatalogRequest)(nil),          // 7: portus.registry.v1.StreamCatalogRequest
-	(*StreamCatalogResponse)(nil),         // 8: portus.registry.v1.StreamCatalogResponse
-	(*ListTagsRequest)(nil),               // 9: portus.registry.v1.ListTagsRequest
-	(*ListTagsResponse)(nil),              // 10: portus.registry.v1.ListTagsResponse
-	(*ResolveManifestRequest)(nil),        // 11: portus.registry.v1.ResolveManifestRequest
-	(*ResolveManifestResponse)(nil),       // 12: portus.registry.v1.ResolveManifestResponse
-	(*BatchResolveManifestsRequest)(nil),  // 13: portus.registry.v1.BatchResolveManifestsRequest
-	(*BatchResolveManifestsResponse)(nil), // 14: portus.registry.v1.BatchResolveManifestsResponse
-	(*BatchResolveManifestsResult)(nil),   // 15: portus.registry.v1.BatchResolveManifestsResult
-	(*GetManifestRequest)(nil),            // 16: portus.registry.v1.GetManifestRequest
-	(*GetManifestResponse)(nil),           // 17: portus.registry.v1.GetManifestResponse
-	(*BatchGetManifestsRequest)(nil),      // 18: portus.registry.v1.BatchGetManifestsRequest
-	(*BatchGetManifestsResponse)(nil),     // 19: portus.registry.v1.BatchGetManifestsResponse
-	(*BatchGetManifestsResult)(nil),       // 20: portus.registry.v1.BatchGetManifestsResult
-	(*GetImageConfigRequest)(nil),         // 21: portus.registry.v1.GetImageConfigRequest
-	(*GetImageConfigResponse)(nil),        // 22: portus.registry.v1.GetImageConfigResponse
-	(*BatchGetImageConfigsRequest)(nil),   // 23: portus.registry.v1.BatchGetImageConfigsRequest
-	(*BatchGetImageConfigsResponse)(nil),  // 24: portus.registry.v1.BatchGetImageConfigsResponse
-	(*BatchGetImageConfigsResult)(nil),    // 25: portus.registry.v1.BatchGetImageConfigsResult
-	(*ReadBlobRequest)(nil),               // 26: portus.registry.v1.ReadBlobRequest
-	(*ReadBlobResponse)(nil),              // 27: portus.registry.v1.ReadBlobResponse
-	(*ListReferrersRequest)(nil),          // 28: portus.registry.v1.ListReferrersRequest
-	(*ListReferrersResponse)(nil),         // 29: portus.registry.v1.ListReferrersResponse
-	(*DeleteManifestRequest)(nil),         // 30: portus.registry.v1.DeleteManifestRequest
-	(*DeleteManifestResponse)(nil),        // 31: portus.registry.v1.DeleteManifestResponse
-	(*BatchDeleteManifestsRequest)(nil),   // 32: portus.registry.v1.BatchDeleteManifestsRequest
-	(*BatchDeleteManifestsResponse)(nil),  // 33: portus.registry.v1.BatchDeleteManifestsResponse
-	(*BatchDeleteManifestsResult)(nil),    // 34: portus.registry.v1.BatchDeleteManifestsResult
-	(*DeleteTagRequest)(nil),              // 35: portus.registry.v1.DeleteTagRequest
-	(*DeleteTagResponse)(nil),             // 36: portus.registry.v1.DeleteTagResponse
-	(*DeleteBlobRequest)(nil),             // 37: portus.registry.v1.DeleteBlobRequest
-	(*DeleteBlobResponse)(nil),            // 38: portus.registry.v1.DeleteBlobResponse
-	(*status.Status)(nil),                 // 39: google.rpc.Status
-	(*durationpb.Duration)(nil),           // 40: google.protobuf.Duration
-	(*TagDetails)(nil),                    // 41: portus.registry.v1.TagDetails
-	(*Platform)(nil),                      // 42: portus.registry.v1.Platform
-	(*Descriptor)(nil),                    // 43: portus.registry.v1.Descriptor
-	(*Manifest)(nil),                      // 44: portus.registry.v1.Manifest
-	(*ImageConfig)(nil),                   // 45: portus.registry.v1.ImageConfig
-	(*Referrer)(nil),                      // 46: portus.registry.v1.Referrer
+	(IndexStatus_State)(0),                // 0: portus.registry.v1.IndexStatus.State
+	(ListTagsRequest_View)(0),             // 1: portus.registry.v1.ListTagsRequest.View
+	(*GetRegistryInfoRequest)(nil),        // 2: portus.registry.v1.GetRegistryInfoRequest
+	(*GetRegistryInfoResponse)(nil),       // 3: portus.registry.v1.GetRegistryInfoResponse
+	(*IndexStatus)(nil),                   // 4: portus.registry.v1.IndexStatus
+	(*Limits)(nil),                        // 5: portus.registry.v1.Limits
+	(*Repository)(nil),                    // 6: portus.registry.v1.Repository
+	(*CatalogRequest)(nil),                // 7: portus.registry.v1.CatalogRequest
+	(*CatalogResponse)(nil),               // 8: portus.registry.v1.CatalogResponse
+	(*StreamCatalogRequest)(nil),          // 9: portus.registry.v1.StreamCatalogRequest
+	(*StreamCatalogResponse)(nil),         // 10: portus.registry.v1.StreamCatalogResponse
+	(*ListTagsRequest)(nil),               // 11: portus.registry.v1.ListTagsRequest
+	(*ListTagsResponse)(nil),              // 12: portus.registry.v1.ListTagsResponse
+	(*ResolveManifestRequest)(nil),        // 13: portus.registry.v1.ResolveManifestRequest
+	(*ResolveManifestResponse)(nil),       // 14: portus.registry.v1.ResolveManifestResponse
+	(*BatchResolveManifestsRequest)(nil),  // 15: portus.registry.v1.BatchResolveManifestsRequest
+	(*BatchResolveManifestsResponse)(nil), // 16: portus.registry.v1.BatchResolveManifestsResponse
+	(*BatchResolveManifestsResult)(nil),   // 17: portus.registry.v1.BatchResolveManifestsResult
+	(*GetManifestRequest)(nil),            // 18: portus.registry.v1.GetManifestRequest
+	(*GetManifestResponse)(nil),           // 19: portus.registry.v1.GetManifestResponse
+	(*BatchGetManifestsRequest)(nil),      // 20: portus.registry.v1.BatchGetManifestsRequest
+	(*BatchGetManifestsResponse)(nil),     // 21: portus.registry.v1.BatchGetManifestsResponse
+	(*BatchGetManifestsResult)(nil),       // 22: portus.registry.v1.BatchGetManifestsResult
+	(*GetImageConfigRequest)(nil),         // 23: portus.registry.v1.GetImageConfigRequest
+	(*GetImageConfigResponse)(nil),        // 24: portus.registry.v1.GetImageConfigResponse
+	(*BatchGetImageConfigsRequest)(nil),   // 25: portus.registry.v1.BatchGetImageConfigsRequest
+	(*BatchGetImageConfigsResponse)(nil),  // 26: portus.registry.v1.BatchGetImageConfigsResponse
+	(*BatchGetImageConfigsResult)(nil),    // 27: portus.registry.v1.BatchGetImageConfigsResult
+	(*ReadBlobRequest)(nil),               // 28: portus.registry.v1.ReadBlobRequest
+	(*ReadBlobResponse)(nil),              // 29: portus.registry.v1.ReadBlobResponse
+	(*ListReferrersRequest)(nil),          // 30: portus.registry.v1.ListReferrersRequest
+	(*ListReferrersResponse)(nil),         // 31: portus.registry.v1.ListReferrersResponse
+	(*DeleteManifestRequest)(nil),         // 32: portus.registry.v1.DeleteManifestRequest
+	(*DeleteManifestResponse)(nil),        // 33: portus.registry.v1.DeleteManifestResponse
+	(*BatchDeleteManifestsRequest)(nil),   // 34: portus.registry.v1.BatchDeleteManifestsRequest
+	(*BatchDeleteManifestsResponse)(nil),  // 35: portus.registry.v1.BatchDeleteManifestsResponse
+	(*BatchDeleteManifestsResult)(nil),    // 36: portus.registry.v1.BatchDeleteManifestsResult
+	(*DeleteTagRequest)(nil),              // 37: portus.registry.v1.DeleteTagRequest
+	(*DeleteTagResponse)(nil),             // 38: portus.registry.v1.DeleteTagResponse
+	(*DeleteBlobRequest)(nil),             // 39: portus.registry.v1.DeleteBlobRequest
+	(*DeleteBlobResponse)(nil),            // 40: portus.registry.v1.DeleteBlobResponse
+	(*status.Status)(nil),                 // 41: google.rpc.Status
+	(*timestamppb.Timestamp)(nil),         // 42: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),           // 43: google.protobuf.Duration
+	(*TagDetails)(nil),                    // 44: portus.registry.v1.TagDetails
+	(*Platform)(nil),                      // 45: portus.registry.v1.Platform
+	(*Descriptor)(nil),                    // 46: portus.registry.v1.Descriptor
+	(*Manifest)(nil),                      // 47: portus.registry.v1.Manifest
+	(*ImageConfig)(nil),                   // 48: portus.registry.v1.ImageConfig
+	(*Referrer)(nil),                      // 49: portus.registry.v1.Referrer
 }
 var file_portus_registry_v1_registry_service_proto_depIdxs = []int32{
-	3,  // 0: portus.registry.v1.GetRegistryInfoResponse.limits:type_name -> portus.registry.v1.Limits
-	39, // 1: portus.registry.v1.GetRegistryInfoResponse.registry_status:type_name -> google.rpc.Status
-	40, // 2: portus.registry.v1.Limits.max_call_duration:type_name -> google.protobuf.Duration
-	39, // 3: portus.registry.v1.Repository.tags_status:type_name -> google.rpc.Status
-	4,  // 4: portus.registry.v1.CatalogResponse.repositories:type_name -> portus.registry.v1.Repository
-	4,  // 5: portus.registry.v1.StreamCatalogResponse.repositories:type_name -> portus.registry.v1.Repository
-	0,  // 6: portus.registry.v1.ListTagsRequest.view:type_name -> portus.registry.v1.ListTagsRequest.View
-	41, // 7: portus.registry.v1.ListTagsResponse.details:type_name -> portus.registry.v1.TagDetails
-	42, // 8: portus.registry.v1.ResolveManifestRequest.platform:type_name -> portus.registry.v1.Platform
-	40, // 9: portus.registry.v1.ResolveManifestRequest.max_staleness:type_name -> google.protobuf.Duration
-	43, // 10: portus.registry.v1.ResolveManifestResponse.descriptor:type_name -> portus.registry.v1.Descriptor
-	11, // 11: portus.registry.v1.BatchResolveManifestsRequest.requests:type_name -> portus.registry.v1.ResolveManifestRequest
-	15, // 12: portus.registry.v1.BatchResolveManifestsResponse.results:type_name -> portus.registry.v1.BatchResolveManifestsResult
-	43, // 13: portus.registry.v1.BatchResolveManifestsResult.descriptor:type_name -> portus.registry.v1.Descriptor
-	39, // 14: portus.registry.v1.BatchResolveManifestsResult.status:type_name -> google.rpc.Status
-	42, // 15: portus.registry.v1.GetManifestRequest.platform:type_name -> portus.registry.v1.Platform
-	40, // 16: portus.registry.v1.GetManifestRequest.max_staleness:type_name -> google.protobuf.Duration
-	44, // 17: portus.registry.v1.GetManifestResponse.manifest:type_name -> portus.registry.v1.Manifest
-	16, // 18: portus.registry.v1.BatchGetManifestsRequest.requests:type_name -> portus.registry.v1.GetManifestRequest
-	20, // 19: portus.registry.v1.BatchGetManifestsResponse.results:type_name -> portus.registry.v1.BatchGetManifestsResult
-	44, // 20: portus.registry.v1.BatchGetManifestsResult.manifest:type_name -> portus.registry.v1.Manifest
-	39, // 21: portus.registry.v1.BatchGetManifestsResult.status:type_name -> google.rpc.Status
-	42, // 22: portus.registry.v1.GetImageConfigRequest.platform:type_name -> portus.registry.v1.Platform
-	40, // 23: portus.registry.v1.GetImageConfigRequest.max_staleness:type_name -> google.protobuf.Duration
-	45, // 24: portus.registry.v1.GetImageConfigResponse.image_config:type_name -> portus.registry.v1.ImageConfig
-	21, // 25: portus.registry.v1.BatchGetImageConfigsRequest.requests:type_name -> portus.registry.v1.GetImageConfigRequest
-	25, // 26: portus.registry.v1.BatchGetImageConfigsResponse.results:type_name -> portus.registry.v1.BatchGetImageConfigsResult
-	45, // 27: portus.registry.v1.BatchGetImageConfigsResult.image_config:type_name -> portus.registry.v1.ImageConfig
-	39, // 28: portus.registry.v1.BatchGetImageConfigsResult.status:type_name -> google.rpc.Status
-	46, // 29: portus.registry.v1.ListReferrersResponse.referrers:type_name -> portus.registry.v1.Referrer
-	30, // 30: portus.registry.v1.BatchDeleteManifestsRequest.requests:type_name -> portus.registry.v1.DeleteManifestRequest
-	34, // 31: portus.registry.v1.BatchDeleteManifestsResponse.results:type_name -> portus.registry.v1.BatchDeleteManifestsResult
-	31, // 32: portus.registry.v1.BatchDeleteManifestsResult.deleted:type_name -> portus.registry.v1.DeleteManifestResponse
-	39, // 33: portus.registry.v1.BatchDeleteManifestsResult.status:type_name -> google.rpc.Status
-	1,  // 34: portus.registry.v1.RegistryService.GetRegistryInfo:input_type -> portus.registry.v1.GetRegistryInfoRequest
-	5,  // 35: portus.registry.v1.RegistryService.Catalog:input_type -> portus.registry.v1.CatalogRequest
-	7,  // 36: portus.registry.v1.RegistryService.StreamCatalog:input_type -> portus.registry.v1.StreamCatalogRequest
-	9,  // 37: portus.registry.v1.RegistryService.ListTags:input_type -> portus.registry.v1.ListTagsRequest
-	11, // 38: portus.registry.v1.RegistryService.ResolveManifest:input_type -> portus.registry.v1.ResolveManifestRequest
-	13, // 39: portus.registry.v1.RegistryService.BatchResolveManifests:input_type -> portus.registry.v1.BatchResolveManifestsRequest
-	16, // 40: portus.registry.v1.RegistryService.GetManifest:input_type -> portus.registry.v1.GetManifestRequest
-	18, // 41: portus.registry.v1.RegistryService.BatchGetManifests:input_type -> portus.registry.v1.BatchGetManifestsRequest
-	21, // 42: portus.registry.v1.RegistryService.GetImageConfig:input_type -> portus.registry.v1.GetImageConfigRequest
-	23, // 43: portus.registry.v1.RegistryService.BatchGetImageConfigs:input_type -> portus.registry.v1.BatchGetImageConfigsRequest
-	26, // 44: portus.registry.v1.RegistryService.ReadBlob:input_type -> portus.registry.v1.ReadBlobRequest
-	28, // 45: portus.registry.v1.RegistryService.ListReferrers:input_type -> portus.registry.v1.ListReferrersRequest
-	30, // 46: portus.registry.v1.RegistryService.DeleteManifest:input_type -> portus.registry.v1.DeleteManifestRequest
-	32, // 47: portus.registry.v1.RegistryService.BatchDeleteManifests:input_type -> portus.registry.v1.BatchDeleteManifestsRequest
-	35, // 48: portus.registry.v1.RegistryService.DeleteTag:input_type -> portus.registry.v1.DeleteTagRequest
-	37, // 49: portus.registry.v1.RegistryService.DeleteBlob:input_type -> portus.registry.v1.DeleteBlobRequest
-	2,  // 50: portus.registry.v1.RegistryService.GetRegistryInfo:output_type -> portus.registry.v1.GetRegistryInfoResponse
-	6,  // 51: portus.registry.v1.RegistryService.Catalog:output_type -> portus.registry.v1.CatalogResponse
-	8,  // 52: portus.registry.v1.RegistryService.StreamCatalog:output_type -> portus.registry.v1.StreamCatalogResponse
-	10, // 53: portus.registry.v1.RegistryService.ListTags:output_type -> portus.registry.v1.ListTagsResponse
-	12, // 54: portus.registry.v1.RegistryService.ResolveManifest:output_type -> portus.registry.v1.ResolveManifestResponse
-	14, // 55: portus.registry.v1.RegistryService.BatchResolveManifests:output_type -> portus.registry.v1.BatchResolveManifestsResponse
-	17, // 56: portus.registry.v1.RegistryService.GetManifest:output_type -> portus.registry.v1.GetManifestResponse
-	19, // 57: portus.registry.v1.RegistryService.BatchGetManifests:output_type -> portus.registry.v1.BatchGetManifestsResponse
-	22, // 58: portus.registry.v1.RegistryService.GetImageConfig:output_type -> portus.registry.v1.GetImageConfigResponse
-	24, // 59: portus.registry.v1.RegistryService.BatchGetImageConfigs:output_type -> portus.registry.v1.BatchGetImageConfigsResponse
-	27, // 60: portus.registry.v1.RegistryService.ReadBlob:output_type -> portus.registry.v1.ReadBlobResponse
-	29, // 61: portus.registry.v1.RegistryService.ListReferrers:output_type -> portus.registry.v1.ListReferrersResponse
-	31, // 62: portus.registry.v1.RegistryService.DeleteManifest:output_type -> portus.registry.v1.DeleteManifestResponse
-	33, // 63: portus.registry.v1.RegistryService.BatchDeleteManifests:output_type -> portus.registry.v1.BatchDeleteManifestsResponse
-	36, // 64: portus.registry.v1.RegistryService.DeleteTag:output_type -> portus.registry.v1.DeleteTagResponse
-	38, // 65: portus.registry.v1.RegistryService.DeleteBlob:output_type -> portus.registry.v1.DeleteBlobResponse
-	50, // [50:66] is the sub-list for method output_type
-	34, // [34:50] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	5,  // 0: portus.registry.v1.GetRegistryInfoResponse.limits:type_name -> portus.registry.v1.Limits
+	41, // 1: portus.registry.v1.GetRegistryInfoResponse.registry_status:type_name -> google.rpc.Status
+	4,  // 2: portus.registry.v1.GetRegistryInfoResponse.index:type_name -> portus.registry.v1.IndexStatus
+	0,  // 3: portus.registry.v1.IndexStatus.state:type_name -> portus.registry.v1.IndexStatus.State
+	42, // 4: portus.registry.v1.IndexStatus.as_of:type_name -> google.protobuf.Timestamp
+	43, // 5: portus.registry.v1.Limits.max_call_duration:type_name -> google.protobuf.Duration
+	41, // 6: portus.registry.v1.Repository.tags_status:type_name -> google.rpc.Status
+	43, // 7: portus.registry.v1.CatalogRequest.max_staleness:type_name -> google.protobuf.Duration
+	6,  // 8: portus.registry.v1.CatalogResponse.repositories:type_name -> portus.registry.v1.Repository
+	42, // 9: portus.registry.v1.CatalogResponse.as_of:type_name -> google.protobuf.Timestamp
+	43, // 10: portus.registry.v1.StreamCatalogRequest.max_staleness:type_name -> google.protobuf.Duration
+	6,  // 11: portus.registry.v1.StreamCatalogResponse.repositories:type_name -> portus.registry.v1.Repository
+	42, // 12: portus.registry.v1.StreamCatalogResponse.as_of:type_name -> google.protobuf.Timestamp
+	1,  // 13: portus.registry.v1.ListTagsRequest.view:type_name -> portus.registry.v1.ListTagsRequest.View
+	43, // 14: portus.registry.v1.ListTagsRequest.max_staleness:type_name -> google.protobuf.Duration
+	44, // 15: portus.registry.v1.ListTagsResponse.details:type_name -> portus.registry.v1.TagDetails
+	42, // 16: portus.registry.v1.ListTagsResponse.as_of:type_name -> google.protobuf.Timestamp
+	45, // 17: portus.registry.v1.ResolveManifestRequest.platform:type_name -> portus.registry.v1.Platform
+	43, // 18: portus.registry.v1.ResolveManifestRequest.max_staleness:type_name -> google.protobuf.Duration
+	46, // 19: portus.registry.v1.ResolveManifestResponse.descriptor:type_name -> portus.registry.v1.Descriptor
+	13, // 20: portus.registry.v1.BatchResolveManifestsRequest.requests:type_name -> portus.registry.v1.ResolveManifestRequest
+	17, // 21: portus.registry.v1.BatchResolveManifestsResponse.results:type_name -> portus.registry.v1.BatchResolveManifestsResult
+	46, // 22: portus.registry.v1.BatchResolveManifestsResult.descriptor:type_name -> portus.registry.v1.Descriptor
+	41, // 23: portus.registry.v1.BatchResolveManifestsResult.status:type_name -> google.rpc.Status
+	45, // 24: portus.registry.v1.GetManifestRequest.platform:type_name -> portus.registry.v1.Platform
+	43, // 25: portus.registry.v1.GetManifestRequest.max_staleness:type_name -> google.protobuf.Duration
+	47, // 26: portus.registry.v1.GetManifestResponse.manifest:type_name -> portus.registry.v1.Manifest
+	18, // 27: portus.registry.v1.BatchGetManifestsRequest.requests:type_name -> portus.registry.v1.GetManifestRequest
+	22, // 28: portus.registry.v1.BatchGetManifestsResponse.results:type_name -> portus.registry.v1.BatchGetManifestsResult
+	47, // 29: portus.registry.v1.BatchGetManifestsResult.manifest:type_name -> portus.registry.v1.Manifest
+	41, // 30: portus.registry.v1.BatchGetManifestsResult.status:type_name -> google.rpc.Status
+	45, // 31: portus.registry.v1.GetImageConfigRequest.platform:type_name -> portus.registry.v1.Platform
+	43, // 32: portus.registry.v1.GetImageConfigRequest.max_staleness:type_name -> google.protobuf.Duration
+	48, // 33: portus.registry.v1.GetImageConfigResponse.image_config:type_name -> portus.registry.v1.ImageConfig
+	23, // 34: portus.registry.v1.BatchGetImageConfigsRequest.requests:type_name -> portus.registry.v1.GetImageConfigRequest
+	27, // 35: portus.registry.v1.BatchGetImageConfigsResponse.results:type_name -> portus.registry.v1.BatchGetImageConfigsResult
+	48, // 36: portus.registry.v1.BatchGetImageConfigsResult.image_config:type_name -> portus.registry.v1.ImageConfig
+	41, // 37: portus.registry.v1.BatchGetImageConfigsResult.status:type_name -> google.rpc.Status
+	49, // 38: portus.registry.v1.ListReferrersResponse.referrers:type_name -> portus.registry.v1.Referrer
+	32, // 39: portus.registry.v1.BatchDeleteManifestsRequest.requests:type_name -> portus.registry.v1.DeleteManifestRequest
+	36, // 40: portus.registry.v1.BatchDeleteManifestsResponse.results:type_name -> portus.registry.v1.BatchDeleteManifestsResult
+	33, // 41: portus.registry.v1.BatchDeleteManifestsResult.deleted:type_name -> portus.registry.v1.DeleteManifestResponse
+	41, // 42: portus.registry.v1.BatchDeleteManifestsResult.status:type_name -> google.rpc.Status
+	2,  // 43: portus.registry.v1.RegistryService.GetRegistryInfo:input_type -> portus.registry.v1.GetRegistryInfoRequest
+	7,  // 44: portus.registry.v1.RegistryService.Catalog:input_type -> portus.registry.v1.CatalogRequest
+	9,  // 45: portus.registry.v1.RegistryService.StreamCatalog:input_type -> portus.registry.v1.StreamCatalogRequest
+	11, // 46: portus.registry.v1.RegistryService.ListTags:input_type -> portus.registry.v1.ListTagsRequest
+	13, // 47: portus.registry.v1.RegistryService.ResolveManifest:input_type -> portus.registry.v1.ResolveManifestRequest
+	15, // 48: portus.registry.v1.RegistryService.BatchResolveManifests:input_type -> portus.registry.v1.BatchResolveManifestsRequest
+	18, // 49: portus.registry.v1.RegistryService.GetManifest:input_type -> portus.registry.v1.GetManifestRequest
+	20, // 50: portus.registry.v1.RegistryService.BatchGetManifests:input_type -> portus.registry.v1.BatchGetManifestsRequest
+	23, // 51: portus.registry.v1.RegistryService.GetImageConfig:input_type -> portus.registry.v1.GetImageConfigRequest
+	25, // 52: portus.registry.v1.RegistryService.BatchGetImageConfigs:input_type -> portus.registry.v1.BatchGetImageConfigsRequest
+	28, // 53: portus.registry.v1.RegistryService.ReadBlob:input_type -> portus.registry.v1.ReadBlobRequest
+	30, // 54: portus.registry.v1.RegistryService.ListReferrers:input_type -> portus.registry.v1.ListReferrersRequest
+	32, // 55: portus.registry.v1.RegistryService.DeleteManifest:input_type -> portus.registry.v1.DeleteManifestRequest
+	34, // 56: portus.registry.v1.RegistryService.BatchDeleteManifests:input_type -> portus.registry.v1.BatchDeleteManifestsRequest
+	37, // 57: portus.registry.v1.RegistryService.DeleteTag:input_type -> portus.registry.v1.DeleteTagRequest
+	39, // 58: portus.registry.v1.RegistryService.DeleteBlob:input_type -> portus.registry.v1.DeleteBlobRequest
+	3,  // 59: portus.registry.v1.RegistryService.GetRegistryInfo:output_type -> portus.registry.v1.GetRegistryInfoResponse
+	8,  // 60: portus.registry.v1.RegistryService.Catalog:output_type -> portus.registry.v1.CatalogResponse
+	10, // 61: portus.registry.v1.RegistryService.StreamCatalog:output_type -> portus.registry.v1.StreamCatalogResponse
+	12, // 62: portus.registry.v1.RegistryService.ListTags:output_type -> portus.registry.v1.ListTagsResponse
+	14, // 63: portus.registry.v1.RegistryService.ResolveManifest:output_type -> portus.registry.v1.ResolveManifestResponse
+	16, // 64: portus.registry.v1.RegistryService.BatchResolveManifests:output_type -> portus.registry.v1.BatchResolveManifestsResponse
+	19, // 65: portus.registry.v1.RegistryService.GetManifest:output_type -> portus.registry.v1.GetManifestResponse
+	21, // 66: portus.registry.v1.RegistryService.BatchGetManifests:output_type -> portus.registry.v1.BatchGetManifestsResponse
+	24, // 67: portus.registry.v1.RegistryService.GetImageConfig:output_type -> portus.registry.v1.GetImageConfigResponse
+	26, // 68: portus.registry.v1.RegistryService.BatchGetImageConfigs:output_type -> portus.registry.v1.BatchGetImageConfigsResponse
+	29, // 69: portus.registry.v1.RegistryService.ReadBlob:output_type -> portus.registry.v1.ReadBlobResponse
+	31, // 70: portus.registry.v1.RegistryService.ListReferrers:output_type -> portus.registry.v1.ListReferrersResponse
+	33, // 71: portus.registry.v1.RegistryService.DeleteManifest:output_type -> portus.registry.v1.DeleteManifestResponse
+	35, // 72: portus.registry.v1.RegistryService.BatchDeleteManifests:output_type -> portus.registry.v1.BatchDeleteManifestsResponse
+	38, // 73: portus.registry.v1.RegistryService.DeleteTag:output_type -> portus.registry.v1.DeleteTagResponse
+	40, // 74: portus.registry.v1.RegistryService.DeleteBlob:output_type -> portus.registry.v1.DeleteBlobResponse
+	59, // [59:75] is the sub-list for method output_type
+	43, // [43:59] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_portus_registry_v1_registry_service_proto_init() }
@@ -3036,32 +3273,32 @@ func file_portus_registry_v1_registry_service_proto_init() {
 	file_portus_registry_v1_manifest_proto_init()
 	file_portus_registry_v1_referrer_proto_init()
 	file_portus_registry_v1_tag_details_proto_init()
-	file_portus_registry_v1_registry_service_proto_msgTypes[10].OneofWrappers = []any{
+	file_portus_registry_v1_registry_service_proto_msgTypes[11].OneofWrappers = []any{
 		(*ResolveManifestRequest_Tag)(nil),
 		(*ResolveManifestRequest_Digest)(nil),
 	}
-	file_portus_registry_v1_registry_service_proto_msgTypes[14].OneofWrappers = []any{
+	file_portus_registry_v1_registry_service_proto_msgTypes[15].OneofWrappers = []any{
 		(*BatchResolveManifestsResult_Descriptor_)(nil),
 		(*BatchResolveManifestsResult_Status)(nil),
 	}
-	file_portus_registry_v1_registry_service_proto_msgTypes[15].OneofWrappers = []any{
+	file_portus_registry_v1_registry_service_proto_msgTypes[16].OneofWrappers = []any{
 		(*GetManifestRequest_Tag)(nil),
 		(*GetManifestRequest_Digest)(nil),
 	}
-	file_portus_registry_v1_registry_service_proto_msgTypes[19].OneofWrappers = []any{
+	file_portus_registry_v1_registry_service_proto_msgTypes[20].OneofWrappers = []any{
 		(*BatchGetManifestsResult_Manifest)(nil),
 		(*BatchGetManifestsResult_Status)(nil),
 	}
-	file_portus_registry_v1_registry_service_proto_msgTypes[20].OneofWrappers = []any{
+	file_portus_registry_v1_registry_service_proto_msgTypes[21].OneofWrappers = []any{
 		(*GetImageConfigRequest_Tag)(nil),
 		(*GetImageConfigRequest_Digest)(nil),
 	}
-	file_portus_registry_v1_registry_service_proto_msgTypes[24].OneofWrappers = []any{
+	file_portus_registry_v1_registry_service_proto_msgTypes[25].OneofWrappers = []any{
 		(*BatchGetImageConfigsResult_ImageConfig)(nil),
 		(*BatchGetImageConfigsResult_Status)(nil),
 	}
-	file_portus_registry_v1_registry_service_proto_msgTypes[26].OneofWrappers = []any{}
-	file_portus_registry_v1_registry_service_proto_msgTypes[33].OneofWrappers = []any{
+	file_portus_registry_v1_registry_service_proto_msgTypes[27].OneofWrappers = []any{}
+	file_portus_registry_v1_registry_service_proto_msgTypes[34].OneofWrappers = []any{
 		(*BatchDeleteManifestsResult_Deleted)(nil),
 		(*BatchDeleteManifestsResult_Status)(nil),
 	}
@@ -3070,8 +3307,8 @@ func file_portus_registry_v1_registry_service_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_portus_registry_v1_registry_service_proto_rawDesc), len(file_portus_registry_v1_registry_service_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   38,
+			NumEnums:      2,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

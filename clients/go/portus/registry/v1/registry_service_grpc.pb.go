@@ -78,6 +78,7 @@ const (
 //	  UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is
 //	  too slow, or a proxy in front of it fails.
 //	  TOO_MANY_OPEN_FILES: the gateway has too many files and connections open.
+//	  INDEX_UNAVAILABLE: the gateway's index cannot be used now.
 //	  SHUTTING_DOWN: this gateway is stopping.
 //	  KEYS_UNAVAILABLE: the keys to check callers' tokens are not available.
 //	  AUDIT_FAILED: the audit log cannot be written, and nothing was deleted.
@@ -544,6 +545,7 @@ func (c *registryServiceClient) DeleteBlob(ctx context.Context, in *DeleteBlobRe
 //	  UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is
 //	  too slow, or a proxy in front of it fails.
 //	  TOO_MANY_OPEN_FILES: the gateway has too many files and connections open.
+//	  INDEX_UNAVAILABLE: the gateway's index cannot be used now.
 //	  SHUTTING_DOWN: this gateway is stopping.
 //	  KEYS_UNAVAILABLE: the keys to check callers' tokens are not available.
 //	  AUDIT_FAILED: the audit log cannot be written, and nothing was deleted.

@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from portus.registry.v1 import image_config_pb2 as portus_dot_registry_dot_v1_dot_image__config__pb2
 from portus.registry.v1 import manifest_pb2 as portus_dot_registry_dot_v1_dot_manifest__pb2
@@ -30,7 +31,7 @@ from portus.registry.v1 import referrer_pb2 as portus_dot_registry_dot_v1_dot_re
 from portus.registry.v1 import tag_details_pb2 as portus_dot_registry_dot_v1_dot_tag__details__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)portus/registry/v1/registry_service.proto\x12\x12portus.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a%portus/registry/v1/image_config.proto\x1a!portus/registry/v1/manifest.proto\x1a!portus/registry/v1/referrer.proto\x1a$portus/registry/v1/tag_details.proto\"\x18\n\x16GetRegistryInfoRequest\"\xcd\x01\n\x17GetRegistryInfoResponse\x12\x11\n\treachable\x18\x01 \x01(\x08\x12\x13\n\x0b\x61pi_version\x18\x02 \x01(\t\x12\x17\n\x0fgateway_version\x18\x03 \x01(\t\x12*\n\x06limits\x18\x04 \x01(\x0b\x32\x1a.portus.registry.v1.Limits\x12\x18\n\x10\x64\x65letion_enabled\x18\x05 \x01(\x08\x12+\n\x0fregistry_status\x18\x06 \x01(\x0b\x32\x12.google.rpc.Status\"\xc9\x01\n\x06Limits\x12\x19\n\x11\x64\x65\x66\x61ult_page_size\x18\x01 \x01(\x05\x12\x15\n\rmax_page_size\x18\x02 \x01(\x05\x12\x1a\n\x12max_manifest_bytes\x18\x03 \x01(\x03\x12\x1c\n\x14max_concurrent_calls\x18\x04 \x01(\x05\x12\x34\n\x11max_call_duration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1d\n\x15max_upstream_requests\x18\x06 \x01(\x05\"h\n\nRepository\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04tags\x18\x02 \x03(\t\x12\'\n\x0btags_status\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12\x15\n\runusable_tags\x18\x04 \x03(\t\"]\n\x0e\x43\x61talogRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x14\n\x0cinclude_tags\x18\x03 \x01(\x08\x12\x0e\n\x06prefix\x18\x04 \x01(\t\"`\n\x0f\x43\x61talogResponse\x12\x34\n\x0crepositories\x18\x01 \x03(\x0b\x32\x1e.portus.registry.v1.Repository\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"<\n\x14StreamCatalogRequest\x12\x14\n\x0cinclude_tags\x18\x01 \x01(\x08\x12\x0e\n\x06prefix\x18\x02 \x01(\t\"M\n\x15StreamCatalogResponse\x12\x34\n\x0crepositories\x18\x01 \x03(\x0b\x32\x1e.portus.registry.v1.Repository\"\xf0\x01\n\x0fListTagsRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x36\n\x04view\x18\x04 \x01(\x0e\x32(.portus.registry.v1.ListTagsRequest.View\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x1a\n\x12omit_referrer_tags\x18\x06 \x01(\x08\x12\x10\n\x08order_by\x18\x07 \x01(\t\",\n\x04View\x12\t\n\x05NAMES\x10\x00\x12\x0f\n\x0b\x44\x45SCRIPTORS\x10\x01\x12\x08\n\x04\x46ULL\x10\x02\"\x81\x01\n\x10ListTagsResponse\x12\x0c\n\x04tags\x18\x01 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x15\n\runusable_tags\x18\x03 \x03(\t\x12/\n\x07\x64\x65tails\x18\x04 \x03(\x0b\x32\x1e.portus.registry.v1.TagDetails\"\xbc\x01\n\x16ResolveManifestRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\r\n\x03tag\x18\x02 \x01(\tH\x00\x12\x10\n\x06\x64igest\x18\x03 \x01(\tH\x00\x12.\n\x08platform\x18\x04 \x01(\x0b\x32\x1c.portus.registry.v1.Platform\x12\x30\n\rmax_staleness\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0b\n\treference\"M\n\x17ResolveManifestResponse\x12\x32\n\ndescriptor\x18\x01 \x01(\x0b\x32\x1e.portus.registry.v1.Descriptor\"\\\n\x1c\x42\x61tchResolveManifestsRequest\x12<\n\x08requests\x18\x01 \x03(\x0b\x32*.portus.registry.v1.ResolveManifestRequest\"a\n\x1d\x42\x61tchResolveManifestsResponse\x12@\n\x07results\x18\x01 \x03(\x0b\x32/.portus.registry.v1.BatchResolveManifestsResult\"\x9b\x01\n\x1b\x42\x61tchResolveManifestsResult\x12\x15\n\rrequest_index\x18\x01 \x01(\x05\x12\x34\n\ndescriptor\x18\x02 \x01(\x0b\x32\x1e.portus.registry.v1.DescriptorH\x00\x12$\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\xb8\x01\n\x12GetManifestRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\r\n\x03tag\x18\x02 \x01(\tH\x00\x12\x10\n\x06\x64igest\x18\x03 \x01(\tH\x00\x12.\n\x08platform\x18\x04 \x01(\x0b\x32\x1c.portus.registry.v1.Platform\x12\x30\n\rmax_staleness\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0b\n\treference\"E\n\x13GetManifestResponse\x12.\n\x08manifest\x18\x01 \x01(\x0b\x32\x1c.portus.registry.v1.Manifest\"T\n\x18\x42\x61tchGetManifestsRequest\x12\x38\n\x08requests\x18\x01 \x03(\x0b\x32&.portus.registry.v1.GetManifestRequest\"Y\n\x19\x42\x61tchGetManifestsResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32+.portus.registry.v1.BatchGetManifestsResult\"\x93\x01\n\x17\x42\x61tchGetManifestsResult\x12\x15\n\rrequest_index\x18\x01 \x01(\x05\x12\x30\n\x08manifest\x18\x02 \x01(\x0b\x32\x1c.portus.registry.v1.ManifestH\x00\x12$\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\xbb\x01\n\x15GetImageConfigRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\r\n\x03tag\x18\x02 \x01(\tH\x00\x12\x10\n\x06\x64igest\x18\x03 \x01(\tH\x00\x12.\n\x08platform\x18\x04 \x01(\x0b\x32\x1c.portus.registry.v1.Platform\x12\x30\n\rmax_staleness\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0b\n\treference\"O\n\x16GetImageConfigResponse\x12\x35\n\x0cimage_config\x18\x01 \x01(\x0b\x32\x1f.portus.registry.v1.ImageConfig\"Z\n\x1b\x42\x61tchGetImageConfigsRequest\x12;\n\x08requests\x18\x01 \x03(\x0b\x32).portus.registry.v1.GetImageConfigRequest\"_\n\x1c\x42\x61tchGetImageConfigsResponse\x12?\n\x07results\x18\x01 \x03(\x0b\x32..portus.registry.v1.BatchGetImageConfigsResult\"\x9d\x01\n\x1a\x42\x61tchGetImageConfigsResult\x12\x15\n\rrequest_index\x18\x01 \x01(\x05\x12\x37\n\x0cimage_config\x18\x02 \x01(\x0b\x32\x1f.portus.registry.v1.ImageConfigH\x00\x12$\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"T\n\x0fReadBlobRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\r\n\x05limit\x18\x04 \x01(\x03\"=\n\x10ReadBlobResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x12\x11\n\x04size\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x07\n\x05_size\"x\n\x14ListReferrersRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x15\n\rartifact_type\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"a\n\x15ListReferrersResponse\x12/\n\treferrers\x18\x01 \x03(\x0b\x32\x1c.portus.registry.v1.Referrer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"x\n\x15\x44\x65leteManifestRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x15\n\rexpected_tags\x18\x03 \x03(\t\x12\r\n\x05\x66orce\x18\x04 \x01(\x08\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"V\n\x16\x44\x65leteManifestResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x14\n\x0c\x64\x65leted_tags\x18\x02 \x03(\t\x12\x16\n\x0eremaining_tags\x18\x03 \x03(\t\"\x85\x01\n\x1b\x42\x61tchDeleteManifestsRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12;\n\x08requests\x18\x02 \x03(\x0b\x32).portus.registry.v1.DeleteManifestRequest\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"_\n\x1c\x42\x61tchDeleteManifestsResponse\x12?\n\x07results\x18\x01 \x03(\x0b\x32..portus.registry.v1.BatchDeleteManifestsResult\"\xa3\x01\n\x1a\x42\x61tchDeleteManifestsResult\x12\x15\n\rrequest_index\x18\x01 \x01(\x05\x12=\n\x07\x64\x65leted\x18\x02 \x01(\x0b\x32*.portus.registry.v1.DeleteManifestResponseH\x00\x12$\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"c\n\x10\x44\x65leteTagRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0b\n\x03tag\x18\x02 \x01(\t\x12\x17\n\x0f\x65xpected_digest\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"#\n\x11\x44\x65leteTagResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"N\n\x11\x44\x65leteBlobRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"$\n\x12\x44\x65leteBlobResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t2\x92\r\n\x0fRegistryService\x12j\n\x0fGetRegistryInfo\x12*.portus.registry.v1.GetRegistryInfoRequest\x1a+.portus.registry.v1.GetRegistryInfoResponse\x12R\n\x07\x43\x61talog\x12\".portus.registry.v1.CatalogRequest\x1a#.portus.registry.v1.CatalogResponse\x12\x66\n\rStreamCatalog\x12(.portus.registry.v1.StreamCatalogRequest\x1a).portus.registry.v1.StreamCatalogResponse0\x01\x12U\n\x08ListTags\x12#.portus.registry.v1.ListTagsRequest\x1a$.portus.registry.v1.ListTagsResponse\x12j\n\x0fResolveManifest\x12*.portus.registry.v1.ResolveManifestRequest\x1a+.portus.registry.v1.ResolveManifestResponse\x12~\n\x15\x42\x61tchResolveManifests\x12\x30.portus.registry.v1.BatchResolveManifestsRequest\x1a\x31.portus.registry.v1.BatchResolveManifestsResponse0\x01\x12^\n\x0bGetManifest\x12&.portus.registry.v1.GetManifestRequest\x1a\'.portus.registry.v1.GetManifestResponse\x12r\n\x11\x42\x61tchGetManifests\x12,.portus.registry.v1.BatchGetManifestsRequest\x1a-.portus.registry.v1.BatchGetManifestsResponse0\x01\x12g\n\x0eGetImageConfig\x12).portus.registry.v1.GetImageConfigRequest\x1a*.portus.registry.v1.GetImageConfigResponse\x12{\n\x14\x42\x61tchGetImageConfigs\x12/.portus.registry.v1.BatchGetImageConfigsRequest\x1a\x30.portus.registry.v1.BatchGetImageConfigsResponse0\x01\x12W\n\x08ReadBlob\x12#.portus.registry.v1.ReadBlobRequest\x1a$.portus.registry.v1.ReadBlobResponse0\x01\x12\x64\n\rListReferrers\x12(.portus.registry.v1.ListReferrersRequest\x1a).portus.registry.v1.ListReferrersResponse\x12g\n\x0e\x44\x65leteManifest\x12).portus.registry.v1.DeleteManifestRequest\x1a*.portus.registry.v1.DeleteManifestResponse\x12{\n\x14\x42\x61tchDeleteManifests\x12/.portus.registry.v1.BatchDeleteManifestsRequest\x1a\x30.portus.registry.v1.BatchDeleteManifestsResponse0\x01\x12X\n\tDeleteTag\x12$.portus.registry.v1.DeleteTagRequest\x1a%.portus.registry.v1.DeleteTagResponse\x12[\n\nDeleteBlob\x12%.portus.registry.v1.DeleteBlobRequest\x1a&.portus.registry.v1.DeleteBlobResponseB\x82\x01\n\x15io.portus.registry.v1B\x14RegistryServiceProtoP\x01ZQgithub.com/portus-gateway/portus-gateway/clients/go/portus/registry/v1;registryv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)portus/registry/v1/registry_service.proto\x12\x12portus.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a%portus/registry/v1/image_config.proto\x1a!portus/registry/v1/manifest.proto\x1a!portus/registry/v1/referrer.proto\x1a$portus/registry/v1/tag_details.proto\"\x18\n\x16GetRegistryInfoRequest\"\xfd\x01\n\x17GetRegistryInfoResponse\x12\x11\n\treachable\x18\x01 \x01(\x08\x12\x13\n\x0b\x61pi_version\x18\x02 \x01(\t\x12\x17\n\x0fgateway_version\x18\x03 \x01(\t\x12*\n\x06limits\x18\x04 \x01(\x0b\x32\x1a.portus.registry.v1.Limits\x12\x18\n\x10\x64\x65letion_enabled\x18\x05 \x01(\x08\x12+\n\x0fregistry_status\x18\x06 \x01(\x0b\x32\x12.google.rpc.Status\x12.\n\x05index\x18\x07 \x01(\x0b\x32\x1f.portus.registry.v1.IndexStatus\"\xb8\x01\n\x0bIndexStatus\x12\x34\n\x05state\x18\x01 \x01(\x0e\x32%.portus.registry.v1.IndexStatus.State\x12)\n\x05\x61s_of\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"H\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x42UILDING\x10\x01\x12\t\n\x05READY\x10\x02\x12\x0f\n\x0bUNAVAILABLE\x10\x03\"\xc9\x01\n\x06Limits\x12\x19\n\x11\x64\x65\x66\x61ult_page_size\x18\x01 \x01(\x05\x12\x15\n\rmax_page_size\x18\x02 \x01(\x05\x12\x1a\n\x12max_manifest_bytes\x18\x03 \x01(\x03\x12\x1c\n\x14max_concurrent_calls\x18\x04 \x01(\x05\x12\x34\n\x11max_call_duration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1d\n\x15max_upstream_requests\x18\x06 \x01(\x05\"h\n\nRepository\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04tags\x18\x02 \x03(\t\x12\'\n\x0btags_status\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12\x15\n\runusable_tags\x18\x04 \x03(\t\"\x8f\x01\n\x0e\x43\x61talogRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x14\n\x0cinclude_tags\x18\x03 \x01(\x08\x12\x0e\n\x06prefix\x18\x04 \x01(\t\x12\x30\n\rmax_staleness\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x9b\x01\n\x0f\x43\x61talogResponse\x12\x34\n\x0crepositories\x18\x01 \x03(\x0b\x32\x1e.portus.registry.v1.Repository\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12)\n\x05\x61s_of\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\t\"n\n\x14StreamCatalogRequest\x12\x14\n\x0cinclude_tags\x18\x01 \x01(\x08\x12\x0e\n\x06prefix\x18\x02 \x01(\t\x12\x30\n\rmax_staleness\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x88\x01\n\x15StreamCatalogResponse\x12\x34\n\x0crepositories\x18\x01 \x03(\x0b\x32\x1e.portus.registry.v1.Repository\x12)\n\x05\x61s_of\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\"\xa2\x02\n\x0fListTagsRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x36\n\x04view\x18\x04 \x01(\x0e\x32(.portus.registry.v1.ListTagsRequest.View\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x1a\n\x12omit_referrer_tags\x18\x06 \x01(\x08\x12\x10\n\x08order_by\x18\x07 \x01(\t\x12\x30\n\rmax_staleness\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\",\n\x04View\x12\t\n\x05NAMES\x10\x00\x12\x0f\n\x0b\x44\x45SCRIPTORS\x10\x01\x12\x08\n\x04\x46ULL\x10\x02\"\xbc\x01\n\x10ListTagsResponse\x12\x0c\n\x04tags\x18\x01 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x15\n\runusable_tags\x18\x03 \x03(\t\x12/\n\x07\x64\x65tails\x18\x04 \x03(\x0b\x32\x1e.portus.registry.v1.TagDetails\x12)\n\x05\x61s_of\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x63ursor\x18\x06 \x01(\t\"\xbc\x01\n\x16ResolveManifestRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\r\n\x03tag\x18\x02 \x01(\tH\x00\x12\x10\n\x06\x64igest\x18\x03 \x01(\tH\x00\x12.\n\x08platform\x18\x04 \x01(\x0b\x32\x1c.portus.registry.v1.Platform\x12\x30\n\rmax_staleness\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0b\n\treference\"M\n\x17ResolveManifestResponse\x12\x32\n\ndescriptor\x18\x01 \x01(\x0b\x32\x1e.portus.registry.v1.Descriptor\"\\\n\x1c\x42\x61tchResolveManifestsRequest\x12<\n\x08requests\x18\x01 \x03(\x0b\x32*.portus.registry.v1.ResolveManifestRequest\"a\n\x1d\x42\x61tchResolveManifestsResponse\x12@\n\x07results\x18\x01 \x03(\x0b\x32/.portus.registry.v1.BatchResolveManifestsResult\"\x9b\x01\n\x1b\x42\x61tchResolveManifestsResult\x12\x15\n\rrequest_index\x18\x01 \x01(\x05\x12\x34\n\ndescriptor\x18\x02 \x01(\x0b\x32\x1e.portus.registry.v1.DescriptorH\x00\x12$\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\xb8\x01\n\x12GetManifestRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\r\n\x03tag\x18\x02 \x01(\tH\x00\x12\x10\n\x06\x64igest\x18\x03 \x01(\tH\x00\x12.\n\x08platform\x18\x04 \x01(\x0b\x32\x1c.portus.registry.v1.Platform\x12\x30\n\rmax_staleness\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0b\n\treference\"E\n\x13GetManifestResponse\x12.\n\x08manifest\x18\x01 \x01(\x0b\x32\x1c.portus.registry.v1.Manifest\"T\n\x18\x42\x61tchGetManifestsRequest\x12\x38\n\x08requests\x18\x01 \x03(\x0b\x32&.portus.registry.v1.GetManifestRequest\"Y\n\x19\x42\x61tchGetManifestsResponse\x12<\n\x07results\x18\x01 \x03(\x0b\x32+.portus.registry.v1.BatchGetManifestsResult\"\x93\x01\n\x17\x42\x61tchGetManifestsResult\x12\x15\n\rrequest_index\x18\x01 \x01(\x05\x12\x30\n\x08manifest\x18\x02 \x01(\x0b\x32\x1c.portus.registry.v1.ManifestH\x00\x12$\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\xbb\x01\n\x15GetImageConfigRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\r\n\x03tag\x18\x02 \x01(\tH\x00\x12\x10\n\x06\x64igest\x18\x03 \x01(\tH\x00\x12.\n\x08platform\x18\x04 \x01(\x0b\x32\x1c.portus.registry.v1.Platform\x12\x30\n\rmax_staleness\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0b\n\treference\"O\n\x16GetImageConfigResponse\x12\x35\n\x0cimage_config\x18\x01 \x01(\x0b\x32\x1f.portus.registry.v1.ImageConfig\"Z\n\x1b\x42\x61tchGetImageConfigsRequest\x12;\n\x08requests\x18\x01 \x03(\x0b\x32).portus.registry.v1.GetImageConfigRequest\"_\n\x1c\x42\x61tchGetImageConfigsResponse\x12?\n\x07results\x18\x01 \x03(\x0b\x32..portus.registry.v1.BatchGetImageConfigsResult\"\x9d\x01\n\x1a\x42\x61tchGetImageConfigsResult\x12\x15\n\rrequest_index\x18\x01 \x01(\x05\x12\x37\n\x0cimage_config\x18\x02 \x01(\x0b\x32\x1f.portus.registry.v1.ImageConfigH\x00\x12$\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"T\n\x0fReadBlobRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\r\n\x05limit\x18\x04 \x01(\x03\"=\n\x10ReadBlobResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x12\x11\n\x04size\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x07\n\x05_size\"x\n\x14ListReferrersRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x15\n\rartifact_type\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"a\n\x15ListReferrersResponse\x12/\n\treferrers\x18\x01 \x03(\x0b\x32\x1c.portus.registry.v1.Referrer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"x\n\x15\x44\x65leteManifestRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x15\n\rexpected_tags\x18\x03 \x03(\t\x12\r\n\x05\x66orce\x18\x04 \x01(\x08\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\"V\n\x16\x44\x65leteManifestResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x14\n\x0c\x64\x65leted_tags\x18\x02 \x03(\t\x12\x16\n\x0eremaining_tags\x18\x03 \x03(\t\"\x85\x01\n\x1b\x42\x61tchDeleteManifestsRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12;\n\x08requests\x18\x02 \x03(\x0b\x32).portus.registry.v1.DeleteManifestRequest\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"_\n\x1c\x42\x61tchDeleteManifestsResponse\x12?\n\x07results\x18\x01 \x03(\x0b\x32..portus.registry.v1.BatchDeleteManifestsResult\"\xa3\x01\n\x1a\x42\x61tchDeleteManifestsResult\x12\x15\n\rrequest_index\x18\x01 \x01(\x05\x12=\n\x07\x64\x65leted\x18\x02 \x01(\x0b\x32*.portus.registry.v1.DeleteManifestResponseH\x00\x12$\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"c\n\x10\x44\x65leteTagRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0b\n\x03tag\x18\x02 \x01(\t\x12\x17\n\x0f\x65xpected_digest\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"#\n\x11\x44\x65leteTagResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"N\n\x11\x44\x65leteBlobRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"$\n\x12\x44\x65leteBlobResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t2\x92\r\n\x0fRegistryService\x12j\n\x0fGetRegistryInfo\x12*.portus.registry.v1.GetRegistryInfoRequest\x1a+.portus.registry.v1.GetRegistryInfoResponse\x12R\n\x07\x43\x61talog\x12\".portus.registry.v1.CatalogRequest\x1a#.portus.registry.v1.CatalogResponse\x12\x66\n\rStreamCatalog\x12(.portus.registry.v1.StreamCatalogRequest\x1a).portus.registry.v1.StreamCatalogResponse0\x01\x12U\n\x08ListTags\x12#.portus.registry.v1.ListTagsRequest\x1a$.portus.registry.v1.ListTagsResponse\x12j\n\x0fResolveManifest\x12*.portus.registry.v1.ResolveManifestRequest\x1a+.portus.registry.v1.ResolveManifestResponse\x12~\n\x15\x42\x61tchResolveManifests\x12\x30.portus.registry.v1.BatchResolveManifestsRequest\x1a\x31.portus.registry.v1.BatchResolveManifestsResponse0\x01\x12^\n\x0bGetManifest\x12&.portus.registry.v1.GetManifestRequest\x1a\'.portus.registry.v1.GetManifestResponse\x12r\n\x11\x42\x61tchGetManifests\x12,.portus.registry.v1.BatchGetManifestsRequest\x1a-.portus.registry.v1.BatchGetManifestsResponse0\x01\x12g\n\x0eGetImageConfig\x12).portus.registry.v1.GetImageConfigRequest\x1a*.portus.registry.v1.GetImageConfigResponse\x12{\n\x14\x42\x61tchGetImageConfigs\x12/.portus.registry.v1.BatchGetImageConfigsRequest\x1a\x30.portus.registry.v1.BatchGetImageConfigsResponse0\x01\x12W\n\x08ReadBlob\x12#.portus.registry.v1.ReadBlobRequest\x1a$.portus.registry.v1.ReadBlobResponse0\x01\x12\x64\n\rListReferrers\x12(.portus.registry.v1.ListReferrersRequest\x1a).portus.registry.v1.ListReferrersResponse\x12g\n\x0e\x44\x65leteManifest\x12).portus.registry.v1.DeleteManifestRequest\x1a*.portus.registry.v1.DeleteManifestResponse\x12{\n\x14\x42\x61tchDeleteManifests\x12/.portus.registry.v1.BatchDeleteManifestsRequest\x1a\x30.portus.registry.v1.BatchDeleteManifestsResponse0\x01\x12X\n\tDeleteTag\x12$.portus.registry.v1.DeleteTagRequest\x1a%.portus.registry.v1.DeleteTagResponse\x12[\n\nDeleteBlob\x12%.portus.registry.v1.DeleteBlobRequest\x1a&.portus.registry.v1.DeleteBlobResponseB\x82\x01\n\x15io.portus.registry.v1B\x14RegistryServiceProtoP\x01ZQgithub.com/portus-gateway/portus-gateway/clients/go/portus/registry/v1;registryv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,84 +39,88 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'portus.registry.v1.registry
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\025io.portus.registry.v1B\024RegistryServiceProtoP\001ZQgithub.com/portus-gateway/portus-gateway/clients/go/portus/registry/v1;registryv1'
-  _globals['_GETREGISTRYINFOREQUEST']._serialized_start=269
-  _globals['_GETREGISTRYINFOREQUEST']._serialized_end=293
-  _globals['_GETREGISTRYINFORESPONSE']._serialized_start=296
-  _globals['_GETREGISTRYINFORESPONSE']._serialized_end=501
-  _globals['_LIMITS']._serialized_start=504
-  _globals['_LIMITS']._serialized_end=705
-  _globals['_REPOSITORY']._serialized_start=707
-  _globals['_REPOSITORY']._serialized_end=811
-  _globals['_CATALOGREQUEST']._serialized_start=813
-  _globals['_CATALOGREQUEST']._serialized_end=906
-  _globals['_CATALOGRESPONSE']._serialized_start=908
-  _globals['_CATALOGRESPONSE']._serialized_end=1004
-  _globals['_STREAMCATALOGREQUEST']._serialized_start=1006
-  _globals['_STREAMCATALOGREQUEST']._serialized_end=1066
-  _globals['_STREAMCATALOGRESPONSE']._serialized_start=1068
-  _globals['_STREAMCATALOGRESPONSE']._serialized_end=1145
-  _globals['_LISTTAGSREQUEST']._serialized_start=1148
-  _globals['_LISTTAGSREQUEST']._serialized_end=1388
-  _globals['_LISTTAGSREQUEST_VIEW']._serialized_start=1344
-  _globals['_LISTTAGSREQUEST_VIEW']._serialized_end=1388
-  _globals['_LISTTAGSRESPONSE']._serialized_start=1391
-  _globals['_LISTTAGSRESPONSE']._serialized_end=1520
-  _globals['_RESOLVEMANIFESTREQUEST']._serialized_start=1523
-  _globals['_RESOLVEMANIFESTREQUEST']._serialized_end=1711
-  _globals['_RESOLVEMANIFESTRESPONSE']._serialized_start=1713
-  _globals['_RESOLVEMANIFESTRESPONSE']._serialized_end=1790
-  _globals['_BATCHRESOLVEMANIFESTSREQUEST']._serialized_start=1792
-  _globals['_BATCHRESOLVEMANIFESTSREQUEST']._serialized_end=1884
-  _globals['_BATCHRESOLVEMANIFESTSRESPONSE']._serialized_start=1886
-  _globals['_BATCHRESOLVEMANIFESTSRESPONSE']._serialized_end=1983
-  _globals['_BATCHRESOLVEMANIFESTSRESULT']._serialized_start=1986
-  _globals['_BATCHRESOLVEMANIFESTSRESULT']._serialized_end=2141
-  _globals['_GETMANIFESTREQUEST']._serialized_start=2144
-  _globals['_GETMANIFESTREQUEST']._serialized_end=2328
-  _globals['_GETMANIFESTRESPONSE']._serialized_start=2330
-  _globals['_GETMANIFESTRESPONSE']._serialized_end=2399
-  _globals['_BATCHGETMANIFESTSREQUEST']._serialized_start=2401
-  _globals['_BATCHGETMANIFESTSREQUEST']._serialized_end=2485
-  _globals['_BATCHGETMANIFESTSRESPONSE']._serialized_start=2487
-  _globals['_BATCHGETMANIFESTSRESPONSE']._serialized_end=2576
-  _globals['_BATCHGETMANIFESTSRESULT']._serialized_start=2579
-  _globals['_BATCHGETMANIFESTSRESULT']._serialized_end=2726
-  _globals['_GETIMAGECONFIGREQUEST']._serialized_start=2729
-  _globals['_GETIMAGECONFIGREQUEST']._serialized_end=2916
-  _globals['_GETIMAGECONFIGRESPONSE']._serialized_start=2918
-  _globals['_GETIMAGECONFIGRESPONSE']._serialized_end=2997
-  _globals['_BATCHGETIMAGECONFIGSREQUEST']._serialized_start=2999
-  _globals['_BATCHGETIMAGECONFIGSREQUEST']._serialized_end=3089
-  _globals['_BATCHGETIMAGECONFIGSRESPONSE']._serialized_start=3091
-  _globals['_BATCHGETIMAGECONFIGSRESPONSE']._serialized_end=3186
-  _globals['_BATCHGETIMAGECONFIGSRESULT']._serialized_start=3189
-  _globals['_BATCHGETIMAGECONFIGSRESULT']._serialized_end=3346
-  _globals['_READBLOBREQUEST']._serialized_start=3348
-  _globals['_READBLOBREQUEST']._serialized_end=3432
-  _globals['_READBLOBRESPONSE']._serialized_start=3434
-  _globals['_READBLOBRESPONSE']._serialized_end=3495
-  _globals['_LISTREFERRERSREQUEST']._serialized_start=3497
-  _globals['_LISTREFERRERSREQUEST']._serialized_end=3617
-  _globals['_LISTREFERRERSRESPONSE']._serialized_start=3619
-  _globals['_LISTREFERRERSRESPONSE']._serialized_end=3716
-  _globals['_DELETEMANIFESTREQUEST']._serialized_start=3718
-  _globals['_DELETEMANIFESTREQUEST']._serialized_end=3838
-  _globals['_DELETEMANIFESTRESPONSE']._serialized_start=3840
-  _globals['_DELETEMANIFESTRESPONSE']._serialized_end=3926
-  _globals['_BATCHDELETEMANIFESTSREQUEST']._serialized_start=3929
-  _globals['_BATCHDELETEMANIFESTSREQUEST']._serialized_end=4062
-  _globals['_BATCHDELETEMANIFESTSRESPONSE']._serialized_start=4064
-  _globals['_BATCHDELETEMANIFESTSRESPONSE']._serialized_end=4159
-  _globals['_BATCHDELETEMANIFESTSRESULT']._serialized_start=4162
-  _globals['_BATCHDELETEMANIFESTSRESULT']._serialized_end=4325
-  _globals['_DELETETAGREQUEST']._serialized_start=4327
-  _globals['_DELETETAGREQUEST']._serialized_end=4426
-  _globals['_DELETETAGRESPONSE']._serialized_start=4428
-  _globals['_DELETETAGRESPONSE']._serialized_end=4463
-  _globals['_DELETEBLOBREQUEST']._serialized_start=4465
-  _globals['_DELETEBLOBREQUEST']._serialized_end=4543
-  _globals['_DELETEBLOBRESPONSE']._serialized_start=4545
-  _globals['_DELETEBLOBRESPONSE']._serialized_end=4581
-  _globals['_REGISTRYSERVICE']._serialized_start=4584
-  _globals['_REGISTRYSERVICE']._serialized_end=6266
+  _globals['_GETREGISTRYINFOREQUEST']._serialized_start=302
+  _globals['_GETREGISTRYINFOREQUEST']._serialized_end=326
+  _globals['_GETREGISTRYINFORESPONSE']._serialized_start=329
+  _globals['_GETREGISTRYINFORESPONSE']._serialized_end=582
+  _globals['_INDEXSTATUS']._serialized_start=585
+  _globals['_INDEXSTATUS']._serialized_end=769
+  _globals['_INDEXSTATUS_STATE']._serialized_start=697
+  _globals['_INDEXSTATUS_STATE']._serialized_end=769
+  _globals['_LIMITS']._serialized_start=772
+  _globals['_LIMITS']._serialized_end=973
+  _globals['_REPOSITORY']._serialized_start=975
+  _globals['_REPOSITORY']._serialized_end=1079
+  _globals['_CATALOGREQUEST']._serialized_start=1082
+  _globals['_CATALOGREQUEST']._serialized_end=1225
+  _globals['_CATALOGRESPONSE']._serialized_start=1228
+  _globals['_CATALOGRESPONSE']._serialized_end=1383
+  _globals['_STREAMCATALOGREQUEST']._serialized_start=1385
+  _globals['_STREAMCATALOGREQUEST']._serialized_end=1495
+  _globals['_STREAMCATALOGRESPONSE']._serialized_start=1498
+  _globals['_STREAMCATALOGRESPONSE']._serialized_end=1634
+  _globals['_LISTTAGSREQUEST']._serialized_start=1637
+  _globals['_LISTTAGSREQUEST']._serialized_end=1927
+  _globals['_LISTTAGSREQUEST_VIEW']._serialized_start=1883
+  _globals['_LISTTAGSREQUEST_VIEW']._serialized_end=1927
+  _globals['_LISTTAGSRESPONSE']._serialized_start=1930
+  _globals['_LISTTAGSRESPONSE']._serialized_end=2118
+  _globals['_RESOLVEMANIFESTREQUEST']._serialized_start=2121
+  _globals['_RESOLVEMANIFESTREQUEST']._serialized_end=2309
+  _globals['_RESOLVEMANIFESTRESPONSE']._serialized_start=2311
+  _globals['_RESOLVEMANIFESTRESPONSE']._serialized_end=2388
+  _globals['_BATCHRESOLVEMANIFESTSREQUEST']._serialized_start=2390
+  _globals['_BATCHRESOLVEMANIFESTSREQUEST']._serialized_end=2482
+  _globals['_BATCHRESOLVEMANIFESTSRESPONSE']._serialized_start=2484
+  _globals['_BATCHRESOLVEMANIFESTSRESPONSE']._serialized_end=2581
+  _globals['_BATCHRESOLVEMANIFESTSRESULT']._serialized_start=2584
+  _globals['_BATCHRESOLVEMANIFESTSRESULT']._serialized_end=2739
+  _globals['_GETMANIFESTREQUEST']._serialized_start=2742
+  _globals['_GETMANIFESTREQUEST']._serialized_end=2926
+  _globals['_GETMANIFESTRESPONSE']._serialized_start=2928
+  _globals['_GETMANIFESTRESPONSE']._serialized_end=2997
+  _globals['_BATCHGETMANIFESTSREQUEST']._serialized_start=2999
+  _globals['_BATCHGETMANIFESTSREQUEST']._serialized_end=3083
+  _globals['_BATCHGETMANIFESTSRESPONSE']._serialized_start=3085
+  _globals['_BATCHGETMANIFESTSRESPONSE']._serialized_end=3174
+  _globals['_BATCHGETMANIFESTSRESULT']._serialized_start=3177
+  _globals['_BATCHGETMANIFESTSRESULT']._serialized_end=3324
+  _globals['_GETIMAGECONFIGREQUEST']._serialized_start=3327
+  _globals['_GETIMAGECONFIGREQUEST']._serialized_end=3514
+  _globals['_GETIMAGECONFIGRESPONSE']._serialized_start=3516
+  _globals['_GETIMAGECONFIGRESPONSE']._serialized_end=3595
+  _globals['_BATCHGETIMAGECONFIGSREQUEST']._serialized_start=3597
+  _globals['_BATCHGETIMAGECONFIGSREQUEST']._serialized_end=3687
+  _globals['_BATCHGETIMAGECONFIGSRESPONSE']._serialized_start=3689
+  _globals['_BATCHGETIMAGECONFIGSRESPONSE']._serialized_end=3784
+  _globals['_BATCHGETIMAGECONFIGSRESULT']._serialized_start=3787
+  _globals['_BATCHGETIMAGECONFIGSRESULT']._serialized_end=3944
+  _globals['_READBLOBREQUEST']._serialized_start=3946
+  _globals['_READBLOBREQUEST']._serialized_end=4030
+  _globals['_READBLOBRESPONSE']._serialized_start=4032
+  _globals['_READBLOBRESPONSE']._serialized_end=4093
+  _globals['_LISTREFERRERSREQUEST']._serialized_start=4095
+  _globals['_LISTREFERRERSREQUEST']._serialized_end=4215
+  _globals['_LISTREFERRERSRESPONSE']._serialized_start=4217
+  _globals['_LISTREFERRERSRESPONSE']._serialized_end=4314
+  _globals['_DELETEMANIFESTREQUEST']._serialized_start=4316
+  _globals['_DELETEMANIFESTREQUEST']._serialized_end=4436
+  _globals['_DELETEMANIFESTRESPONSE']._serialized_start=4438
+  _globals['_DELETEMANIFESTRESPONSE']._serialized_end=4524
+  _globals['_BATCHDELETEMANIFESTSREQUEST']._serialized_start=4527
+  _globals['_BATCHDELETEMANIFESTSREQUEST']._serialized_end=4660
+  _globals['_BATCHDELETEMANIFESTSRESPONSE']._serialized_start=4662
+  _globals['_BATCHDELETEMANIFESTSRESPONSE']._serialized_end=4757
+  _globals['_BATCHDELETEMANIFESTSRESULT']._serialized_start=4760
+  _globals['_BATCHDELETEMANIFESTSRESULT']._serialized_end=4923
+  _globals['_DELETETAGREQUEST']._serialized_start=4925
+  _globals['_DELETETAGREQUEST']._serialized_end=5024
+  _globals['_DELETETAGRESPONSE']._serialized_start=5026
+  _globals['_DELETETAGRESPONSE']._serialized_end=5061
+  _globals['_DELETEBLOBREQUEST']._serialized_start=5063
+  _globals['_DELETEBLOBREQUEST']._serialized_end=5141
+  _globals['_DELETEBLOBRESPONSE']._serialized_start=5143
+  _globals['_DELETEBLOBRESPONSE']._serialized_end=5179
+  _globals['_REGISTRYSERVICE']._serialized_start=5182
+  _globals['_REGISTRYSERVICE']._serialized_end=6864
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as abc
 from google.protobuf import descriptor as descriptor
 from google.protobuf import duration_pb2 as duration_pb2
 from google.protobuf import message as message
+from google.protobuf import timestamp_pb2 as timestamp_pb2
 from google.protobuf.internal import containers as containers
 from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
 from google.rpc import status_pb2 as status_pb2
@@ -52,6 +53,7 @@ class GetRegistryInfoResponse(message.Message):
     LIMITS_FIELD_NUMBER: builtins.int
     DELETION_ENABLED_FIELD_NUMBER: builtins.int
     REGISTRY_STATUS_FIELD_NUMBER: builtins.int
+    INDEX_FIELD_NUMBER: builtins.int
     reachable: builtins.bool
     """Whether a Distribution registry answers at the configured address, even if it rejects the account."""
     api_version: builtins.str
@@ -71,6 +73,10 @@ class GetRegistryInfoResponse(message.Message):
         answers, but has not asked for the gateway's account, so it may hide private repositories. Unset if there is no problem.
         """
 
+    @builtins.property
+    def index(self) -> IndexStatus:
+        """The live index of the gateway. Unset if it has none."""
+
     def __init__(
         self,
         *,
@@ -80,10 +86,64 @@ class GetRegistryInfoResponse(message.Message):
         limits: Limits | None = ...,
         deletion_enabled: builtins.bool = ...,
         registry_status: status_pb2.Status | None = ...,
+        index: IndexStatus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["limits", b"limits", "registry_status", b"registry_status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["index", b"index", "limits", b"limits", "registry_status", b"registry_status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["api_version", b"api_version", "deletion_enabled", b"deletion_enabled", "gateway_version", b"gateway_version", "limits", b"limits", "reachable", b"reachable", "registry_status", b"registry_status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["api_version", b"api_version", "deletion_enabled", b"deletion_enabled", "gateway_version", b"gateway_version", "index", b"index", "limits", b"limits", "reachable", b"reachable", "registry_status", b"registry_status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class IndexStatus(message.Message):
+    """The live index: the gateway's own knowledge of the whole registry, from which it can answer without the registry."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    class _State:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[IndexStatus._State.ValueType], builtins.type):
+        DESCRIPTOR: descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: IndexStatus._State.ValueType  # 0
+        """Never sent."""
+        BUILDING: IndexStatus._State.ValueType  # 1
+        """The index has not read the whole registry yet. Answers come from the registry."""
+        READY: IndexStatus._State.ValueType  # 2
+        """The index has read the whole registry."""
+        UNAVAILABLE: IndexStatus._State.ValueType  # 3
+        """The index's store cannot be used now. Answers come from the registry."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """Whether the index can be used."""
+
+    STATE_UNSPECIFIED: IndexStatus.State.ValueType  # 0
+    """Never sent."""
+    BUILDING: IndexStatus.State.ValueType  # 1
+    """The index has not read the whole registry yet. Answers come from the registry."""
+    READY: IndexStatus.State.ValueType  # 2
+    """The index has read the whole registry."""
+    UNAVAILABLE: IndexStatus.State.ValueType  # 3
+    """The index's store cannot be used now. Answers come from the registry."""
+
+    STATE_FIELD_NUMBER: builtins.int
+    AS_OF_FIELD_NUMBER: builtins.int
+    state: IndexStatus.State.ValueType
+    """Whether the index can be used."""
+    @builtins.property
+    def as_of(self) -> timestamp_pb2.Timestamp:
+        """When the last complete look at the registry's catalog began. Unset before the first one."""
+
+    def __init__(
+        self,
+        *,
+        state: IndexStatus.State.ValueType = ...,
+        as_of: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["as_of", b"as_of"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["as_of", b"as_of", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -181,6 +241,7 @@ class CatalogRequest(message.Message):
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     INCLUDE_TAGS_FIELD_NUMBER: builtins.int
     PREFIX_FIELD_NUMBER: builtins.int
+    MAX_STALENESS_FIELD_NUMBER: builtins.int
     page_size: builtins.int
     """Maximum number of repositories on the page. 0 means 100; more than 1000 means 1000. A page can be shorter,
     or even empty, without being the last.
@@ -191,6 +252,12 @@ class CatalogRequest(message.Message):
     """Whether to list the tags of each repository as well."""
     prefix: builtins.str
     """Lists only repositories whose names begin with this, such as `team/`. Empty means all. At most 255 characters."""
+    @builtins.property
+    def max_staleness(self) -> duration_pb2.Duration:
+        """Maximum age of the answer. If the gateway has an index that is young enough, the answer comes from it. Unset means
+        0: the gateway asks the registry in this call.
+        """
+
     def __init__(
         self,
         *,
@@ -198,10 +265,11 @@ class CatalogRequest(message.Message):
         page_token: builtins.str = ...,
         include_tags: builtins.bool = ...,
         prefix: builtins.str = ...,
+        max_staleness: duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["max_staleness", b"max_staleness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["include_tags", b"include_tags", "page_size", b"page_size", "page_token", b"page_token", "prefix", b"prefix"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["include_tags", b"include_tags", "max_staleness", b"max_staleness", "page_size", b"page_size", "page_token", b"page_token", "prefix", b"prefix"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -213,21 +281,33 @@ class CatalogResponse(message.Message):
 
     REPOSITORIES_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    AS_OF_FIELD_NUMBER: builtins.int
+    CURSOR_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
     """Token for the next page. Empty if this is the last page."""
+    cursor: builtins.str
+    """Where a watch continues that is to see every change after this answer. Empty if the gateway has no index that is
+    ready.
+    """
     @builtins.property
     def repositories(self) -> containers.RepeatedCompositeFieldContainer[Repository]:
-        """The repositories, in the registry's order."""
+        """The repositories, in the registry's order; from the index, in lexical order."""
+
+    @builtins.property
+    def as_of(self) -> timestamp_pb2.Timestamp:
+        """What the answer says was so at this time or later."""
 
     def __init__(
         self,
         *,
         repositories: abc.Iterable[Repository] | None = ...,
         next_page_token: builtins.str = ...,
+        as_of: timestamp_pb2.Timestamp | None = ...,
+        cursor: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["as_of", b"as_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["next_page_token", b"next_page_token", "repositories", b"repositories"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["as_of", b"as_of", "cursor", b"cursor", "next_page_token", b"next_page_token", "repositories", b"repositories"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -239,19 +319,25 @@ class StreamCatalogRequest(message.Message):
 
     INCLUDE_TAGS_FIELD_NUMBER: builtins.int
     PREFIX_FIELD_NUMBER: builtins.int
+    MAX_STALENESS_FIELD_NUMBER: builtins.int
     include_tags: builtins.bool
     """Whether to list the tags of each repository as well."""
     prefix: builtins.str
     """Lists only repositories whose names begin with this, such as `team/`. Empty means all. At most 255 characters."""
+    @builtins.property
+    def max_staleness(self) -> duration_pb2.Duration:
+        """Maximum age of the answer, as for Catalog."""
+
     def __init__(
         self,
         *,
         include_tags: builtins.bool = ...,
         prefix: builtins.str = ...,
+        max_staleness: duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["max_staleness", b"max_staleness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["include_tags", b"include_tags", "prefix", b"prefix"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["include_tags", b"include_tags", "max_staleness", b"max_staleness", "prefix", b"prefix"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -262,18 +348,28 @@ class StreamCatalogResponse(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     REPOSITORIES_FIELD_NUMBER: builtins.int
+    AS_OF_FIELD_NUMBER: builtins.int
+    CURSOR_FIELD_NUMBER: builtins.int
+    cursor: builtins.str
+    """Where a watch continues, as for Catalog. It is the same in all messages of a stream."""
     @builtins.property
     def repositories(self) -> containers.RepeatedCompositeFieldContainer[Repository]:
         """The next repositories that are known by now: at least one, and about 64 KiB at most unless a single repository is larger."""
+
+    @builtins.property
+    def as_of(self) -> timestamp_pb2.Timestamp:
+        """What this message says was so at this time or later."""
 
     def __init__(
         self,
         *,
         repositories: abc.Iterable[Repository] | None = ...,
+        as_of: timestamp_pb2.Timestamp | None = ...,
+        cursor: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["as_of", b"as_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["repositories", b"repositories"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["as_of", b"as_of", "cursor", b"cursor", "repositories", b"repositories"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -313,6 +409,7 @@ class ListTagsRequest(message.Message):
     DIGEST_FIELD_NUMBER: builtins.int
     OMIT_REFERRER_TAGS_FIELD_NUMBER: builtins.int
     ORDER_BY_FIELD_NUMBER: builtins.int
+    MAX_STALENESS_FIELD_NUMBER: builtins.int
     repository: builtins.str
     """The repository: `team/app`."""
     page_size: builtins.int
@@ -333,6 +430,13 @@ class ListTagsRequest(message.Message):
     """`name` (the default) or `created desc`, the newest image first; images without a date come last. The latter needs the view FULL, and the
     repository must have at most 1000 tags (not counting those that are left out). Each page asks the registry about all of them.
     """
+    @builtins.property
+    def max_staleness(self) -> duration_pb2.Duration:
+        """Maximum age of the answer. If the gateway has an index that knows the repository well enough, names come from it. Any
+        other answer comes from the registry: a view other than NAMES, and a request with `digest`, `omit_referrer_tags` or `order_by`.
+        Unset means 0: the gateway asks the registry in this call.
+        """
+
     def __init__(
         self,
         *,
@@ -343,10 +447,11 @@ class ListTagsRequest(message.Message):
         digest: builtins.str = ...,
         omit_referrer_tags: builtins.bool = ...,
         order_by: builtins.str = ...,
+        max_staleness: duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["max_staleness", b"max_staleness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["digest", b"digest", "omit_referrer_tags", b"omit_referrer_tags", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "repository", b"repository", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["digest", b"digest", "max_staleness", b"max_staleness", "omit_referrer_tags", b"omit_referrer_tags", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "repository", b"repository", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -360,8 +465,12 @@ class ListTagsResponse(message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     UNUSABLE_TAGS_FIELD_NUMBER: builtins.int
     DETAILS_FIELD_NUMBER: builtins.int
+    AS_OF_FIELD_NUMBER: builtins.int
+    CURSOR_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
     """Token for the next page. Empty if this is the last page."""
+    cursor: builtins.str
+    """Where a watch continues that is to see every change after this answer. Empty if the gateway has no index that is ready."""
     @builtins.property
     def tags(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Tags, in the order of `order_by`."""
@@ -376,6 +485,10 @@ class ListTagsResponse(message.Message):
     def details(self) -> containers.RepeatedCompositeFieldContainer[tag_details_pb2.TagDetails]:
         """One for each of `tags`, in the same order. Empty for the view NAMES."""
 
+    @builtins.property
+    def as_of(self) -> timestamp_pb2.Timestamp:
+        """What the answer says was so at this time or later."""
+
     def __init__(
         self,
         *,
@@ -383,10 +496,12 @@ class ListTagsResponse(message.Message):
         next_page_token: builtins.str = ...,
         unusable_tags: abc.Iterable[builtins.str] | None = ...,
         details: abc.Iterable[tag_details_pb2.TagDetails] | None = ...,
+        as_of: timestamp_pb2.Timestamp | None = ...,
+        cursor: builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["as_of", b"as_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["details", b"details", "next_page_token", b"next_page_token", "tags", b"tags", "unusable_tags", b"unusable_tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["as_of", b"as_of", "cursor", b"cursor", "details", b"details", "next_page_token", b"next_page_token", "tags", b"tags", "unusable_tags", b"unusable_tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -63,6 +63,7 @@ class RegistryServiceStub(object):
     UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is
     too slow, or a proxy in front of it fails.
     TOO_MANY_OPEN_FILES: the gateway has too many files and connections open.
+    INDEX_UNAVAILABLE: the gateway's index cannot be used now.
     SHUTTING_DOWN: this gateway is stopping.
     KEYS_UNAVAILABLE: the keys to check callers' tokens are not available.
     AUDIT_FAILED: the audit log cannot be written, and nothing was deleted.
@@ -203,6 +204,7 @@ class RegistryServiceServicer(object):
     UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is
     too slow, or a proxy in front of it fails.
     TOO_MANY_OPEN_FILES: the gateway has too many files and connections open.
+    INDEX_UNAVAILABLE: the gateway's index cannot be used now.
     SHUTTING_DOWN: this gateway is stopping.
     KEYS_UNAVAILABLE: the keys to check callers' tokens are not available.
     AUDIT_FAILED: the audit log cannot be written, and nothing was deleted.
@@ -598,6 +600,7 @@ class RegistryService(object):
     UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is
     too slow, or a proxy in front of it fails.
     TOO_MANY_OPEN_FILES: the gateway has too many files and connections open.
+    INDEX_UNAVAILABLE: the gateway's index cannot be used now.
     SHUTTING_DOWN: this gateway is stopping.
     KEYS_UNAVAILABLE: the keys to check callers' tokens are not available.
     AUDIT_FAILED: the audit log cannot be written, and nothing was deleted.

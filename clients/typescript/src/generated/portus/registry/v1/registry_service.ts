@@ -21,6 +21,7 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { Duration } from "../../../google/protobuf/duration.js";
+import { Timestamp } from "../../../google/protobuf/timestamp.js";
 import { Status } from "../../../google/rpc/status.js";
 import { ImageConfig } from "./image_config.js";
 import { Descriptor, Manifest, Platform } from "./manifest.js";
@@ -54,7 +55,31 @@ export interface GetRegistryInfoResponse {
    * rejects the gateway's account. Or, with the reason ACCOUNT_NOT_ASKED_FOR, why answers may be incomplete: the registry
    * answers, but has not asked for the gateway's account, so it may hide private repositories. Unset if there is no problem.
    */
-  registryStatus: Status | undefined;
+  registryStatus:
+    | Status
+    | undefined;
+  /** The live index of the gateway. Unset if it has none. */
+  index: IndexStatus | undefined;
+}
+
+/** The live index: the gateway's own knowledge of the whole registry, from which it can answer without the registry. */
+export interface IndexStatus {
+  /** Whether the index can be used. */
+  state: IndexStatus_State;
+  /** When the last complete look at the registry's catalog began. Unset before the first one. */
+  asOf: Date | undefined;
+}
+
+/** Whether the index can be used. */
+export enum IndexStatus_State {
+  /** STATE_UNSPECIFIED - Never sent. */
+  STATE_UNSPECIFIED = 0,
+  /** BUILDING - The index has not read the whole registry yet. Answers come from the registry. */
+  BUILDING = 1,
+  /** READY - The index has read the whole registry. */
+  READY = 2,
+  /** UNAVAILABLE - The index's store cannot be used now. Answers come from the registry. */
+  UNAVAILABLE = 3,
 }
 
 /** The limits of a gateway. */
@@ -108,14 +133,28 @@ export interface CatalogRequest {
   includeTags: boolean;
   /** Lists only repositories whose names begin with this, such as `team/`. Empty means all. At most 255 characters. */
   prefix: string;
+  /**
+   * Maximum age of the answer. If the gateway has an index that is young enough, the answer comes from it. Unset means
+   * 0: the gateway asks the registry in this call.
+   */
+  maxStaleness: Duration | undefined;
 }
 
 /** The response of Catalog. */
 export interface CatalogResponse {
-  /** The repositories, in the registry's order. */
+  /** The repositories, in the registry's order; from the index, in lexical order. */
   repositories: Repository[];
   /** Token for the next page. Empty if this is the last page. */
   nextPageToken: string;
+  /** What the answer says was so at this time or later. */
+  asOf:
+    | Date
+    | undefined;
+  /**
+   * Where a watch continues that is to see every change after this answer. Empty if the gateway has no index that is
+   * ready.
+   */
+  cursor: string;
 }
 
 /** The request of StreamCatalog. */
@@ -124,12 +163,20 @@ export interface StreamCatalogRequest {
   includeTags: boolean;
   /** Lists only repositories whose names begin with this, such as `team/`. Empty means all. At most 255 characters. */
   prefix: string;
+  /** Maximum age of the answer, as for Catalog. */
+  maxStaleness: Duration | undefined;
 }
 
 /** One message of the response stream of StreamCatalog. */
 export interface StreamCatalogResponse {
   /** The next repositories that are known by now: at least one, and about 64 KiB at most unless a single repository is larger. */
   repositories: Repository[];
+  /** What this message says was so at this time or later. */
+  asOf:
+    | Date
+    | undefined;
+  /** Where a watch continues, as for Catalog. It is the same in all messages of a stream. */
+  cursor: string;
 }
 
 /** The request of ListTags. */
@@ -157,6 +204,12 @@ export interface ListTagsRequest {
    * repository must have at most 1000 tags (not counting those that are left out). Each page asks the registry about all of them.
    */
   orderBy: string;
+  /**
+   * Maximum age of the answer. If the gateway has an index that knows the repository well enough, names come from it. Any
+   * other answer comes from the registry: a view other than NAMES, and a request with `digest`, `omit_referrer_tags` or `order_by`.
+   * Unset means 0: the gateway asks the registry in this call.
+   */
+  maxStaleness: Duration | undefined;
 }
 
 /** What the answer says of each tag. */
@@ -182,6 +235,12 @@ export interface ListTagsResponse {
   unusableTags: string[];
   /** One for each of `tags`, in the same order. Empty for the view NAMES. */
   details: TagDetails[];
+  /** What the answer says was so at this time or later. */
+  asOf:
+    | Date
+    | undefined;
+  /** Where a watch continues that is to see every change after this answer. Empty if the gateway has no index that is ready. */
+  cursor: string;
 }
 
 /** The request of ResolveManifest. */
@@ -556,6 +615,7 @@ function createBaseGetRegistryInfoResponse(): GetRegistryInfoResponse {
     limits: undefined,
     deletionEnabled: false,
     registryStatus: undefined,
+    index: undefined,
   };
 }
 
@@ -578,6 +638,9 @@ export const GetRegistryInfoResponse: MessageFns<GetRegistryInfoResponse> = {
     }
     if (message.registryStatus !== undefined) {
       Status.encode(message.registryStatus, writer.uint32(50).fork()).join();
+    }
+    if (message.index !== undefined) {
+      IndexStatus.encode(message.index, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -643,6 +706,14 @@ export const GetRegistryInfoResponse: MessageFns<GetRegistryInfoResponse> = {
             message.registryStatus = Status.decode(reader, reader.uint32());
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.index = IndexStatus.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -670,6 +741,76 @@ export const GetRegistryInfoResponse: MessageFns<GetRegistryInfoResponse> = {
     message.registryStatus = (object.registryStatus !== undefined && object.registryStatus !== null)
       ? Status.fromPartial(object.registryStatus)
       : undefined;
+    message.index = (object.index !== undefined && object.index !== null)
+      ? IndexStatus.fromPartial(object.index)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseIndexStatus(): IndexStatus {
+  return { state: 0, asOf: undefined };
+}
+
+export const IndexStatus: MessageFns<IndexStatus> = {
+  encode(message: IndexStatus, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.state !== 0) {
+      writer.uint32(8).int32(message.state);
+    }
+    if (message.asOf !== undefined) {
+      Timestamp.encode(toTimestamp(message.asOf), writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): IndexStatus {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseIndexStatus();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.asOf = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<IndexStatus>, I>>(base?: I): IndexStatus {
+    return IndexStatus.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<IndexStatus>, I>>(object: I): IndexStatus {
+    const message = createBaseIndexStatus();
+    message.state = object.state ?? 0;
+    message.asOf = object.asOf ?? undefined;
     return message;
   },
 };
@@ -897,7 +1038,7 @@ export const Repository: MessageFns<Repository> = {
 };
 
 function createBaseCatalogRequest(): CatalogRequest {
-  return { pageSize: 0, pageToken: "", includeTags: false, prefix: "" };
+  return { pageSize: 0, pageToken: "", includeTags: false, prefix: "", maxStaleness: undefined };
 }
 
 export const CatalogRequest: MessageFns<CatalogRequest> = {
@@ -913,6 +1054,9 @@ export const CatalogRequest: MessageFns<CatalogRequest> = {
     }
     if (message.prefix !== "") {
       writer.uint32(34).string(message.prefix);
+    }
+    if (message.maxStaleness !== undefined) {
+      Duration.encode(message.maxStaleness, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -962,6 +1106,14 @@ export const CatalogRequest: MessageFns<CatalogRequest> = {
             message.prefix = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.maxStaleness = Duration.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -983,12 +1135,15 @@ export const CatalogRequest: MessageFns<CatalogRequest> = {
     message.pageToken = object.pageToken ?? "";
     message.includeTags = object.includeTags ?? false;
     message.prefix = object.prefix ?? "";
+    message.maxStaleness = (object.maxStaleness !== undefined && object.maxStaleness !== null)
+      ? Duration.fromPartial(object.maxStaleness)
+      : undefined;
     return message;
   },
 };
 
 function createBaseCatalogResponse(): CatalogResponse {
-  return { repositories: [], nextPageToken: "" };
+  return { repositories: [], nextPageToken: "", asOf: undefined, cursor: "" };
 }
 
 export const CatalogResponse: MessageFns<CatalogResponse> = {
@@ -998,6 +1153,12 @@ export const CatalogResponse: MessageFns<CatalogResponse> = {
     }
     if (message.nextPageToken !== "") {
       writer.uint32(18).string(message.nextPageToken);
+    }
+    if (message.asOf !== undefined) {
+      Timestamp.encode(toTimestamp(message.asOf), writer.uint32(26).fork()).join();
+    }
+    if (message.cursor !== "") {
+      writer.uint32(34).string(message.cursor);
     }
     return writer;
   },
@@ -1031,6 +1192,22 @@ export const CatalogResponse: MessageFns<CatalogResponse> = {
             message.nextPageToken = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.asOf = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1050,12 +1227,14 @@ export const CatalogResponse: MessageFns<CatalogResponse> = {
     const message = createBaseCatalogResponse();
     message.repositories = object.repositories?.map((e) => Repository.fromPartial(e)) || [];
     message.nextPageToken = object.nextPageToken ?? "";
+    message.asOf = object.asOf ?? undefined;
+    message.cursor = object.cursor ?? "";
     return message;
   },
 };
 
 function createBaseStreamCatalogRequest(): StreamCatalogRequest {
-  return { includeTags: false, prefix: "" };
+  return { includeTags: false, prefix: "", maxStaleness: undefined };
 }
 
 export const StreamCatalogRequest: MessageFns<StreamCatalogRequest> = {
@@ -1065,6 +1244,9 @@ export const StreamCatalogRequest: MessageFns<StreamCatalogRequest> = {
     }
     if (message.prefix !== "") {
       writer.uint32(18).string(message.prefix);
+    }
+    if (message.maxStaleness !== undefined) {
+      Duration.encode(message.maxStaleness, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -1098,6 +1280,14 @@ export const StreamCatalogRequest: MessageFns<StreamCatalogRequest> = {
             message.prefix = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.maxStaleness = Duration.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1117,18 +1307,27 @@ export const StreamCatalogRequest: MessageFns<StreamCatalogRequest> = {
     const message = createBaseStreamCatalogRequest();
     message.includeTags = object.includeTags ?? false;
     message.prefix = object.prefix ?? "";
+    message.maxStaleness = (object.maxStaleness !== undefined && object.maxStaleness !== null)
+      ? Duration.fromPartial(object.maxStaleness)
+      : undefined;
     return message;
   },
 };
 
 function createBaseStreamCatalogResponse(): StreamCatalogResponse {
-  return { repositories: [] };
+  return { repositories: [], asOf: undefined, cursor: "" };
 }
 
 export const StreamCatalogResponse: MessageFns<StreamCatalogResponse> = {
   encode(message: StreamCatalogResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.repositories) {
       Repository.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.asOf !== undefined) {
+      Timestamp.encode(toTimestamp(message.asOf), writer.uint32(18).fork()).join();
+    }
+    if (message.cursor !== "") {
+      writer.uint32(26).string(message.cursor);
     }
     return writer;
   },
@@ -1154,6 +1353,22 @@ export const StreamCatalogResponse: MessageFns<StreamCatalogResponse> = {
             message.repositories.push(Repository.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.asOf = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1172,12 +1387,23 @@ export const StreamCatalogResponse: MessageFns<StreamCatalogResponse> = {
   fromPartial<I extends Exact<DeepPartial<StreamCatalogResponse>, I>>(object: I): StreamCatalogResponse {
     const message = createBaseStreamCatalogResponse();
     message.repositories = object.repositories?.map((e) => Repository.fromPartial(e)) || [];
+    message.asOf = object.asOf ?? undefined;
+    message.cursor = object.cursor ?? "";
     return message;
   },
 };
 
 function createBaseListTagsRequest(): ListTagsRequest {
-  return { repository: "", pageSize: 0, pageToken: "", view: 0, digest: "", omitReferrerTags: false, orderBy: "" };
+  return {
+    repository: "",
+    pageSize: 0,
+    pageToken: "",
+    view: 0,
+    digest: "",
+    omitReferrerTags: false,
+    orderBy: "",
+    maxStaleness: undefined,
+  };
 }
 
 export const ListTagsRequest: MessageFns<ListTagsRequest> = {
@@ -1202,6 +1428,9 @@ export const ListTagsRequest: MessageFns<ListTagsRequest> = {
     }
     if (message.orderBy !== "") {
       writer.uint32(58).string(message.orderBy);
+    }
+    if (message.maxStaleness !== undefined) {
+      Duration.encode(message.maxStaleness, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -1275,6 +1504,14 @@ export const ListTagsRequest: MessageFns<ListTagsRequest> = {
             message.orderBy = reader.string();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.maxStaleness = Duration.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1299,12 +1536,15 @@ export const ListTagsRequest: MessageFns<ListTagsRequest> = {
     message.digest = object.digest ?? "";
     message.omitReferrerTags = object.omitReferrerTags ?? false;
     message.orderBy = object.orderBy ?? "";
+    message.maxStaleness = (object.maxStaleness !== undefined && object.maxStaleness !== null)
+      ? Duration.fromPartial(object.maxStaleness)
+      : undefined;
     return message;
   },
 };
 
 function createBaseListTagsResponse(): ListTagsResponse {
-  return { tags: [], nextPageToken: "", unusableTags: [], details: [] };
+  return { tags: [], nextPageToken: "", unusableTags: [], details: [], asOf: undefined, cursor: "" };
 }
 
 export const ListTagsResponse: MessageFns<ListTagsResponse> = {
@@ -1320,6 +1560,12 @@ export const ListTagsResponse: MessageFns<ListTagsResponse> = {
     }
     for (const v of message.details) {
       TagDetails.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.asOf !== undefined) {
+      Timestamp.encode(toTimestamp(message.asOf), writer.uint32(42).fork()).join();
+    }
+    if (message.cursor !== "") {
+      writer.uint32(50).string(message.cursor);
     }
     return writer;
   },
@@ -1369,6 +1615,22 @@ export const ListTagsResponse: MessageFns<ListTagsResponse> = {
             message.details.push(TagDetails.decode(reader, reader.uint32()));
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.asOf = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1390,6 +1652,8 @@ export const ListTagsResponse: MessageFns<ListTagsResponse> = {
     message.nextPageToken = object.nextPageToken ?? "";
     message.unusableTags = object.unusableTags?.map((e) => e) || [];
     message.details = object.details?.map((e) => TagDetails.fromPartial(e)) || [];
+    message.asOf = object.asOf ?? undefined;
+    message.cursor = object.cursor ?? "";
     return message;
   },
 };
@@ -3603,6 +3867,7 @@ export const DeleteBlobResponse: MessageFns<DeleteBlobResponse> = {
  *     UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT, UPSTREAM_UNAVAILABLE: the registry or its token service cannot be reached, is
  *     too slow, or a proxy in front of it fails.
  *     TOO_MANY_OPEN_FILES: the gateway has too many files and connections open.
+ *     INDEX_UNAVAILABLE: the gateway's index cannot be used now.
  *     SHUTTING_DOWN: this gateway is stopping.
  *     KEYS_UNAVAILABLE: the keys to check callers' tokens are not available.
  *     AUDIT_FAILED: the audit log cannot be written, and nothing was deleted.
@@ -4590,6 +4855,18 @@ export type DeepPartial<T> = T extends bigint ? string | number | bigint
 type KeysOfUnion<T> = T extends T ? keyof T : never;
 export type Exact<P, I extends P> = P extends Builtin ? P
   : P & { [K in keyof P]: Exact<P[K], I[K]> } & { [K in Exclude<keyof I, KeysOfUnion<P>>]: never };
+
+function toTimestamp(date: Date): Timestamp {
+  const seconds = BigInt(Math.trunc(date.getTime() / 1_000));
+  const nanos = (date.getTime() % 1_000) * 1_000_000;
+  return { seconds, nanos };
+}
+
+function fromTimestamp(t: Timestamp): Date {
+  let millis = (globalThis.Number(t.seconds.toString()) || 0) * 1_000;
+  millis += (t.nanos || 0) / 1_000_000;
+  return new globalThis.Date(millis);
+}
 
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;

@@ -1,0 +1,151 @@
+"""Leads: walks the catalog, so that the index knows every repository, and forgets old changes."""
+
+import asyncio
+import secrets
+from contextlib import aclosing
+from typing import Final, NoReturn
+
+import structlog
+
+from portus_gateway.distribution.names import Repository
+from portus_gateway.distribution.paging import walk
+from portus_gateway.errors import GatewayError
+from portus_gateway.index.observer import IndexObserver
+from portus_gateway.index.source import Source
+from portus_gateway.index.store import IndexState, IndexStore
+
+_log = structlog.get_logger(__name__)
+
+# All in seconds. Another process leads so long after the leader's end.
+_LEASE: Final = 15.0
+_RENEWAL: Final = 5.0
+# How often the leader looks whether something is to be done.
+_LOOK: Final = 0.5
+_FIRST_RETRY: Final = 2.0
+_LONGEST_RETRY: Final = 300.0
+# A walk is at most a tenth of the time: it is followed by a pause of nine times its length.
+_PAUSE: Final = 9
+
+
+class Walker:
+    """Walks the catalog of `source` at the start and every `interval` seconds, while this process leads.
+
+    Changes are kept for `history` seconds.
+    """
+
+    def __init__(
+        self, store: IndexStore, source: Source, observer: IndexObserver, *, interval: float, history: float
+    ) -> None:
+        self._store = store
+        self._source = source
+        self._observer = observer
+        self._interval = interval
+        self._history = history
+        self._holder = secrets.token_hex(8)
+        self._fence: int | None = None
+        self._problem = ""
+        self._wanted = False
+
+    def want(self) -> None:
+        """Asks the leader, which may be another process, for a walk."""
+        self._wanted = True
+
+    @property
+    def leads(self) -> bool:
+        return self._fence is not None
+
+    async def run(self) -> NoReturn:
+        """Leads whenever nobody else does, until it is cancelled. Raises `StoreError`."""
+        try:
+            while True:
+                await self._pass_on_wish()
+                lease = await self._store.lead(self._holder, _LEASE)
+                if lease is None:
+                    await asyncio.sleep(_RENEWAL)
+                    continue
+                if lease.fence != self._fence:
+                    _log.info("this process leads the index")
+                    self._fence = lease.fence
+                    # Nobody knows what was missed before.
+                    await self._store.request_walk()
+                await self._lead_on()
+                self._fence = None
+        finally:
+            self._fence = None
+
+    async def resign(self) -> None:
+        """Leaves the lead to others. Raises `StoreError`."""
+        await self._store.resign(self._holder)
+
+    async def _lead_on(self) -> None:
+        """Does the leader's work until another process leads."""
+        work = asyncio.create_task(self._work())
+        try:
+            while not work.done():
+                await asyncio.wait([work], timeout=_RENEWAL)
+                if not work.done() and await self._store.lead(self._holder, _LEASE) is None:
+                    _log.warning("another process leads the index now")
+                    return
+            work.result()
+        finally:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+
+    async def _work(self) -> NoReturn:
+        retry, not_before = _FIRST_RETRY, 0.0
+        while True:
+            await self._pass_on_wish()
+            state = await self._store.state()
+            if state.now >= not_before and self._is_due(state):
+                try:
+                    await self._walk(state.now)
+                    retry = _FIRST_RETRY
+                except GatewayError as error:
+                    not_before = state.now + retry
+                    retry = min(_LONGEST_RETRY, 2 * retry)
+                    self._failed(error)
+            if not state.ready:
+                await self._store.check_ready()
+            await self._store.forget(state.now - self._history)
+            await asyncio.sleep(_LOOK)
+
+    async def _pass_on_wish(self) -> None:
+        if self._wanted:
+            self._wanted = False
+            await self._store.request_walk()
+
+    def _is_due(self, state: IndexState) -> bool:
+        if state.walk_started is None or state.walk_ended is None:
+            return True
+        pause = _PAUSE * (state.walk_ended - state.walk_started)
+        if state.now < state.walk_ended + pause:
+            return False
+        return state.walk_requested or state.now >= state.walk_started + self._interval
+
+    async def _walk(self, started: float) -> None:
+        """One walk over the whole catalog. Raises `DistributionError`: then nothing is known to be missing."""
+        count = 0
+        async with aclosing(walk(lambda cursor: self._source.list_repositories(None, cursor))) as pages:
+            async for page in pages:
+                names = [name.name for name in page.items if isinstance(name, Repository)]
+                unusable = [str(name) for name in page.items if not isinstance(name, Repository)]
+                await self._store.walk_page(started, names, unusable)
+                count += len(page.items)
+        ended = await self._store.end_walk(started)
+        seconds = (await self._store.state()).now - started
+        self._observer.walked(seconds, held=ended.held)
+        self._problem = ""
+        if ended.held:
+            _log.warning(
+                "the catalog lacks many repositories that the index has: they are looked at after the next walk, if it"
+                " lacks them too",
+                missing=ended.missing,
+                listed=count,
+            )
+        else:
+            _log.info("walked the catalog", repositories=count, missing=ended.missing, seconds=round(seconds, 3))
+
+    def _failed(self, error: GatewayError) -> None:
+        if error.reason != self._problem:
+            self._problem = error.reason
+            _log.warning("the catalog could not be walked, and is tried again", reason=error.reason, problem=str(error))

@@ -1,0 +1,263 @@
+"""Answers from the index, where what it knows is young enough."""
+
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from portus_gateway.distribution.errors import InvalidName, Unavailable
+from portus_gateway.distribution.names import Repository, Tag, UnusableName, is_tag
+from portus_gateway.distribution.page import Cursor, Page
+from portus_gateway.index.errors import IndexUnavailable, StoreError
+from portus_gateway.index.live_index import LiveIndex
+from portus_gateway.index.store import IndexedRepository, IndexState
+from portus_gateway.index.watch_cursor import WatchCursor
+from portus_gateway.operations.catalog_listing import MOST_BYTES, CatalogEntry, CatalogListing, TagNames, too_many_tags
+
+# How many repositories one query of a stream reads.
+_STREAM_PAGE: Final = 1000
+# The bytes that a tag takes in a message in addition to its name.
+_FRAME: Final = 3
+
+
+class Visibility(Protocol):
+    """What the caller of the current call may see (`access.admission.Admissions`)."""
+
+    def admission(self, repository: Repository, reference: None) -> AbstractContextManager[None]: ...
+
+    def visible(self) -> Callable[[str], bool] | None: ...
+
+
+class EverythingVisible:
+    """For a gateway without a policy."""
+
+    def admission(self, repository: Repository, reference: None) -> AbstractContextManager[None]:  # noqa: ARG002
+        return nullcontext()
+
+    def visible(self) -> Callable[[str], bool] | None:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How old an answer is at most: `as_of`, in seconds since 1970. `cursor` is where a watch continues from it."""
+
+    as_of: float
+    cursor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedTags:
+    """A page of tags from the index."""
+
+    page: Page[Tag | UnusableName]
+    freshness: Freshness
+
+
+class IndexAnswers:
+    """Answers from `index` for the callers that `visibility` knows. Without an index there are none.
+
+    Each answer is None where the index does not know, or where its knowledge is older than `max_staleness`, in seconds.
+    """
+
+    def __init__(self, index: LiveIndex | None, visibility: Visibility, listing: CatalogListing) -> None:
+        self._index = index
+        self._visibility = visibility
+        self._listing = listing
+
+    async def state(self) -> IndexState | None:
+        """The index's state; None where there is no index. Raises `IndexUnavailable`."""
+        return None if self._index is None else await self._index.state()
+
+    async def live(self) -> Freshness:
+        """For an answer that the registry gives, to be called before it is asked."""
+        now = time.time()
+        try:
+            state = await self.state()
+        except IndexUnavailable:
+            return Freshness(now)
+        return Freshness(now, _cursor(state) if state is not None and state.ready else "")
+
+    async def tags(
+        self, repository: Repository, size: int, after: Cursor | None, max_staleness: float
+    ) -> IndexedTags | None:
+        """A page of the tags of a repository. Raises `Hidden`, `PermissionDenied`, `Unavailable`."""
+        if not _may_be_indexed(after, max_staleness) or self._index is None:
+            _check_first(after)
+            return None
+        with self._visibility.admission(repository, None):
+            try:
+                rows = await self._index.store.tags(repository.name, "" if after is None else after.name, size + 1)
+            except (IndexUnavailable, StoreError):
+                _check_first(after)
+                return None
+            if rows.read_at is None or rows.state.now - rows.read_at > max_staleness:
+                if rows.read_at is not None:
+                    await self._index.refresh([repository.name])
+                _check_first(after)
+                return None
+        items = tuple(_tag(entry.tag) for entry in rows.tags[:size])
+        following = Cursor("indexed", str(items[-1])) if len(rows.tags) > size else None
+        return IndexedTags(Page(items, following), Freshness(rows.read_at, _cursor(rows.state)))
+
+    async def catalog(
+        self, size: int, after: Cursor | None, *, include_tags: bool, prefix: str, max_staleness: float
+    ) -> "tuple[Page[CatalogEntry], Freshness] | None":
+        """A page of the catalog. The tags of a repository that the index read too long ago come from the registry.
+
+        Raises `Unavailable`.
+        """
+        index = self._index
+        if not _may_be_indexed(after, max_staleness) or index is None:
+            _check_first(after)
+            return None
+        visible = self._visibility.visible()
+        found: list[IndexedRepository] = []
+        last = "" if after is None else after.name
+        state: IndexState | None = None
+        more = True
+        while more and len(found) <= size:
+            # One more than asked for says whether there is another page.
+            wanted = size + 1 - len(found) if visible is None else _STREAM_PAGE
+            try:
+                rows = await index.store.catalog(last, prefix, wanted, tags=include_tags)
+            except (IndexUnavailable, StoreError):
+                _check_first(after)
+                return None
+            state = state or rows.state
+            if not _is_young(state, max_staleness):
+                _check_first(after)
+                return None
+            more = len(rows.repositories) == wanted
+            last = rows.repositories[-1].name if rows.repositories else last
+            found += [row for row in rows.repositories if visible is None or visible(row.name)]
+        if state is None or state.walk_started is None:
+            _check_first(after)
+            return None
+        shown = found[:size]
+        entries, as_of = await self._entries(index, shown, state, include_tags, max_staleness)
+        following = Cursor("indexed", shown[-1].name) if len(found) > size else None
+        return Page(tuple(_bounded(entries)), following), Freshness(as_of, _cursor(state))
+
+    async def stream(
+        self, *, include_tags: bool, prefix: str, max_staleness: float
+    ) -> "AsyncGenerator[tuple[list[CatalogEntry], Freshness], None] | None":
+        """The whole catalog, some repositories at a time."""
+        index = self._index
+        if max_staleness <= 0 or index is None:
+            return None
+        try:
+            state = await index.state()
+        except IndexUnavailable:
+            return None
+        if not _is_young(state, max_staleness):
+            return None
+        return self._stream(index, state, include_tags, prefix, max_staleness)
+
+    async def _stream(
+        self, index: LiveIndex, state: IndexState, include_tags: bool, prefix: str, max_staleness: float
+    ) -> "AsyncGenerator[tuple[list[CatalogEntry], Freshness], None]":
+        visible = self._visibility.visible()
+        last, more = "", True
+        while more:
+            try:
+                rows = (await index.store.catalog(last, prefix, _STREAM_PAGE, tags=include_tags)).repositories
+            except StoreError as error:
+                raise IndexUnavailable(str(error)) from error
+            more = len(rows) == _STREAM_PAGE
+            last = rows[-1].name if rows else last
+            shown = [row for row in rows if visible is None or visible(row.name)]
+            entries, as_of = await self._entries(index, shown, state, include_tags, max_staleness)
+            yield entries, Freshness(as_of, _cursor(state))
+
+    async def _entries(
+        self,
+        index: LiveIndex,
+        rows: list[IndexedRepository],
+        state: IndexState,
+        include_tags: bool,
+        max_staleness: float,
+    ) -> tuple[list[CatalogEntry], float]:
+        """The entries of these rows, and as of when all of them hold."""
+        as_of = state.now if state.walk_started is None else state.walk_started
+        if not include_tags:
+            return [CatalogEntry(_repository(row.name), None) for row in rows], as_of
+        # A row may have been written after the state was read.
+        now = time.time()
+        old = [row.name for row in rows if row.read_at is None or state.now - row.read_at > max_staleness]
+        live = {}
+        if old:
+            live = await self._listing.tags_of([_repository(name) for name in old])
+            await index.refresh(old)
+            as_of = min(as_of, now)
+        entries = []
+        for row in rows:
+            if row.name in live:
+                entries.append(live[row.name])
+            else:
+                as_of = as_of if row.read_at is None else min(as_of, row.read_at)
+                entries.append(CatalogEntry(_repository(row.name), _names(row.tags)))
+        return entries, as_of
+
+
+def _may_be_indexed(after: Cursor | None, max_staleness: float) -> bool:
+    """Whether an index may answer: pages that began at the registry continue there."""
+    return max_staleness > 0 and (after is None or after.kind == "indexed")
+
+
+def _check_first(after: Cursor | None) -> None:
+    """Raises `Unavailable` for a page that only the index can continue: the registry's order is another."""
+    if after is not None and after.kind == "indexed":
+        raise Unavailable(
+            "the index is now older than `max_staleness`, and the registry cannot continue its pages: start again with"
+            " the first page",
+            reason="LISTING_CHANGED",
+        )
+
+
+def _is_young(state: IndexState, max_staleness: float) -> bool:
+    return state.walk_started is not None and state.now - state.walk_started <= max_staleness
+
+
+def _cursor(state: IndexState) -> str:
+    return WatchCursor(state.epoch, state.head).encode()
+
+
+def _repository(name: str) -> Repository | UnusableName:
+    try:
+        return Repository(name)
+    except InvalidName as error:
+        return UnusableName.of(error)
+
+
+def _tag(name: str) -> Tag | UnusableName:
+    try:
+        return Tag(name)
+    except InvalidName as error:
+        return UnusableName.of(error)
+
+
+def _names(tags: tuple[str, ...]) -> TagNames:
+    unusable = tuple(tag for tag in tags if not is_tag(tag))
+    return TagNames(tuple(filter(is_tag, tags)) if unusable else tags, unusable)
+
+
+def _bounded(entries: list[CatalogEntry]) -> list[CatalogEntry]:
+    """The entries, with an error in place of tags that do not fit into one answer."""
+    room = MOST_BYTES
+    bounded = []
+    for entry in entries:
+        tags = entry.tags
+        size = 0
+        if isinstance(tags, TagNames):
+            size = sum(map(len, tags.valid)) + 4 * sum(map(len, tags.unusable))
+            size += _FRAME * (len(tags.valid) + len(tags.unusable))
+        elif isinstance(tags, tuple):
+            size = sum(4 * len(str(tag)) + _FRAME for tag in tags)
+        if size > room:
+            bounded.append(CatalogEntry(entry.name, too_many_tags("this page of the catalog")))
+        else:
+            room -= size
+            bounded.append(entry)
+    return bounded

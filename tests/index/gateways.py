@@ -1,0 +1,101 @@
+"""A whole gateway with an index over a registry in memory."""
+
+import hashlib
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+
+from portus.registry.v1.registry_service_pb2 import GetRegistryInfoRequest, IndexStatus
+from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from portus_gateway import app
+from portus_gateway.app import RunningGateway
+from portus_gateway.devregistry import DevRegistry
+from portus_gateway.settings import load
+from tests.index.registries import until
+
+if TYPE_CHECKING:
+    from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceAsyncStub
+
+TOKEN = "the registry's token"
+POLICY = """
+[[allow]]
+name = "everything"
+principals = ["token:admin"]
+rpcs = ["*"]
+repositories = ["**"]
+
+[[allow]]
+name = "team"
+principals = ["token:team"]
+rpcs = ["read"]
+repositories = ["team/**"]
+
+[[allow]]
+name = "no tags"
+principals = ["token:reader"]
+rpcs = ["GetManifest"]
+repositories = ["team/**"]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedGateway:
+    """A gateway that runs, and clients of it."""
+
+    stub: "RegistryServiceAsyncStub"
+    running: RunningGateway
+
+    async def is_ready(self) -> bool:
+        info = await self.stub.GetRegistryInfo(GetRegistryInfoRequest())
+        return info.index.state == IndexStatus.READY
+
+    async def ready(self) -> None:
+        """Waits until the index has read the whole registry."""
+        await until(self.is_ready)
+
+    @property
+    def notifications(self) -> str:
+        return f"http://{self.running.notifications_address}/notifications"
+
+
+@asynccontextmanager
+async def indexed_gateway(
+    registry: DevRegistry, folder: Path, *, access: bool = False, with_index: bool = True, **flags: str | bool
+) -> AsyncGenerator[IndexedGateway, None]:
+    """With `access`, the callers are `admin`, `team` and `reader`, each with its name as its token, and `POLICY`."""
+    tokens = folder / "notification-tokens"
+    tokens.write_text(f"registry sha256:{hashlib.sha256(TOKEN.encode()).hexdigest()}\n")
+    settings: dict[str, str | bool | None] = {
+        "registry_url": registry.url,
+        "registry_anonymous": True,
+        "listen": "127.0.0.1:0",
+        "allow_delete": True,
+        "audit_log": str(folder / "audit.log"),
+    }
+    if with_index:
+        settings |= {
+            "index": f"sqlite://{folder}/index.db",
+            "notifications_listen": "127.0.0.1:0",
+            "notifications_token_file": str(tokens),
+        }
+    if access:
+        callers = folder / "callers"
+        lines = (f"{name} sha256:{hashlib.sha256(name.encode()).hexdigest()}\n" for name in ("admin", "team", "reader"))
+        callers.write_text("".join(lines))
+        (folder / "policy.toml").write_text(POLICY)
+        settings |= {"caller_token_file": str(callers), "policy_file": str(folder / "policy.toml")}
+    settings |= flags
+    async with (
+        app.running(load(settings)) as running,
+        grpc.aio.insecure_channel(str(running.address), [("grpc.use_local_subchannel_pool", 1)]) as channel,
+    ):
+        yield IndexedGateway(RegistryServiceStub(channel), running)
+
+
+def caller(name: str) -> tuple[tuple[str, str], ...]:
+    """The metadata of a caller."""
+    return (("authorization", f"Bearer {name}"),)

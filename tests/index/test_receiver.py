@@ -1,0 +1,177 @@
+"""The receiver as a registry meets it: what it answers, and what the store gets."""
+
+import asyncio
+import hashlib
+import io
+import json
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from portus_gateway.access.token_file import TokenFile
+from portus_gateway.index import receiver
+from portus_gateway.index.errors import StoreError
+from portus_gateway.index.receiver import Receiver
+from portus_gateway.index.store import Notice
+from portus_gateway.listen_address import ListenAddress
+from tests.index.registries import Observed
+from tests.index.test_notification import A, body, event
+
+GOOD = {"Authorization": "Bearer secret"}
+
+
+class Marks:
+    """Takes what the store would get; may fail or hang."""
+
+    def __init__(self) -> None:
+        self.transactions: list[list[Notice]] = []
+        self.instances: list[str] = []
+        self.error: StoreError | None = None
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def notify(self, notices: Sequence[Notice], instances: Sequence[str]) -> int:
+        await self.open.wait()
+        if self.error is not None:
+            raise self.error
+        self.transactions.append(list(notices))
+        self.instances += instances
+        return 0
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> TokenFile:
+    file = tmp_path / "tokens"
+    file.write_text(f"registry sha256:{hashlib.sha256(b'secret').hexdigest()}\n")
+    return TokenFile(file)
+
+
+@asynccontextmanager
+async def receiving(
+    marks: Marks, tokens: TokenFile, observed: Observed | None = None
+) -> AsyncGenerator[tuple[str, aiohttp.ClientSession], None]:
+    async with (
+        Receiver(marks, tokens, ListenAddress("127.0.0.1", 0), observed or Observed()) as running,
+        aiohttp.ClientSession() as session,
+    ):
+        yield f"http://{running.address}/notifications", session
+
+
+async def posted(url: str, session: aiohttp.ClientSession, data: bytes, headers: Mapping[str, str]) -> int:
+    """The status of a request with this body."""
+    async with session.post(url, data=io.BytesIO(data), headers=headers) as answer:
+        return answer.status
+
+
+async def test_an_event_is_in_the_store_before_the_answer(tokens: TokenFile) -> None:
+    marks, observed = Marks(), Observed()
+    async with receiving(marks, tokens, observed) as (url, session):
+        assert await posted(url, session, body(event(tag="v1", digest=A.text)), GOOD) == 202
+        assert [notice.repository for transaction in marks.transactions for notice in transaction] == ["team/app"]
+        assert marks.instances == ["one"]
+    assert observed.events["accepted"] == 1
+
+
+@pytest.mark.parametrize("header", [None, "Bearer wrong", "Bearer ", "Basic secret", "secret"])
+async def test_without_a_good_token_nothing_is_taken(tokens: TokenFile, header: str | None) -> None:
+    marks, observed = Marks(), Observed()
+    async with receiving(marks, tokens, observed) as (url, session):
+        headers = {} if header is None else {"Authorization": header}
+        assert await posted(url, session, body(event()), headers) == 401
+    assert marks.transactions == []
+    assert observed.requests == ["unauthorized"]
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"not json", b'{"events": 5}', b"[" * 10_000])
+async def test_rubbish_is_accepted_and_counted_because_a_refusal_would_block_the_registry(
+    tokens: TokenFile, rubbish: bytes
+) -> None:
+    marks, observed = Marks(), Observed()
+    async with receiving(marks, tokens, observed) as (url, session):
+        assert await posted(url, session, rubbish, GOOD) == 202
+    assert observed.requests == ["malformed"]
+
+
+async def test_a_body_that_is_too_large_is_accepted_and_counted(tokens: TokenFile) -> None:
+    observed = Observed()
+    async with receiving(Marks(), tokens, observed) as (url, session):
+        assert await posted(url, session, b"x" * (1024 * 1024 + 1), GOOD) == 202
+    assert observed.requests == ["too_large"]
+
+
+async def test_while_the_store_fails_the_registry_keeps_its_events(tokens: TokenFile) -> None:
+    marks = Marks()
+    marks.error = StoreError("the disk is full")
+    async with receiving(marks, tokens) as (url, session):
+        assert await posted(url, session, body(event()), GOOD) == 503
+        marks.error = None
+        assert await posted(url, session, body(event()), GOOD) == 202
+
+
+async def test_a_store_that_hangs_does_not_keep_the_registry_waiting(
+    tokens: TokenFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiver, "_COMMIT", 0.05)
+    marks = Marks()
+    marks.open.clear()
+    async with receiving(marks, tokens) as (url, session):
+        assert await posted(url, session, body(event()), GOOD) == 503
+
+
+async def test_pulls_do_not_reach_the_store(tokens: TokenFile) -> None:
+    marks = Marks()
+    pull = event("pull", tag="v1", digest=A.text)
+    del pull["source"]
+    async with receiving(marks, tokens) as (url, session):
+        assert await posted(url, session, body(pull), GOOD) == 202
+    assert marks.transactions == []
+
+
+async def test_requests_at_the_same_time_are_one_transaction(tokens: TokenFile) -> None:
+    marks = Marks()
+    marks.open.clear()
+    async with receiving(marks, tokens) as (url, session):
+
+        async def send(number: int) -> int:
+            document = json.dumps({"events": [event(repository=f"app{number}")]})
+            async with session.post(url, data=document, headers=GOOD) as answer:
+                return answer.status
+
+        sending = [asyncio.create_task(send(number)) for number in range(20)]
+        await asyncio.sleep(0.1)
+        marks.open.set()
+        assert await asyncio.gather(*sending) == [202] * 20
+        assert len(marks.transactions) < 20
+        assert sum(map(len, marks.transactions)) == 20
+
+
+async def test_other_paths_and_methods(tokens: TokenFile) -> None:
+    async with receiving(Marks(), tokens) as (url, session):
+        async with session.get(url, headers=GOOD) as answer:
+            assert answer.status == 405
+        assert await posted(f"{url}/x", session, b"", GOOD) == 404
+
+
+async def test_connections_are_bounded(tokens: TokenFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver, "_MOST_CONNECTIONS", 2)
+    async with receiving(Marks(), tokens) as (url, _):
+        host, port = url.removeprefix("http://").removesuffix("/notifications").split(":")
+        connections = [await asyncio.open_connection(host, int(port)) for _ in range(3)]
+        reader, _ = connections[2]
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+        for _, writer in connections:
+            writer.close()
+
+
+async def test_a_connection_that_sends_nothing_is_closed(tokens: TokenFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver, "_LONGEST_CONNECTION", 0.05)
+    async with receiving(Marks(), tokens) as (url, _):
+        host, port = url.removeprefix("http://").removesuffix("/notifications").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+        writer.close()
