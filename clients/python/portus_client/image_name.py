@@ -58,12 +58,8 @@ class ImageName:
         rest, at, digest = text.partition("@")
         if at and not digest:
             raise InvalidImageName(f"{_shown(text)} has no digest after the `@`")
-        host = ""
-        first, slash, remainder = rest.partition("/")
-        if slash and _looks_like_a_host(first):
-            host, rest = first, remainder
-        elif slash and not first and "/" in remainder and _looks_like_a_host(remainder.partition("/")[0]):
-            rest = remainder
+        before, rest = split_host(rest)
+        host = before.removesuffix("/")
         head, colon, tag = rest.rpartition(":")
         if not colon:
             return cls(repository=rest, digest=digest, host=host)
@@ -94,6 +90,16 @@ class ImageName:
                 f"@{self.digest}" if self.digest else "",
             )
         )
+
+
+def split_host(text: str) -> tuple[str, str]:
+    """Splits what is before the repository from a name: `host:5000/`, a leading `/`, or nothing."""
+    first, slash, remainder = text.partition("/")
+    if slash and _looks_like_a_host(first):
+        return f"{first}/", remainder
+    if slash and not first and "/" in remainder and _looks_like_a_host(remainder.partition("/")[0]):
+        return "/", remainder
+    return "", text
 
 
 def _looks_like_a_host(text: str) -> bool:

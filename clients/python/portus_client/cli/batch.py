@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import click
 
 from portus_client.batch import ManifestRequest
-from portus_client.cli import json_output, manifest_lines
+from portus_client.cli import completion, json_output, manifest_lines
 from portus_client.cli.exit_codes import ExitCode
 from portus_client.cli.names import parsed, platform_option
 from portus_client.cli.progress_line import counted
@@ -36,7 +36,9 @@ def _read() -> list[ImageName]:
 
 
 @click.command()
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, callback=parsed(_images))
+@click.argument(
+    "images", metavar="IMAGE...", nargs=-1, required=True, callback=parsed(_images), shell_complete=completion.images
+)
 @platform_option("For a multi-platform image, show the manifest for this platform: linux/arm64")
 @with_session
 def batch(session: Session, images: Sequence[Sequence[ImageName]], platform: Platform | None) -> ExitCode:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import click
 from rich.text import Text
 
-from portus_client.cli import failures, json_output, unusable_tags
+from portus_client.cli import completion, failures, json_output, unusable_tags
 from portus_client.cli.columns import Columns
 from portus_client.cli.exit_codes import ExitCode
 from portus_client.cli.progress_line import counted
@@ -29,7 +29,13 @@ def _checked_prefix(context: click.Context, parameter: click.Parameter, value: s
 
 
 @click.command()
-@click.option("--prefix", default="", callback=_checked_prefix, help="List only names that begin with this: team/")
+@click.option(
+    "--prefix",
+    default="",
+    callback=_checked_prefix,
+    shell_complete=completion.prefixes,
+    help="List only names that begin with this: team/",
+)
 @click.option("--tags/--no-tags", default=True, help="Whether to list the tags too.  [default: tags]")
 @with_session
 def catalog(session: Session, prefix: str, tags: bool) -> ExitCode:

@@ -6,6 +6,7 @@ from io import TextIOWrapper
 
 import click
 
+from portus_client.cli import bash_completion
 from portus_client.cli.batch import batch
 from portus_client.cli.catalog import catalog
 from portus_client.cli.config import config
@@ -72,6 +73,9 @@ def command(context: click.Context, /, **_: object) -> None:
 
 for _command in (catalog, tags, manifest, config, batch, resolve, digest, delete, ping):
     command.add_command(_command)
+
+
+bash_completion.install()
 
 
 def run(arguments: Sequence[str]) -> int:

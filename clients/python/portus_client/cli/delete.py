@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import click
 
-from portus_client.cli import failures, json_output
+from portus_client.cli import completion, failures, json_output
 from portus_client.cli.exit_codes import ExitCode
-from portus_client.cli.names import explaining_host, parsed
+from portus_client.cli.names import explaining_host, image_argument, parsed
 from portus_client.cli.session import OutputFormat, Session, with_session
 from portus_client.cli.terminal import print_error, printable
 from portus_client.client import RegistryClient
@@ -28,7 +28,7 @@ _MAX_EXPECTED_TAGS = 1000
 
 
 @click.command()
-@click.argument("image", callback=parsed(ImageName.parse))
+@image_argument
 @click.argument("digest", callback=parsed(checked_digest))
 @click.argument("kind", type=click.Choice(["manifests", "blobs"]))
 @click.option(
@@ -36,6 +36,7 @@ _MAX_EXPECTED_TAGS = 1000
     "expected",
     metavar="TAG",
     callback=parsed(checked_tag),
+    shell_complete=completion.tags,
     multiple=True,
     help="A tag that may be deleted too. Can be given several times.",
 )

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import click
 
+from portus_client.cli import completion
 from portus_client.descriptor import Platform
 from portus_client.errors import NotFound
 from portus_client.image_name import ImageName, InvalidImageName
@@ -31,7 +32,12 @@ def parsed(
 
 def image_argument(function: Callback) -> Callback:
     """The argument IMAGE of a command."""
-    return click.argument("image", callback=parsed(ImageName.parse))(function)
+    return click.argument("image", callback=parsed(ImageName.parse), shell_complete=completion.images)(function)
+
+
+def repository_argument(function: Callback) -> Callback:
+    """The argument REPOSITORY of a command."""
+    return click.argument("repository", callback=parsed(repository), shell_complete=completion.repositories)(function)
 
 
 def platform_option(help_text: str) -> Callable[[Callback], Callback]:

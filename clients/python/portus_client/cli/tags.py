@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from portus_client.cli import json_output, manifest_lines, names, unusable_tags
+from portus_client.cli import json_output, manifest_lines, unusable_tags
 from portus_client.cli.exit_codes import ExitCode
-from portus_client.cli.names import explaining_host, parsed
+from portus_client.cli.names import explaining_host, repository_argument
 from portus_client.cli.session import OutputFormat, Session, with_session
 from portus_client.cli.terminal import print_error, printable
 from portus_client.client import RegistryClient
@@ -15,7 +15,7 @@ from portus_client.image_name import ImageName
 
 
 @click.command()
-@click.argument("repository", callback=parsed(names.repository))
+@repository_argument
 @click.option("--digests", is_flag=True, help="Show what each tag points to.")
 @with_session
 def tags(session: Session, repository: ImageName, digests: bool) -> ExitCode:
