@@ -24,6 +24,7 @@ from bench.rows import (
     catalog,
     checked_calls,
     coalescing,
+    guards,
     large_catalog,
     mixed_load,
     overload,
@@ -42,6 +43,7 @@ Measure = Callable[[Path, int, float], Awaitable[list[Figure]]]
 _ROWS: Final[dict[str, Measure]] = {
     "cached": cached_calls.measure,
     "checked": checked_calls.measure,
+    "guards": guards.measure,
     "coalescing": coalescing.measure,
     "batch": batch.measure,
     "catalog": catalog.measure,

@@ -99,11 +99,16 @@ async def delaying_proxy(upstream: str, *, seconds: float = 0.0, fail_every: int
 
 @asynccontextmanager
 async def gateway(
-    folder: Path, registry_address: str, *, authentication: bool = True, **variables: str
+    folder: Path,
+    registry_address: str,
+    *,
+    authentication: bool = True,
+    program: str = "portus_gateway",
+    **variables: str,
 ) -> AsyncGenerator[Server, None]:
     """`portus-gateway serve` in front of a registry, with metrics, and logs in JSON.
 
-    With `authentication`, callers show a token, and a policy says what they may do.
+    With `authentication`, callers show a token, and a policy says what they may do. `program` is the module to run.
     """
     token = secrets.token_urlsafe(32) if authentication else ""
     settings = {
@@ -119,7 +124,7 @@ async def gateway(
         settings["PORTUS_POLICY_FILE"] = str(_policy_file(folder))
     log = _file(folder, "gateway.log", b"")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PORTUS_")} | settings
-    async with _process([sys.executable, "-m", "portus_gateway", "serve"], folder, environment, log) as process:
+    async with _process([sys.executable, "-m", program, "serve"], folder, environment, log) as process:
         listening = await _logged(log, "listening", process)
         yield Server(str(listening["address"]), process.pid, token, str(listening["metrics"]))
 
