@@ -204,10 +204,14 @@ DOCKER_REGISTRY = Distribution("docker-registry-2.8", programs.docker_registry, 
 DISTRIBUTION = Distribution("distribution-3.1", programs.distribution, auth_by_key_set)
 GO_CONTAINERREGISTRY = GoContainerRegistry("go-containerregistry")
 
+DEV_2_8 = InMemory("dev-2.8", "2.8")
+DEV_3_1 = InMemory("dev-3.1", "3.1")
+DEV_OCI_1_1 = InMemory("dev-oci-1.1", "oci-1.1")
+
 KINDS: tuple[Kind, ...] = (
-    InMemory("dev-2.8", "2.8"),
-    InMemory("dev-3.1", "3.1"),
-    InMemory("dev-oci-1.1", "oci-1.1"),
+    DEV_2_8,
+    DEV_3_1,
+    DEV_OCI_1_1,
     DOCKER_REGISTRY,
     DISTRIBUTION,
     GO_CONTAINERREGISTRY,

@@ -8,8 +8,16 @@ import pytest
 
 from portus.registry.v1 import registry_service_pb2
 from portus_gateway.devregistry import Content, image, multi_platform
-from tests.real.backends import GO_CONTAINERREGISTRY, Backend
-from tests.real.gateways import failure_of, gateway_over
+from tests.real.backends import (
+    DEV_2_8,
+    DEV_3_1,
+    DEV_OCI_1_1,
+    DISTRIBUTION,
+    DOCKER_REGISTRY,
+    GO_CONTAINERREGISTRY,
+    Backend,
+)
+from tests.real.gateways import Failure, failure_of, gateway_over
 from tests.real.image_tools import ImageTools, ToolFailed
 
 if TYPE_CHECKING:
@@ -22,6 +30,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 TAGGED = (grpc.StatusCode.FAILED_PRECONDITION, "TAGGED")
 UNSUPPORTED = (grpc.StatusCode.FAILED_PRECONDITION, "UNSUPPORTED")
 MANIFEST_UNKNOWN = (grpc.StatusCode.NOT_FOUND, "MANIFEST_UNKNOWN")
+BY_DIGEST_ONLY = "it deletes by digest only"
+DELETES_TAGS = "it deletes tags"
 
 
 def deletion(
@@ -227,3 +237,118 @@ async def test_a_gateway_that_does_not_delete_says_so(backend: Backend, images: 
         assert failure.kind == (grpc.StatusCode.FAILED_PRECONDITION, "DELETION_DISABLED")
         assert "PORTUS_ALLOW_DELETE" in failure.message
     assert await images.holds(repository, digest)
+
+
+# --- Tags alone -------------------------------------------------------------------------------------------------
+
+
+def tag_deletion(
+    repository: str, tag: str, expected: str = "", *, validate_only: bool = False
+) -> registry_service_pb2.DeleteTagRequest:
+    return registry_service_pb2.DeleteTagRequest(
+        repository=repository, tag=tag, expected_digest=expected, validate_only=validate_only
+    )
+
+
+@pytest.mark.not_over(DOCKER_REGISTRY, reason=BY_DIGEST_ONLY)
+@pytest.mark.not_over(DEV_2_8, reason=BY_DIGEST_ONLY)
+async def test_a_tag_goes_and_its_manifest_and_other_tags_stay(
+    gateway: "RegistryServiceAsyncStub", images: ImageTools, repository: str
+) -> None:
+    digest = await images.push(repository, "v1", "stable", content=image(repository))
+    other = await images.push(repository, "v2", content=image("other"))
+    failure = await failure_of(gateway.DeleteTag(tag_deletion(repository, "v1", other)))
+    assert failure.kind == (grpc.StatusCode.FAILED_PRECONDITION, "TAG_MOVED")
+    for validate_only in (True, False):
+        answer = await gateway.DeleteTag(tag_deletion(repository, "v1", digest, validate_only=validate_only))
+        assert answer.digest == digest
+        assert await images.holds(repository, "v1") is validate_only
+    assert await images.digest(repository, "stable") == digest
+    # The last tag, too.
+    await gateway.DeleteTag(tag_deletion(repository, "stable"))
+    assert await images.holds(repository, digest)
+    failure = await failure_of(gateway.DeleteTag(tag_deletion(repository, "stable")))
+    assert failure.kind == MANIFEST_UNKNOWN
+
+
+@pytest.mark.not_over(DISTRIBUTION, reason=DELETES_TAGS)
+@pytest.mark.not_over(GO_CONTAINERREGISTRY, reason=DELETES_TAGS)
+@pytest.mark.not_over(DEV_3_1, reason=DELETES_TAGS)
+@pytest.mark.not_over(DEV_OCI_1_1, reason=DELETES_TAGS)
+async def test_a_registry_that_deletes_by_digest_only_says_what_else_can_be_done(
+    gateway: "RegistryServiceAsyncStub", images: ImageTools, repository: str
+) -> None:
+    digest = await images.push(repository, "v1", content=image(repository))
+    for validate_only in (True, False):
+        failure = await failure_of(gateway.DeleteTag(tag_deletion(repository, "v1", validate_only=validate_only)))
+        assert failure.kind == UNSUPPORTED
+        assert "DeleteManifest" in failure.message
+    assert await images.digest(repository, "v1") == digest
+
+
+# --- Batches ----------------------------------------------------------------------------------------------------
+
+
+async def batch_outcomes(
+    gateway: "RegistryServiceAsyncStub",
+    repository: str,
+    *requests: registry_service_pb2.DeleteManifestRequest,
+    validate_only: bool = False,
+) -> list[list[str] | str]:
+    """The deleted tags, or the reason of the failure, of each request."""
+    batch = registry_service_pb2.BatchDeleteManifestsRequest(
+        repository=repository, requests=requests, validate_only=validate_only
+    )
+    outcomes: dict[int, list[str] | str] = {}
+    async for message in gateway.BatchDeleteManifests(batch):
+        for result in message.results:
+            if result.HasField("status"):
+                outcomes[result.request_index] = Failure.of(result.status).reason
+            else:
+                assert not result.deleted.remaining_tags
+                outcomes[result.request_index] = list(result.deleted.deleted_tags)
+    return [outcomes[position] for position in range(len(requests))]
+
+
+async def test_many_manifests_go_in_one_call_with_their_tags_and_no_other(
+    gateway: "RegistryServiceAsyncStub", images: ImageTools, repository: str
+) -> None:
+    contents = {f"v{number}": image(f"{repository} {number}") for number in range(30)}
+    tags = {f"{name}{suffix}": content for name, content in contents.items() for suffix in ("", "-again")}
+    namespace, _, name = repository.rpartition("/")
+    await images.push_many(namespace, {f"{name}:{tag}": content for tag, content in tags.items()})
+    requests = [
+        deletion(repository, content.digest, tag, f"{tag}-again") for tag, content in list(contents.items())[:24]
+    ]
+    requests[3] = deletion(repository, contents["v3"].digest, "v3")
+    outcomes = await batch_outcomes(gateway, repository, *requests)
+    assert outcomes == ["TAGGED" if n == 3 else [f"v{n}", f"v{n}-again"] for n in range(24)]
+    listed = await gateway.ListTags(registry_service_pb2.ListTagsRequest(repository=repository, page_size=1000))
+    kept = ["v3", *(f"v{number}" for number in range(24, 30))]
+    assert list(listed.tags) == sorted([*kept, *(f"{tag}-again" for tag in kept)])
+    for tag in kept:
+        assert await images.digest(repository, tag) == contents[tag].digest
+
+
+async def test_an_index_goes_before_its_images_in_one_call(
+    gateway: "RegistryServiceAsyncStub", images: ImageTools, repository: str
+) -> None:
+    whole = multi_platform()
+    await images.push(repository, "whole", content=whole)
+    first, second = (child.digest for child in whole.children[:2])
+    await images.push(repository, "first", content=whole.children[0])
+    for validate_only in (True, False):
+        alone = await batch_outcomes(
+            gateway, repository, deletion(repository, first, "first"), validate_only=validate_only
+        )
+        assert alone == ["REFERENCED"]
+    requests = [
+        deletion(repository, first, "first"),
+        deletion(repository, second),
+        deletion(repository, whole.digest, "whole"),
+    ]
+    for validate_only in (True, False):
+        outcomes = await batch_outcomes(gateway, repository, *requests, validate_only=validate_only)
+        assert outcomes == [["first"], [], ["whole"]]
+    for digest in (first, second, whole.digest):
+        assert not await images.holds(repository, digest)

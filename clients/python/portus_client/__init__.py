@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from portus_client.aio_client import AsyncRegistryClient
     from portus_client.batch import BatchResult, ManifestRequest
     from portus_client.client import RegistryClient
-    from portus_client.deletion import DeletedBlob, DeletedManifest
+    from portus_client.deletion import DeletedBlob, DeletedManifest, DeletedTag, DeletionResult, ManifestDeletion
     from portus_client.descriptor import Descriptor, Platform
     from portus_client.error_details import FieldViolation, PreconditionViolation, Resource
     from portus_client.errors import (
@@ -46,6 +46,8 @@ __all__ = [
     "DeadlineExceeded",
     "DeletedBlob",
     "DeletedManifest",
+    "DeletedTag",
+    "DeletionResult",
     "Descriptor",
     "FailedPrecondition",
     "FieldViolation",
@@ -60,6 +62,7 @@ __all__ = [
     "InvalidImageName",
     "Limits",
     "Manifest",
+    "ManifestDeletion",
     "ManifestRequest",
     "NotFound",
     "PermissionDenied",

@@ -14,7 +14,8 @@ from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from portus_client import batch, channel, conversion, errors, requests
 from portus_client.batch import BatchResult, Chunk, ManifestRequest
 from portus_client.connection import CallTerms, Connection
-from portus_client.deletion import DeletedBlob, DeletedManifest
+from portus_client.deletion import DeletedBlob, DeletedManifest, DeletedTag, DeletionResult, ManifestDeletion
+from portus_client.deletion_batch import DeletionBatch
 from portus_client.descriptor import Descriptor, Platform
 from portus_client.image_config import ImageConfig
 from portus_client.manifest import Manifest
@@ -208,6 +209,40 @@ class AsyncRegistryClient(Connection):
         )
         response = await self._call(self._stub.DeleteManifest, request, self._delete_terms(timeout))
         return conversion.deleted_manifest(response)
+
+    async def batch_delete(
+        self,
+        repository: str,
+        wanted: Iterable[ManifestDeletion | str],
+        *,
+        validate_only: bool = False,
+        timeout: float | None = None,
+    ) -> AsyncGenerator[DeletionResult, None]:
+        """See `RegistryClient.batch_delete`. To end it as soon as you stop early, use `contextlib.aclosing`."""
+        deletes = DeletionBatch(repository, wanted, validate_only=validate_only)
+        if deletes.is_empty:
+            return
+        found = self._stream(
+            self._stub.BatchDeleteManifests, deletes.request(), self._stream_terms(timeout), deletes.results
+        )
+        async with aclosing(found):
+            async for item in found:
+                yield item
+        deletes.check_complete()
+
+    async def delete_tag(
+        self,
+        repository: str,
+        tag: str,
+        *,
+        expected_digest: str | None = None,
+        validate_only: bool = False,
+        timeout: float | None = None,
+    ) -> DeletedTag:
+        """See `RegistryClient.delete_tag`. If it is cancelled, the tag may or may not be deleted."""
+        request = requests.delete_tag(repository, tag, expected_digest=expected_digest, validate_only=validate_only)
+        response = await self._call(self._stub.DeleteTag, request, self._delete_terms(timeout))
+        return conversion.deleted_tag(response)
 
     async def delete_blob(
         self, repository: str, digest: str, *, validate_only: bool = False, timeout: float | None = None

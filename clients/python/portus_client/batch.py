@@ -54,13 +54,32 @@ class BatchResult(Generic[Found]):
     """What was requested, or the error that `resolve`, `manifest` or `image_config` would raise."""
 
 
+class Expected:
+    """The requests of one call by their positions, and which of them have no result yet."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._missing = set(range(count))
+
+    def check_result(self, index: int) -> None:
+        """Notes the result for request `index`. Raises `RegistryError` if it was not requested or comes twice."""
+        if index not in self._missing:
+            raise _invalid(f"the result for request {index} comes twice or was not requested")
+        self._missing.remove(index)
+
+    def check_complete(self) -> None:
+        """Raises `RegistryError` if a request has no result. Call it when the call has ended."""
+        if self._missing:
+            raise _invalid(f"{len(self._missing)} of {self._count} requests have no result")
+
+
 class Chunk:
     """The requests of one call, and which of them have no result yet."""
 
     def __init__(self, first: int, wanted: Sequence[ManifestRequest]) -> None:
         self._first = first
         self._wanted = wanted
-        self._missing = set(range(len(wanted)))
+        self._expected = Expected(len(wanted))
 
     def references(self) -> BatchResolveManifestsRequest:
         return BatchResolveManifestsRequest(
@@ -102,15 +121,12 @@ class Chunk:
             yield self._result(result.request_index, conversion.batch_image_config(result))
 
     def _result(self, index: int, outcome: Found | RegistryError) -> BatchResult[Found]:
-        if index not in self._missing:
-            raise _invalid(f"the result for request {index} comes twice or was not requested")
-        self._missing.remove(index)
+        self._expected.check_result(index)
         return BatchResult(index=self._first + index, request=self._wanted[index], outcome=outcome)
 
     def check_complete(self) -> None:
-        """Raises `RegistryError` if a request has no result. Call it when the call has ended."""
-        if self._missing:
-            raise _invalid(f"{len(self._missing)} of {len(self._wanted)} requests have no result")
+        """As `Expected.check_complete`."""
+        self._expected.check_complete()
 
 
 def chunks(wanted: Iterable[ManifestRequest | tuple[str, str]]) -> Iterator[Chunk]:

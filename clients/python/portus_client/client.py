@@ -12,7 +12,8 @@ from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from portus_client import batch, channel, conversion, errors, requests
 from portus_client.batch import BatchResult, Chunk, ManifestRequest
 from portus_client.connection import CallTerms, Connection
-from portus_client.deletion import DeletedBlob, DeletedManifest
+from portus_client.deletion import DeletedBlob, DeletedManifest, DeletedTag, DeletionResult, ManifestDeletion
+from portus_client.deletion_batch import DeletionBatch
 from portus_client.descriptor import Descriptor, Platform
 from portus_client.image_config import ImageConfig
 from portus_client.manifest import Manifest
@@ -234,6 +235,50 @@ class RegistryClient(Connection):
         )
         response = self._call(self._stub.DeleteManifest, request, self._delete_terms(timeout))
         return conversion.deleted_manifest(response)
+
+    def batch_delete(
+        self,
+        repository: str,
+        wanted: Iterable[ManifestDeletion | str],
+        *,
+        validate_only: bool = False,
+        timeout: float | None = None,
+    ) -> Iterator[DeletionResult]:
+        """Deletes up to 1,000 manifests of a repository, each given as a `ManifestDeletion` or as a digest.
+
+        The batch is judged as a whole: an index is deleted before the manifests in it, and those that only indexes of
+        the batch contain may be deleted. Results come in the order in which the gateway has them. If a delete fails,
+        the `outcome` is the error that `delete_manifest` would raise, and the batch continues. If the call as a whole
+        fails, its `RegistryError` is raised. If you stop early, deletes that were already sent are still carried out.
+        """
+        deletes = DeletionBatch(repository, wanted, validate_only=validate_only)
+        if deletes.is_empty:
+            return
+        yield from self._stream(
+            self._stub.BatchDeleteManifests, deletes.request(), self._stream_terms(timeout), deletes.results
+        )
+        deletes.check_complete()
+
+    def delete_tag(
+        self,
+        repository: str,
+        tag: str,
+        *,
+        expected_digest: str | None = None,
+        validate_only: bool = False,
+        timeout: float | None = None,
+    ) -> DeletedTag:
+        """Deletes a tag and keeps its manifest.
+
+        Raises `FailedPrecondition` with the reason `TAG_MOVED` if the tag does not point to `expected_digest`, and with
+        the reason `UNSUPPORTED` if the registry cannot do this, as distribution 2. With `validate_only`, all checks are
+        made and nothing is deleted.
+
+        After `Unavailable` and `DeadlineExceeded`, the tag may or may not be deleted: check before the next try.
+        """
+        request = requests.delete_tag(repository, tag, expected_digest=expected_digest, validate_only=validate_only)
+        response = self._call(self._stub.DeleteTag, request, self._delete_terms(timeout))
+        return conversion.deleted_tag(response)
 
     def delete_blob(
         self, repository: str, digest: str, *, validate_only: bool = False, timeout: float | None = None

@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from portus.registry.v1 import image_config_pb2, manifest_pb2, registry_service_pb2
 from portus_client import errors
-from portus_client.deletion import DeletedBlob, DeletedManifest
+from portus_client.deletion import DeletedBlob, DeletedManifest, DeletedTag
 from portus_client.descriptor import Descriptor, Platform
 from portus_client.errors import RegistryError
 from portus_client.image_config import ImageConfig, ImageHistory
@@ -169,6 +169,22 @@ def deleted_manifest(message: registry_service_pb2.DeleteManifestResponse) -> De
         deleted_tags=tuple(message.deleted_tags),
         remaining_tags=tuple(message.remaining_tags),
     )
+
+
+def batch_deleted_manifest(
+    message: registry_service_pb2.BatchDeleteManifestsResult,
+) -> DeletedManifest | RegistryError:
+    match message.WhichOneof("outcome"):
+        case "deleted":
+            return deleted_manifest(message.deleted)
+        case "status":
+            return errors.from_status(message.status)
+        case None:
+            return _unknown_outcome()
+
+
+def deleted_tag(message: registry_service_pb2.DeleteTagResponse) -> DeletedTag:
+    return DeletedTag(digest=message.digest)
 
 
 def deleted_blob(message: registry_service_pb2.DeleteBlobResponse) -> DeletedBlob:

@@ -119,6 +119,14 @@ def delete_manifest(
     )
 
 
+def delete_tag(
+    repository: str, tag: str, *, expected_digest: str | None, validate_only: bool
+) -> registry_service_pb2.DeleteTagRequest:
+    return registry_service_pb2.DeleteTagRequest(
+        repository=repository, tag=tag, expected_digest=expected_digest or "", validate_only=validate_only
+    )
+
+
 def delete_blob(repository: str, digest: str, *, validate_only: bool) -> registry_service_pb2.DeleteBlobRequest:
     return registry_service_pb2.DeleteBlobRequest(repository=repository, digest=digest, validate_only=validate_only)
 

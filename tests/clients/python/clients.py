@@ -12,9 +12,12 @@ from portus_client import (
     CatalogPage,
     DeletedBlob,
     DeletedManifest,
+    DeletedTag,
+    DeletionResult,
     Descriptor,
     ImageConfig,
     Manifest,
+    ManifestDeletion,
     ManifestRequest,
     Platform,
     RegistryClient,
@@ -82,6 +85,19 @@ class Client(Protocol):
         force: bool = False,
         validate_only: bool = False,
     ) -> DeletedManifest: ...
+
+    def batch_delete(
+        self,
+        repository: str,
+        wanted: Iterable[ManifestDeletion | str],
+        *,
+        validate_only: bool = False,
+        timeout: float | None = None,
+    ) -> Iterable[DeletionResult]: ...
+
+    def delete_tag(
+        self, repository: str, tag: str, *, expected_digest: str | None = None, validate_only: bool = False
+    ) -> DeletedTag: ...
 
     def delete_blob(
         self, repository: str, digest: str, *, validate_only: bool = False, timeout: float | None = None

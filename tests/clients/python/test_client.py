@@ -14,6 +14,7 @@ from portus_client import (
     DeadlineExceeded,
     DeletedBlob,
     DeletedManifest,
+    DeletedTag,
     Descriptor,
     FailedPrecondition,
     Image,
@@ -22,6 +23,7 @@ from portus_client import (
     Index,
     Internal,
     InvalidArgument,
+    ManifestDeletion,
     NotFound,
     Platform,
     Referenced,
@@ -35,7 +37,7 @@ from portus_client import (
 )
 from tests.clients.python import gateway as canned
 from tests.clients.python.clients import Client, Open
-from tests.clients.python.gateway import IMAGE, IMAGE_DIGEST, LAYER_DIGEST, MANY_TAGS, Gateway, status
+from tests.clients.python.gateway import IMAGE, IMAGE_DIGEST, INDEX, LAYER_DIGEST, MANY_TAGS, Gateway, status
 
 UNAVAILABLE = status(grpc.StatusCode.UNAVAILABLE, "the registry cannot be reached", "UPSTREAM_UNREACHABLE")
 
@@ -51,9 +53,11 @@ CALLS: dict[str, Callable[[Client], object]] = {
     "GetImageConfig": lambda client: client.image_config("team/app", "1.0"),
     "BatchGetImageConfigs": lambda client: list(client.batch_image_configs([("team/app", "1.0")])),
     "DeleteManifest": lambda client: client.delete_manifest("team/app", IMAGE_DIGEST, force=True),
+    "BatchDeleteManifests": lambda client: list(client.batch_delete("team/app", [canned.AMD64.descriptor.digest])),
+    "DeleteTag": lambda client: client.delete_tag("team/app", "multi"),
     "DeleteBlob": lambda client: client.delete_blob("team/app", LAYER_DIGEST),
 }
-DELETES = ("DeleteManifest", "DeleteBlob")
+DELETES = ("DeleteManifest", "BatchDeleteManifests", "DeleteTag", "DeleteBlob")
 
 
 def test_every_rpc_of_the_api_has_a_method(client: Client, gateway: Gateway) -> None:
@@ -331,6 +335,44 @@ def test_a_delete_is_refused_for_a_tagged_index_and_names_it(client: Client, gat
     assert isinstance(raised.value, FailedPrecondition)
     assert raised.value.index_tags == ("multi",)
     assert client.delete_manifest("team/app", IMAGE_DIGEST, force=True).deleted_tags == ("1.0", "latest")
+
+
+def test_a_tag_is_deleted_and_its_manifest_stays(client: Client, gateway: Gateway) -> None:
+    planned = client.delete_tag("team/app", "latest", expected_digest=IMAGE_DIGEST, validate_only=True)
+    assert "latest" in gateway.tags
+    deleted = client.delete_tag("team/app", "latest", expected_digest=IMAGE_DIGEST)
+    assert planned == deleted == DeletedTag(IMAGE_DIGEST)
+    assert "latest" not in gateway.tags
+    assert IMAGE_DIGEST in gateway.manifests
+
+
+def test_a_tag_that_points_elsewhere_is_not_deleted(client: Client, gateway: Gateway) -> None:
+    with pytest.raises(FailedPrecondition) as caught:
+        client.delete_tag("team/app", "latest", expected_digest=INDEX.descriptor.digest)
+    assert caught.value.reason == "TAG_MOVED"
+    assert "latest" in gateway.tags
+
+
+def test_a_batch_of_deletes_has_an_outcome_for_each(client: Client, gateway: Gateway) -> None:
+    wanted: list[ManifestDeletion | str] = [
+        ManifestDeletion(IMAGE_DIGEST, ["1.0"]),
+        INDEX.descriptor.digest,
+        ManifestDeletion("sha256:" + "0" * 64),
+        ManifestDeletion(canned.AMD64.descriptor.digest, force=True),
+    ]
+    trial = {result.index: result for result in client.batch_delete("team/app", wanted, validate_only=True)}
+    assert len(gateway.manifests) == 4
+    results = {result.index: result for result in client.batch_delete("team/app", wanted)}
+
+    assert isinstance(results[0].outcome, Tagged)
+    assert results[0].outcome.tags == ("latest",)
+    assert isinstance(results[1].outcome, Tagged)
+    assert results[1].deletion == ManifestDeletion(INDEX.descriptor.digest)
+    assert isinstance(results[2].outcome, NotFound)
+    assert results[3].outcome == trial[3].outcome == DeletedManifest(canned.AMD64.descriptor.digest, ())
+    assert len(gateway.manifests) == 3
+    assert list(client.batch_delete("team/app", [])) == []
+    assert gateway.called("BatchDeleteManifests") == 2
 
 
 def test_a_delete_returns_the_remaining_tags(client: Client, gateway: Gateway) -> None:
