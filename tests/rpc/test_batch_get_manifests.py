@@ -22,6 +22,7 @@ from portus_gateway.distribution import Digest, Manifest, Reference, Repository
 from portus_gateway.distribution.errors import NotFound
 from portus_gateway.distribution.manifest import OCI_MANIFEST
 from portus_gateway.distribution.manifest_parsing import parse_manifest
+from portus_gateway.rpc.conversion_thread import ConversionThread
 from portus_gateway.rpc.converted_manifests import ConvertedManifests
 from portus_gateway.rpc.manifest_batch import ManifestBatch
 from portus_gateway.rpc.server import ServerLimits
@@ -486,7 +487,7 @@ async def until_idle() -> None:
 async def responses_of(
     registry: ScriptedRegistry, requests: Sequence[GetManifestRequest]
 ) -> AsyncGenerator[BatchGetManifestsResponse, None]:
-    batch = ManifestBatch(registry, ConvertedManifests(), CONCURRENCY)
+    batch = ManifestBatch(registry, ConvertedManifests(ConversionThread()), CONCURRENCY)
     made = batch.responses(requests, lambda results: BatchGetManifestsResponse(results=results))
     async with aclosing(made) as responses:
         async for response in responses:

@@ -8,6 +8,7 @@ from portus_gateway.distribution import Digest, Manifest
 from portus_gateway.distribution.manifest import OCI_MANIFEST
 from portus_gateway.distribution.manifest_parsing import parse_manifest
 from portus_gateway.rpc import conversion
+from portus_gateway.rpc.conversion_thread import ConversionThread
 from portus_gateway.rpc.converted_manifests import ConvertedManifests
 
 RAW = b'{"schemaVersion": 2}'
@@ -18,7 +19,7 @@ def manifest(raw: bytes = RAW) -> Manifest:
 
 
 async def test_a_manifest_in_memory_is_converted_once() -> None:
-    converted = ConvertedManifests()
+    converted = ConvertedManifests(ConversionThread())
     known = manifest()
     first = await converted.of(known)
     assert first == conversion.manifest(known)
@@ -26,7 +27,7 @@ async def test_a_manifest_in_memory_is_converted_once() -> None:
 
 
 async def test_each_manifest_has_its_own_response() -> None:
-    converted = ConvertedManifests()
+    converted = ConvertedManifests(ConversionThread())
     manifests = [manifest(RAW + b" " * number) for number in range(3)]
     for _ in range(2):
         assert [(await converted.of(known)).raw for known in manifests] == [known.raw for known in manifests]
@@ -35,7 +36,7 @@ async def test_each_manifest_has_its_own_response() -> None:
 
 async def test_two_manifests_with_equal_bytes_are_converted_separately() -> None:
     """Which of two equal manifests goes first must not matter to the one that stays."""
-    converted = ConvertedManifests()
+    converted = ConvertedManifests(ConversionThread())
     stays, goes = manifest(), manifest()
     first = await converted.of(stays)
     assert await converted.of(goes) == first
@@ -45,7 +46,7 @@ async def test_two_manifests_with_equal_bytes_are_converted_separately() -> None
 
 
 async def test_the_response_is_forgotten_with_its_manifest() -> None:
-    converted = ConvertedManifests()
+    converted = ConvertedManifests(ConversionThread())
     known = manifest()
     await converted.of(known)
     del known
@@ -53,7 +54,7 @@ async def test_the_response_is_forgotten_with_its_manifest() -> None:
 
 
 async def test_a_manifest_at_the_address_of_a_forgotten_one_is_converted_anew() -> None:
-    converted = ConvertedManifests()
+    converted = ConvertedManifests(ConversionThread())
     addresses = set()
     for number in range(100):
         known = manifest(RAW + b" " * number)
@@ -68,7 +69,7 @@ async def test_a_manifest_that_cannot_be_converted_is_not_kept(monkeypatch: pyte
     def fail(_message: object, _value: Manifest) -> None:
         raise ValueError("no proto for it")
 
-    converted = ConvertedManifests()
+    converted = ConvertedManifests(ConversionThread())
     known = manifest()
     with monkeypatch.context() as patched:
         patched.setattr(conversion, "fill_manifest", fail)
@@ -91,6 +92,6 @@ async def test_a_manifest_of_many_entries_is_converted_on_another_thread(
 
     monkeypatch.setattr(conversion, "fill_manifest", observed)
     annotations = json.dumps({"annotations": {str(number): "" for number in range(entries)}}).encode()
-    answer = await ConvertedManifests().of(manifest(annotations))
+    answer = await ConvertedManifests(ConversionThread()).of(manifest(annotations))
     assert len(answer.image.annotations) == entries
     assert [thread != threading.get_ident() for thread in threads] == [elsewhere]

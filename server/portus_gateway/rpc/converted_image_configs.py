@@ -1,17 +1,13 @@
 """Responses with configurations: made once for each configuration, and kept in memory as long as it is."""
 
-from typing import Final
 from weakref import WeakKeyDictionary
 
 from portus.registry.v1.registry_service_pb2 import GetImageConfigResponse
-from portus_gateway.aio.one_thread import OneThread
 from portus_gateway.distribution.image_config import ImageConfig
 from portus_gateway.distribution.manifest import Manifest
 from portus_gateway.operations.image_config import FoundConfig
 from portus_gateway.rpc import conversion
-
-# With more entries than this, the response is made on a thread, so that other calls do not wait.
-_MOST_IN_PLACE: Final = 500
+from portus_gateway.rpc.conversion_thread import ConversionThread
 
 
 class ConvertedImageConfigs:
@@ -20,7 +16,7 @@ class ConvertedImageConfigs:
     It needs no limit of its own: a response is forgotten with its configuration, and the cache limits those.
     """
 
-    def __init__(self, thread: OneThread) -> None:
+    def __init__(self, thread: ConversionThread) -> None:
         self._thread = thread
         self._responses: WeakKeyDictionary[ImageConfig, tuple[Manifest, GetImageConfigResponse]] = WeakKeyDictionary()
 
@@ -29,10 +25,7 @@ class ConvertedImageConfigs:
         manifest, known = self._responses.get(found.config, (None, None))
         if known is not None and manifest is found.manifest:
             return known
-        if found.config.entries <= _MOST_IN_PLACE:
-            made = _response(found)
-        else:
-            made = await self._thread.run(_response, found)
+        made = await self._thread.convert(_response, found, entries=found.config.entries)
         self._responses[found.config] = (found.manifest, made)
         return made
 

@@ -1,15 +1,11 @@
 """Responses with manifests: made once for each manifest, and kept in memory as long as the manifest is."""
 
-from typing import Final
 from weakref import WeakKeyDictionary
 
 from portus.registry.v1 import manifest_pb2, registry_service_pb2
-from portus_gateway.aio.one_thread import OneThread
 from portus_gateway.distribution.manifest import Manifest
 from portus_gateway.rpc import conversion
-
-# With more entries than this, the response is made on a thread, so that other calls do not wait.
-_MOST_IN_PLACE: Final = 500
+from portus_gateway.rpc.conversion_thread import ConversionThread
 
 
 class ConvertedManifests:
@@ -18,8 +14,8 @@ class ConvertedManifests:
     It needs no limit of its own: a response is forgotten with its manifest, and the cache limits the manifests.
     """
 
-    def __init__(self) -> None:
-        self._thread = OneThread("large-responses")
+    def __init__(self, thread: ConversionThread) -> None:
+        self._thread = thread
         self._responses: WeakKeyDictionary[Manifest, registry_service_pb2.GetManifestResponse] = WeakKeyDictionary()
 
     async def of(self, manifest: Manifest) -> manifest_pb2.Manifest:
@@ -31,16 +27,9 @@ class ConvertedManifests:
         known = self._responses.get(manifest)
         if known is not None:
             return known
-        if manifest.entries <= _MOST_IN_PLACE:
-            made = _response(manifest)
-        else:
-            made = await self._thread.run(_response, manifest)
+        made = await self._thread.convert(_response, manifest, entries=manifest.entries)
         self._responses[manifest] = made
         return made
-
-    def close(self) -> None:
-        """Ends the thread for large manifests."""
-        self._thread.close()
 
     def __len__(self) -> int:
         return len(self._responses)

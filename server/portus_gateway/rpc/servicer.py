@@ -11,7 +11,6 @@ import grpc
 
 from portus.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
 from portus_gateway.access.current_call import current_call
-from portus_gateway.aio.one_thread import OneThread
 from portus_gateway.operations.catalog_listing import CatalogEntry, CatalogListing
 from portus_gateway.operations.deletion import Deletion
 from portus_gateway.operations.image_config import image_config_for
@@ -21,6 +20,7 @@ from portus_gateway.operations.registry_status import registry_status
 from portus_gateway.operations.tag_listing import TagListing
 from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc import conversion, indexed_tags, listed_tags, request_parsing
+from portus_gateway.rpc.conversion_thread import ConversionThread
 from portus_gateway.rpc.converted_image_configs import ConvertedImageConfigs
 from portus_gateway.rpc.converted_manifests import ConvertedManifests
 from portus_gateway.rpc.deletion_results import deletion_result
@@ -58,19 +58,20 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         self._deletion_enabled = deletion_enabled
         self._limits = limits
         self._gateway_version = gateway_version
-        self._converted = ConvertedManifests()
+        self._conversion_thread = ConversionThread()
+        self._converted_manifests = ConvertedManifests(self._conversion_thread)
+        self._converted_image_configs = ConvertedImageConfigs(self._conversion_thread)
         self._tags = TagListing(registry, limits.max_upstream_requests)
         self._descriptor_batch = DescriptorBatch(registry, limits.max_upstream_requests)
-        self._batch = ManifestBatch(registry, self._converted, limits.max_upstream_requests)
+        self._manifest_batch = ManifestBatch(registry, self._converted_manifests, limits.max_upstream_requests)
+        self._image_config_batch = ImageConfigBatch(
+            registry, self._converted_image_configs, limits.max_upstream_requests
+        )
         self._downloads = DownloadPlaces(limits.max_downloads)
-        self._thread = OneThread("large-responses")
-        self._converted_configs = ConvertedImageConfigs(self._thread)
-        self._config_batch = ImageConfigBatch(registry, self._converted_configs, limits.max_upstream_requests)
 
     def close(self) -> None:
         """Ends what the servicer has beside its calls. No call may be running."""
-        self._converted.close()
-        self._thread.close()
+        self._conversion_thread.close()
 
     async def GetRegistryInfo(  # noqa: N802
         self, request: registry_service_pb2.GetRegistryInfoRequest, context: object
@@ -172,12 +173,12 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         manifest = await manifest_for(
             wanted.platform, self._registry, wanted.repository, wanted.reference, wanted.max_staleness
         )
-        return await self._converted.response(manifest)
+        return await self._converted_manifests.response(manifest)
 
     def BatchGetManifests(  # noqa: N802
         self, request: registry_service_pb2.BatchGetManifestsRequest, context: object
     ) -> AsyncIterator[registry_service_pb2.BatchGetManifestsResponse]:
-        return self._batch.responses(
+        return self._manifest_batch.responses(
             request_parsing.manifest_batch(request),
             lambda results: registry_service_pb2.BatchGetManifestsResponse(results=results),
         )
@@ -189,12 +190,12 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         found = await image_config_for(
             wanted.platform, self._registry, wanted.repository, wanted.reference, wanted.max_staleness
         )
-        return await self._converted_configs.response(found)
+        return await self._converted_image_configs.response(found)
 
     def BatchGetImageConfigs(  # noqa: N802
         self, request: registry_service_pb2.BatchGetImageConfigsRequest, context: object
     ) -> AsyncIterator[registry_service_pb2.BatchGetImageConfigsResponse]:
-        return self._config_batch.responses(
+        return self._image_config_batch.responses(
             request_parsing.image_config_batch(request),
             lambda results: registry_service_pb2.BatchGetImageConfigsResponse(results=results),
         )
