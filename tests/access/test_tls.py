@@ -110,6 +110,7 @@ def test_client_certificates_need_an_authority(folder: Path) -> None:
     certificate = ServerCertificate(folder / "tls.crt", folder / "tls.key")
     with pytest.raises(ValueError, match="need the CA"):
         certificate.credentials(client_certificates=True)
+    certificate.credentials(client_certificates=False)
 
 
 async def test_a_new_certificate_serves_the_next_connection(folder: Path, authority: Authority) -> None:
@@ -169,6 +170,12 @@ async def test_a_renewal_is_not_missed_if_its_files_cannot_be_read_for_a_moment(
         assert [entry["log_level"] for entry in logs] == ["error"]
         assert "Too many open files" in logs[0]["problems"][0]
         assert await asyncio.to_thread(serial_at, port, authority) == serial_in(folder) != old
+        # The next time that this happens, it is told again.
+        authority.server().write(folder)
+        with monkeypatch.context() as patched, capture_logs() as logs:
+            patched.setattr(Path, "open", failing)
+            await asyncio.to_thread(serial_at, port, authority)
+        assert [entry["log_level"] for entry in logs] == ["error"]
 
 
 def test_a_pair_that_cannot_serve_is_refused_at_start(folder: Path, authority: Authority) -> None:

@@ -6,10 +6,12 @@ import pytest
 
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import NotFound, UpstreamTimeout
-from portus_gateway.distribution.manifest import OCI_MANIFEST, Descriptor
+from portus_gateway.distribution.image_config import ImageConfig
+from portus_gateway.distribution.manifest import OCI_MANIFEST, Descriptor, Manifest
 from portus_gateway.distribution.manifest_parsing import parse_manifest
 from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.registry.cached import CachedRegistry, Outcome
+from portus_gateway.registry.protocol import Reference
 from tests.scripted_registry import ScriptedRegistry, manifest_of
 
 APP = Repository("team/app")
@@ -231,15 +233,15 @@ async def test_a_configuration_is_asked_for_once_in_each_repository(
         await cached.get_manifest(APP, config.digest, MINUTE)
 
 
-@pytest.mark.parametrize("delete", ["delete_blob", "delete_manifest"])
+@pytest.mark.parametrize("delete", ["delete_blob", "delete_manifest", "delete_tag"])
 async def test_a_delete_forgets_the_configurations_of_its_repository(
     registry: ScriptedRegistry, cached: CachedRegistry, delete: str
 ) -> None:
     config = config_descriptor(b"{}")
     await cached.get_image_config(APP, config)
-    await getattr(cached, delete)(APP, config.digest)
+    await getattr(cached, delete)(APP, V1 if delete == "delete_tag" else config.digest)
     await cached.get_image_config(APP, config)
-    assert registry.asked == [f"content of {config.digest}"] * 2
+    assert registry.asked.count(f"content of {config.digest}") == 2
 
 
 async def test_configurations_count_for_the_limit_of_the_cache(registry: ScriptedRegistry, observed: Observed) -> None:
@@ -356,3 +358,155 @@ async def test_resolved_tags_count_for_the_limit_of_the_cache(observed: Observed
     cached = CachedRegistry(registry, 0, without_room)
     await cached.resolve_manifest(APP, Tag("t0"), MINUTE)
     assert (without_room.entries, without_room.size) == (0, 0)
+
+
+class Clock:
+    """Stands still until it is set."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+
+
+async def test_at_0_the_registry_is_asked_even_in_the_same_moment(
+    registry: ScriptedRegistry, cached: CachedRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Clock(monkeypatch)
+    for _ in range(2):
+        await cached.get_manifest(APP, V1)
+        await cached.resolve_manifest(APP, V1)
+    assert len(registry.asked) == 4
+
+
+@pytest.mark.parametrize("staleness", [0.5, MINUTE])
+async def test_an_answer_may_be_as_old_as_the_caller_allows_and_no_older(
+    registry: ScriptedRegistry, cached: CachedRegistry, monkeypatch: pytest.MonkeyPatch, staleness: float
+) -> None:
+    clock = Clock(monkeypatch)
+    await cached.get_manifest(APP, V1)
+    await cached.resolve_manifest(OTHER, V1)
+    registry.asked.clear()
+    clock.now += staleness
+    await cached.get_manifest(APP, V1, staleness)
+    await cached.resolve_manifest(APP, V1, staleness)
+    await cached.resolve_manifest(OTHER, V1, staleness)
+    assert registry.asked == []
+    clock.now += 0.25
+    await cached.resolve_manifest(APP, V1, staleness)
+    await cached.resolve_manifest(OTHER, V1, staleness)
+    assert registry.asked == ["team/app:1.0", "team/other:1.0"]
+    await cached.get_manifest(OTHER, V1, staleness)
+    assert len(registry.asked) == 3
+
+
+async def test_what_a_tag_was_resolved_to_long_ago_is_not_its_manifest_now(
+    registry: ScriptedRegistry, cached: CachedRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    descriptor = await cached.resolve_manifest(APP, V1)
+    await cached.get_manifest(APP, descriptor.digest)
+    registry.asked.clear()
+    clock.now += MINUTE
+    assert (await cached.get_manifest(APP, V1, MINUTE)).descriptor == descriptor
+    assert registry.asked == []
+    clock.now += 1
+    registry.repositories["team/app"]["1.0"] = "two"
+    assert (await cached.get_manifest(APP, V1, MINUTE)).descriptor.digest == digest_of("two")
+
+
+async def test_a_digest_that_was_resolved_takes_no_place(cached: CachedRegistry, observed: Observed) -> None:
+    await cached.resolve_manifest(APP, digest_of("one"))
+    assert observed.entries == 0
+    await cached.resolve_manifest(APP, V1)
+    assert observed.entries == 1
+
+
+class Overtaking(ScriptedRegistry):
+    """Its first answer comes when `go_on` is set, others at once."""
+
+    def __init__(self) -> None:
+        super().__init__({"team/app": {"1.0": "one"}})
+        self.go_on = asyncio.Event()
+        self.answered = 0
+
+    async def _in_turn(self) -> None:
+        self.answered += 1
+        if self.answered == 1:
+            await self.go_on.wait()
+
+    async def resolve_manifest(
+        self, repository: Repository, reference: Reference, max_staleness: float = 0
+    ) -> Descriptor:
+        answer = await super().resolve_manifest(repository, reference, max_staleness)
+        await self._in_turn()
+        return answer
+
+    async def get_manifest(
+        self,
+        repository: Repository,
+        reference: Reference,
+        max_staleness: float = 0,
+        known: Manifest | None = None,
+    ) -> Manifest:
+        answer = await super().get_manifest(repository, reference, max_staleness, known)
+        await self._in_turn()
+        return answer
+
+    async def get_image_config(self, repository: Repository, config: Descriptor) -> ImageConfig:
+        answer = await super().get_image_config(repository, config)
+        await self._in_turn()
+        return answer
+
+
+@pytest.mark.parametrize("method", ["resolve_manifest", "get_manifest"])
+async def test_an_answer_that_comes_late_does_not_replace_a_newer_one(
+    observed: Observed, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    clock = Clock(monkeypatch)
+    registry = Overtaking()
+    cached = CachedRegistry(registry, 10**6, observed)
+    early = asyncio.ensure_future(getattr(cached, method)(APP, V1))
+    await asyncio.sleep(0)
+    clock.now += 1
+    registry.repositories["team/app"]["1.0"] = "two"
+    newer = await getattr(cached, method)(APP, V1)
+    registry.go_on.set()
+    assert await early != newer
+    assert await getattr(cached, method)(APP, V1, MINUTE) == newer
+
+
+async def test_a_configuration_from_before_a_delete_is_not_remembered(observed: Observed) -> None:
+    registry = Overtaking()
+    cached = CachedRegistry(registry, 10**6, observed)
+    config = config_descriptor(b"{}")
+    registry.contents[config.digest] = b"{}"
+    asking = asyncio.ensure_future(cached.get_image_config(APP, config))
+    await asyncio.sleep(0)
+    await cached.delete_manifest(APP, digest_of("one"))
+    registry.go_on.set()
+    await asking
+    registry.asked.clear()
+    await cached.get_image_config(APP, config)
+    assert registry.asked == [f"content of {config.digest}"]
+
+
+@pytest.mark.parametrize("kind", ["manifest", "tag", "configuration"])
+async def test_one_that_just_fits_is_remembered(registry: ScriptedRegistry, kind: str) -> None:
+    config = config_descriptor(b"{}")
+    registry.contents[config.digest] = b"{}"
+
+    async def remembered(limit: int) -> Observed:
+        observed = Observed()
+        cached = CachedRegistry(registry, limit, observed)
+        match kind:
+            case "manifest":
+                await cached.get_manifest(APP, digest_of("one"))
+            case "tag":
+                await cached.resolve_manifest(APP, V1)
+            case _:
+                await cached.get_image_config(APP, config)
+        return observed
+
+    size = (await remembered(10**6)).size
+    assert (await remembered(size)).entries == 1
+    assert (await remembered(size - 1)).entries == 0

@@ -92,7 +92,7 @@ class CachedRegistry(ForwardingRegistry):
         if max_staleness > 0:
             if resolved is not None and now - resolved.checked_at <= max_staleness:
                 return resolved.descriptor
-            if resolved is None and entry is not None and now - entry.checked_at <= max_staleness:
+            if entry is not None and now - entry.checked_at <= max_staleness:
                 return entry.manifest.descriptor
         deletes = self._deletes
         try:
@@ -160,10 +160,10 @@ class CachedRegistry(ForwardingRegistry):
 
     async def _forgetting(self, repository: Repository, delete: Awaitable[None]) -> None:
         """Deletes, and then forgets all of the repository, whatever the outcome was."""
-        self._deletes += 1
         try:
             await delete
         finally:
+            # What was asked before this, and is not answered yet, is not remembered.
             self._deletes += 1
             # Not the digest alone: one manifest has a digest in each algorithm.
             for key in [key for key in self._entries if key[0] == repository.name]:
