@@ -278,7 +278,7 @@ type IndexStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Whether the index can be used.
 	State IndexStatus_State `protobuf:"varint,1,opt,name=state,proto3,enum=portus.registry.v1.IndexStatus_State" json:"state,omitempty"`
-	// When the last complete look at the registry's catalog began. Unset before the first one.
+	// When the last complete read of the registry's catalog began. Unset before the first one.
 	AsOf          *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -506,7 +506,7 @@ type CatalogRequest struct {
 	IncludeTags bool `protobuf:"varint,3,opt,name=include_tags,json=includeTags,proto3" json:"include_tags,omitempty"`
 	// Lists only repositories whose names begin with this, such as `team/`. Empty means all. At most 255 characters.
 	Prefix string `protobuf:"bytes,4,opt,name=prefix,proto3" json:"prefix,omitempty"`
-	// Maximum age of the answer. If the gateway has an index that is young enough, the answer comes from it. Unset means
+	// Maximum age of the answer. If the gateway has an index that is recent enough, the answer comes from it. Unset means
 	// 0: the gateway asks the registry in this call.
 	MaxStaleness  *durationpb.Duration `protobuf:"bytes,5,opt,name=max_staleness,json=maxStaleness,proto3" json:"max_staleness,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -585,10 +585,9 @@ type CatalogResponse struct {
 	Repositories []*Repository `protobuf:"bytes,1,rep,name=repositories,proto3" json:"repositories,omitempty"`
 	// Token for the next page. Empty if this is the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	// What the answer says was so at this time or later.
+	// The answer was true at this time or later.
 	AsOf *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
-	// Where a watch continues that is to see every change after this answer. Empty if the gateway has no index that is
-	// ready.
+	// To see every change after this answer, begin a watch at this cursor. Empty if the gateway has no index that is ready.
 	Cursor        string `protobuf:"bytes,4,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -721,9 +720,9 @@ type StreamCatalogResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The next repositories that are known by now: at least one, and about 64 KiB at most unless a single repository is larger.
 	Repositories []*Repository `protobuf:"bytes,1,rep,name=repositories,proto3" json:"repositories,omitempty"`
-	// What this message says was so at this time or later.
+	// The content of this message was true at this time or later.
 	AsOf *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
-	// Where a watch continues, as for Catalog. It is the same in all messages of a stream.
+	// The cursor for a watch, as for Catalog. It is the same in all messages of a stream.
 	Cursor        string `protobuf:"bytes,3,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -800,8 +799,8 @@ type ListTagsRequest struct {
 	// `name` (the default) or `created desc`, the newest image first; images without a date come last. The latter needs the view FULL, and the
 	// repository must have at most 1000 tags (not counting those that are left out). Each page asks the registry about all of them.
 	OrderBy string `protobuf:"bytes,7,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
-	// Maximum age of the answer. If the gateway has an index that knows the repository well enough, names come from it. Any
-	// other answer comes from the registry: a view other than NAMES, and a request with `digest`, `omit_referrer_tags` or `order_by`.
+	// Maximum age of the answer. If the gateway has an index that is recent enough for this repository, the names come from it. A request
+	// with another view than NAMES, or with `digest`, `omit_referrer_tags` or `order_by`, is always answered from the registry.
 	// Unset means 0: the gateway asks the registry in this call.
 	MaxStaleness  *durationpb.Duration `protobuf:"bytes,8,opt,name=max_staleness,json=maxStaleness,proto3" json:"max_staleness,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -906,9 +905,9 @@ type ListTagsResponse struct {
 	UnusableTags []string `protobuf:"bytes,3,rep,name=unusable_tags,json=unusableTags,proto3" json:"unusable_tags,omitempty"`
 	// One for each of `tags`, in the same order. Empty for the view NAMES.
 	Details []*TagDetails `protobuf:"bytes,4,rep,name=details,proto3" json:"details,omitempty"`
-	// What the answer says was so at this time or later.
+	// The answer was true at this time or later.
 	AsOf *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
-	// Where a watch continues that is to see every change after this answer. Empty if the gateway has no index that is ready.
+	// To see every change after this answer, begin a watch at this cursor. Empty if the gateway has no index that is ready.
 	Cursor        string `protobuf:"bytes,6,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -133,7 +133,7 @@ class IndexStatus(message.Message):
     """Whether the index can be used."""
     @builtins.property
     def as_of(self) -> timestamp_pb2.Timestamp:
-        """When the last complete look at the registry's catalog began. Unset before the first one."""
+        """When the last complete read of the registry's catalog began. Unset before the first one."""
 
     def __init__(
         self,
@@ -254,7 +254,7 @@ class CatalogRequest(message.Message):
     """Lists only repositories whose names begin with this, such as `team/`. Empty means all. At most 255 characters."""
     @builtins.property
     def max_staleness(self) -> duration_pb2.Duration:
-        """Maximum age of the answer. If the gateway has an index that is young enough, the answer comes from it. Unset means
+        """Maximum age of the answer. If the gateway has an index that is recent enough, the answer comes from it. Unset means
         0: the gateway asks the registry in this call.
         """
 
@@ -286,16 +286,14 @@ class CatalogResponse(message.Message):
     next_page_token: builtins.str
     """Token for the next page. Empty if this is the last page."""
     cursor: builtins.str
-    """Where a watch continues that is to see every change after this answer. Empty if the gateway has no index that is
-    ready.
-    """
+    """To see every change after this answer, begin a watch at this cursor. Empty if the gateway has no index that is ready."""
     @builtins.property
     def repositories(self) -> containers.RepeatedCompositeFieldContainer[Repository]:
         """The repositories, in the registry's order; from the index, in lexical order."""
 
     @builtins.property
     def as_of(self) -> timestamp_pb2.Timestamp:
-        """What the answer says was so at this time or later."""
+        """The answer was true at this time or later."""
 
     def __init__(
         self,
@@ -351,14 +349,14 @@ class StreamCatalogResponse(message.Message):
     AS_OF_FIELD_NUMBER: builtins.int
     CURSOR_FIELD_NUMBER: builtins.int
     cursor: builtins.str
-    """Where a watch continues, as for Catalog. It is the same in all messages of a stream."""
+    """The cursor for a watch, as for Catalog. It is the same in all messages of a stream."""
     @builtins.property
     def repositories(self) -> containers.RepeatedCompositeFieldContainer[Repository]:
         """The next repositories that are known by now: at least one, and about 64 KiB at most unless a single repository is larger."""
 
     @builtins.property
     def as_of(self) -> timestamp_pb2.Timestamp:
-        """What this message says was so at this time or later."""
+        """The content of this message was true at this time or later."""
 
     def __init__(
         self,
@@ -432,8 +430,8 @@ class ListTagsRequest(message.Message):
     """
     @builtins.property
     def max_staleness(self) -> duration_pb2.Duration:
-        """Maximum age of the answer. If the gateway has an index that knows the repository well enough, names come from it. Any
-        other answer comes from the registry: a view other than NAMES, and a request with `digest`, `omit_referrer_tags` or `order_by`.
+        """Maximum age of the answer. If the gateway has an index that is recent enough for this repository, the names come from it. A request
+        with another view than NAMES, or with `digest`, `omit_referrer_tags` or `order_by`, is always answered from the registry.
         Unset means 0: the gateway asks the registry in this call.
         """
 
@@ -470,7 +468,7 @@ class ListTagsResponse(message.Message):
     next_page_token: builtins.str
     """Token for the next page. Empty if this is the last page."""
     cursor: builtins.str
-    """Where a watch continues that is to see every change after this answer. Empty if the gateway has no index that is ready."""
+    """To see every change after this answer, begin a watch at this cursor. Empty if the gateway has no index that is ready."""
     @builtins.property
     def tags(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Tags, in the order of `order_by`."""
@@ -487,7 +485,7 @@ class ListTagsResponse(message.Message):
 
     @builtins.property
     def as_of(self) -> timestamp_pb2.Timestamp:
-        """What the answer says was so at this time or later."""
+        """The answer was true at this time or later."""
 
     def __init__(
         self,

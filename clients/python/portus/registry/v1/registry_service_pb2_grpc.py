@@ -49,7 +49,7 @@ class RegistryServiceStub(object):
     RESOURCE_EXHAUSTED (RetryInfo says when to try again)
     TOO_MANY_CALLS: the gateway has reached its limit of calls.
     TOOMANYREQUESTS: the registry gets too many requests.
-    TOO_MANY_DOWNLOADS: as many blobs are read at the same time as the gateway allows, or half as many by this caller. Only ReadBlob.
+    TOO_MANY_DOWNLOADS: too many blobs are read at the same time, in all or by this caller. Only ReadBlob.
     CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
     FAILED_PRECONDITION
     UNSUPPORTED: the registry does not support this, or it is switched off.
@@ -190,7 +190,7 @@ class RegistryServiceServicer(object):
     RESOURCE_EXHAUSTED (RetryInfo says when to try again)
     TOO_MANY_CALLS: the gateway has reached its limit of calls.
     TOOMANYREQUESTS: the registry gets too many requests.
-    TOO_MANY_DOWNLOADS: as many blobs are read at the same time as the gateway allows, or half as many by this caller. Only ReadBlob.
+    TOO_MANY_DOWNLOADS: too many blobs are read at the same time, in all or by this caller. Only ReadBlob.
     CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
     FAILED_PRECONDITION
     UNSUPPORTED: the registry does not support this, or it is switched off.
@@ -365,9 +365,9 @@ class RegistryServiceServicer(object):
         INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
         NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
         OUT_OF_RANGE  RANGE_INVALID: `offset` is larger than the blob.
-        RESOURCE_EXHAUSTED  TOO_MANY_DOWNLOADS: see above. The gateway waits 10 s for another download to end before it answers so.
-        UNAVAILABLE  UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT: the registry broke off, and the gateway could not continue the download. The bytes before are
-        right as far as they go: go on with `offset`.
+        RESOURCE_EXHAUSTED  TOO_MANY_DOWNLOADS: see above. The gateway first waits 10 s for another download to end.
+        UNAVAILABLE  UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT: the connection to the registry was lost, and the gateway could not continue the download. No byte is
+        missing before that point: continue with `offset`.
         FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request to a server that the gateway may not use. The gateway's operator can
         allow the registry's storage.
         DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
@@ -412,7 +412,7 @@ class RegistryServiceServicer(object):
         FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: the registry refuses the delete (409, 412, 423, 428), for example because something needs the manifest.
         If the registry names a code, this code is the reason instead. The message has the registry's words.
         UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be checked
-        afterwards. Look again before you retry.
+        afterwards. Check again before you retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -446,10 +446,10 @@ class RegistryServiceServicer(object):
         FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry cannot delete a tag alone, or does not allow deletes. The
         message says what else can be done.
         FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
-        UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or what the delete did could not be seen. Look again before
+        UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or the outcome could not be checked. Check again before
         you retry.
-        INTERNAL  MANIFEST_DELETED_TOO: the tag is deleted, and its manifest does not exist any more. Some registries delete it with the tag. The gateway then deletes no
-        more tags of this registry.
+        INTERNAL  MANIFEST_DELETED_TOO: the tag was deleted, and its manifest is gone too: some registries delete it with the tag. The gateway then refuses
+        further calls of DeleteTag.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -465,7 +465,7 @@ class RegistryServiceServicer(object):
         FAILED_PRECONDITION  IS_MANIFEST: the digest is a manifest. Use DeleteManifest.
         FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them.
         FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
-        UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the blob still existed afterwards. Look again before you retry.
+        UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the blob still existed afterwards. Check again before you retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -586,7 +586,7 @@ class RegistryService(object):
     RESOURCE_EXHAUSTED (RetryInfo says when to try again)
     TOO_MANY_CALLS: the gateway has reached its limit of calls.
     TOOMANYREQUESTS: the registry gets too many requests.
-    TOO_MANY_DOWNLOADS: as many blobs are read at the same time as the gateway allows, or half as many by this caller. Only ReadBlob.
+    TOO_MANY_DOWNLOADS: too many blobs are read at the same time, in all or by this caller. Only ReadBlob.
     CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
     FAILED_PRECONDITION
     UNSUPPORTED: the registry does not support this, or it is switched off.

@@ -50,7 +50,7 @@ class RegistryServiceStub:
       RESOURCE_EXHAUSTED (RetryInfo says when to try again)
         TOO_MANY_CALLS: the gateway has reached its limit of calls.
         TOOMANYREQUESTS: the registry gets too many requests.
-        TOO_MANY_DOWNLOADS: as many blobs are read at the same time as the gateway allows, or half as many by this caller. Only ReadBlob.
+        TOO_MANY_DOWNLOADS: too many blobs are read at the same time, in all or by this caller. Only ReadBlob.
         CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
       FAILED_PRECONDITION
         UNSUPPORTED: the registry does not support this, or it is switched off.
@@ -189,9 +189,9 @@ class RegistryServiceStub:
       INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
       NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
       OUT_OF_RANGE  RANGE_INVALID: `offset` is larger than the blob.
-      RESOURCE_EXHAUSTED  TOO_MANY_DOWNLOADS: see above. The gateway waits 10 s for another download to end before it answers so.
-      UNAVAILABLE  UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT: the registry broke off, and the gateway could not continue the download. The bytes before are
-                   right as far as they go: go on with `offset`.
+      RESOURCE_EXHAUSTED  TOO_MANY_DOWNLOADS: see above. The gateway first waits 10 s for another download to end.
+      UNAVAILABLE  UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT: the connection to the registry was lost, and the gateway could not continue the download. No byte is
+                   missing before that point: continue with `offset`.
       FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request to a server that the gateway may not use. The gateway's operator can
                            allow the registry's storage.
       DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
@@ -228,7 +228,7 @@ class RegistryServiceStub:
       FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: the registry refuses the delete (409, 412, 423, 428), for example because something needs the manifest.
                            If the registry names a code, this code is the reason instead. The message has the registry's words.
       UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be checked
-                   afterwards. Look again before you retry.
+                   afterwards. Check again before you retry.
     """
     BatchDeleteManifests: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.BatchDeleteManifestsRequest, _registry_service_pb2.BatchDeleteManifestsResponse]
     """Deletes up to 1000 manifests of one repository. The gateway checks the batch as a whole: it reads the tags once, deletes an index before
@@ -254,10 +254,10 @@ class RegistryServiceStub:
       FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry cannot delete a tag alone, or does not allow deletes. The
                            message says what else can be done.
       FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
-      UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or what the delete did could not be seen. Look again before
+      UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or the outcome could not be checked. Check again before
                    you retry.
-      INTERNAL  MANIFEST_DELETED_TOO: the tag is deleted, and its manifest does not exist any more. Some registries delete it with the tag. The gateway then deletes no
-                more tags of this registry.
+      INTERNAL  MANIFEST_DELETED_TOO: the tag was deleted, and its manifest is gone too: some registries delete it with the tag. The gateway then refuses
+                further calls of DeleteTag.
     """
     DeleteBlob: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteBlobRequest, _registry_service_pb2.DeleteBlobResponse]
     """Deletes a blob (a layer or a configuration) from a repository. Afterwards, images that use the blob can no
@@ -269,7 +269,7 @@ class RegistryServiceStub:
       FAILED_PRECONDITION  IS_MANIFEST: the digest is a manifest. Use DeleteManifest.
       FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them.
       FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
-      UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the blob still existed afterwards. Look again before you retry.
+      UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the blob still existed afterwards. Check again before you retry.
     """
 
 @_typing.type_check_only
@@ -297,7 +297,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
       RESOURCE_EXHAUSTED (RetryInfo says when to try again)
         TOO_MANY_CALLS: the gateway has reached its limit of calls.
         TOOMANYREQUESTS: the registry gets too many requests.
-        TOO_MANY_DOWNLOADS: as many blobs are read at the same time as the gateway allows, or half as many by this caller. Only ReadBlob.
+        TOO_MANY_DOWNLOADS: too many blobs are read at the same time, in all or by this caller. Only ReadBlob.
         CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
       FAILED_PRECONDITION
         UNSUPPORTED: the registry does not support this, or it is switched off.
@@ -433,9 +433,9 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
       INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
       NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
       OUT_OF_RANGE  RANGE_INVALID: `offset` is larger than the blob.
-      RESOURCE_EXHAUSTED  TOO_MANY_DOWNLOADS: see above. The gateway waits 10 s for another download to end before it answers so.
-      UNAVAILABLE  UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT: the registry broke off, and the gateway could not continue the download. The bytes before are
-                   right as far as they go: go on with `offset`.
+      RESOURCE_EXHAUSTED  TOO_MANY_DOWNLOADS: see above. The gateway first waits 10 s for another download to end.
+      UNAVAILABLE  UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT: the connection to the registry was lost, and the gateway could not continue the download. No byte is
+                   missing before that point: continue with `offset`.
       FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request to a server that the gateway may not use. The gateway's operator can
                            allow the registry's storage.
       DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
@@ -472,7 +472,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
       FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: the registry refuses the delete (409, 412, 423, 428), for example because something needs the manifest.
                            If the registry names a code, this code is the reason instead. The message has the registry's words.
       UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be checked
-                   afterwards. Look again before you retry.
+                   afterwards. Check again before you retry.
     """
     BatchDeleteManifests: _aio.UnaryStreamMultiCallable[_registry_service_pb2.BatchDeleteManifestsRequest, _registry_service_pb2.BatchDeleteManifestsResponse]  # type: ignore[assignment]
     """Deletes up to 1000 manifests of one repository. The gateway checks the batch as a whole: it reads the tags once, deletes an index before
@@ -498,10 +498,10 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
       FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry cannot delete a tag alone, or does not allow deletes. The
                            message says what else can be done.
       FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
-      UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or what the delete did could not be seen. Look again before
+      UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or the outcome could not be checked. Check again before
                    you retry.
-      INTERNAL  MANIFEST_DELETED_TOO: the tag is deleted, and its manifest does not exist any more. Some registries delete it with the tag. The gateway then deletes no
-                more tags of this registry.
+      INTERNAL  MANIFEST_DELETED_TOO: the tag was deleted, and its manifest is gone too: some registries delete it with the tag. The gateway then refuses
+                further calls of DeleteTag.
     """
     DeleteBlob: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteBlobRequest, _registry_service_pb2.DeleteBlobResponse]  # type: ignore[assignment]
     """Deletes a blob (a layer or a configuration) from a repository. Afterwards, images that use the blob can no
@@ -513,7 +513,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
       FAILED_PRECONDITION  IS_MANIFEST: the digest is a manifest. Use DeleteManifest.
       FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them.
       FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
-      UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the blob still existed afterwards. Look again before you retry.
+      UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the blob still existed afterwards. Check again before you retry.
     """
 
 class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -540,7 +540,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
       RESOURCE_EXHAUSTED (RetryInfo says when to try again)
         TOO_MANY_CALLS: the gateway has reached its limit of calls.
         TOOMANYREQUESTS: the registry gets too many requests.
-        TOO_MANY_DOWNLOADS: as many blobs are read at the same time as the gateway allows, or half as many by this caller. Only ReadBlob.
+        TOO_MANY_DOWNLOADS: too many blobs are read at the same time, in all or by this caller. Only ReadBlob.
         CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
       FAILED_PRECONDITION
         UNSUPPORTED: the registry does not support this, or it is switched off.
@@ -740,9 +740,9 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
           INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
           NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
           OUT_OF_RANGE  RANGE_INVALID: `offset` is larger than the blob.
-          RESOURCE_EXHAUSTED  TOO_MANY_DOWNLOADS: see above. The gateway waits 10 s for another download to end before it answers so.
-          UNAVAILABLE  UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT: the registry broke off, and the gateway could not continue the download. The bytes before are
-                       right as far as they go: go on with `offset`.
+          RESOURCE_EXHAUSTED  TOO_MANY_DOWNLOADS: see above. The gateway first waits 10 s for another download to end.
+          UNAVAILABLE  UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT: the connection to the registry was lost, and the gateway could not continue the download. No byte is
+                       missing before that point: continue with `offset`.
           FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request to a server that the gateway may not use. The gateway's operator can
                                allow the registry's storage.
           DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
@@ -791,7 +791,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
           FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: the registry refuses the delete (409, 412, 423, 428), for example because something needs the manifest.
                                If the registry names a code, this code is the reason instead. The message has the registry's words.
           UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be checked
-                       afterwards. Look again before you retry.
+                       afterwards. Check again before you retry.
         """
 
     @_abc_1.abstractmethod
@@ -829,10 +829,10 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
           FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry cannot delete a tag alone, or does not allow deletes. The
                                message says what else can be done.
           FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
-          UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or what the delete did could not be seen. Look again before
+          UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or the outcome could not be checked. Check again before
                        you retry.
-          INTERNAL  MANIFEST_DELETED_TOO: the tag is deleted, and its manifest does not exist any more. Some registries delete it with the tag. The gateway then deletes no
-                    more tags of this registry.
+          INTERNAL  MANIFEST_DELETED_TOO: the tag was deleted, and its manifest is gone too: some registries delete it with the tag. The gateway then refuses
+                    further calls of DeleteTag.
         """
 
     @_abc_1.abstractmethod
@@ -850,7 +850,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
           FAILED_PRECONDITION  IS_MANIFEST: the digest is a manifest. Use DeleteManifest.
           FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them.
           FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
-          UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the blob still existed afterwards. Look again before you retry.
+          UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the blob still existed afterwards. Check again before you retry.
         """
 
 def add_RegistryServiceServicer_to_server(servicer: RegistryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -66,7 +66,7 @@ export interface GetRegistryInfoResponse {
 export interface IndexStatus {
   /** Whether the index can be used. */
   state: IndexStatus_State;
-  /** When the last complete look at the registry's catalog began. Unset before the first one. */
+  /** When the last complete read of the registry's catalog began. Unset before the first one. */
   asOf: Date | undefined;
 }
 
@@ -134,7 +134,7 @@ export interface CatalogRequest {
   /** Lists only repositories whose names begin with this, such as `team/`. Empty means all. At most 255 characters. */
   prefix: string;
   /**
-   * Maximum age of the answer. If the gateway has an index that is young enough, the answer comes from it. Unset means
+   * Maximum age of the answer. If the gateway has an index that is recent enough, the answer comes from it. Unset means
    * 0: the gateway asks the registry in this call.
    */
   maxStaleness: Duration | undefined;
@@ -146,14 +146,11 @@ export interface CatalogResponse {
   repositories: Repository[];
   /** Token for the next page. Empty if this is the last page. */
   nextPageToken: string;
-  /** What the answer says was so at this time or later. */
+  /** The answer was true at this time or later. */
   asOf:
     | Date
     | undefined;
-  /**
-   * Where a watch continues that is to see every change after this answer. Empty if the gateway has no index that is
-   * ready.
-   */
+  /** To see every change after this answer, begin a watch at this cursor. Empty if the gateway has no index that is ready. */
   cursor: string;
 }
 
@@ -171,11 +168,11 @@ export interface StreamCatalogRequest {
 export interface StreamCatalogResponse {
   /** The next repositories that are known by now: at least one, and about 64 KiB at most unless a single repository is larger. */
   repositories: Repository[];
-  /** What this message says was so at this time or later. */
+  /** The content of this message was true at this time or later. */
   asOf:
     | Date
     | undefined;
-  /** Where a watch continues, as for Catalog. It is the same in all messages of a stream. */
+  /** The cursor for a watch, as for Catalog. It is the same in all messages of a stream. */
   cursor: string;
 }
 
@@ -205,8 +202,8 @@ export interface ListTagsRequest {
    */
   orderBy: string;
   /**
-   * Maximum age of the answer. If the gateway has an index that knows the repository well enough, names come from it. Any
-   * other answer comes from the registry: a view other than NAMES, and a request with `digest`, `omit_referrer_tags` or `order_by`.
+   * Maximum age of the answer. If the gateway has an index that is recent enough for this repository, the names come from it. A request
+   * with another view than NAMES, or with `digest`, `omit_referrer_tags` or `order_by`, is always answered from the registry.
    * Unset means 0: the gateway asks the registry in this call.
    */
   maxStaleness: Duration | undefined;
@@ -235,11 +232,11 @@ export interface ListTagsResponse {
   unusableTags: string[];
   /** One for each of `tags`, in the same order. Empty for the view NAMES. */
   details: TagDetails[];
-  /** What the answer says was so at this time or later. */
+  /** The answer was true at this time or later. */
   asOf:
     | Date
     | undefined;
-  /** Where a watch continues that is to see every change after this answer. Empty if the gateway has no index that is ready. */
+  /** To see every change after this answer, begin a watch at this cursor. Empty if the gateway has no index that is ready. */
   cursor: string;
 }
 
@@ -3853,7 +3850,7 @@ export const DeleteBlobResponse: MessageFns<DeleteBlobResponse> = {
  *   RESOURCE_EXHAUSTED (RetryInfo says when to try again)
  *     TOO_MANY_CALLS: the gateway has reached its limit of calls.
  *     TOOMANYREQUESTS: the registry gets too many requests.
- *     TOO_MANY_DOWNLOADS: as many blobs are read at the same time as the gateway allows, or half as many by this caller. Only ReadBlob.
+ *     TOO_MANY_DOWNLOADS: too many blobs are read at the same time, in all or by this caller. Only ReadBlob.
  *     CALLER_RATE_EXCEEDED, CALLER_CONCURRENCY_EXCEEDED: this caller calls too often, or has too many calls running.
  *   FAILED_PRECONDITION
  *     UNSUPPORTED: the registry does not support this, or it is switched off.
@@ -4092,9 +4089,9 @@ export const RegistryServiceService = {
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
    *   NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
    *   OUT_OF_RANGE  RANGE_INVALID: `offset` is larger than the blob.
-   *   RESOURCE_EXHAUSTED  TOO_MANY_DOWNLOADS: see above. The gateway waits 10 s for another download to end before it answers so.
-   *   UNAVAILABLE  UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT: the registry broke off, and the gateway could not continue the download. The bytes before are
-   *                right as far as they go: go on with `offset`.
+   *   RESOURCE_EXHAUSTED  TOO_MANY_DOWNLOADS: see above. The gateway first waits 10 s for another download to end.
+   *   UNAVAILABLE  UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT: the connection to the registry was lost, and the gateway could not continue the download. No byte is
+   *                missing before that point: continue with `offset`.
    *   FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request to a server that the gateway may not use. The gateway's operator can
    *                        allow the registry's storage.
    *   DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
@@ -4150,7 +4147,7 @@ export const RegistryServiceService = {
    *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: the registry refuses the delete (409, 412, 423, 428), for example because something needs the manifest.
    *                        If the registry names a code, this code is the reason instead. The message has the registry's words.
    *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be checked
-   *                afterwards. Look again before you retry.
+   *                afterwards. Check again before you retry.
    */
   deleteManifest: {
     path: "/portus.registry.v1.RegistryService/DeleteManifest" as const,
@@ -4198,10 +4195,10 @@ export const RegistryServiceService = {
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry cannot delete a tag alone, or does not allow deletes. The
    *                        message says what else can be done.
    *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
-   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or what the delete did could not be seen. Look again before
+   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or the outcome could not be checked. Check again before
    *                you retry.
-   *   INTERNAL  MANIFEST_DELETED_TOO: the tag is deleted, and its manifest does not exist any more. Some registries delete it with the tag. The gateway then deletes no
-   *             more tags of this registry.
+   *   INTERNAL  MANIFEST_DELETED_TOO: the tag was deleted, and its manifest is gone too: some registries delete it with the tag. The gateway then refuses
+   *             further calls of DeleteTag.
    */
   deleteTag: {
     path: "/portus.registry.v1.RegistryService/DeleteTag" as const,
@@ -4222,7 +4219,7 @@ export const RegistryServiceService = {
    *   FAILED_PRECONDITION  IS_MANIFEST: the digest is a manifest. Use DeleteManifest.
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them.
    *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
-   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the blob still existed afterwards. Look again before you retry.
+   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the blob still existed afterwards. Check again before you retry.
    */
   deleteBlob: {
     path: "/portus.registry.v1.RegistryService/DeleteBlob" as const,
@@ -4352,9 +4349,9 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
    *   NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
    *   OUT_OF_RANGE  RANGE_INVALID: `offset` is larger than the blob.
-   *   RESOURCE_EXHAUSTED  TOO_MANY_DOWNLOADS: see above. The gateway waits 10 s for another download to end before it answers so.
-   *   UNAVAILABLE  UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT: the registry broke off, and the gateway could not continue the download. The bytes before are
-   *                right as far as they go: go on with `offset`.
+   *   RESOURCE_EXHAUSTED  TOO_MANY_DOWNLOADS: see above. The gateway first waits 10 s for another download to end.
+   *   UNAVAILABLE  UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT: the connection to the registry was lost, and the gateway could not continue the download. No byte is
+   *                missing before that point: continue with `offset`.
    *   FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request to a server that the gateway may not use. The gateway's operator can
    *                        allow the registry's storage.
    *   DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
@@ -4393,7 +4390,7 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: the registry refuses the delete (409, 412, 423, 428), for example because something needs the manifest.
    *                        If the registry names a code, this code is the reason instead. The message has the registry's words.
    *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be checked
-   *                afterwards. Look again before you retry.
+   *                afterwards. Check again before you retry.
    */
   deleteManifest: handleUnaryCall<DeleteManifestRequest, DeleteManifestResponse>;
   /**
@@ -4421,10 +4418,10 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry cannot delete a tag alone, or does not allow deletes. The
    *                        message says what else can be done.
    *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
-   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or what the delete did could not be seen. Look again before
+   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or the outcome could not be checked. Check again before
    *                you retry.
-   *   INTERNAL  MANIFEST_DELETED_TOO: the tag is deleted, and its manifest does not exist any more. Some registries delete it with the tag. The gateway then deletes no
-   *             more tags of this registry.
+   *   INTERNAL  MANIFEST_DELETED_TOO: the tag was deleted, and its manifest is gone too: some registries delete it with the tag. The gateway then refuses
+   *             further calls of DeleteTag.
    */
   deleteTag: handleUnaryCall<DeleteTagRequest, DeleteTagResponse>;
   /**
@@ -4437,7 +4434,7 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    *   FAILED_PRECONDITION  IS_MANIFEST: the digest is a manifest. Use DeleteManifest.
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them.
    *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
-   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the blob still existed afterwards. Look again before you retry.
+   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the blob still existed afterwards. Check again before you retry.
    */
   deleteBlob: handleUnaryCall<DeleteBlobRequest, DeleteBlobResponse>;
 }
@@ -4675,9 +4672,9 @@ export interface RegistryServiceClient extends Client {
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `offset` or `limit` is negative.
    *   NOT_FOUND  NAME_UNKNOWN, BLOB_UNKNOWN: the repository or the blob does not exist.
    *   OUT_OF_RANGE  RANGE_INVALID: `offset` is larger than the blob.
-   *   RESOURCE_EXHAUSTED  TOO_MANY_DOWNLOADS: see above. The gateway waits 10 s for another download to end before it answers so.
-   *   UNAVAILABLE  UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT: the registry broke off, and the gateway could not continue the download. The bytes before are
-   *                right as far as they go: go on with `offset`.
+   *   RESOURCE_EXHAUSTED  TOO_MANY_DOWNLOADS: see above. The gateway first waits 10 s for another download to end.
+   *   UNAVAILABLE  UPSTREAM_UNREACHABLE, UPSTREAM_TIMEOUT: the connection to the registry was lost, and the gateway could not continue the download. No byte is
+   *                missing before that point: continue with `offset`.
    *   FAILED_PRECONDITION  REDIRECT_REFUSED: the registry redirected the request to a server that the gateway may not use. The gateway's operator can
    *                        allow the registry's storage.
    *   DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
@@ -4735,7 +4732,7 @@ export interface RegistryServiceClient extends Client {
    *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: the registry refuses the delete (409, 412, 423, 428), for example because something needs the manifest.
    *                        If the registry names a code, this code is the reason instead. The message has the registry's words.
    *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the manifest still existed afterwards; or it was deleted, and its tags could not be checked
-   *                afterwards. Look again before you retry.
+   *                afterwards. Check again before you retry.
    */
   deleteManifest(
     request: DeleteManifestRequest,
@@ -4785,10 +4782,10 @@ export interface RegistryServiceClient extends Client {
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry cannot delete a tag alone, or does not allow deletes. The
    *                        message says what else can be done.
    *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
-   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or what the delete did could not be seen. Look again before
+   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or the outcome could not be checked. Check again before
    *                you retry.
-   *   INTERNAL  MANIFEST_DELETED_TOO: the tag is deleted, and its manifest does not exist any more. Some registries delete it with the tag. The gateway then deletes no
-   *             more tags of this registry.
+   *   INTERNAL  MANIFEST_DELETED_TOO: the tag was deleted, and its manifest is gone too: some registries delete it with the tag. The gateway then refuses
+   *             further calls of DeleteTag.
    */
   deleteTag(
     request: DeleteTagRequest,
@@ -4815,7 +4812,7 @@ export interface RegistryServiceClient extends Client {
    *   FAILED_PRECONDITION  IS_MANIFEST: the digest is a manifest. Use DeleteManifest.
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes. UNSUPPORTED: the registry does not allow them.
    *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
-   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the blob still existed afterwards. Look again before you retry.
+   *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the blob still existed afterwards. Check again before you retry.
    */
   deleteBlob(
     request: DeleteBlobRequest,
