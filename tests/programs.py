@@ -45,6 +45,14 @@ def kustomize() -> str:
     return required("kustomize", "run tests/deploy/install", _ROOT / "build/tools")
 
 
+def promtool() -> str:
+    return required("promtool", "run tests/deploy/install")
+
+
+def prometheus() -> str:
+    return required("prometheus", "run tests/deploy/install")
+
+
 def required(program: str, remedy: str, folder: Path | None = None) -> str:
     """The path of a program, in PATH or in `folder`. Without it, the test ends, and `remedy` is shown."""
     found = _find(program, folder)

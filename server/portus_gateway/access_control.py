@@ -1,6 +1,6 @@
 """Puts access control together, as the settings say: a part of the composition root."""
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from portus_gateway.registry.protocol import Registry
 from portus_gateway.reloading import ReloadedFile, ReloadedFiles
 from portus_gateway.rpc.caller_interceptor import CallerInterceptor
 from portus_gateway.settings import InvalidSettings, Problem, Settings
+from portus_gateway.telemetry.file_states import FileState
 
 # What needs cryptography is loaded where it is used alone: that takes a tenth of the start-up.
 if TYPE_CHECKING:
@@ -46,6 +47,14 @@ class AccessControl:
     """Of the first port; None for plaintext."""
     certificate_credentials: grpc.ServerCredentials | None
     """Of the port for callers with certificates, where that is another."""
+
+    @property
+    def watched_files(self) -> Mapping[str, FileState]:
+        """All files that are loaded again while the gateway runs, each by the name of its setting."""
+        files: dict[str, FileState] = {**self.files.files}
+        if self.certificate is not None:
+            files["tls_certificate_file"] = self.certificate
+        return files
 
     def authorized(self, registry: Registry) -> Registry:
         """The registry as each caller may see it. It must be outside of the cache and of shared requests."""

@@ -127,7 +127,10 @@ async def running(
 
         files_checked(access.files.unusable)
         access.files.when_unusable_changes(files_checked)
-        metrics.watch_files(access.files.files)
+        metrics.limit_calls(settings.max_concurrent_calls)
+        metrics.watch_files(access.watched_files)
+        if access.certificate is not None:
+            metrics.watch_certificate(access.certificate)
 
         metrics_address = None
         if settings.metrics_listen is not None and not as_worker:

@@ -5,6 +5,7 @@
 import asyncio
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -135,7 +136,8 @@ async def test_an_invalid_new_certificate_is_logged_and_the_old_one_stays_in_use
     folder: Path, authority: Authority
 ) -> None:
     old = serial_in(folder)
-    async with serving(certificate_in(folder).credentials(client_certificates=False)) as port:
+    certificate = certificate_in(folder)
+    async with serving(certificate.credentials(client_certificates=False)) as port:
         # Half of it is there: the key has not changed yet.
         fresh = authority.server()
         (folder / "tls.crt").write_bytes(fresh.certificate)
@@ -146,8 +148,10 @@ async def test_an_invalid_new_certificate_is_logged_and_the_old_one_stays_in_use
         assert entry["log_level"] == "error"
         assert "the old one stays in use" in entry["event"]
         assert entry["problems"] == ["the key does not belong to the first certificate of the file"]
+        assert (certificate.loads, certificate.failures, list(certificate.problems)) == (1, 1, entry["problems"])
         (folder / "tls.key").write_bytes(fresh.key)
         assert await asyncio.to_thread(serial_at, port, authority) == serial_in(folder) != old
+        assert (certificate.loads, certificate.failures, certificate.problems) == (2, 1, ())
 
 
 async def test_a_renewal_is_not_missed_if_its_files_cannot_be_read_for_a_moment(
@@ -176,6 +180,14 @@ async def test_a_renewal_is_not_missed_if_its_files_cannot_be_read_for_a_moment(
             patched.setattr(Path, "open", failing)
             await asyncio.to_thread(serial_at, port, authority)
         assert [entry["log_level"] for entry in logs] == ["error"]
+
+
+def test_when_it_expires_is_known_of_a_renewed_one_too(folder: Path, authority: Authority) -> None:
+    certificate = certificate_in(folder)
+    for days in (10, 20):
+        authority.issue(dns=["localhost"], lifetime=timedelta(days=days)).write(folder)
+        left = certificate.expires - time.time()
+        assert timedelta(days=days).total_seconds() == pytest.approx(left, abs=120)
 
 
 def test_a_pair_that_cannot_serve_is_refused_at_start(folder: Path, authority: Authority) -> None:

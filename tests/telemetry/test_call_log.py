@@ -1,8 +1,10 @@
 """The log of calls: what is in it, and that nobody can fill the disk with it."""
 
 import grpc
+from google.protobuf.message import Message
 from structlog.testing import capture_logs
 
+from portus.registry.v1.registry_service_pb2 import DeleteManifestRequest
 from portus_gateway.access.rpcs import RPCS
 from portus_gateway.rpc.observation import FinishedCall
 from portus_gateway.telemetry.call_log import CallLog
@@ -21,6 +23,8 @@ def call(
     reason: str = "CREDENTIAL_MISSING",
     *,
     peer: str = "ipv4:203.0.113.7:40000",
+    caller: str = "",
+    request: Message | None = None,
 ) -> FinishedCall:
     return FinishedCall(
         method=f"/portus.registry.v1.RegistryService/{rpc}",
@@ -30,7 +34,8 @@ def call(
         seconds=0.001,
         request_id="the-id",
         peer=peer,
-        request=None,
+        caller=caller,
+        request=request,
     )
 
 
@@ -80,3 +85,17 @@ def test_deletes_that_are_done_are_always_logged() -> None:
         for _ in range(1000):
             log.call_finished(call("DeleteManifest", grpc.StatusCode.OK, ""))
     assert len(logs) == 1000
+
+
+def test_a_line_names_the_caller_and_says_what_was_only_checked() -> None:
+    log = CallLog(clock=Clock())
+    with capture_logs() as logs:
+        for trial in (True, False):
+            request = DeleteManifestRequest(repository="team/app", validate_only=trial)
+            log.call_finished(call("DeleteManifest", grpc.StatusCode.OK, "", caller="token:ci", request=request))
+        log.call_finished(call())
+    assert [(entry.get("caller"), entry.get("validate_only")) for entry in logs] == [
+        ("token:ci", True),
+        ("token:ci", None),
+        (None, None),
+    ]

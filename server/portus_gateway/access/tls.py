@@ -30,6 +30,8 @@ class _Pair:
     certificates: bytes
     key: bytes = field(repr=False)
     client_authorities: bytes | None
+    expires: float
+    """In seconds since 1970."""
 
 
 class ServerCertificate:
@@ -47,7 +49,29 @@ class ServerCertificate:
         # Handshakes run on gRPC's own threads.
         self._reading = Lock()
         self._problems: tuple[str, ...] = ()
+        self._loads = 1
+        self._failures = 0
         self._pair = self._read()
+
+    @property
+    def expires(self) -> float:
+        """When the certificate in use expires, in seconds since 1970. Looks for a new one first."""
+        return self._newest().expires
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the files as they are now, so that an older pair is in use."""
+        return self._problems
+
+    @property
+    def loads(self) -> int:
+        """How often a pair was loaded, the first time included."""
+        return self._loads
+
+    @property
+    def failures(self) -> int:
+        """How often changed files could not be used. A problem that lasts counts once."""
+        return self._failures
 
     def credentials(self, *, client_certificates: bool) -> grpc.ServerCredentials:
         """For a port of a server. With `client_certificates`, clients need a certificate of `client_ca_file`.
@@ -104,12 +128,14 @@ class ServerCertificate:
                     self._tell(error)
                 else:
                     self._problems = ()
+                    self._loads += 1
                     _log.info("certificate loaded", path=str(self._certificates.path))
             return self._pair
 
     def _tell(self, error: InvalidAccessFile) -> None:
         # A file that cannot be read is tried again for each connection.
         if error.problems != self._problems:
+            self._failures += 1
             _log.error(
                 "the new certificate is not valid and was not taken: the old one stays in use",
                 path=error.path,
@@ -125,7 +151,8 @@ class ServerCertificate:
         problems: list[str] = []
         # All are read, also after a mistake: a file that was read is not read again until it changes.
         contents = [_content(file, problems) for file in self._files()]
-        pair = _Pair(contents[0], contents[1], contents[2] if len(contents) > 2 else None)
+        client_authorities = contents[2] if len(contents) > 2 else None
+        pair = _Pair(contents[0], contents[1], client_authorities, _expiry(contents[0]))
         if not problems:
             problems += _problems(pair)
         if problems:
@@ -171,6 +198,12 @@ def _problems(pair: _Pair) -> list[str]:
         if _encoded(key.public_key()) != _encoded(chain[0].public_key()):
             problems.append("the key does not belong to the first certificate of the file")
     return problems
+
+
+def _expiry(content: bytes) -> float:
+    """When the first certificate expires; 0 if there is none."""
+    chain = _certificates(content)
+    return chain[0].not_valid_after_utc.timestamp() if chain else 0.0
 
 
 def _certificates(content: bytes) -> list[x509.Certificate]:

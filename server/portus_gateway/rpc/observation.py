@@ -6,7 +6,7 @@ import grpc
 from google.protobuf.message import Message
 
 from portus_gateway.access.rpcs import Rpc
-from portus_gateway.rpc.resources import repository_of
+from portus_gateway.rpc.resources import is_trial, repository_of
 
 
 class FinishedCall:
@@ -16,10 +16,10 @@ class FinishedCall:
     `rpc` is None for the methods of other services. `reason` is the ErrorInfo's; it is empty if the call succeeded or
     its caller went away. `problem` is the error's text for the operator (`operations.setting_advice`), empty if there
     is nothing to look at. `seconds` is the time until the answer was ready. `peer` is the address that the call came
-    from, as gRPC writes it: `ipv4:127.0.0.1:40000`.
+    from, as gRPC writes it: `ipv4:127.0.0.1:40000`. `caller` is the caller's name, empty if it is not known.
     """
 
-    __slots__ = ("_request", "code", "method", "peer", "problem", "reason", "request_id", "rpc", "seconds")
+    __slots__ = ("_request", "caller", "code", "method", "peer", "problem", "reason", "request_id", "rpc", "seconds")
 
     def __init__(
         self,
@@ -32,6 +32,7 @@ class FinishedCall:
         seconds: float,
         request_id: str,
         peer: str,
+        caller: str = "",
         request: Message | None,
     ) -> None:
         self.method = method
@@ -42,12 +43,18 @@ class FinishedCall:
         self.seconds = seconds
         self.request_id = request_id
         self.peer = peer
+        self.caller = caller
         self._request = request
 
     @property
     def repository(self) -> str:
         """The repository that the request named, valid or not, at most 255 characters; empty if it named none."""
         return repository_of(self._request)
+
+    @property
+    def validate_only(self) -> bool:
+        """Whether it was a delete that was only checked."""
+        return is_trial(self._request)
 
 
 class CallObserver(Protocol):

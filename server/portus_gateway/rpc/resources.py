@@ -21,6 +21,11 @@ class _InRepository(Protocol):
 
 
 @runtime_checkable
+class _Trial(Protocol):
+    validate_only: bool
+
+
+@runtime_checkable
 class _ByDigest(Protocol):
     digest: str
 
@@ -33,6 +38,11 @@ class _ByTag(Protocol):
 def repository_of(request: object) -> str:
     """The repository that `request` names, at most 255 characters of it; empty if it names none."""
     return request.repository[:_LONGEST_REPOSITORY] if isinstance(request, _InRepository) else ""
+
+
+def is_trial(request: object) -> bool:
+    """Whether `request` is for a delete that is only checked (`validate_only`)."""
+    return isinstance(request, _Trial) and request.validate_only
 
 
 def resource_of(rpc: Rpc | None, request: object, error: GatewayError) -> ResourceInfo | None:

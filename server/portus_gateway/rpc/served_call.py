@@ -397,6 +397,7 @@ class ServedCall:
             return _quiet(gone)
 
     def _observe(self, code: grpc.StatusCode, reason: str = "", problem: str = "") -> None:
+        caller = self.call.known_caller
         finished = FinishedCall(
             method=self.method.name,
             rpc=self.method.rpc,
@@ -406,6 +407,7 @@ class ServedCall:
             seconds=time.perf_counter() - self._started,
             request_id=self.call.request_id,
             peer=self.call.peer,
+            caller="" if caller is None else caller.name,
             request=self._request,
         )
         try:

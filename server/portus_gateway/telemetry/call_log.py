@@ -68,8 +68,10 @@ def _write(write: Callable[..., object], call: FinishedCall) -> None:
         code=call.code.name,
         milliseconds=round(call.seconds * 1000, 1),
         peer=call.peer,
+        **({"caller": call.caller} if call.caller else {}),
         request_id=call.request_id,
         **({"reason": call.reason} if call.reason else {}),
         **({"problem": call.problem} if call.problem else {}),
         **({"repository": call.repository} if call.repository else {}),
+        **({"validate_only": True} if call.validate_only else {}),
     )

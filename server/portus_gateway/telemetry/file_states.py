@@ -1,4 +1,4 @@
-"""The state of files that are loaded again while the gateway runs, as metrics."""
+"""The state of files that are loaded again while the gateway runs, as metrics: their validity, and when they expire."""
 
 from collections.abc import Iterable, Mapping
 from typing import Protocol
@@ -45,3 +45,25 @@ class FileStates(Collector):
             loads.add_metric((setting, "loaded"), file.loads)
             loads.add_metric((setting, "refused"), file.failures)
         return (valid, loads)
+
+
+class Certificate(FileState, Protocol):
+    """What is known of the gateway's certificate."""
+
+    @property
+    def expires(self) -> float:
+        """When it expires, in seconds since 1970."""
+
+
+class CertificateState(Collector):
+    """Shows when the gateway's certificate expires."""
+
+    def __init__(self, certificate: Certificate) -> None:
+        self._certificate = certificate
+
+    def collect(self) -> Iterable[Metric]:
+        yield GaugeMetricFamily(
+            "portus_certificate_expiry_timestamp_seconds",
+            "When the certificate that the gateway serves with expires, in seconds since 1970.",
+            self._certificate.expires,
+        )

@@ -69,6 +69,11 @@ def flush(timeout: float = _LAST_WAIT) -> None:
         writer.flush(timeout)
 
 
+def dropped_lines() -> int:
+    """How many lines were dropped so far, because nobody read the log."""
+    return sum(writer.dropped for writer in _writers)
+
+
 class _LineLogger:
     """Takes the finished lines of structlog."""
 

@@ -4,18 +4,32 @@ Those of calls have the names that gRPC's own Prometheus middleware gives them, 
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from portus_gateway.access.rpcs import RPCS
 from portus_gateway.registry.cached import Outcome
 from portus_gateway.rpc.observation import FinishedCall
 from portus_gateway.telemetry.figures import Figures
-from portus_gateway.telemetry.file_states import FileState, FileStates
+from portus_gateway.telemetry.file_states import Certificate, CertificateState, FileState, FileStates
 from portus_gateway.telemetry.index_metrics import IndexMetrics
-from portus_gateway.telemetry.plain_counts import BUCKETS, CallCounts, ManifestCounts, RequestCounts, TaskCount
+from portus_gateway.telemetry.plain_counts import (
+    BUCKETS,
+    CallCounts,
+    DroppedLines,
+    ManifestCounts,
+    RequestCounts,
+    TaskCount,
+)
 from portus_gateway.telemetry.worker_metrics import figures_of
+
+# Alerts look for an increase of these. Prometheus sees none if a series begins with its first event.
+_ALERTED_REASONS: Final = frozenset({"TOO_MANY_CALLS", "UPSTREAM_CREDENTIALS_REJECTED"})
+_ALERTED_DELETE_REASONS: Final = frozenset({"AUDIT_FAILED", "AUDIT_OUTCOME_NOT_RECORDED"})
+_TOKEN_OUTCOMES: Final = ("ok", "failed", "rejected")
 
 
 class Metrics:
@@ -28,13 +42,18 @@ class Metrics:
         self._calls = CallCounts()
         self._requests = RequestCounts()
         self._manifests = ManifestCounts()
-        for collector in (self._calls, self._requests, self._manifests, TaskCount()):
+        for collector in (self._calls, self._requests, self._manifests, TaskCount(), DroppedLines()):
             self._registry.register(collector)
         self._reasons = self._counter(
             "portus_gateway_errors_total", "Calls that failed, by their error's reason.", "grpc_method", "reason"
         )
+        for rpc in RPCS.values():
+            for reason in _ALERTED_REASONS | (_ALERTED_DELETE_REASONS if rpc.deletes else frozenset()):
+                self._reasons.labels(rpc.name, reason)
         self._retries = self._counter("portus_upstream_retries_total", "Requests that were sent again.", "route")
         self._token_fetches = self._counter("portus_token_fetches_total", "Tokens that were asked for.", "outcome")
+        for outcome in _TOKEN_OUTCOMES:
+            self._token_fetches.labels(outcome)
         self._token_seconds = self._histogram("portus_token_fetch_seconds", "How long fetching a token took.")
         self._token_reuses = self._counter(
             "portus_token_cache_hits_total", "Requests for which a token was there already."
@@ -48,6 +67,11 @@ class Metrics:
         self._ready = Gauge(
             "portus_registry_ready", "1 while the registry answers and takes our account.", registry=self._registry
         )
+        self._call_limit = Gauge(
+            "portus_gateway_call_limit",
+            "How many calls of the RegistryService may run at the same time.",
+            registry=self._registry,
+        )
         Gauge("portus_gateway_info", "The gateway's version.", ("version",), registry=self._registry).labels(
             version
         ).set(1)
@@ -55,6 +79,14 @@ class Metrics:
     def watch_files(self, files: Mapping[str, FileState]) -> None:
         """Shows the state of these files, each by the name of its setting."""
         self._registry.register(FileStates(files))
+
+    def watch_certificate(self, certificate: Certificate) -> None:
+        """Shows when the gateway's certificate expires."""
+        self._registry.register(CertificateState(certificate))
+
+    def limit_calls(self, limit: int) -> None:
+        """Shows how many calls of the RegistryService may run at the same time."""
+        self._call_limit.set(limit)
 
     async def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""

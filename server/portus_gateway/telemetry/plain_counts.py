@@ -18,6 +18,7 @@ from prometheus_client.utils import floatToGoString
 
 from portus_gateway.registry.cached import Outcome
 from portus_gateway.rpc.observation import FinishedCall
+from portus_gateway.telemetry import logs
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _BOUNDS = (*map(floatToGoString, BUCKETS), "+Inf")
@@ -145,6 +146,17 @@ class ManifestCounts(Collector):
         for outcome, count in self._outcomes.items():
             answers.add_metric((outcome,), count)
         yield answers
+
+
+class DroppedLines(Collector):
+    """Log lines that were dropped."""
+
+    def collect(self) -> Iterable[Metric]:
+        yield CounterMetricFamily(
+            "portus_dropped_log_lines",
+            "Log lines that were dropped, because nobody read the log.",
+            logs.dropped_lines(),
+        )
 
 
 class TaskCount(Collector):

@@ -11,6 +11,8 @@ from portus_gateway.telemetry.figures import Family, Figures
 
 _Labels = tuple[tuple[str, str], ...]
 _PARENT = "parent"
+# Gauges of which the lowest of all workers counts.
+_LOWEST = ("portus_registry_ready", "portus_access_file_valid", "portus_certificate_expiry_timestamp_seconds")
 
 
 def figures_of(registry: CollectorRegistry) -> Figures:
@@ -31,9 +33,9 @@ def figures_of(registry: CollectorRegistry) -> Figures:
 class WorkerMetrics:
     """Adds up what workers count, those that have ended included: no counter ever goes back.
 
-    Counters, histograms and gauges are summed. `portus_registry_ready` and `portus_access_file_valid` are the lowest of
-    all workers. Information is kept once. Figures of one process (`process_*`) have a label `worker`: its number, or
-    `parent`. A worker that died is counted with its last figures.
+    Counters, histograms and gauges are summed. Whether the registry and the files can be used, and when the certificate
+    expires, are the lowest of all workers. Information is kept once. Figures of one process (`process_*`) have a label
+    `worker`: its number, or `parent`. A worker that died is counted with its last figures.
     """
 
     def __init__(self) -> None:
@@ -120,7 +122,7 @@ class _Sum(Collector):
 
 def _combination(family: str, sample: str) -> Callable[[float, float], float]:
     # When a counter began: the first of all did.
-    if sample.endswith("_created") or family in ("portus_registry_ready", "portus_access_file_valid"):
+    if sample.endswith("_created") or family in _LOWEST:
         return min
     return max if family.endswith("_info") else float.__add__
 
