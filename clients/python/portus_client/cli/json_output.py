@@ -1,13 +1,14 @@
 """The JSON that `--output json` writes."""
 
 import base64
-from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, TypeAlias
 
 import click
 
 from portus_client.cli import exact_json
 from portus_client.cli.exact_json import ExactJson, Number, Object
+from portus_client.cli.template import Template
 from portus_client.deletion import DeletedBlob, DeletedManifest
 from portus_client.descriptor import Descriptor, Platform
 from portus_client.errors import RegistryError
@@ -19,14 +20,54 @@ from portus_client.repository import Repository
 Json: TypeAlias = "str | int | float | bool | Number | Object | Sequence[Json] | Mapping[str, Json] | None"
 
 
-def write_document(value: Json) -> None:
-    """Writes one document with indentation."""
-    click.echo(exact_json.pretty(_exact(value)))
+# The key of the template of --format among what click keeps for a run.
+_TEMPLATE: Final = f"{__name__}.template"
+
+
+def use_template(template: Template) -> None:
+    """From now on, a line of this template is written for each result, instead of JSON."""
+    click.get_current_context().meta[_TEMPLATE] = template
+
+
+def write_document(value: Json, *, rows: str = "") -> None:
+    """Writes one document with indentation.
+
+    `rows`: the member with the results, if they are not the document itself. A template then writes a line for each of
+    them, which also has the document's other members. A result that is not an object is the field `name`.
+    """
+    document = _exact(value)
+    template = _template()
+    if template is None:
+        click.echo(exact_json.pretty(document))
+        return
+    for result in _results(document, rows):
+        click.echo(template.line(result))
 
 
 def write_line(value: Json) -> None:
     """Writes one document on one line."""
-    click.echo(exact_json.compact(_exact(value)))
+    document = _exact(value)
+    template = _template()
+    click.echo(exact_json.compact(document) if template is None else template.line(_object(document)))
+
+
+def _template() -> Template | None:
+    template: Template | None = click.get_current_context().meta.get(_TEMPLATE)
+    return template
+
+
+def _results(document: ExactJson, rows: str) -> Iterator[Object]:
+    members = _object(document).members
+    for key, value in members:
+        if key == rows and isinstance(value, list):
+            common = tuple(member for member in members if member[0] != rows)
+            yield from (Object((*common, *_object(row).members)) for row in value)
+            return
+    yield Object(members)
+
+
+def _object(value: ExactJson) -> Object:
+    return value if isinstance(value, Object) else Object((("name", value),))
 
 
 def repository(value: Repository, *, include_tags: bool) -> Json:

@@ -9,9 +9,10 @@ from typing import Concatenate, Final, ParamSpec, Self, TypeAlias
 
 import click
 
-from portus_client.cli import failures, profiles
+from portus_client.cli import failures, json_output, profiles
 from portus_client.cli.exit_codes import ExitCode, exit_code
 from portus_client.cli.profiles import Profile
+from portus_client.cli.template import Template
 from portus_client.cli.terminal import output_failed, print_error
 from portus_client.client import RegistryClient
 from portus_client.connection import (
@@ -42,6 +43,7 @@ class Session(Profile):
 
     profile: str | None = None
     output: str | None = None
+    template: str | None = None
 
     @classmethod
     def of(cls, context: click.Context) -> Self:
@@ -71,9 +73,21 @@ class Session(Profile):
 
     @property
     def output_format(self) -> OutputFormat:
-        if self.output == "json":
+        # A template chooses from the same fields.
+        if self.output == "json" or self.template is not None:
             return OutputFormat.JSON
         return OutputFormat.TERMINAL if sys.stdout.isatty() else OutputFormat.TEXT
+
+    def parsed_template(self) -> Template | None:
+        """The template of --format. Raises `click.UsageError` if it is invalid, or if --output is given too."""
+        if self.template is None:
+            return None
+        if self.output is not None:
+            raise click.UsageError("--format and --output exclude each other: leave one of them out")
+        try:
+            return Template.parse(self.template)
+        except ValueError as error:
+            raise click.UsageError(f"--format: {error}") from error
 
     def connect(self) -> RegistryClient:
         """A client with these options. Raises `click.UsageError` if they cannot work."""
@@ -113,7 +127,15 @@ def with_session(function: Callable[Concatenate[Session, P], ExitCode]) -> Callb
         session = Session.of(context).or_else(context.find_object(Session) or Session()).with_profile()
         for option in fields(Session):
             parameters.pop(option.name)
-        context.exit(_run(functools.partial(function, session, *args, **parameters), session))
+        template = session.parsed_template()
+        if template is not None:
+            if parameters.get("raw"):
+                raise click.UsageError("--format and --raw exclude each other: leave one of them out")
+            json_output.use_template(template)
+        code = _run(functools.partial(function, session, *args, **parameters), session)
+        if template is not None:
+            _report_unknown(template)
+        context.exit(code)
 
     return _with_options(run, repeated=True)
 
@@ -134,6 +156,12 @@ def _run(function: Callable[[], ExitCode], session: Session) -> ExitCode:
     return code
 
 
+def _report_unknown(template: Template) -> None:
+    """Says which fields of the template no result had."""
+    for name in template.unknown():
+        print_error(f"no result has a field {name}; the fields are {', '.join(template.known)}")
+
+
 def _complete_profile(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     try:
         return [name for name in profiles.names() if name.startswith(incomplete)]
@@ -151,6 +179,7 @@ class _Option:
     metavar: str | None = None
     # Quoted: in older versions of click it is not generic.
     type: "click.ParamType[object] | None" = None
+    parameter: str | None = None
     in_environment: bool = True
     complete: Callable[[click.Context, click.Parameter, str], list[str]] | None = None
 
@@ -163,6 +192,7 @@ class _Option:
         variable = self.name.partition("/")[0].removeprefix("--").replace("-", "_").upper()
         return click.option(
             self.name,
+            *filter(None, (self.parameter,)),
             default=None,
             type=self.type,
             metavar=self.metavar,
@@ -200,6 +230,14 @@ _OPTIONS: Final = (
         type=click.Choice(["table", "json"]),
         in_environment=False,
         help="Output format. A table is plain text if the output is not a terminal.  [default: table]",
+    ),
+    _Option(
+        name="--format",
+        parameter="template",
+        metavar="TEMPLATE",
+        in_environment=False,
+        help="Write a line for each result: '{tag} {digest}'. The fields are those of --output json: {platform.os},"
+        " {annotations[KEY]}, {size:>12}.",
     ),
     _Option(
         name="--plaintext/--tls",
