@@ -35,7 +35,7 @@ def settings_table() -> str:
             case bool():
                 default = f"`{str(field.default).lower()}`"
             case float():
-                default = f"`{field.default:g}`"
+                default = f"`{field.default:.12g}`"
             case _:
                 default = f"`{field.default}`"
         lines.append(f"| `{variable_of(name)}` | {default} | {field.description} |")

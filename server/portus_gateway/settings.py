@@ -242,7 +242,8 @@ class Settings(BaseSettings):
         " notices a moved tag after this time and one walk.",
     )
     index_history: Retention = Field(
-        30 * 86400.0, description="How long the index keeps changes, for watchers that come back and for history."
+        30 * 86400.0,
+        description="How long the index keeps changes, for watches that continue and for the history of tags.",
     )
     notifications_listen: OptionalAddress = Field(
         None,

@@ -44,4 +44,4 @@ def _shown_default(field: FieldInfo) -> str:
     """The default as a user writes it, empty if there is none."""
     if field.is_required() or field.default in (None, ()):
         return ""
-    return f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+    return f"{field.default:.12g}" if isinstance(field.default, float) else str(field.default)
