@@ -476,7 +476,7 @@ async def test_the_second_listing_costs_one_conditional_request_for_each_tag(
     assert registry.requests.count(route="blobs") == 10 + 3 * 2
     assert registry.requests.count(route="manifests") == 10 + 3 * (1 + 2)
     registry.requests.clear()
-    assert await page(gateway) == first
+    assert (await page(gateway)).details == first.details
     asked = registry.requests.select(route="manifests")
     assert len(asked) == 13
     assert [record.status for record in asked] == [304] * 13
@@ -765,7 +765,8 @@ async def test_a_repository_without_tags(registry: DevRegistry, gateway: Gateway
     registry.push("team/app", "1.0")
     registry.untag("team/app", "1.0")
     for asked in ({}, {"order_by": "created desc"}, {"digest": f"sha256:{HEX}"}, {"omit_referrer_tags": True}):
-        assert await page(gateway, **asked) == ListTagsResponse()
+        answer = await page(gateway, **asked)
+        assert (list(answer.tags), list(answer.details), answer.next_page_token) == ([], [], "")
 
 
 @pytest.mark.parametrize("flavour", ["2.8", "3.1", "oci-1.1"])

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from portus_client.image_name import ImageName, InvalidImageName
     from portus_client.manifest import Image, Index, Manifest
     from portus_client.registry_info import IndexStatus, Limits, RegistryInfo
-    from portus_client.repository import CatalogPage, Repository, TagPage
+    from portus_client.repository import CatalogPage, Repository
+    from portus_client.tag import TagDetails, TagPage, TagView
 
 __all__ = [
     "AsyncRegistryClient",
@@ -75,7 +76,9 @@ __all__ = [
     "Repository",
     "Resource",
     "ResourceExhausted",
+    "TagDetails",
     "TagPage",
+    "TagView",
     "Tagged",
     "Unauthenticated",
     "Unavailable",
@@ -95,6 +98,7 @@ _MODULES = (
     "manifest",
     "registry_info",
     "repository",
+    "tag",
 )
 
 

@@ -20,7 +20,8 @@ from portus_client.descriptor import Descriptor, Platform
 from portus_client.image_config import ImageConfig
 from portus_client.manifest import Manifest
 from portus_client.registry_info import RegistryInfo
-from portus_client.repository import CatalogPage, Repository, TagPage
+from portus_client.repository import CatalogPage, Repository
+from portus_client.tag import TagDetails, TagPage, TagView
 from portus_client.tag_pages import TagPages
 
 if TYPE_CHECKING:
@@ -111,19 +112,71 @@ class AsyncRegistryClient(Connection):
         return conversion.catalog_page(response, include_tags=include_tags)
 
     async def tags(
-        self, repository: str, *, max_staleness: timedelta | None = None, timeout: float | None = None
+        self,
+        repository: str,
+        *,
+        digest: str = "",
+        omit_referrer_tags: bool = False,
+        max_staleness: timedelta | None = None,
+        timeout: float | None = None,
     ) -> AsyncGenerator[str, None]:
         """See `RegistryClient.tags`."""
-        async with aclosing(self.tag_pages(repository, max_staleness=max_staleness, timeout=timeout)) as pages:
+        pages = self.tag_pages(
+            repository,
+            digest=digest,
+            omit_referrer_tags=omit_referrer_tags,
+            max_staleness=max_staleness,
+            timeout=timeout,
+        )
+        async with aclosing(pages):
             async for page in pages:
                 for tag in page.tags:
                     yield tag
 
+    async def tag_details(
+        self,
+        repository: str,
+        *,
+        digest: str = "",
+        omit_referrer_tags: bool = False,
+        order_by: str = "",
+        timeout: float | None = None,
+    ) -> AsyncGenerator[TagDetails, None]:
+        """See `RegistryClient.tag_details`."""
+        pages = self.tag_pages(
+            repository,
+            view=TagView.FULL,
+            digest=digest,
+            omit_referrer_tags=omit_referrer_tags,
+            order_by=order_by,
+            timeout=timeout,
+        )
+        async with aclosing(pages):
+            async for page in pages:
+                for details in page.details:
+                    yield details
+
     async def tag_pages(
-        self, repository: str, *, max_staleness: timedelta | None = None, timeout: float | None = None
+        self,
+        repository: str,
+        *,
+        view: TagView = TagView.NAMES,
+        digest: str = "",
+        omit_referrer_tags: bool = False,
+        order_by: str = "",
+        max_staleness: timedelta | None = None,
+        timeout: float | None = None,
     ) -> AsyncGenerator[TagPage, None]:
         """See `RegistryClient.tag_pages`."""
-        pages = TagPages(repository, max_staleness)
+        first = requests.tags(
+            repository,
+            view=view,
+            digest=digest,
+            omit_referrer_tags=omit_referrer_tags,
+            order_by=order_by,
+            max_staleness=max_staleness,
+        )
+        pages = TagPages(first)
         while pages.request is not None:
             page = await self._call(self._stub.ListTags, pages.request, self._terms(timeout))
             yield conversion.tag_page(page)

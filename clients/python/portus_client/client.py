@@ -18,7 +18,8 @@ from portus_client.descriptor import Descriptor, Platform
 from portus_client.image_config import ImageConfig
 from portus_client.manifest import Manifest
 from portus_client.registry_info import RegistryInfo
-from portus_client.repository import CatalogPage, Repository, TagPage
+from portus_client.repository import CatalogPage, Repository
+from portus_client.tag import TagDetails, TagPage, TagView
 from portus_client.tag_pages import TagPages
 
 Request = TypeVar("Request")
@@ -117,17 +118,81 @@ class RegistryClient(Connection):
         return conversion.catalog_page(response, include_tags=include_tags)
 
     def tags(
-        self, repository: str, *, max_staleness: timedelta | None = None, timeout: float | None = None
+        self,
+        repository: str,
+        *,
+        digest: str = "",
+        omit_referrer_tags: bool = False,
+        max_staleness: timedelta | None = None,
+        timeout: float | None = None,
     ) -> Iterator[str]:
-        """Lists the tags of a repository. Names that are not valid tags are left out. `timeout` is for each page."""
-        for page in self.tag_pages(repository, max_staleness=max_staleness, timeout=timeout):
+        """Lists the tags of a repository. Names that are not valid tags are left out. `timeout` is for each page.
+
+        `digest`: list only the tags that point to it. `omit_referrer_tags`: leave out the tags of signatures and other
+        referrers (`sha256-…`). With `max_staleness`, the answer may be so old; it then comes from the gateway's index,
+        if it has one.
+        """
+        pages = self.tag_pages(
+            repository,
+            digest=digest,
+            omit_referrer_tags=omit_referrer_tags,
+            max_staleness=max_staleness,
+            timeout=timeout,
+        )
+        for page in pages:
             yield from page.tags
 
+    def tag_details(
+        self,
+        repository: str,
+        *,
+        digest: str = "",
+        omit_referrer_tags: bool = False,
+        order_by: str = "",
+        timeout: float | None = None,
+    ) -> Iterator[TagDetails]:
+        """Lists the tags of a repository with what they point to, and the date, size and platforms of the images.
+
+        If the details of a tag cannot be read, it has an `error`, and the listing continues. `order_by` is `name` or
+        `created desc`, the newest image first; the latter raises `FailedPrecondition` if there are more than 1000 tags.
+        The other arguments are as for `tags`.
+        """
+        pages = self.tag_pages(
+            repository,
+            view=TagView.FULL,
+            digest=digest,
+            omit_referrer_tags=omit_referrer_tags,
+            order_by=order_by,
+            timeout=timeout,
+        )
+        for page in pages:
+            yield from page.details
+
     def tag_pages(
-        self, repository: str, *, max_staleness: timedelta | None = None, timeout: float | None = None
+        self,
+        repository: str,
+        *,
+        view: TagView = TagView.NAMES,
+        digest: str = "",
+        omit_referrer_tags: bool = False,
+        order_by: str = "",
+        max_staleness: timedelta | None = None,
+        timeout: float | None = None,
     ) -> Iterator[TagPage]:
-        """Lists the tags of a repository page by page, with the names that are not valid tags."""
-        pages = TagPages(repository, max_staleness)
+        """Lists the tags of a repository page by page, with the names that are not valid tags.
+
+        `view` says how much each page says of its tags. The other arguments are as for `tag_details`.
+        With `max_staleness`, names may be so old, as for `tags`.
+        """
+        first = requests.tags(
+            repository,
+            view=view,
+            digest=digest,
+            omit_referrer_tags=omit_referrer_tags,
+            order_by=order_by,
+            max_staleness=max_staleness,
+        )
+        pages = TagPages(first)
         while pages.request is not None:
             page = self._call(self._stub.ListTags, pages.request, self._terms(timeout))
             yield conversion.tag_page(page)

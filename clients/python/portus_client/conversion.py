@@ -7,7 +7,7 @@ from typing import Literal
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from portus.registry.v1 import image_config_pb2, manifest_pb2, registry_service_pb2
+from portus.registry.v1 import image_config_pb2, manifest_pb2, registry_service_pb2, tag_details_pb2
 from portus_client import errors
 from portus_client.deletion import DeletedBlob, DeletedManifest, DeletedTag
 from portus_client.descriptor import Descriptor, Platform
@@ -15,7 +15,8 @@ from portus_client.errors import RegistryError
 from portus_client.image_config import ImageConfig, ImageHistory
 from portus_client.manifest import Image, Index, Manifest
 from portus_client.registry_info import IndexStatus, Limits, RegistryInfo
-from portus_client.repository import CatalogPage, Repository, TagPage
+from portus_client.repository import CatalogPage, Repository
+from portus_client.tag import TagDetails, TagPage
 
 
 def registry_info(message: registry_service_pb2.GetRegistryInfoResponse) -> RegistryInfo:
@@ -73,7 +74,22 @@ def catalog_page(message: registry_service_pb2.CatalogResponse, *, include_tags:
 
 
 def tag_page(message: registry_service_pb2.ListTagsResponse) -> TagPage:
-    return TagPage(tags=tuple(message.tags), unusable_tags=tuple(message.unusable_tags))
+    return TagPage(
+        tags=tuple(message.tags),
+        unusable_tags=tuple(message.unusable_tags),
+        details=tuple(map(_tag_details, message.details)),
+    )
+
+
+def _tag_details(message: tag_details_pb2.TagDetails) -> TagDetails:
+    return TagDetails(
+        tag=message.tag,
+        descriptor=descriptor(message.descriptor) if message.HasField("descriptor") else None,
+        created=_time(message.created) if message.HasField("created") else None,
+        total_size=message.total_size if message.HasField("total_size") else None,
+        platforms=tuple(map(_platform, message.platforms)),
+        error=errors.from_status(message.status) if message.HasField("status") else None,
+    )
 
 
 def descriptor(message: manifest_pb2.Descriptor) -> Descriptor:

@@ -32,13 +32,3 @@ class CatalogPage:
     """What the page says was so at this time or later."""
     cursor: str = ""
     """Where a watch continues that is to see every change after this page. Empty without an index that is ready."""
-
-
-@dataclass(frozen=True, slots=True)
-class TagPage:
-    """One page of the tags of a repository."""
-
-    tags: tuple[str, ...]
-    """The tags in lexical order. A page can be short or empty without being the last."""
-    unusable_tags: tuple[str, ...] = ()
-    """Names that the registry lists as tags but that are not valid tags. Without `force`, deletes are refused then."""

@@ -7,9 +7,17 @@ from google.protobuf.duration_pb2 import Duration
 
 from portus.registry.v1 import manifest_pb2, registry_service_pb2
 from portus_client.descriptor import Platform
+from portus_client.tag import TagView
 
 # The gateway's largest page, so that a listing needs the fewest calls.
 _TAGS_PAGE_SIZE = 1000
+# The gateway reads some documents for each tag. With this number of tags, a call ends long before its deadline.
+_DETAILS_PAGE_SIZE = 250
+_VIEWS = {
+    TagView.NAMES: registry_service_pb2.ListTagsRequest.NAMES,
+    TagView.DESCRIPTORS: registry_service_pb2.ListTagsRequest.DESCRIPTORS,
+    TagView.FULL: registry_service_pb2.ListTagsRequest.FULL,
+}
 
 
 def registry_info() -> registry_service_pb2.GetRegistryInfoRequest:
@@ -37,12 +45,23 @@ def catalog_page(
 
 
 def tags(
-    repository: str, page_token: str = "", max_staleness: timedelta | None = None
+    repository: str,
+    *,
+    view: TagView,
+    digest: str,
+    omit_referrer_tags: bool,
+    order_by: str,
+    max_staleness: timedelta | None,
 ) -> registry_service_pb2.ListTagsRequest:
+    # In the order of dates, the gateway reads the details of all tags for each page.
+    in_parts = view is not TagView.NAMES and order_by.split() in ([], ["name"])
     return registry_service_pb2.ListTagsRequest(
         repository=repository,
-        page_size=_TAGS_PAGE_SIZE,
-        page_token=page_token,
+        page_size=_DETAILS_PAGE_SIZE if in_parts else _TAGS_PAGE_SIZE,
+        view=_VIEWS[view],
+        digest=digest,
+        omit_referrer_tags=omit_referrer_tags,
+        order_by=order_by,
         max_staleness=_duration(max_staleness),
     )
 

@@ -1,27 +1,23 @@
 """The pages of one listing of tags."""
 
-from datetime import timedelta
-
 import grpc
 
 from portus.registry.v1.registry_service_pb2 import ListTagsRequest, ListTagsResponse
-from portus_client import errors, requests
+from portus_client import errors
 
 
 class TagPages:
     """Builds the request of each page from the page before it."""
 
-    def __init__(self, repository: str, max_staleness: timedelta | None = None) -> None:
-        self._repository = repository
-        self._max_staleness = max_staleness
+    def __init__(self, first: ListTagsRequest) -> None:
         self._page_tokens = {""}
-        self.request: ListTagsRequest | None = requests.tags(repository, max_staleness=max_staleness)
+        self.request: ListTagsRequest | None = first
         """The request of the next page. None after the last page."""
 
     def advance(self, page: ListTagsResponse) -> None:
         """Goes on to the page after `page`. Raises `RegistryError` if its token came before: the listing is endless."""
         token = page.next_page_token
-        if not token:
+        if not token or self.request is None:
             self.request = None
             return
         if token in self._page_tokens:
@@ -29,4 +25,7 @@ class TagPages:
                 grpc.StatusCode.INTERNAL, "the gateway repeats a page token, so the listing has no end"
             )
         self._page_tokens.add(token)
-        self.request = requests.tags(self._repository, token, self._max_staleness)
+        following = ListTagsRequest()
+        following.CopyFrom(self.request)
+        following.page_token = token
+        self.request = following

@@ -23,7 +23,9 @@ from portus_client import (
     RegistryClient,
     RegistryInfo,
     Repository,
+    TagDetails,
     TagPage,
+    TagView,
 )
 
 Item = TypeVar("Item")
@@ -42,9 +44,30 @@ class Client(Protocol):
         self, page_token: str = "", *, page_size: int = 0, include_tags: bool = False, prefix: str = ""
     ) -> CatalogPage: ...
 
-    def tags(self, repository: str, *, timeout: float | None = None) -> Iterable[str]: ...
+    def tags(
+        self, repository: str, *, digest: str = "", omit_referrer_tags: bool = False, timeout: float | None = None
+    ) -> Iterable[str]: ...
 
-    def tag_pages(self, repository: str, *, timeout: float | None = None) -> Iterable[TagPage]: ...
+    def tag_details(
+        self,
+        repository: str,
+        *,
+        digest: str = "",
+        omit_referrer_tags: bool = False,
+        order_by: str = "",
+        timeout: float | None = None,
+    ) -> Iterable[TagDetails]: ...
+
+    def tag_pages(
+        self,
+        repository: str,
+        *,
+        view: TagView = TagView.NAMES,
+        digest: str = "",
+        omit_referrer_tags: bool = False,
+        order_by: str = "",
+        timeout: float | None = None,
+    ) -> Iterable[TagPage]: ...
 
     def resolve(
         self,

@@ -17,7 +17,7 @@ from google.rpc.error_details_pb2 import ErrorInfo, PreconditionFailure, RetryIn
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
-from portus.registry.v1 import image_config_pb2, manifest_pb2, registry_service_pb2
+from portus.registry.v1 import image_config_pb2, manifest_pb2, registry_service_pb2, tag_details_pb2
 from portus.registry.v1.registry_service_pb2_grpc import (
     RegistryServiceServicer,
     add_RegistryServiceServicer_to_server,
@@ -167,7 +167,7 @@ class Gateway(RegistryServiceServicer):
     """Serves `repositories` (their tags, or a status instead) and `manifests` until it is closed.
 
     `referenced` are digests that a tagged index contains. `kept_tags` remain when their manifest is deleted.
-    `unusable_tags` are names of a repository that are not valid tags.
+    `unusable_tags` are names of a repository that are not valid tags. `tag_details` replaces what is made of manifests.
     `failures` are the errors of the next calls of an RPC. An RPC in `silent` never responds.
     `next_page_token`, if set, is the token of every page of tags. `caller` is the name in the client certificate of the
     last call.
@@ -183,6 +183,7 @@ class Gateway(RegistryServiceServicer):
         self.manifests |= {child.descriptor.digest: child for child in (AMD64, ARM64)}
         self.tags = {"1.0": IMAGE_DIGEST, "latest": IMAGE_DIGEST, "multi": INDEX.descriptor.digest}
         self.image_config = CONFIG
+        self.tag_details: dict[str, tag_details_pb2.TagDetails] = {}
         self.blobs = {LAYER_DIGEST}
         self.info = registry_service_pb2.GetRegistryInfoResponse(
             reachable=True,
@@ -274,11 +275,15 @@ class Gateway(RegistryServiceServicer):
             _fail(context, status(grpc.StatusCode.NOT_FOUND, "there is no such repository", "NAME_UNKNOWN"))
         if self.next_page_token and self.called("ListTags") < 10:  # an endless listing would make the test hang
             return registry_service_pb2.ListTagsResponse(tags=tags, next_page_token=self.next_page_token)
+        if request.digest:
+            tags = tuple(tag for tag in tags if self.tags.get(tag) == request.digest)
         start = int(request.page_token or 0)
         end = start + min(request.page_size or 100, TAGS_PER_PAGE)
+        named = request.view == registry_service_pb2.ListTagsRequest.NAMES
         # The API allows an empty page before the end.
         return registry_service_pb2.ListTagsResponse(
             tags=tags[start:end],
+            details=[] if named else [self._details(tag, request.view) for tag in tags[start:end]],
             next_page_token=str(end) if start < len(tags) else "",
             unusable_tags=self.unusable_tags.get(request.repository, ()) if start == 0 else (),
         )
@@ -445,6 +450,24 @@ class Gateway(RegistryServiceServicer):
             self._closed.wait()
         if self.failures.get(when):
             _fail(context, self.failures[when].pop(0))
+
+    def _details(
+        self, tag: str, view: registry_service_pb2.ListTagsRequest.View.ValueType
+    ) -> tag_details_pb2.TagDetails:
+        if tag in self.tag_details:
+            return self.tag_details[tag]
+        details = tag_details_pb2.TagDetails(tag=tag)
+        manifest = self.manifests.get(self.tags.get(tag, ""))
+        if manifest is None:
+            details.status.CopyFrom(status(grpc.StatusCode.NOT_FOUND, "there is no such manifest", "MANIFEST_UNKNOWN"))
+            return details
+        details.descriptor.CopyFrom(manifest.descriptor)
+        if view == registry_service_pb2.ListTagsRequest.FULL:
+            details.created.CopyFrom(self.image_config.created)
+            details.total_size = 2_501_000
+            children = manifest.index.manifests
+            details.platforms.extend([child.platform for child in children] or [self.image_config.platform])
+        return details
 
     def _names(self, prefix: str) -> list[str]:
         return sorted(name for name in self.repositories if name.startswith(prefix))

@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 import click
 
 from portus_client.cli import exact_json
+from portus_client.cli.age import timestamp
 from portus_client.cli.exact_json import ExactJson, Number, Object
 from portus_client.cli.template import Template
 from portus_client.deletion import DeletedBlob, DeletedManifest
@@ -16,6 +17,7 @@ from portus_client.image_config import ImageConfig
 from portus_client.manifest import Manifest
 from portus_client.registry_info import RegistryInfo
 from portus_client.repository import Repository
+from portus_client.tag import TagDetails
 
 Json: TypeAlias = "str | int | float | bool | Number | Object | Sequence[Json] | Mapping[str, Json] | None"
 
@@ -119,6 +121,19 @@ def outcome(value: Manifest | RegistryError) -> dict[str, Json]:
 def pointer(value: Manifest | RegistryError) -> dict[str, Json]:
     """Digest, media type and size of a manifest, or the error under `error`."""
     return {"error": failure(value)} if isinstance(value, RegistryError) else descriptor(value.descriptor)
+
+
+def tag_details(value: TagDetails) -> dict[str, Json]:
+    """All that is known of a tag. What is not known is null, and `error` says why if it could not be found out."""
+    answer: dict[str, Json] = {"tag": value.tag, "digest": None, "media_type": None, "size": None}
+    if value.descriptor is not None:
+        answer |= descriptor(value.descriptor)
+    answer["created"] = None if value.created is None else timestamp(value.created)
+    answer["total_size"] = value.total_size
+    answer["platforms"] = list(map(_platform, value.platforms))
+    if value.error is not None:
+        answer["error"] = failure(value.error)
+    return answer
 
 
 def image_config(value: ImageConfig) -> dict[str, Json]:

@@ -1,45 +1,80 @@
 """`portus-client tags`."""
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
 
 import click
 
-from portus_client.cli import json_output, manifest_lines, unusable_tags
+from portus_client.cli import json_output, manifest_lines, tag_table, unusable_tags
 from portus_client.cli.exit_codes import ExitCode
 from portus_client.cli.names import explaining_host, repository_argument
+from portus_client.cli.progress_line import counted, progress_line
 from portus_client.cli.session import OutputFormat, Session, with_session
-from portus_client.cli.terminal import print_error, printable
+from portus_client.cli.terminal import console, print_error, printable
 from portus_client.client import RegistryClient
 from portus_client.errors import RegistryError
 from portus_client.image_name import ImageName
+from portus_client.tag import TagDetails, TagPage, TagView
+
+_WHAT = "tags"
 
 
 @click.command()
 @repository_argument
 @click.option("--digests", is_flag=True, help="Show what each tag points to.")
+@click.option("--details", is_flag=True, help="Show when each image was built, its size and its platforms.")
+@click.option(
+    "--sort",
+    type=click.Choice(["name", "created"]),
+    default="name",
+    help="Order: by name, or the newest image first.  [default: name]",
+)
+@click.option("--points-at", metavar="DIGEST", default="", help="List only the tags that point to this digest.")
+@click.option("--no-referrers", is_flag=True, help="Leave out the tags of signatures and other referrers (sha256-...).")
 @with_session
-def tags(session: Session, repository: ImageName, digests: bool) -> ExitCode:
+def tags(
+    session: Session,
+    repository: ImageName,
+    digests: bool,
+    details: bool,
+    sort: str,
+    points_at: str,
+    no_referrers: bool,
+) -> ExitCode:
     """List the tags of a repository, one per line.
 
-    With --digests, each line has the tag and its digest; on a terminal, size and content too. If the manifest of a tag
-    cannot be fetched, the line has `?` and the reason, and the exit status is 6.
+    With --details, each line has the tag, its digest, when the image was built, its size in bytes and its platforms;
+    on a terminal, it is a table. The size is what a first pull transfers; for a multi-platform image, that of all
+    platforms. With --digests, each line has the tag and its digest; on a terminal, size and content too. If a tag
+    cannot be read, the line has `?` and the reason, and the exit status is 6.
 
     \b
     Examples:
       portus-client tags team/app
-      portus-client tags team/app --digests
+      portus-client tags team/app --details --sort created
+      portus-client tags team/app --points-at "$(portus-client digest team/app:latest)"
+      portus-client tags team/app --sort created --no-referrers | tail -n +11
       portus-client tags registry.example:5000/team/app --output json
     """
+    if digests and (details or sort != "name"):
+        raise click.UsageError("--digests lists names and digests by name: use --details instead")
     unusable: list[str] = []
     with session.connect() as client, explaining_host(repository):
-        listing = _listed(client, repository.repository, unusable)
-        if digests:
-            code = _show_digests(session, client, repository.repository, list(listing), unusable)
+        pages = partial(client.tag_pages, repository.repository, digest=points_at, omit_referrer_tags=no_referrers)
+        if details or sort != "name":
+            found = _read(session, pages(view=TagView.FULL), unusable)
+            if sort == "created":
+                found.sort(key=_newest_first)
+            code = _show_details(session, repository.repository, found, unusable, names_only=not details)
+        elif digests:
+            listed = list(_listed(pages(), unusable))
+            code = _show_digests(session, client, repository.repository, listed, unusable)
         elif session.output_format is OutputFormat.JSON:
-            json_output.write_document(_document(repository.repository, list(listing), unusable))
+            json_output.write_document(_document(repository.repository, list(_listed(pages(), unusable)), unusable))
             code = ExitCode.OK
         else:
-            for tag in listing:
+            for tag in _listed(pages(), unusable):
                 click.echo(printable(tag))
             code = ExitCode.OK
     if unusable:
@@ -47,11 +82,56 @@ def tags(session: Session, repository: ImageName, digests: bool) -> ExitCode:
     return code
 
 
-def _listed(client: RegistryClient, repository: str, unusable: list[str]) -> Iterator[str]:
+def _listed(pages: Iterator[TagPage], unusable: list[str]) -> Iterator[str]:
     """Yields the tags, and appends the names that are not valid tags to `unusable`."""
-    for page in client.tag_pages(repository):
+    for page in pages:
         unusable.extend(page.unusable_tags)
         yield from page.tags
+
+
+def _read(session: Session, pages: Iterator[TagPage], unusable: list[str]) -> list[TagDetails]:
+    """All details. A progress line counts them meanwhile."""
+
+    def details() -> Iterator[TagDetails]:
+        for page in pages:
+            unusable.extend(page.unusable_tags)
+            yield from page.details
+
+    if session.output_format is not OutputFormat.TERMINAL:
+        return list(counted(details(), _WHAT))
+    found = []
+    with progress_line(console(), _WHAT, None, auto_refresh=True) as progress:
+        (task,) = progress.task_ids
+        for one in details():
+            found.append(one)
+            progress.advance(task)
+    return found
+
+
+def _newest_first(details: TagDetails) -> tuple[bool, float, str]:
+    """The order of the gateway's `created desc`: tags without a date come last."""
+    created = details.created or datetime.fromtimestamp(0, UTC)
+    return details.created is None, -(created - datetime.fromtimestamp(0, UTC)).total_seconds(), details.tag
+
+
+def _show_details(
+    session: Session, repository: str, found: Sequence[TagDetails], unusable: Sequence[str], *, names_only: bool
+) -> ExitCode:
+    if session.output_format is OutputFormat.JSON:
+        described = [one.tag if names_only else json_output.tag_details(one) for one in found]
+        json_output.write_document(_document(repository, described, unusable))
+    elif names_only:
+        for one in found:
+            click.echo(printable(one.tag))
+    elif session.output_format is OutputFormat.TERMINAL:
+        if found:
+            tag_table.show(found, console())
+    else:
+        tag_table.write_lines(found)
+    failed = sum(one.error is not None for one in found)
+    if failed:
+        print_error(f"{failed} of {len(found)} tags could not be read completely")
+    return ExitCode.PARTIAL if failed else ExitCode.OK
 
 
 def _document(repository: str, tags: Sequence[json_output.Json], unusable: Sequence[str]) -> json_output.Json:
