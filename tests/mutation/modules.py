@@ -58,6 +58,7 @@ TESTS: Final[dict[str, Sequence[str]]] = {
     "operations/deletion_errors.py": (_GUARDED, _AUDITED, *_DELETE),
     "operations/deletion_outcome.py": (_AUDITED,),
     "operations/guarded_deletion.py": ("operations/test_remaining_tags.py", *_DELETE),
+    "operations/large_documents.py": ("operations/test_manifest_presence.py", "operations/test_manifest_dependents.py"),
     "operations/manifest_dependents.py": (_GUARDED,),
     "operations/manifest_presence.py": (_GUARDED, *_DELETE),
     "operations/remaining_tags.py": (_GUARDED,),

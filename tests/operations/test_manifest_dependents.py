@@ -250,6 +250,19 @@ async def test_an_unknown_type_is_judged_by_its_content(registry: DevRegistry) -
     assert {"none", "list"} <= set(unreadable)
 
 
+@pytest.mark.parametrize(
+    ("beginning", "may_list"),
+    [(b'{"some": ', False), (b'{"Manifests": ', True), (b'{"m\\u0061nifests": ', True), (b"[", True), (b"x", True)],
+)
+async def test_a_large_manifest_of_an_unknown_type_is_judged_without_being_read(
+    registry: DevRegistry, beginning: bytes, may_list: bool
+) -> None:
+    digest = pushed(registry, "1.0", image("a"))
+    content = beginning + b'"' + b"y" * 64 * 1024 + (b'"]' if beginning == b"[" else b'"}')
+    pushed(registry, "large", raw_manifest(content, "application/vnd.example+json"))
+    assert await needing(registry, digest) == (["1.0"], [], ["large"] if may_list else [])
+
+
 @pytest.mark.parametrize("status", [503, 429])
 async def test_an_index_that_cannot_be_read_now_is_an_error(registry: DevRegistry, status: int) -> None:
     digest = pushed(registry, "1.0", image("a"))

@@ -73,6 +73,23 @@ async def test_without_a_tag_content_that_is_no_manifest_is_a_blob(content: byte
     await is_blob(registry, BLOB)
 
 
+@pytest.mark.parametrize(
+    ("beginning", "is_manifest"),
+    [
+        (b"\x1f\x8b a layer", False),
+        (b"[1, ", False),
+        (b' {"architecture": "amd64", ', False),
+        (b'{"Layers": [], ', True),
+        (b'{"l\\u0061yers": [], ', True),
+        ('{"layer\u017f": [], '.encode(), True),
+    ],
+)
+async def test_large_content_is_judged_without_being_read(beginning: bytes, is_manifest: bool) -> None:
+    registry = registry_with(tags={}, blobs={BLOB})
+    registry.contents[BLOB] = beginning + b'"padding": "' + b"x" * 64 * 1024
+    await (cannot_be_told if is_manifest else is_blob)(registry, BLOB)
+
+
 @pytest.mark.parametrize("key", ["schemaVersion", "MEDIATYPE", "manifests", "Layers", "fsLayers", "blobs"])
 async def test_without_a_tag_content_that_may_be_a_manifest_is_an_error(key: str) -> None:
     registry = registry_with(tags={}, blobs={MANIFEST})

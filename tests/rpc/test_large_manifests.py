@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from portus.registry.v1.manifest_pb2 import Manifest
-from portus.registry.v1.registry_service_pb2 import BatchGetManifestsRequest, GetManifestRequest
+from portus.registry.v1.registry_service_pb2 import BatchGetManifestsRequest, DeleteManifestRequest, GetManifestRequest
 from portus_gateway.devregistry import DevRegistry, raw_manifest
 from portus_gateway.distribution.manifest import OCI_INDEX, OCI_MANIFEST
 from portus_gateway.distribution.manifest_fields import MOST_ENTRIES
@@ -106,3 +106,16 @@ async def test_a_large_manifest_does_not_stall_the_event_loop(
     else:
         assert answer.WhichOneof("content") is None
         assert read(answer.content_status).reason == "CONTENT_TOO_LARGE"
+
+
+async def test_a_large_manifest_beside_the_one_to_delete_does_not_stall_the_event_loop(
+    registry: DevRegistry, gateway: Gateway
+) -> None:
+    """The search for dependents has to look into what may be an index."""
+    members = ",".join(f'"{number:x}":1' for number in range(420_000))
+    registry.push("team/app", "large", content=raw_manifest(f"{{{members}}}".encode(), "application/vnd.example"))
+    digest = registry.push("team/app", "1.0")
+    request = DeleteManifestRequest(repository="team/app", digest=digest, expected_tags=["1.0"], validate_only=True)
+    async with measured() as stalls:
+        await gateway.stub.DeleteManifest(request, timeout=60)
+    assert stalls.longest < 0.25

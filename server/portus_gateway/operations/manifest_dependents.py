@@ -30,6 +30,7 @@ from portus_gateway.distribution.manifest import (
 )
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.distribution.paging import walk
+from portus_gateway.operations.large_documents import LARGE, may_be_object, may_have_member
 from portus_gateway.registry.protocol import Registry
 
 _INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_MANIFEST_LIST})
@@ -271,6 +272,8 @@ def _child_may_be_index(media_type: str) -> bool:
 
 def _may_list_manifests(manifest: Manifest) -> bool:
     """Whether a manifest that cannot be understood may be an index. Go's JSON accepts a key in any case."""
+    if len(manifest.raw) >= LARGE:
+        return not may_be_object(manifest.raw) or may_have_member(manifest.raw, ["manifests"])
     try:
         document = json.loads(manifest.raw)
     except (ValueError, RecursionError):

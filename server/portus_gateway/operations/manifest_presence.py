@@ -7,6 +7,7 @@ from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import AnswerTooLarge, NotFound, RegistryFault
 from portus_gateway.distribution.manifest import Descriptor
 from portus_gateway.distribution.names import Repository, Tag
+from portus_gateway.operations.large_documents import LARGE, may_be_object, may_have_member
 from portus_gateway.registry.protocol import Registry
 
 # A manifest has one of these keys: OCI's and Docker's manifests and indexes, and the artifact manifests of OCI 1.1's
@@ -61,6 +62,8 @@ async def _keeps_manifests_apart(registry: Registry, repository: Repository) -> 
 
 
 def _may_be_manifest(content: bytes) -> bool:
+    if len(content) >= LARGE:
+        return may_be_object(content) and may_have_member(content, _KEYS_OF_MANIFESTS)
     try:
         document = json.loads(content)
     except (ValueError, RecursionError):
