@@ -47,6 +47,7 @@ def test_what_is_used_without_asking_is_not_forgiven_for_the_pause_before_it() -
     """A delete that was allowed is recorded, and counts, whatever is left."""
     clock = Clock()
     budget = budgets(clock)
+    assert budget.allows("a")
     clock.now += 1000
     budget.spend("a", 25)
     clock.now += 14

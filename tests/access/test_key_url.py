@@ -95,7 +95,8 @@ async def test_the_issuer_is_asked_for_plain_content_and_cannot_leave_cookies(
     upstream: Upstream, clock: Clock, issuer: Issuer
 ) -> None:
     upstream.script(answer(200, issuer.jwks, Set_Cookie="a=b"), answer(200, issuer.jwks))
-    async with at(upstream, clock) as keys:
+    # Clients keep no cookies of an address without a name.
+    async with KeyUrl(f"http://localhost:{upstream.port}/jwks", clock=clock) as keys:
         first = await keys.key_set()
         clock.now += 11
         await keys.newer_than(first)

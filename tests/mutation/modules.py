@@ -53,7 +53,7 @@ TESTS: Final[dict[str, Sequence[str]]] = {
     "distribution/origin.py": ("distribution/test_authorization.py", "distribution/test_paging.py"),
     "distribution/repository_evidence.py": (),
     "operations/audited_deletion.py": (),
-    "operations/deletion.py": (_GUARDED, _AUDITED),
+    "operations/deletion.py": ("operations/test_deletion_errors.py", _GUARDED, _AUDITED),
     "operations/deletion_audit.py": (_AUDITED, _INTERCEPTOR),
     "operations/deletion_errors.py": (_GUARDED, _AUDITED, *_DELETE),
     "operations/deletion_outcome.py": (_AUDITED,),

@@ -52,7 +52,7 @@ class RepositoryGlob:
         if "//" in f"/{name}/":
             return False
         if self._below is not None:
-            return len(name) > len(self._below) and name.startswith(self._below)
+            return name.startswith(self._below)
         return _matches(self._segments, name.split("/"), ANY_SEGMENTS, _segment_matches, least=1)
 
     def __str__(self) -> str:

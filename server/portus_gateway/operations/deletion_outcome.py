@@ -18,7 +18,7 @@ from portus_gateway.distribution.errors import (
     Unsupported,
 )
 from portus_gateway.errors import GatewayError
-from portus_gateway.operations.deletion_errors import DeletionRefused, ManifestInUse
+from portus_gateway.operations.deletion_errors import DeletionRefused, ManifestDeletedToo, ManifestInUse
 
 MOST_TAGS: Final = 50
 """How many tags a record names of those that a caller expects, or that prevent a delete."""
@@ -40,12 +40,14 @@ _CANCELLATIONS: Final = (asyncio.CancelledError, GeneratorExit)
 
 
 def outcome_of(error: BaseException, *, validate_only: bool, approved: bool) -> str:
-    """`refused`, `cancelled`, `failed` or `unknown`. The last one: it may have been deleted.
+    """`refused`, `cancelled`, `failed`, `unknown` (it may have been deleted), or `deleted`, and more than was wanted.
 
     `approved`: whether all checks had passed, so that the delete may have been sent.
     """
     if isinstance(error, _REFUSALS):
         return "refused"
+    if isinstance(error, ManifestDeletedToo):
+        return "deleted"
     if isinstance(error, _CANCELLATIONS) and not (approved and SHUTDOWN in error.args):
         # A delete that was sent is completed. So this one was not sent, or had no effect.
         return "cancelled"
