@@ -73,7 +73,7 @@ class Download:
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The bytes, in chunks of 256 KiB; the last one may be smaller. None of them is empty.
 
-        A broken download goes on where it broke, as often as the retry policy allows without progress. Raises
+        A broken download continues where it broke, as often as the retry policy allows without progress. Raises
         `Unavailable` if it does not, and `DigestMismatch` at the end if these are all bytes of the blob and they are
         not those of the digest.
         """

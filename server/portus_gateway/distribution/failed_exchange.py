@@ -1,4 +1,4 @@
-"""From what the HTTP library raises to the errors of this package."""
+"""Converts the errors of the HTTP library to those of this package."""
 
 import os
 import socket

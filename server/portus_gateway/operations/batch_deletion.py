@@ -1,7 +1,7 @@
-"""Deletes many manifests of one repository with one look at its tags.
+"""Deletes many manifests of one repository, and reads its tags only once for all of them.
 
-A single delete looks at every tag. To delete a part of a repository, one by one, would take a time that grows with the
-square of its tags. So the parts of a batch share a look, and the tags of those that are deleted are looked at together.
+A single delete reads every tag. If each manifest were deleted alone, the time would grow with the square of the number
+of tags. So the parts of a batch share one look at the tags, and the tags of the deleted manifests are checked together.
 """
 
 import asyncio
@@ -25,9 +25,11 @@ from portus_gateway.operations.remaining_tags import RemainingTags, tags_unseen
 from portus_gateway.registry.protocol import Registry
 
 _MOST_AT_ONCE: Final = 100
-"""After so many deletes, what became of their tags is looked at and told."""
+"""After this number of deletes, their tags are checked and the results are sent."""
 _SHORTEST_VALIDITY: Final = 5.0
-"""For how many seconds deletes may be decided on one look, at least. If a look takes longer, for as long as it took."""
+"""The time in seconds for which one look may be used, at least. If a look takes longer, it may be used for as long as
+it took.
+"""
 
 
 class GuardedBatchDeletion:
@@ -78,7 +80,7 @@ class _Run:
         self._index_failure: Exception | None = None
         """Why they could not be read."""
         self._look_ends = 0.0
-        """Until when deletes may be decided on the last look (`time.monotonic`)."""
+        """The time until which the last look may be used (`time.monotonic`)."""
         self._refusal: Exception | None = None
         self._is_refusal_known = False
 
@@ -93,7 +95,7 @@ class _Run:
                 except DeadlineExceeded:
                     raise
                 except GatewayError as error:
-                    # What needs a manifest cannot be told, so nothing may be deleted.
+                    # It is unknown what needs a manifest, so nothing may be deleted.
                     yield [self._settled(digest, error) for digest in tuple(self._waiting)]
                     return
             refused, allowed = self._judged(look)
@@ -254,7 +256,7 @@ class _Run:
             for digest, tags in allowed.items()
             if digest in failures or digest in deleted
         ]
-        # Where tags lead to that remain or were not seen is not known.
+        # It is unknown where tags lead to that remain or were not seen.
         return outcomes, bool(remaining) or is_unseen
 
     def _settled(self, digest: Digest, result: Deleted | Exception) -> Outcome:

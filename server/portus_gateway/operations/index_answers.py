@@ -1,4 +1,4 @@
-"""Answers from the index, where what it knows is young enough."""
+"""Answers from the index, if it is recent enough."""
 
 import time
 from collections.abc import AsyncGenerator, Callable

@@ -1,6 +1,6 @@
-"""What can be told of a large JSON document without reading it.
+"""What is certain about a large JSON document without parsing it.
 
-Anybody who may push can write one. To read 4 MiB of it can take a second, in which no other call is served.
+Anybody who may push can write one. To parse 4 MiB of it can take a second, in which no other call is served.
 """
 
 from collections.abc import Iterable

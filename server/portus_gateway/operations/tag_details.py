@@ -1,4 +1,4 @@
-"""What there is to know of a tag: what it points to, when its image was built, its size and its platforms.
+"""The details of a tag: what it points to, when its image was built, its size and its platforms.
 
 The manifest that a tag points to is asked for each time. What is below it has a digest and cannot change, so it may
 come from the cache: a listing that was read before costs one conditional request for each tag.
