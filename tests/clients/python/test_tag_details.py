@@ -192,9 +192,9 @@ def test_digests_and_details_exclude_each_other(gateway: Gateway, arguments: lis
     assert "use --details instead" in finished.errors
 
 
-def table(gateway: Gateway, width: int) -> list[str]:
+def table(gateway: Gateway, width: int, status: int = 0) -> list[str]:
     terminal = Terminal(gateway.address, ["tags", "team/app", "--details"], variables={"COLUMNS": str(width)})
-    assert terminal.end() == 0
+    assert terminal.end() == status
     return [line.rstrip() for line in terminal.text.replace("\r", "").splitlines() if line.strip()]
 
 
@@ -225,11 +225,34 @@ def test_a_narrow_terminal_gets_fewer_columns_and_no_line_is_too_long(gateway: G
         (79, "Tag     Created       Size  Digest                  Platforms"),
         (60, "Tag     Created       Size  Platforms"),
         (48, "Tag     Created     Platforms"),
+        (40, "Tag     Created"),
+        (30, "Tag     Created"),
     ):
         lines = table(gateway, width)
         assert header in lines
-        assert all(len(line) <= width for line in lines), width
-        assert all(any(platform in line for line in lines) for platform in platforms)
+        assert all(len(line) <= width for line in lines[-5:]), width
+        shown = all(any(platform in line for line in lines) for platform in platforms)
+        assert shown is ("Platforms" in header)
+
+
+def test_the_table_has_the_reason_of_a_failure_and_standard_error_its_message(gateway: Gateway) -> None:
+    del gateway.tags["latest"]
+    for width in (100, 30):
+        lines = table(gateway, width, status=6)
+        assert any(line.startswith(("latest  -", "latest  ?")) for line in lines)
+        assert any(line.endswith("? MANIFEST_UNKNOWN") for line in lines)
+        assert lines[-2:] == [
+            "portus-client: latest: there is no such manifest (MANIFEST_UNKNOWN)",
+            "portus-client: 1 of 3 tags could not be read completely",
+        ]
+
+
+def test_a_long_tag_is_not_cut(gateway: Gateway) -> None:
+    gateway.repositories["team/app"] = ("1.0", "x" * 60)
+    gateway.tag_details["x" * 60] = details_of("x" * 60, None, "linux/amd64")
+    lines = table(gateway, 60)
+    assert "x" * 60 in lines
+    assert any(line.split() == ["-", "linux/amd64"] for line in lines)
 
 
 def test_a_hostile_name_does_not_control_the_terminal(gateway: Gateway) -> None:

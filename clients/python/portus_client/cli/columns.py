@@ -9,7 +9,7 @@ from rich.text import Text
 
 _GAP: Final = "  "
 # Minimum width of the last column. Without it, a narrow terminal would show one word per line.
-_LAST_MINIMUM: Final = 20
+LAST_MINIMUM: Final = 20
 
 
 class Columns:
@@ -21,7 +21,7 @@ class Columns:
     def __init__(self, columns: Sequence[tuple[str, int]], last: str, console: Console) -> None:
         self._headers = [Text(header, style="bold") for header in (*(header for header, _ in columns), last)]
         self._widths = [width for _, width in columns]
-        self._width = max(console.width, sum(self._widths) + len(_GAP) * len(self._widths) + _LAST_MINIMUM)
+        self._width = max(console.width, sum(self._widths) + len(_GAP) * len(self._widths) + LAST_MINIMUM)
         self._rule = ("-" if console.options.ascii_only else "─") * self._width
 
     def header(self) -> Text:

@@ -1,6 +1,7 @@
 """Tags with their details, one per line."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -10,8 +11,8 @@ from rich.text import Text
 
 from portus_client.cli import failures
 from portus_client.cli.age import age, timestamp
-from portus_client.cli.columns import Columns
-from portus_client.cli.terminal import DIGEST, SHORT_DIGEST, printable, short_digest, size
+from portus_client.cli.columns import LAST_MINIMUM, Columns
+from portus_client.cli.terminal import printable, short_digest, size
 from portus_client.tag import TagDetails
 
 _NONE: Final = "-"
@@ -41,45 +42,56 @@ def write_lines(tags: Sequence[TagDetails]) -> None:
 
 
 def show(tags: Sequence[TagDetails], console: Console) -> None:
-    """Writes a table for people. A narrow terminal gets no digests, and then no sizes."""
+    """Writes a table for people. On a narrow terminal, it has no digests, then no sizes, then no platforms."""
     now = datetime.now(UTC)
-    ages = [_NONE if one.created is None else age(one.created, now) for one in tags]
-    sizes = [_NONE if one.total_size is None else size(one.total_size) for one in tags]
-    names = [printable(one.tag) for one in tags]
-    age_width = max(map(len, ("Created", *ages)))
-    size_width = max(map(len, ("Size", *sizes)))
-    name_width = max(map(len, ("Tag", *names)))
-    room = console.width - (name_width + age_width + _PLATFORMS_WIDTH + 2 * _GAP)
-    with_size = room >= size_width + _GAP
-    digest_width = _digest_width(room - size_width - 2 * _GAP if with_size else 0)
-    if room < 0:
-        name_width = max(_NARROWEST_TAG, name_width + room)
-    header = [("Tag", name_width), ("Created", age_width)]
-    if with_size:
-        header.append((f"{'Size':>{size_width}}", size_width))
-    if digest_width:
-        header.append(("Digest", digest_width))
-    columns = Columns(header, "Platforms", console)
-    _print(console, columns.header())
-    for one, name, created, amount in zip(tags, names, ages, sizes, strict=True):
-        cells = [Text(name, style="bold"), Text(created)]
-        if with_size:
-            cells.append(Text(f"{amount:>{size_width}}"))
-        if digest_width:
-            digest = _NONE if one.descriptor is None else one.descriptor.digest
-            cells.append(Text(printable(digest if digest_width == DIGEST else short_digest(digest)), style="dim"))
-        _print(console, columns.row([*cells, _last(one)]))
+    columns = _columns(tags, console.width, now)
+    header = [
+        (f"{column.header:>{column.width}}" if column.right else column.header, column.width) for column in columns
+    ]
+    layout = Columns(header[:-1], columns[-1].header, console)
+    _print(console, layout.header())
+    for position, details in enumerate(tags):
+        cells = [
+            Text(f"{column.cells[position]:>{column.width}}" if column.right else column.cells[position], column.style)
+            for column in columns
+        ]
+        if details.error is not None:
+            reason = details.error.reason or details.error.code.name
+            cells[-1] = Text(printable(f"{_UNKNOWN} {reason}"), "red")
+        _print(console, layout.row(cells))
 
 
-def _digest_width(room: int) -> int:
-    """The width of the digests. Whole ones where there is much room, none where there is too little."""
-    return DIGEST if room >= DIGEST else SHORT_DIGEST if room >= SHORT_DIGEST else 0
+@dataclass(frozen=True, slots=True)
+class _Column:
+    header: str
+    cells: Sequence[str]
+    style: str = ""
+    right: bool = False
+    most: int | None = None
+    """Maximum width. A cell that is longer is not cut: what follows it is on the next line."""
+
+    @property
+    def width(self) -> int:
+        width = max(map(len, (self.header, *self.cells)))
+        return width if self.most is None else min(width, self.most)
 
 
-def _last(details: TagDetails) -> Text:
-    if details.error is not None:
-        return Text(printable(f"{_UNKNOWN} {failures.summary(details.error)}"), style="red")
-    return Text(printable(", ".join(map(str, details.platforms)) or _NONE))
+def _columns(tags: Sequence[TagDetails], width: int, now: datetime) -> list[_Column]:
+    """The columns for a terminal of this width. The last one takes the rest of the line."""
+    digests = [_NONE if one.descriptor is None else printable(one.descriptor.digest) for one in tags]
+    name = _Column("Tag", [printable(one.tag) for one in tags], "bold")
+    created = _Column("Created", [_NONE if one.created is None else age(one.created, now) for one in tags])
+    sizes = _Column("Size", [_NONE if one.total_size is None else size(one.total_size) for one in tags], right=True)
+    whole = _Column("Digest", digests, "dim")
+    short = _Column("Digest", [short_digest(digest) for digest in digests], "dim")
+    platforms = _Column("Platforms", [printable(", ".join(map(str, one.platforms)) or _NONE) for one in tags])
+    for columns in ([name, created, sizes, whole], [name, created, sizes, short], [name, created, sizes]):
+        if sum(column.width + _GAP for column in columns) + _PLATFORMS_WIDTH <= width:
+            return [*columns, platforms]
+    room = width - _GAP - created.width - _GAP - LAST_MINIMUM
+    if room >= _NARROWEST_TAG:
+        return [replace(name, most=room), created, platforms]
+    return [replace(name, most=max(width - _GAP - LAST_MINIMUM, _NARROWEST_TAG)), created]
 
 
 def _print(console: Console, text: Text) -> None:

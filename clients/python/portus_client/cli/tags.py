@@ -6,7 +6,7 @@ from functools import partial
 
 import click
 
-from portus_client.cli import json_output, manifest_lines, tag_table, unusable_tags
+from portus_client.cli import failures, json_output, manifest_lines, tag_table, unusable_tags
 from portus_client.cli.exit_codes import ExitCode
 from portus_client.cli.names import explaining_host, repository_argument
 from portus_client.cli.progress_line import counted, progress_line
@@ -18,6 +18,7 @@ from portus_client.image_name import ImageName
 from portus_client.tag import TagDetails, TagPage, TagView
 
 _WHAT = "tags"
+_SHOWN_FAILURES = 10
 
 
 @click.command()
@@ -128,10 +129,14 @@ def _show_details(
             tag_table.show(found, console())
     else:
         tag_table.write_lines(found)
-    failed = sum(one.error is not None for one in found)
-    if failed:
-        print_error(f"{failed} of {len(found)} tags could not be read completely")
-    return ExitCode.PARTIAL if failed else ExitCode.OK
+    failed = [(one.tag, one.error) for one in found if one.error is not None]
+    if not failed:
+        return ExitCode.OK
+    if session.output_format is OutputFormat.TERMINAL or names_only:
+        for tag, error in failed[:_SHOWN_FAILURES]:
+            print_error(f"{tag}: {failures.summary(error)}")
+    print_error(f"{len(failed)} of {len(found)} tags could not be read completely")
+    return ExitCode.PARTIAL
 
 
 def _document(repository: str, tags: Sequence[json_output.Json], unusable: Sequence[str]) -> json_output.Json:
