@@ -19,8 +19,6 @@ from portus_gateway.distribution import (
 )
 from portus_gateway.distribution.configuration import RetryPolicy, Timeouts
 from portus_gateway.index.live_index import IndexPlan, LiveIndex
-from portus_gateway.index.receiver import Receiver
-from portus_gateway.index.sqlite import SqliteStore
 from portus_gateway.listen_address import ListenAddress
 from portus_gateway.operations.deletion import Deletion
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
@@ -140,6 +138,8 @@ async def running(
             metrics_address = metrics_server.address
         notifications_address = None
         if index is not None and keeps_index and settings.notifications_listen and access.notification_tokens:
+            from portus_gateway.index.receiver import Receiver
+
             receiver = Receiver(
                 index,
                 access.notification_tokens,
@@ -168,6 +168,8 @@ def _registry_problem(status: RegistryStatus) -> str:
 def _index(settings: Settings, client: DistributionClient, metrics: Metrics, *, keeps: bool) -> LiveIndex | None:
     if settings.index is None:
         return None
+    from portus_gateway.index.sqlite import SqliteStore
+
     path = store_path(settings.index)
     plan = IndexPlan(
         # Callers always have the rest.

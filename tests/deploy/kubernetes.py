@@ -166,6 +166,11 @@ def _pod_problems(manifests: Manifests) -> Iterator[str]:
     for path in (("requests", "cpu"), ("requests", "memory"), ("limits", "memory")):
         if at(container, "resources", *path) is None:
             yield f"container: resources.{'.'.join(path)} is missing"
+    written = {str(mount["name"]) for mount in items(at(container, "volumeMounts")) if not mount.get("readOnly")}
+    if written - {"index"}:
+        yield f"container: it may write to {written}"
+    if written and (manifests.one("Deployment").at("spec", "strategy", "type") != "Recreate"):
+        yield "Deployment: two pods would write to one volume"
     match at(pod, "terminationGracePeriodSeconds"), at(container, "lifecycle", "preStop", "exec", "command"):
         case int() as grace, ["sleep", str() as pause]:
             if grace <= int(pause) + int(manifests.settings["PORTUS_DRAIN_GRACE"]):
@@ -176,6 +181,7 @@ def _pod_problems(manifests: Manifests) -> Iterator[str]:
         ("PORTUS_LISTEN", "grpc"),
         ("PORTUS_METRICS_LISTEN", "metrics"),
         ("PORTUS_MTLS_LISTEN", "grpc-mtls"),
+        ("PORTUS_NOTIFICATIONS_LISTEN", "notifications"),
     ):
         listening = manifests.settings.get(setting)
         if (None if listening is None else int(listening.removeprefix(":"))) != ports.get(port):
@@ -213,7 +219,8 @@ def _reference_problems(manifests: Manifests) -> Iterator[str]:
         if not manifest.startswith(manifests.one("Deployment").name):
             yield f"{manifest} is not named for the installation"
     for variable, value in manifests.settings.items():
-        if value.startswith("/") and not any(value.startswith(f"{path}/") for path in mounts.values()):
+        file = value.removeprefix("sqlite://")
+        if file.startswith("/") and not any(file.startswith(f"{path}/") for path in mounts.values()):
             yield f"{variable} is {value}, where nothing is mounted"
     if any("subPath" in mount for mount in items(at(manifests.container, "volumeMounts"))):
         yield "a file that is mounted by subPath never changes"

@@ -69,6 +69,13 @@ tls: {secretName: tls}
 callers: {mtls: {enabled: true, caConfigMap: clients, caKey: ca.pem}}
 policy: {configMap: policy}
 """,
+    "an index with notifications": REGISTRY
+    + OPEN
+    + """
+replicas: 1
+index: {enabled: true, size: 10Gi, storageClass: fast, notifications: {port: 8090, tokenSecret: notifications}}
+""",
+    "an index on a claim that exists": REGISTRY + OPEN + "replicas: 1\nindex: {enabled: true, existingClaim: mine}\n",
     "without an account, with every part": "registry: {url: 'http://registry:5000', anonymous: true}\n"
     + OPEN
     + """
@@ -134,6 +141,7 @@ def mounted(manifests: Manifests, folder: Path) -> dict[str, str]:
         "PORTUS_CALLER_TOKEN_FILE": f"scanner sha256:{HASH}\n".encode(),
         "PORTUS_POLICY_FILE": POLICY.encode(),
         "PORTUS_PAGE_TOKEN_KEY_FILE": b"k" * 40,
+        "PORTUS_NOTIFICATIONS_TOKEN_FILE": f"registry sha256:{HASH}\n".encode(),
     }
     variables = dict(manifests.settings)
     for name, value in variables.items():
@@ -210,6 +218,9 @@ async def test_a_policy_that_the_kubelet_replaces_is_used_without_a_restart(tmp_
         (REGISTRY + "tls: {certManager: {enabled: true}}\ncallers: {anonymous: true}", "issuerRef.name is required"),
         (REGISTRY + OPEN + "policy: {content: a, configMap: b}", "either policy.content"),
         (REGISTRY.replace("}", ", passwordSecret: {name: a}}") + OPEN, "either registry.password"),
+        (REGISTRY + OPEN + "index: {enabled: true}", "index.enabled needs replicas: 1"),
+        (REGISTRY + OPEN + "index: {notifications: {port: 1, tokenSecret: a}}", "needs index.enabled"),
+        (REGISTRY + OPEN + "replicas: 1\nindex: {enabled: true, notifications: {port: 1}}", "tokenSecret is required"),
         (REGISTRY + OPEN + "replica: 3", "replica"),
         (REGISTRY + OPEN + "settings: {LISTEN: ':1'}", "LISTEN"),
         (REGISTRY + OPEN + "settings: {PASSWORD: x}", "PASSWORD"),

@@ -1,10 +1,12 @@
 """The alert rules and the dashboard: each query against gateways that serve, by a real Prometheus."""
 
 import asyncio
+import hashlib
 import json
 import re
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -46,6 +48,8 @@ repositories = ["**"]
 NOT_PROVOKED = {
     *("PortusGatewayDown", "PortusGatewaySlow", "PortusGatewayRegistrySlow"),
     *("PortusGatewayLogLinesDropped", "PortusGatewayFilesExhausted", "PortusGatewayWorkersRestart"),
+    *("PortusGatewayIndexUnusable", "PortusGatewayIndexBehind", "PortusGatewayIndexWalkOverdue"),
+    "PortusGatewayIndexRepairs",
 }
 
 
@@ -145,6 +149,22 @@ async def calls_of_all_kinds(gateway: GatewayProcess, registry: DevRegistry) -> 
             await stub.ListTags(ListTagsRequest(repository="team/none"), timeout=10)
 
 
+async def notify(address: str) -> None:
+    """Announces a push, as a registry does."""
+    event = {"action": "push", "target": {"repository": "team/app", "tag": "1.0.0", "digest": f"sha256:{'1' * 64}"}}
+    request = urllib.request.Request(
+        f"http://{address}/notifications",
+        json.dumps({"events": [event]}).encode(),
+        {"Authorization": "Bearer s3cret", "Content-Type": "application/vnd.docker.distribution.events.v1+json"},
+    )
+
+    def send() -> None:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert answer.status == 202
+
+    await asyncio.to_thread(send)
+
+
 async def failing_calls(stub: "registry_service_pb2_grpc.RegistryServiceAsyncStub", registry: DevRegistry) -> None:
     """A delete that cannot be recorded, and more calls than are allowed at the same time."""
     digest = registry.push("team/kept", "1")
@@ -174,7 +194,14 @@ async def test_every_query_finds_what_gateways_expose_and_alerts_fire_in_trouble
             "PORTUS_PASSWORD": registry.password,
             "PORTUS_POLICY_FILE": str(policy),
         }
-        good = await stack.enter_async_context(gateway_process("serve", "--workers", "2", **common))
+        (tmp_path / "tokens").write_text(f"registry sha256:{hashlib.sha256(b's3cret').hexdigest()}\n")
+        index = {
+            "PORTUS_INDEX": f"sqlite://{tmp_path / 'index.db'}",
+            "PORTUS_NOTIFICATIONS_LISTEN": "127.0.0.1:0",
+            "PORTUS_NOTIFICATIONS_TOKEN_FILE": str(tmp_path / "tokens"),
+        }
+        good = await stack.enter_async_context(gateway_process("serve", "--workers", "2", **common, **index))
+        notifications = str((await good.event("receiving notifications"))["address"])
         await good.event("registry ready")
         locked_out = await stack.enter_async_context(gateway_process("serve", **common | {"PORTUS_PASSWORD": "wrong"}))
         changed = tmp_path / "changed.toml"
@@ -199,6 +226,7 @@ async def test_every_query_finds_what_gateways_expose_and_alerts_fire_in_trouble
             wanted = {alert for alert in alerts() if alert not in NOT_PROVOKED}
             while missing := wanted - {alert for alert, job in await server.firing() if job != "good"}:
                 await calls_of_all_kinds(good, registry)
+                await notify(notifications)
                 await failing_calls(RegistryServiceStub(channel), registry)
                 async with grpc.aio.insecure_channel(locked_out.address) as other:
                     with pytest.raises(grpc.aio.AioRpcError):

@@ -32,6 +32,9 @@ NOT_USED = (
     "portus_gateway.access.tls",
     "portus_gateway.access.jwt_authenticator",
     "portus_gateway.devregistry",
+    "portus_gateway.index.receiver",
+    "portus_gateway.index.sqlite",
+    "sqlite3",
 )
 
 

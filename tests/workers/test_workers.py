@@ -6,6 +6,7 @@ import socket
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from portus_gateway.index.store import IndexState
 from portus_gateway.listen_address import ListenAddress
 from portus_gateway.registry.cached import Outcome
 from portus_gateway.telemetry.figures import Family, Figures
@@ -70,6 +71,23 @@ async def test_the_gateway_is_ready_when_all_workers_are_and_informs_once() -> N
     team.update(2, worker(requests=0, ready=False, cached=0))
     assert value(team, "portus_registry_ready") == 0
     assert value(team, "portus_gateway_info", version="1.2.3") == 1
+
+
+async def test_what_one_index_has_is_not_added_up() -> None:
+    team = WorkerMetrics()
+    state = IndexState(
+        *("epoch", 0, 0, 100.0, 50.0, 60.0, False, True), repositories=10, tags=20, dirty=3, oldest_dirty=90.0
+    )
+    for number in (1, 2):
+        metrics = Metrics("1.2.3")
+        if number == 1:
+            # The other worker only answers from it.
+            metrics.index.looked_at(state, leads=True)
+        metrics.index.changes_found("walk", 5)
+        team.update(number, metrics.figures())
+    names = ("repositories", "tags", "dirty_repositories", "oldest_dirty_seconds", "usable", "ready", "leader")
+    assert [value(team, f"portus_index_{name}") for name in names] == [10, 20, 3, 10, 1, 1, 1]
+    assert value(team, "portus_index_changes_total", source="walk") == 10
 
 
 async def test_a_workers_end_takes_its_gauges_and_leaves_its_counters() -> None:

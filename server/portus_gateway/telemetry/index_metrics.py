@@ -1,12 +1,29 @@
 """Metrics of the live index."""
 
-from typing import Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from portus_gateway.index.observer import NotificationOutcome, ReadOutcome, RequestOutcome
 from portus_gateway.index.store import IndexState
 from portus_gateway.telemetry.plain_counts import BUCKETS
+
+INDEX_GAUGES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "portus_index_usable": "1 while the store of the index can be used.",
+        "portus_index_ready": "1 once the whole registry has been read.",
+        "portus_index_leader": "1 in the process that walks the catalog.",
+        "portus_index_walk_age_seconds": "Time since the last complete walk began.",
+        "portus_index_repositories": "Repositories in the index.",
+        "portus_index_tags": "Tags in the index.",
+        "portus_index_dirty_repositories": "Repositories that are to be read.",
+        "portus_index_oldest_dirty_seconds": "How long a repository has been waiting to be read.",
+        "portus_index_oldest_digest_check_seconds": "Age of the oldest check of what a tag points to.",
+    }
+)
+"""The gauges and their descriptions. They are 0 in workers that do not keep the index up to date: one does."""
 
 
 class IndexMetrics:
@@ -55,20 +72,7 @@ class IndexMetrics:
             "portus_index_walk_seconds", "How long the last walk over the catalog took.", registry=registry
         )
 
-        self._gauges = {
-            name: Gauge(name, description, registry=registry)
-            for name, description in (
-                ("portus_index_usable", "1 while the store of the index can be used."),
-                ("portus_index_ready", "1 once the whole registry has been read."),
-                ("portus_index_leader", "1 in the process that walks the catalog."),
-                ("portus_index_walk_age_seconds", "Time since the last complete walk began."),
-                ("portus_index_repositories", "Repositories in the index."),
-                ("portus_index_tags", "Tags in the index."),
-                ("portus_index_dirty_repositories", "Repositories that are to be read."),
-                ("portus_index_oldest_dirty_seconds", "How long a repository has been waiting to be read."),
-                ("portus_index_oldest_digest_check_seconds", "Age of the oldest check of what a tag points to."),
-            )
-        }
+        self._gauges = {name: Gauge(name, description, registry=registry) for name, description in INDEX_GAUGES.items()}
 
     def notified(self, outcome: NotificationOutcome, count: int) -> None:
         if count:

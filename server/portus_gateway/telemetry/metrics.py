@@ -4,6 +4,7 @@ Those of calls have the names that gRPC's own Prometheus middleware gives them, 
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -62,8 +63,6 @@ class Metrics:
             "portus_manifest_cache_bytes", "Memory that the cached manifests take, about.", registry=self._registry
         )
         self._cache_entries = Gauge("portus_manifest_cache_entries", "Manifests in the cache.", registry=self._registry)
-        self.index = IndexMetrics(self._registry)
-        """Those of the live index."""
         self._ready = Gauge(
             "portus_registry_ready", "1 while the registry answers and takes our account.", registry=self._registry
         )
@@ -87,6 +86,11 @@ class Metrics:
     def limit_calls(self, limit: int) -> None:
         """Shows how many calls of the RegistryService may run at the same time."""
         self._call_limit.set(limit)
+
+    @cached_property
+    def index(self) -> IndexMetrics:
+        """The metrics of the live index. They are shown from the first use: a gateway without an index has none."""
+        return IndexMetrics(self._registry)
 
     async def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""

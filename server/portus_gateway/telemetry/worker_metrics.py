@@ -8,6 +8,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from portus_gateway.telemetry.figures import Family, Figures
+from portus_gateway.telemetry.index_metrics import INDEX_GAUGES
 
 _Labels = tuple[tuple[str, str], ...]
 _PARENT = "parent"
@@ -34,8 +35,9 @@ class WorkerMetrics:
     """Adds up what workers count, those that have ended included: no counter ever goes back.
 
     Counters, histograms and gauges are summed. Whether the registry and the files can be used, and when the certificate
-    expires, are the lowest of all workers. Information is kept once. Figures of one process (`process_*`) have a label
-    `worker`: its number, or `parent`. A worker that died is counted with its last figures.
+    expires, are the lowest of all workers; what the index has is the highest. Information is kept once. Figures of one
+    process (`process_*`) have a label `worker`: its number, or `parent`. A worker that died is counted with its last
+    figures.
     """
 
     def __init__(self) -> None:
@@ -124,6 +126,8 @@ def _combination(family: str, sample: str) -> Callable[[float, float], float]:
     # When a counter began: the first of all did.
     if sample.endswith("_created") or family in _LOWEST:
         return min
+    if family in INDEX_GAUGES:
+        return max
     return max if family.endswith("_info") else float.__add__
 
 

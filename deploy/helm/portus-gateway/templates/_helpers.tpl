@@ -129,6 +129,13 @@ PORTUS_ALLOW_DELETE: "true"
 {{- if .Values.pageTokenKeys.secret }}
 PORTUS_PAGE_TOKEN_KEY_FILE: {{ printf "%s/page-token-keys/%s" $files .Values.pageTokenKeys.key }}
 {{- end }}
+{{- if .Values.index.enabled }}
+PORTUS_INDEX: sqlite:///var/lib/portus-gateway/index.db
+{{- if .Values.index.notifications.port }}
+PORTUS_NOTIFICATIONS_LISTEN: {{ printf ":%d" (int .Values.index.notifications.port) | quote }}
+PORTUS_NOTIFICATIONS_TOKEN_FILE: {{ printf "%s/notification-tokens/%s" $files .Values.index.notifications.key }}
+{{- end }}
+{{- end }}
 {{- range $name, $value := .Values.settings }}
 PORTUS_{{ $name }}: {{ ternary ($value | int64 | toString) ($value | toString) (and (kindIs "float64" $value) (eq ($value | floor) ($value | float64))) | quote }}
 {{- end }}
@@ -158,6 +165,15 @@ PORTUS_{{ $name }}: {{ ternary ($value | int64 | toString) ($value | toString) (
 {{- end -}}
 {{- if and $authenticates (not (include "portus-gateway.hasPolicy" .)) -}}
 {{- fail "set policy.content or policy.configMap: it says what each caller may do (docs/policy.md)" -}}
+{{- end -}}
+{{- if and .Values.index.enabled (or .Values.autoscaling.enabled (gt (int .Values.replicas) 1)) -}}
+{{- fail "index.enabled needs replicas: 1 and no autoscaling: two gateways never share an index in SQLite" -}}
+{{- end -}}
+{{- if and .Values.index.notifications.port (not .Values.index.enabled) -}}
+{{- fail "index.notifications needs index.enabled" -}}
+{{- end -}}
+{{- if and .Values.index.notifications.port (not .Values.index.notifications.tokenSecret) -}}
+{{- fail "index.notifications.tokenSecret is required with index.notifications.port" -}}
 {{- end -}}
 {{- if and .Values.policy.content .Values.policy.configMap -}}
 {{- fail "set either policy.content or policy.configMap" -}}
