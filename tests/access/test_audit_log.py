@@ -5,11 +5,13 @@
 
 import asyncio
 import errno
+import gc
 import json
 import os
+import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +19,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from portus_gateway.access.audit_log import AuditLog
+from portus_gateway.access import audit_log
+from portus_gateway.access.audit_log import AuditLog, Record
 from portus_gateway.access.errors import InvalidAccessFile
 
 
@@ -336,3 +339,195 @@ async def test_a_file_that_may_only_be_written_will_do(path: Path, monkeypatch: 
         with AuditLog(str(path)) as log:
             await log.write({"event": "x"})
     assert path.read_bytes().startswith(b"cut{")
+
+
+# --- Details --------------------------------------------------------------------------------------------------------
+
+LONG: Record = {"event": "x", "tags": [f"{number:0>128}" for number in range(100)]}
+
+
+@pytest.fixture
+def standard_output(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Makes a file descriptor the standard output."""
+    return lambda file: monkeypatch.setattr(audit_log, "_STANDARD_OUTPUT_FILE", file)
+
+
+@pytest.fixture
+def problems() -> list[object]:
+    """What the event loop was told, because nobody else was there."""
+    return []
+
+
+async def test_the_time_of_a_record_has_milliseconds(path: Path) -> None:
+    with AuditLog(str(path)) as log:
+        await log.write({"event": "x"})
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", str(records(path)[0]["time"]))
+
+
+async def test_it_is_known_how_many_bytes_a_record_took(
+    path: Path, pipe: Path, standard_output: Callable[[int], None]
+) -> None:
+    """The budgets for refusals count them."""
+    with AuditLog(str(path)) as log:
+        assert await log.write(LONG) == path.stat().st_size
+    with read_from(pipe) as reading:
+        with AuditLog(str(pipe)) as log:
+            assert await log.write(LONG) == len(os.read(reading, 65536))
+        # And it was closed at the end.
+        assert os.read(reading, 1) == b""
+    with path.open("r+b") as file:
+        standard_output(file.fileno())
+        with AuditLog("-") as log:
+            assert await log.write({"event": "x"}) == file.seek(0, os.SEEK_CUR)
+
+
+async def test_a_standard_output_that_is_a_pipe_has_short_lines_and_a_file_whole_records(
+    path: Path, pipe: Path, standard_output: Callable[[int], None]
+) -> None:
+    with read_from(pipe) as reading, pipe.open("wb") as writing, AuditLog("-") as log:
+        standard_output(writing.fileno())
+        await log.write(LONG)
+        assert max(map(len, os.read(reading, 65536).splitlines(keepends=True))) <= 4096
+    with path.open("wb") as file, AuditLog("-") as log:
+        standard_output(file.fileno())
+        for _ in range(2):
+            await log.write(LONG)
+    assert [record["tags"] for record in records(path)] == [LONG["tags"]] * 2
+
+
+async def test_on_standard_output_what_was_cut_off_spoils_no_other_record(
+    path: Path, standard_output: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    with path.open("wb") as file, AuditLog("-") as log:
+        standard_output(file.fileno())
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "write", lambda file, data: write(file, data[:10]))
+            with pytest.raises(OSError, match="only a part"):
+                await log.write({"event": "cut"})
+        for event in ("whole", "too"):
+            await log.write({"event": event})
+    cut, *whole = path.read_text().splitlines()
+    assert len(cut) == 10
+    assert [json.loads(line)["event"] for line in whole] == ["whole", "too"]
+
+
+async def test_another_pipe_in_its_place_gets_the_next_record(pipe: Path) -> None:
+    with read_from(pipe) as first, AuditLog(str(pipe)) as log:
+        await log.write({"event": "one"})
+        pipe.unlink()
+        os.mkfifo(pipe)
+        with read_from(pipe) as second:
+            await log.write({"event": "two"})
+            assert json.loads(os.read(second, 4096))["event"] == "two"
+        assert json.loads(os.read(first, 4096))["event"] == "one"
+        # Nobody holds the old one open.
+        assert os.read(first, 1) == b""
+
+
+async def test_a_record_waits_for_room_in_a_pipe(pipe: Path) -> None:
+    async with asyncio.timeout(PATIENCE):
+        with read_from(pipe) as reading, AuditLog(str(pipe), patience=PATIENCE) as log:
+            # Opens it.
+            await log.write({"event": "x"})
+            fill(pipe)
+            waiting = asyncio.create_task(log.write({"event": "y"}))
+            await asyncio.wait([waiting], timeout=QUICKLY)
+            assert not waiting.done()
+            while len(os.read(reading, 65536)) == 65536:
+                pass
+            await waiting
+            assert json.loads(os.read(reading, 65536))["event"] == "y"
+
+
+@pytest.mark.parametrize("times", [2, 10**9])
+async def test_room_that_another_process_took_is_waited_for(
+    pipe: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    write = os.write
+    refused = 0
+
+    def contended(file: int, data: bytes) -> int:
+        nonlocal refused
+        if refused < times:
+            refused += 1
+            raise BlockingIOError
+        return write(file, data)
+
+    async with asyncio.timeout(PATIENCE):
+        with read_from(pipe) as reading, AuditLog(str(pipe), patience=QUICKLY) as log:
+            monkeypatch.setattr(os, "write", contended)
+            if times == 2:
+                await log.write({"event": "x"})
+                assert json.loads(os.read(reading, 4096))["event"] == "x"
+            else:
+                with pytest.raises(TimeoutError):
+                    await log.write({"event": "x"})
+                # Whatever the loop does between two tries, it does not keep the processor busy.
+                assert refused < 100
+    assert refused == times or times > 2
+
+
+async def test_what_takes_a_part_of_a_record_gets_the_rest(pipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal, for example. A file that does so is full."""
+    write = os.write
+    with read_from(pipe) as reading, AuditLog(str(pipe)) as log:
+        monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:10]))
+        await log.write({"event": "x"})
+        assert json.loads(os.read(reading, 4096))["event"] == "x"
+
+
+async def test_the_end_waits_for_a_record_and_for_nothing_else(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = threading.Event()
+    write = os.write
+
+    def slowly(file: int, data: bytes) -> int:
+        begun.set()
+        time.sleep(QUICKLY)
+        return write(file, data)
+
+    started = time.monotonic()
+    with AuditLog(str(path)):
+        assert [thread.daemon for thread in threading.enumerate() if thread.name == "audit"] == [True]
+    assert time.monotonic() - started < 0.5
+    monkeypatch.setattr(os, "write", slowly)
+    with AuditLog(str(path)) as log:
+        writing = asyncio.create_task(log.write({"event": "x"}))
+        await asyncio.to_thread(begun.wait, PATIENCE)
+    assert [record["event"] for record in records(path)] == ["x"]
+    await writing
+
+
+async def test_late_answers_and_failures_that_nobody_waits_for_are_no_errors_of_the_event_loop(
+    path: Path, monkeypatch: pytest.MonkeyPatch, problems: list[object]
+) -> None:
+    asyncio.get_running_loop().set_exception_handler(lambda _, problem: problems.append(problem))
+    go_on, over = threading.Event(), threading.Event()
+    write = os.write
+
+    def late(file: int, data: bytes) -> int:
+        assert go_on.wait(PATIENCE)
+        if b"fails" in data:
+            over.set()
+            raise OSError(errno.ENOSPC, "No space left")
+        return write(file, data)
+
+    monkeypatch.setattr(os, "write", late)
+    with AuditLog(str(path), patience=QUICKLY) as log:
+        with pytest.raises(TimeoutError):
+            await log.write({"event": "late"})
+        go_on.set()
+        while True:
+            with suppress(TimeoutError):
+                await log.write({"event": "between"})
+                break
+            await asyncio.sleep(0.01)
+        leaving = asyncio.create_task(log.write({"event": "fails"}))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        assert await asyncio.to_thread(over.wait, PATIENCE)
+        await log.write({"event": "next"})
+    gc.collect()
+    await asyncio.sleep(0)
+    assert problems == []

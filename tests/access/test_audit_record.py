@@ -71,7 +71,8 @@ def test_a_record_that_fits_is_one_line_as_it_is() -> None:
 @pytest.mark.parametrize("others", [0, 1, 50])
 def test_two_long_lists_fill_lines_that_fit(length: int, others: int) -> None:
     """Whatever room the first list leaves in its last line."""
-    for count in range(4 * ATOMIC_SIZE // length // 2, 4 * ATOMIC_SIZE // length // 2 + ATOMIC_SIZE // (length + 3)):
+    fill_a_line = ATOMIC_SIZE // (length + 3)
+    for count in range(fill_a_line, 2 * fill_a_line, 1 + fill_a_line // 30):
         tags, remaining = ["t" * length] * count, ["r" * 17] * others
         lines = lines_of({"event": "x", "tags": tags, "remaining_tags": remaining}, ATOMIC_SIZE)
         assert max(map(len, lines)) <= ATOMIC_SIZE

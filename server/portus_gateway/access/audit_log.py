@@ -242,16 +242,10 @@ class _File:
             self.close()
         if self._pipe is None:
             self._pipe = self._opened()
-        size = 0
-        try:
-            for line in lines_of(record, ATOMIC_SIZE):
-                _write(self._pipe, line, expires)
-                size += len(line)
-        except BrokenPipeError:
-            # Its reader has gone. The next record looks for another one.
-            self.close()
-            raise
-        return size
+        lines = lines_of(record, ATOMIC_SIZE)
+        for line in lines:
+            _write(self._pipe, line, expires)
+        return sum(map(len, lines))
 
     def _is_pipe(self) -> bool:
         try:
