@@ -120,6 +120,12 @@ class ScriptedRegistry:
         if self.deletes_by_name:
             del self.repositories[repository.name][tag.name]
 
+    async def push_blob(self, repository: Repository, blob: bytes) -> None:
+        raise NotImplementedError
+
+    async def push_manifest(self, repository: Repository, tag: Tag, manifest: bytes, media_type: str) -> None:
+        raise NotImplementedError
+
     async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
         return digest in self.blobs
 

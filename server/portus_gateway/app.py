@@ -87,7 +87,12 @@ async def running(
         fresh = FreshRegistry(client, fresh)
         fresh = access.authorized(fresh)
         registry = access.authorized(registry)
-        deletion: Deletion = GuardedDeletion(fresh, settings.allow_delete, settings.upstream_concurrency)
+        deletion: Deletion = GuardedDeletion(
+            fresh,
+            settings.allow_delete,
+            settings.upstream_concurrency,
+            emulate_tag_deletion=settings.emulate_tag_delete,
+        )
         deletion = access.audited(deletion)
         call_log = CallLog()
         stack.callback(call_log.close)

@@ -199,6 +199,12 @@ class Settings(BaseSettings):
         " not encrypted.",
     )
     allow_delete: bool = Field(False, description="Allow deletes.")
+    emulate_tag_delete: bool = Field(
+        False,
+        description="If the registry deletes by digest only, as distribution 2 does, delete a tag by moving it to a"
+        " small new manifest and deleting that. A push of the tag at the same time can be lost. The account needs the"
+        " right to push.",
+    )
     audit_log: str = Field(
         "-",
         description="Where to record deletes, including refused ones: a file to append to, or `-` for standard output.",

@@ -58,6 +58,12 @@ class FakeRegistry:
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
         raise self._nothing("delete_tag", repository, "MANIFEST_UNKNOWN")
 
+    async def push_blob(self, repository: Repository, blob: bytes) -> None:
+        raise self._nothing("push_blob", repository, "NAME_UNKNOWN")
+
+    async def push_manifest(self, repository: Repository, tag: Tag, manifest: bytes, media_type: str) -> None:
+        raise self._nothing("push_manifest", repository, "NAME_UNKNOWN")
+
     async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
         raise self._nothing("blob_exists", repository, "NAME_UNKNOWN")
 

@@ -25,6 +25,16 @@ def file(tmp_path: Path) -> Iterator[AuditFile]:
         yield opened
 
 
+def configuration_of(registry: DevRegistry) -> Configuration:
+    return Configuration(
+        url=registry.url,
+        credentials=Credentials(registry.username, StaticPassword(registry.password)),
+        token_realm=registry.realm,
+        timeouts=Timeouts(connect=2, read=2, total=5, delete=0.3),
+        retries=RetryPolicy(attempts=1),
+    )
+
+
 @pytest.fixture
 async def registry() -> AsyncIterator[DevRegistry]:
     async with DevRegistry() as served:
@@ -33,12 +43,5 @@ async def registry() -> AsyncIterator[DevRegistry]:
 
 @pytest.fixture
 async def guarded(registry: DevRegistry) -> AsyncIterator[GuardedDeletion]:
-    configuration = Configuration(
-        url=registry.url,
-        credentials=Credentials(registry.username, StaticPassword(registry.password)),
-        token_realm=registry.realm,
-        timeouts=Timeouts(connect=2, read=2, total=5, delete=0.3),
-        retries=RetryPolicy(attempts=1),
-    )
-    async with DistributionClient(configuration) as client:
+    async with DistributionClient(configuration_of(registry)) as client:
         yield GuardedDeletion(AuthorizedRegistry(client, Fixed(parsed(TEAM_A))), enabled=True, concurrency=2)

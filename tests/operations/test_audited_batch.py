@@ -15,7 +15,9 @@ from portus.registry.v1.registry_service_pb2 import (
 from portus_gateway.access.errors import AuditUnavailable, OutcomeNotRecorded, PermissionDenied
 from portus_gateway.aio.carried_through import SHUTDOWN
 from portus_gateway.devregistry import DevRegistry, Fault, image
+from portus_gateway.distribution import DistributionClient
 from portus_gateway.distribution.digest import Digest
+from portus_gateway.distribution.errors import DeleteOutcomeUnknown
 from portus_gateway.distribution.names import Tag
 from portus_gateway.operations.audited_deletion import AuditedDeletion
 from portus_gateway.operations.deletion import BatchDeletion, Deleted, ManifestDeletion, Outcome, TagDeletion
@@ -24,6 +26,7 @@ from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from tests.access.calls import calling
 from tests.access.policies import A
 from tests.operations.audit_file import NAME, AuditFile
+from tests.operations.conftest import configuration_of
 from tests.scripted_registry import ScriptedRegistry
 
 
@@ -195,3 +198,32 @@ async def test_what_is_refused_at_the_door_is_recorded_with_what_it_names(file: 
     assert (first["repository"], first["tag"]) == ("team/app", "1.0")
     assert (second["repository"], second["digests_count"]) == ("team/app", 60)
     assert second["digests"] == [f"sha256:{number}" for number in range(50)]
+
+
+async def test_an_emulated_delete_is_recorded_as_one(file: AuditFile) -> None:
+    async with DevRegistry(flavour="2.8") as registry, DistributionClient(configuration_of(registry)) as client:
+        (digest,) = pushed(registry, 1)
+        guarded = GuardedDeletion(client, enabled=True, concurrency=2, emulate_tag_deletion=True)
+        deletion = AuditedDeletion(guarded, file.audit)
+        with calling(A, "DeleteTag"):
+            await deletion.delete(TagDeletion(repository=NAME, tag=Tag("v0"), expected_digest=digest))
+        assert registry.tags(NAME.name) == {}
+    assert [(record["event"], record.get("emulated")) for record in file.records] == [
+        ("attempt", None),
+        ("attempt", True),
+        ("outcome", True),
+    ]
+    assert file.records[2]["outcome"] == "deleted"
+
+
+async def test_an_emulated_delete_that_failed_half_way_is_recorded_as_one(file: AuditFile) -> None:
+    async with DevRegistry(flavour="2.8") as registry, DistributionClient(configuration_of(registry)) as client:
+        (digest,) = pushed(registry, 1)
+        guarded = GuardedDeletion(client, enabled=True, concurrency=2, emulate_tag_deletion=True)
+        deletion = AuditedDeletion(guarded, file.audit)
+        wanted = TagDeletion(repository=NAME, tag=Tag("v0"), expected_digest=digest)
+        fault = Fault(route="manifests", method="DELETE", after=2, status=500)
+        with calling(A, "DeleteTag"), registry.inject(fault), pytest.raises(DeleteOutcomeUnknown):
+            await deletion.delete(wanted)
+    last = file.records[-1]
+    assert (last["outcome"], last["emulated"], last["reason"]) == ("unknown", True, "DELETE_OUTCOME_UNKNOWN")

@@ -5,7 +5,6 @@
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +23,7 @@ from portus_gateway.errors import GatewayError
 from portus_gateway.operations.audited_deletion import AuditedDeletion
 from portus_gateway.operations.deletion import (
     AnyDeletion,
+    Approval,
     BatchDeletion,
     BlobDeletion,
     Deleted,
@@ -97,7 +97,7 @@ async def test_a_delete_is_recorded_before_and_after(
 class Single:
     """A deletion whose batches are single deletes, one after the other."""
 
-    async def delete(self, wanted: AnyDeletion, approved: Callable[[], Awaitable[None]] = no_approval) -> Deleted:
+    async def delete(self, wanted: AnyDeletion, approved: Approval = no_approval) -> Deleted:
         raise NotImplementedError
 
     async def delete_batch(
@@ -105,14 +105,18 @@ class Single:
     ) -> AsyncGenerator[Sequence[Outcome], None]:
         for position, part in enumerate(wanted.parts):
             try:
-                yield [Outcome(position, await self.delete(part, partial(approved, position)))]
+
+                async def approve(*, emulated: bool = False, part: int = position) -> None:  # noqa: ARG001
+                    await approved(part)
+
+                yield [Outcome(position, await self.delete(part, approve))]
             except GatewayError as error:
                 yield [Outcome(position, error)]
 
 
 async def test_tags_that_remain_are_recorded_as_that(file: AuditFile) -> None:
     class Leaving(Single):
-        async def delete(self, wanted: AnyDeletion, approved: Callable[[], Awaitable[None]] = no_approval) -> Deleted:
+        async def delete(self, wanted: AnyDeletion, approved: Approval = no_approval) -> Deleted:
             await approved()
             return Deleted(digest=ABSENT, tags=(Tag("1.0"),), remaining_tags=(Tag("latest"),))
 
@@ -338,7 +342,7 @@ class Replacing(Single):
         self._path = path
         self._error = error
 
-    async def delete(self, wanted: AnyDeletion, approved: Callable[[], Awaitable[None]] = no_approval) -> Deleted:
+    async def delete(self, wanted: AnyDeletion, approved: Approval = no_approval) -> Deleted:
         await approved()
         self._path.unlink()
         self._path.symlink_to("/dev/full")
@@ -501,7 +505,7 @@ async def test_without_a_good_record_a_delete_beyond_the_budget_is_refused_too(
 class Approved(Single):
     """A deletion whose checks pass, and which the registry then does not carry out."""
 
-    async def delete(self, wanted: AnyDeletion, approved: Callable[[], Awaitable[None]] = no_approval) -> Deleted:
+    async def delete(self, wanted: AnyDeletion, approved: Approval = no_approval) -> Deleted:
         await approved()
         raise Unavailable("no answer", sent=True)
 
@@ -527,7 +531,7 @@ async def test_a_flood_while_the_audit_log_cannot_be_written_does_not_fill_the_o
 
 
 async def test_a_delete_needs_the_approval_of_whoever_wants_it_too(file: AuditFile) -> None:
-    async def refuse() -> None:
+    async def refuse(*, emulated: bool = False) -> None:  # noqa: ARG001
         raise PermissionDenied("no")
 
     wanted = ManifestDeletion(repository=NAME, digest=ABSENT)

@@ -263,7 +263,7 @@ async def test_the_approval_comes_after_the_checks_and_before_the_delete(
         approvable = replace(wanted, digest=BLOB)
     approvals = 0
 
-    async def refuse() -> None:
+    async def refuse(*, emulated: bool = False) -> None:  # noqa: ARG001
         nonlocal approvals
         approvals += 1
         raise AuditUnavailable("no")

@@ -43,7 +43,11 @@ class _Unobserved:
 
 @asynccontextmanager
 async def gateway_over(
-    configuration: Configuration, *, deletion_enabled: bool = True, decorated: bool = True
+    configuration: Configuration,
+    *,
+    deletion_enabled: bool = True,
+    decorated: bool = True,
+    emulate_tag_deletion: bool = False,
 ) -> "AsyncIterator[RegistryServiceAsyncStub]":
     """Serves a gateway, and yields a client of it.
 
@@ -54,7 +58,12 @@ async def gateway_over(
         fresh = FreshRegistry(registry, cached)
         server = GatewayServer(
             registry=cached if decorated else registry,
-            deletion=GuardedDeletion(fresh if decorated else registry, deletion_enabled, _LIMITS.max_upstream_requests),
+            deletion=GuardedDeletion(
+                fresh if decorated else registry,
+                deletion_enabled,
+                _LIMITS.max_upstream_requests,
+                emulate_tag_deletion=emulate_tag_deletion,
+            ),
             listen="127.0.0.1:0",
             limits=_LIMITS,
             deletion_enabled=deletion_enabled,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 
 from portus.registry.v1 import registry_service_pb2
 from portus_gateway.devregistry import Content, image, multi_platform
@@ -30,6 +31,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 TAGGED = (grpc.StatusCode.FAILED_PRECONDITION, "TAGGED")
 UNSUPPORTED = (grpc.StatusCode.FAILED_PRECONDITION, "UNSUPPORTED")
 MANIFEST_UNKNOWN = (grpc.StatusCode.NOT_FOUND, "MANIFEST_UNKNOWN")
+ANY_AGE = Duration(seconds=600)
 BY_DIGEST_ONLY = "it deletes by digest only"
 DELETES_TAGS = "it deletes tags"
 
@@ -284,6 +286,29 @@ async def test_a_registry_that_deletes_by_digest_only_says_what_else_can_be_done
         assert failure.kind == UNSUPPORTED
         assert "DeleteManifest" in failure.message
     assert await images.digest(repository, "v1") == digest
+
+
+@pytest.mark.not_over(DISTRIBUTION, reason=DELETES_TAGS)
+@pytest.mark.not_over(GO_CONTAINERREGISTRY, reason=DELETES_TAGS)
+@pytest.mark.not_over(DEV_3_1, reason=DELETES_TAGS)
+@pytest.mark.not_over(DEV_OCI_1_1, reason=DELETES_TAGS)
+async def test_the_delete_of_a_tag_is_emulated_where_the_operator_allows_it(
+    backend: Backend, images: ImageTools, repository: str
+) -> None:
+    digest = await images.push(repository, "v1", "stable", content=image(repository))
+    async with gateway_over(backend.configuration(), emulate_tag_deletion=True) as gateway:
+        # The gateway's cache forgets the tag.
+        read = registry_service_pb2.GetManifestRequest(repository=repository, tag="v1", max_staleness=ANY_AGE)
+        await gateway.GetManifest(read)
+        for tag in ("v1", "stable"):
+            answer = await gateway.DeleteTag(tag_deletion(repository, tag, digest))
+            assert answer.digest == digest
+            assert not await images.holds(repository, tag)
+        failure = await failure_of(gateway.GetManifest(read))
+        assert failure.kind == MANIFEST_UNKNOWN
+        listed = await gateway.ListTags(registry_service_pb2.ListTagsRequest(repository=repository))
+    assert list(listed.tags) == []
+    await images.pull(repository, digest)
 
 
 # --- Batches ----------------------------------------------------------------------------------------------------

@@ -138,6 +138,7 @@ async def serve(
     *,
     limits: ServerLimits = LIMITS,
     deletion_enabled: bool = True,
+    emulate_tag_deletion: bool = False,
     interceptors: Sequence[Interceptor] = (),
     reflection: bool = True,
     receive_limit: int = 4 * 1024 * 1024,
@@ -148,7 +149,12 @@ async def serve(
         registry=registry,
         listen="127.0.0.1:0",
         limits=limits,
-        deletion=GuardedDeletion(registry, deletion_enabled, limits.max_upstream_requests),
+        deletion=GuardedDeletion(
+            registry,
+            deletion_enabled,
+            limits.max_upstream_requests,
+            emulate_tag_deletion=emulate_tag_deletion,
+        ),
         deletion_enabled=deletion_enabled,
         observer=calls,
         gateway_version=VERSION,
@@ -174,7 +180,11 @@ async def connected(port: int, *, receive_limit: int = 4 * 1024 * 1024) -> Async
 
 @asynccontextmanager
 async def serve_over(
-    registry: DevRegistry, *, limits: ServerLimits = LIMITS, deletion_enabled: bool = True
+    registry: DevRegistry,
+    *,
+    limits: ServerLimits = LIMITS,
+    deletion_enabled: bool = True,
+    emulate_tag_deletion: bool = False,
 ) -> AsyncIterator[Gateway]:
     """A gateway over the Distribution client and `registry`, which is asked once and not again."""
     configuration = Configuration(
@@ -187,7 +197,13 @@ async def serve_over(
     )
     async with (
         DistributionClient(configuration) as client,
-        serve(client, limits=limits, deletion_enabled=deletion_enabled, receive_limit=-1) as gateway,
+        serve(
+            client,
+            limits=limits,
+            deletion_enabled=deletion_enabled,
+            emulate_tag_deletion=emulate_tag_deletion,
+            receive_limit=-1,
+        ) as gateway,
     ):
         yield gateway
 

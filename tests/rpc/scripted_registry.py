@@ -142,6 +142,12 @@ class ScriptedRegistry:
         await self._ask("delete_tag")
         self.deleted.append(f"{repository}:{tag}")
 
+    async def push_blob(self, repository: Repository, blob: bytes) -> None:
+        await self._ask("push_blob")
+
+    async def push_manifest(self, repository: Repository, tag: Tag, manifest: bytes, media_type: str) -> None:
+        await self._ask("push_manifest")
+
     async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
         await self._ask("blob_exists")
         return digest == BLOB

@@ -16,6 +16,7 @@ from portus_gateway.operations.catalog_listing import TooManyTags, UnusableRepos
 from portus_gateway.operations.deletion_errors import (
     DeletionDisabled,
     DeletionRefused,
+    ExpectedDigestRequired,
     IsManifest,
     ManifestDeletedToo,
     ManifestInUse,
@@ -61,6 +62,7 @@ TABLE: list[tuple[GatewayError, Code, str]] = [
     (UnusableTags("no"), Code.FAILED_PRECONDITION, "UNUSABLE_TAGS"),
     (IsManifest("no"), Code.FAILED_PRECONDITION, "IS_MANIFEST"),
     (TagMoved("a:1", expected=DIGEST, actual=DIGEST), Code.FAILED_PRECONDITION, "TAG_MOVED"),
+    (ExpectedDigestRequired(), Code.INVALID_ARGUMENT, "INVALID_FIELD"),
     (ManifestDeletedToo("no"), Code.INTERNAL, "MANIFEST_DELETED_TOO"),
     (DeletionDisabled("no"), Code.FAILED_PRECONDITION, "DELETION_DISABLED"),
     (errors.PreconditionFailed("no"), Code.FAILED_PRECONDITION, "UPSTREAM_PRECONDITION_FAILED"),

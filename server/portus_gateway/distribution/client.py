@@ -31,6 +31,7 @@ from portus_gateway.distribution.observer import NotObserved, UpstreamObserver
 from portus_gateway.distribution.origin import Origin
 from portus_gateway.distribution.page import Cursor, Page
 from portus_gateway.distribution.ping import Ping, RegistryVersion
+from portus_gateway.distribution.pushes import Pushes
 from portus_gateway.distribution.reference import Reference
 from portus_gateway.distribution.registry_sender import RegistrySender
 from portus_gateway.distribution.repository_evidence import RepositoryEvidence
@@ -106,6 +107,7 @@ class DistributionClient:
         self._manifests = Manifests(transport, deletion, configuration.manifest_limit, thread)
         self._blobs = Blobs(transport, deletion, configuration.manifest_limit, configuration.retries)
         self._image_configs = ImageConfigs(self._blobs, thread)
+        self._pushes = Pushes(deleting, self._blobs)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -168,6 +170,14 @@ class DistributionClient:
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
         """Deletes the tag alone, not what it points to."""
         await self._manifests.delete_tag(repository, tag)
+
+    async def push_blob(self, repository: Repository, blob: bytes) -> None:
+        """Stores a small blob, unless the repository has it."""
+        await self._pushes.push_blob(repository, blob)
+
+    async def push_manifest(self, repository: Repository, tag: Tag, manifest: bytes, media_type: str) -> None:
+        """Stores a small manifest, whose blobs have to be there, and points the tag to it."""
+        await self._pushes.push(repository, tag, manifest, media_type)
 
     async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
         """Whether the repository has the blob."""

@@ -58,6 +58,8 @@ class Request:
     """Whether it may be sent twice."""
     total: float | None = None
     """Time limit in seconds, if the usual ones do not fit."""
+    content: bytes = b""
+    """The body of the request."""
     open_body: OpenBody | None = None
     """Takes over the body of a successful answer. Only its parts are bounded in time, and its size is not bounded."""
 
@@ -256,6 +258,7 @@ class Exchange:
                     request.method,
                     request.url,
                     headers=request.headers,
+                    data=request.content or None,
                     proxy=self._proxy_for(request.url),
                     timeout=self._bounds_of(request),
                     allow_redirects=False,

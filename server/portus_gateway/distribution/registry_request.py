@@ -30,6 +30,9 @@ class RegistryRequest:
     follow_redirects: bool = True
     total: float | None = None
     """Time limit in seconds, if the usual ones do not fit."""
+    content: bytes = b""
+    """The body of the request, and its type:"""
+    content_type: str = ""
     range: str = ""
     """The field `Range`: `bytes=100-199`. Empty for the whole."""
     open_body: OpenBody | None = None

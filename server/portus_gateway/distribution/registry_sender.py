@@ -78,6 +78,8 @@ def _request(request: RegistryRequest, url: URL, peer: Peer) -> Request:
         headers["Cache-Control"] = "no-cache"
     if request.if_none_match:
         headers["If-None-Match"] = request.if_none_match
+    if request.content_type:
+        headers["Content-Type"] = request.content_type
     if request.range:
         headers["Range"] = request.range
     return Request(
@@ -89,6 +91,7 @@ def _request(request: RegistryRequest, url: URL, peer: Peer) -> Request:
         body_limit=request.body_limit,
         repeatable=request.method in REPEATABLE or request.is_harmless,
         total=request.total,
+        content=request.content,
         open_body=request.open_body,
     )
 

@@ -12,6 +12,7 @@ from portus_gateway.access.current_call import current_call, current_rpc
 from portus_gateway.access.errors import AuditUnavailable, OutcomeNotRecorded
 from portus_gateway.operations.deletion import (
     AnyDeletion,
+    Approval,
     BatchDeletion,
     Deleted,
     Deletion,
@@ -43,14 +44,14 @@ class AuditedDeletion:
         self._deletion = deletion
         self._audit = audit
 
-    async def delete(self, wanted: AnyDeletion, approved: Callable[[], Awaitable[None]] = no_approval) -> Deleted:
+    async def delete(self, wanted: AnyDeletion, approved: Approval = no_approval) -> Deleted:
         """Raises `AuditUnavailable`, `OutcomeNotRecorded`, and what `deletion` raises."""
         caller, rpc = current_rpc()
         attempt = _Attempt(self._audit, caller, current_call.get().peer, rpc.name, wanted)
 
-        async def record_and_approve() -> None:
-            await attempt.approve()
-            await approved()
+        async def record_and_approve(*, emulated: bool = False) -> None:
+            await attempt.approve(emulated=emulated)
+            await approved(emulated=emulated)
 
         try:
             if self._audit.may_record_refusal(caller):
@@ -117,6 +118,7 @@ class _Attempt:
         self._wanted = wanted
         self._approved = False
         self._recorded = False
+        self._emulated = False
         self._size = 0
 
     async def record(self) -> None:
@@ -124,16 +126,20 @@ class _Attempt:
         # From here on there must be an outcome, even if the caller disconnects while this is written.
         self._recorded = True
         try:
-            self._size = await self._audit.write(self._of("attempt"))
+            self._size += await self._audit.write(self._of("attempt"))
         except OSError as error:
             _log.error("the audit log cannot be written: nothing is deleted", problem=str(error))
             # Callers can cause this line as often as they like.
             self._audit.spend(self._caller, _FAILURE_LINE)
             raise AuditUnavailable(f"{_UNWRITABLE}, so nothing was deleted. {_TELL}") from error
 
-    async def approve(self) -> None:
-        """Makes sure that the attempt is recorded: all checks have passed. Raises `AuditUnavailable`."""
-        if not self._recorded:
+    async def approve(self, *, emulated: bool = False) -> None:
+        """Makes sure that the attempt is recorded: all checks have passed. Raises `AuditUnavailable`.
+
+        That it is emulated is recorded in any case.
+        """
+        self._emulated = emulated
+        if emulated or not self._recorded:
             await self.record()
         self._approved = True
 
@@ -188,6 +194,7 @@ class _Attempt:
             "repository": wanted.repository.name,
             **_described(wanted),
             "validate_only": wanted.validate_only,
+            **({"emulated": True} if self._emulated else {}),
             **more,
         }
 

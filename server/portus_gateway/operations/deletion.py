@@ -53,6 +53,8 @@ class Deleted:
     """The manifest or blob. For a tag, what it pointed to."""
     tags: tuple[Tag, ...] = ()
     """Tags that are gone, or would be."""
+    emulated: bool = False
+    """Whether a tag was deleted by the delete of a manifest that it was moved to."""
     remaining_tags: tuple[Tag, ...] = ()
     """Tags that still lead to a manifest."""
 
@@ -87,7 +89,15 @@ class Outcome:
     result: Deleted | Exception
 
 
-async def no_approval() -> None:
+class Approval(Protocol):
+    """Is awaited when the checks of a delete have passed, before anything is changed. Its errors end the delete."""
+
+    async def __call__(self, *, emulated: bool = False) -> None:
+        """`emulated`: a tag will be moved to a manifest of its own, and that manifest deleted."""
+        ...
+
+
+async def no_approval(*, emulated: bool = False) -> None:
     """Approves every delete that passed its checks."""
 
 
@@ -98,12 +108,8 @@ async def no_approval_of_part(part: int) -> None:
 class Deletion(Protocol):
     """Carries out deletes. `GuardedDeletion` does it, and the others are decorators of it."""
 
-    async def delete(self, wanted: AnyDeletion, approved: Callable[[], Awaitable[None]] = no_approval) -> Deleted:
-        """Deletes what is wanted. Raises `DeletionRefused`, `NotFound`, and what the registry raises.
-
-        `approved` is awaited once all checks have passed, before the registry is asked to delete anything. What it
-        raises ends the delete.
-        """
+    async def delete(self, wanted: AnyDeletion, approved: Approval = no_approval) -> Deleted:
+        """Deletes what is wanted. Raises `DeletionRefused`, `NotFound`, and what the registry raises."""
         ...
 
     def delete_batch(

@@ -6,7 +6,7 @@ from typing import Final
 
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.names import Tag
-from portus_gateway.errors import GatewayError, PreconditionViolation
+from portus_gateway.errors import FieldViolation, GatewayError, PreconditionViolation
 from portus_gateway.operations.manifest_dependents import Dependents
 
 _MOST_NAMED: Final = 10
@@ -81,6 +81,19 @@ class TagMoved(DeletionRefused):
     def __init__(self, tag: str, *, expected: Digest, actual: Digest) -> None:
         super().__init__(f"{tag} points to {actual}, not to {expected}, so nothing was deleted. Look at it again")
         self.facts = {"expected": expected.text, "actual": actual.text}
+
+
+class ExpectedDigestRequired(DeletionRefused):
+    """The delete of a tag would be emulated, and its request does not say what the tag has to point to."""
+
+    reason = "INVALID_FIELD"
+    field_violations = (FieldViolation("expected_digest", "required: this registry deletes by digest only"),)
+
+    def __init__(self) -> None:
+        super().__init__(
+            "expected_digest: required, because this registry deletes by digest only, and the gateway has to move the"
+            " tag in order to delete it. Nothing was deleted"
+        )
 
 
 class ManifestDeletedToo(GatewayError):

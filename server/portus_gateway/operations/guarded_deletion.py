@@ -15,6 +15,7 @@ from portus_gateway.distribution.names import Repository
 from portus_gateway.operations.batch_deletion import GuardedBatchDeletion
 from portus_gateway.operations.deletion import (
     AnyDeletion,
+    Approval,
     BatchDeletion,
     BlobDeletion,
     Deleted,
@@ -26,6 +27,7 @@ from portus_gateway.operations.deletion import (
 )
 from portus_gateway.operations.deletion_errors import DeletionDisabled, IsManifest
 from portus_gateway.operations.deletion_guard import check_may_be_deleted
+from portus_gateway.operations.emulated_tag_deletion import EmulatedTagDeletion
 from portus_gateway.operations.manifest_dependents import ManifestDependents
 from portus_gateway.operations.manifest_presence import require_manifest
 from portus_gateway.operations.remaining_tags import RemainingTags
@@ -36,15 +38,18 @@ from portus_gateway.registry.protocol import Registry
 class GuardedDeletion:
     """Deletes from `registry`, if `enabled`. Asks about up to `concurrency` tags at a time."""
 
-    def __init__(self, registry: Registry, enabled: bool, concurrency: int) -> None:
+    def __init__(
+        self, registry: Registry, enabled: bool, concurrency: int, *, emulate_tag_deletion: bool = False
+    ) -> None:
         self._registry = registry
         self._enabled = enabled
         self._dependents = ManifestDependents(registry, concurrency)
         self._remaining = RemainingTags(registry, concurrency)
-        self._tag_deletion = GuardedTagDeletion(registry)
+        emulation = EmulatedTagDeletion(registry, self._dependents) if emulate_tag_deletion else None
+        self._tag_deletion = GuardedTagDeletion(registry, emulation)
         self._batch_deletion = GuardedBatchDeletion(registry, self._dependents, self._remaining, concurrency)
 
-    async def delete(self, wanted: AnyDeletion, approved: Callable[[], Awaitable[None]] = no_approval) -> Deleted:
+    async def delete(self, wanted: AnyDeletion, approved: Approval = no_approval) -> Deleted:
         """Deletes what is wanted, once all checks have passed. With `validate_only` nothing is deleted after them.
 
         Raises `DeletionDisabled`; `NotFound`; `Unsupported` where the registry does not delete. For a manifest, unless
@@ -77,7 +82,7 @@ class GuardedDeletion:
                 "this gateway does not delete. To allow deletes, its operator has to set PORTUS_ALLOW_DELETE=true"
             )
 
-    async def _delete_manifest(self, wanted: ManifestDeletion, approved: Callable[[], Awaitable[None]]) -> Deleted:
+    async def _delete_manifest(self, wanted: ManifestDeletion, approved: Approval) -> Deleted:
         repository, digest = wanted.repository, wanted.digest
         await require_manifest(self._registry, repository, digest)
         dependents = await self._dependents.of(repository, digest, with_indexes=not wanted.force)
@@ -96,7 +101,7 @@ class GuardedDeletion:
             raise
         return Deleted(digest=digest, tags=tuple(tag for tag in tags if tag not in remaining), remaining_tags=remaining)
 
-    async def _delete_blob(self, wanted: BlobDeletion, approved: Callable[[], Awaitable[None]]) -> Deleted:
+    async def _delete_blob(self, wanted: BlobDeletion, approved: Approval) -> Deleted:
         repository, digest = wanted.repository, wanted.digest
         if await self._is_manifest(repository, digest):
             raise IsManifest(

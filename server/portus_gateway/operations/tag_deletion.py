@@ -5,8 +5,6 @@ tag points to, with all of its tags. Nothing tells them apart beforehand, so the
 such registry again.
 """
 
-from collections.abc import Awaitable, Callable
-
 import structlog
 
 from portus_gateway.access.errors import Hidden
@@ -15,26 +13,32 @@ from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import DeleteOutcomeUnknown, NotFound, Unsupported
 from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.errors import GatewayError
-from portus_gateway.operations.deletion import Deleted, TagDeletion
-from portus_gateway.operations.deletion_errors import ManifestDeletedToo, TagMoved
+from portus_gateway.operations.deletion import Approval, Deleted, TagDeletion
+from portus_gateway.operations.deletion_errors import ExpectedDigestRequired, ManifestDeletedToo, TagMoved
+from portus_gateway.operations.emulated_tag_deletion import EmulatedTagDeletion
+from portus_gateway.operations.tag_placeholder import Placeholder
 from portus_gateway.registry.protocol import Registry
 
 _log = structlog.get_logger(__name__)
 
-_INSTEAD = "Delete the manifest and all its tags with DeleteManifest, or push another image under the tag"
+_INSTEAD = (
+    "Delete the manifest and all its tags with DeleteManifest, or push another image under the tag. The gateway's"
+    " operator can also set PORTUS_EMULATE_TAG_DELETE=true, which has risks"
+)
 
 
 class GuardedTagDeletion:
-    """Deletes tags from `registry`."""
+    """Deletes tags from `registry`. With `emulation`, also where the registry deletes by digest only."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, emulation: EmulatedTagDeletion | None) -> None:
         self._registry = registry
+        self._emulation = emulation
         self._is_able = False
         """Whether the registry was seen to delete a tag."""
         self._deletes_manifests_too = False
         """Whether the registry was seen to delete a manifest where only its tag was to be deleted."""
 
-    async def delete(self, wanted: TagDeletion, approved: Callable[[], Awaitable[None]]) -> Deleted:
+    async def delete(self, wanted: TagDeletion, approved: Approval) -> Deleted:
         """Deletes the tag, and answers what it pointed to.
 
         Raises `NotFound`, `TagMoved`, `Unsupported` if the registry cannot, `DeleteOutcomeUnknown` where it is not
@@ -42,19 +46,40 @@ class GuardedTagDeletion:
         """
         repository, tag = wanted.repository, wanted.tag
         digest = (await self._registry.resolve_manifest(repository, tag)).digest
-        if wanted.expected_digest is not None and not await self._is(repository, digest, wanted.expected_digest):
-            raise TagMoved(f"{repository}:{tag}", expected=wanted.expected_digest, actual=digest)
+        expected = wanted.expected_digest
+        if expected is not None and not await self._is(repository, digest, expected):
+            if self._emulation is not None:
+                left = await self._emulation.interrupted(repository, tag, digest)
+                if left is not None and left.replaced == expected:
+                    return await self._completed(self._emulation, wanted, left, approved)
+            raise TagMoved(f"{repository}:{tag}", expected=expected, actual=digest)
         try:
             await self._delete_by_name(wanted, digest, approved)
         except Unsupported as error:
             # If the registry deletes nothing at all, that is the reason.
             await self._registry.check_deletion(repository)
-            raise Unsupported(f"{error}, so it cannot delete a tag and keep its manifest. {_INSTEAD}") from error
+            if self._emulation is None:
+                raise Unsupported(f"{error}, so it cannot delete a tag and keep its manifest. {_INSTEAD}") from error
+            if expected is None:
+                raise ExpectedDigestRequired from error
+            await approved(emulated=True)
+            if not wanted.validate_only:
+                await carried_through(self._emulation.delete(repository, tag, digest))
+            return Deleted(digest=digest, tags=(tag,), emulated=True)
         return Deleted(digest=digest, tags=(tag,))
 
-    async def _delete_by_name(
-        self, wanted: TagDeletion, digest: Digest, approved: Callable[[], Awaitable[None]]
-    ) -> None:
+    async def _completed(
+        self, emulation: EmulatedTagDeletion, wanted: TagDeletion, left: Placeholder, approved: Approval
+    ) -> Deleted:
+        """Completes a delete that was interrupted after the tag had been moved to the placeholder `left`."""
+        await emulation.check_completion(wanted.repository, wanted.tag, left)
+        await self._registry.check_deletion(wanted.repository)
+        await approved(emulated=True)
+        if not wanted.validate_only:
+            await carried_through(emulation.complete(wanted.repository, wanted.tag, left))
+        return Deleted(digest=left.replaced, tags=(wanted.tag,), emulated=True)
+
+    async def _delete_by_name(self, wanted: TagDeletion, digest: Digest, approved: Approval) -> None:
         if self._deletes_manifests_too:
             raise Unsupported("the registry deleted a manifest together with its tag before")
         if wanted.validate_only or not self._is_able:

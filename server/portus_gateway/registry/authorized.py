@@ -79,6 +79,14 @@ class AuthorizedRegistry:
         with self._admissions.admission(repository, tag):
             await self._registry.delete_tag(repository, tag)
 
+    async def push_blob(self, repository: Repository, blob: bytes) -> None:
+        with self._admissions.admission(repository, None):
+            await self._registry.push_blob(repository, blob)
+
+    async def push_manifest(self, repository: Repository, tag: Tag, manifest: bytes, media_type: str) -> None:
+        with self._admissions.admission(repository, tag):
+            await self._registry.push_manifest(repository, tag, manifest, media_type)
+
     async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
         if self._source.policy.rights(*current_rpc()).everywhere:
             return await self._registry.blob_exists(repository, digest)

@@ -155,6 +155,9 @@ class CachedRegistry(ForwardingRegistry):
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
         await self._forgetting(repository, self._registry.delete_tag(repository, tag))
 
+    async def push_manifest(self, repository: Repository, tag: Tag, manifest: bytes, media_type: str) -> None:
+        await self._forgetting(repository, self._registry.push_manifest(repository, tag, manifest, media_type))
+
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
         await self._forgetting(repository, self._registry.delete_blob(repository, digest))
 

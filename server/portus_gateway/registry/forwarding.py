@@ -49,6 +49,12 @@ class ForwardingRegistry:
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
         await self._registry.delete_tag(repository, tag)
 
+    async def push_blob(self, repository: Repository, blob: bytes) -> None:
+        await self._registry.push_blob(repository, blob)
+
+    async def push_manifest(self, repository: Repository, tag: Tag, manifest: bytes, media_type: str) -> None:
+        await self._registry.push_manifest(repository, tag, manifest, media_type)
+
     async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
         return await self._registry.blob_exists(repository, digest)
 

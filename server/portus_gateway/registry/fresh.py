@@ -33,5 +33,11 @@ class FreshRegistry(ForwardingRegistry):
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
         await self._decorated.delete_tag(repository, tag)
 
+    async def push_blob(self, repository: Repository, blob: bytes) -> None:
+        await self._decorated.push_blob(repository, blob)
+
+    async def push_manifest(self, repository: Repository, tag: Tag, manifest: bytes, media_type: str) -> None:
+        await self._decorated.push_manifest(repository, tag, manifest, media_type)
+
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
         await self._decorated.delete_blob(repository, digest)

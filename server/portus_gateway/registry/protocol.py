@@ -107,6 +107,18 @@ class Registry(Protocol):
         """
         ...
 
+    async def push_blob(self, repository: Repository, blob: bytes) -> None:
+        """Stores a small blob, unless the repository has it. Raises `Denied` if our account may not push."""
+        ...
+
+    async def push_manifest(self, repository: Repository, tag: Tag, manifest: bytes, media_type: str) -> None:
+        """Stores a small manifest, whose blobs have to be there, and points the tag to it. It is sent once.
+
+        Raises `Denied` if our account may not push. If `Unavailable.sent`, or after a `RegistryFault`, the tag may have
+        moved.
+        """
+        ...
+
     async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
         """Whether the repository has the blob. Raises `NotFound` if there is no such repository."""
         ...

@@ -23,6 +23,7 @@ from portus_gateway.operations.catalog_listing import TooManyTags, UnusableRepos
 from portus_gateway.operations.deletion_errors import (
     DeletionDisabled,
     DeletionRefused,
+    ExpectedDigestRequired,
     IsManifest,
     ManifestDeletedToo,
     ManifestInUse,
@@ -104,6 +105,7 @@ CODES: Mapping[type[GatewayError], grpc.StatusCode] = MappingProxyType(
         UnusableTags: grpc.StatusCode.FAILED_PRECONDITION,
         IsManifest: grpc.StatusCode.FAILED_PRECONDITION,
         TagMoved: grpc.StatusCode.FAILED_PRECONDITION,
+        ExpectedDigestRequired: grpc.StatusCode.INVALID_ARGUMENT,
         ManifestDeletedToo: grpc.StatusCode.INTERNAL,
         DeletionDisabled: grpc.StatusCode.FAILED_PRECONDITION,
         call_errors.CallError: grpc.StatusCode.INTERNAL,
