@@ -40,6 +40,27 @@ def test_a_batch_has_a_line_for_each_result(gateway: Gateway) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "template", "expected"),
+    [
+        ([], "{repository}:{tag}", ["team/app:1.0", "team/app:latest", "team/app:multi"]),
+        (
+            ["--digests"],
+            "{tag} {digest}",
+            [f"1.0 {IMAGE_DIGEST}", f"latest {IMAGE_DIGEST}", f"multi {INDEX.descriptor.digest}"],
+        ),
+    ],
+)
+def test_tags_have_a_line_for_each_tag(
+    gateway: Gateway, arguments: list[str], template: str, expected: list[str]
+) -> None:
+    finished = run(gateway.address, "tags", "team/app", *arguments, "--format", template)
+    empty = run(gateway.address, "tags", "empty", *arguments, "--format", template)
+
+    assert (finished.status, finished.output.splitlines(), finished.errors) == (0, expected, "")
+    assert (empty.status, empty.output, empty.errors) == (0, "", "")
+
+
 def test_a_template_is_also_used_on_a_terminal(gateway: Gateway) -> None:
     terminal = Terminal(gateway.address, ["manifest", "team/app:multi", "--format", "{digest}"])
 

@@ -31,18 +31,18 @@ def use_template(template: Template) -> None:
     click.get_current_context().meta[_TEMPLATE] = template
 
 
-def write_document(value: Json, *, rows: str = "") -> None:
+def write_document(value: Json, *, rows: str = "", row: str = "") -> None:
     """Writes one document with indentation.
 
     `rows`: the member with the results, if they are not the document itself. A template then writes a line for each of
-    them, which also has the document's other members. A result that is not an object is the field `name`.
+    them, which also has the document's other members. `row`: the field of a result that is not an object.
     """
     document = _exact(value)
     template = _template()
     if template is None:
         click.echo(exact_json.pretty(document))
         return
-    for result in _results(document, rows):
+    for result in _results(document, rows, row):
         click.echo(template.line(result))
 
 
@@ -50,7 +50,7 @@ def write_line(value: Json) -> None:
     """Writes one document on one line."""
     document = _exact(value)
     template = _template()
-    click.echo(exact_json.compact(document) if template is None else template.line(_object(document)))
+    click.echo(exact_json.compact(document) if template is None else template.line(_object(document, "")))
 
 
 def _template() -> Template | None:
@@ -58,18 +58,18 @@ def _template() -> Template | None:
     return template
 
 
-def _results(document: ExactJson, rows: str) -> Iterator[Object]:
-    members = _object(document).members
+def _results(document: ExactJson, rows: str, row: str) -> Iterator[Object]:
+    members = _object(document, row).members
     for key, value in members:
         if key == rows and isinstance(value, list):
             common = tuple(member for member in members if member[0] != rows)
-            yield from (Object((*common, *_object(row).members)) for row in value)
+            yield from (Object((*common, *_object(result, row).members)) for result in value)
             return
     yield Object(members)
 
 
-def _object(value: ExactJson) -> Object:
-    return value if isinstance(value, Object) else Object((("name", value),))
+def _object(value: ExactJson, name: str) -> Object:
+    return value if isinstance(value, Object) else Object(((name, value),))
 
 
 def repository(value: Repository, *, include_tags: bool) -> Json:

@@ -56,6 +56,7 @@ def tags(
       portus-client tags team/app --details --sort created
       portus-client tags team/app --points-at "$(portus-client digest team/app:latest)"
       portus-client tags team/app --sort created --no-referrers | tail -n +11
+      portus-client tags team/app --details --format '{tag:<20} {created:.10} {total_size:>12}'
       portus-client tags registry.example:5000/team/app --output json
     """
     if digests and (details or sort != "name"):
@@ -72,7 +73,7 @@ def tags(
             listed = list(_listed(pages(), unusable))
             code = _show_digests(session, client, repository.repository, listed, unusable)
         elif session.output_format is OutputFormat.JSON:
-            json_output.write_document(_document(repository.repository, list(_listed(pages(), unusable)), unusable))
+            _write(repository.repository, list(_listed(pages(), unusable)), unusable)
             code = ExitCode.OK
         else:
             for tag in _listed(pages(), unusable):
@@ -120,7 +121,7 @@ def _show_details(
 ) -> ExitCode:
     if session.output_format is OutputFormat.JSON:
         described = [one.tag if names_only else json_output.tag_details(one) for one in found]
-        json_output.write_document(_document(repository, described, unusable))
+        _write(repository, described, unusable)
     elif names_only:
         for one in found:
             click.echo(printable(one.tag))
@@ -139,11 +140,11 @@ def _show_details(
     return ExitCode.PARTIAL
 
 
-def _document(repository: str, tags: Sequence[json_output.Json], unusable: Sequence[str]) -> json_output.Json:
+def _write(repository: str, tags: Sequence[json_output.Json], unusable: Sequence[str]) -> None:
     answer: dict[str, json_output.Json] = {"repository": repository, "tags": tags}
     if unusable:
         answer["unusable_tags"] = list(unusable)
-    return answer
+    json_output.write_document(answer, rows="tags", row="tag")
 
 
 def _show_digests(
@@ -158,5 +159,5 @@ def _show_digests(
     for result in manifest_lines.in_order(results):
         failed += isinstance(result.outcome, RegistryError)
         answers.append({"tag": listed[result.index], **json_output.pointer(result.outcome)})
-    json_output.write_document(_document(repository, answers, unusable))
+    _write(repository, answers, unusable)
     return manifest_lines.report(failed, len(listed))
