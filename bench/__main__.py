@@ -29,6 +29,7 @@ from bench.rows import (
     mixed_load,
     overload,
     start_up,
+    tag_details,
     workers,
 )
 
@@ -51,6 +52,7 @@ _ROWS: Final[dict[str, Measure]] = {
     "beside-registry": beside_registry.measure,
     "mixed-load": mixed_load.measure,
     "overload": overload.measure,
+    "tag-details": tag_details.measure,
     "workers": workers.measure,
     "start-up": start_up.measure,
 }

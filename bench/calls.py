@@ -12,6 +12,7 @@ _SERVICE: Final = "/portus.registry.v1.RegistryService/"
 GET_MANIFEST: Final = f"{_SERVICE}GetManifest"
 BATCH_GET_MANIFESTS: Final = f"{_SERVICE}BatchGetManifests"
 CATALOG: Final = f"{_SERVICE}Catalog"
+LIST_TAGS: Final = f"{_SERVICE}ListTags"
 STREAM_CATALOG: Final = f"{_SERVICE}StreamCatalog"
 
 # So stale that whatever is in the cache will do.

@@ -52,6 +52,29 @@ def put_image(storage: Path, repository: str, tags: list[str], content: Image) -
         _write(home / "_manifests/tags" / tag / "current/link", link)
 
 
+def put_image_with_configuration(storage: Path, repository: str, tag: str, created: str) -> None:
+    """Puts an image under a tag of `repository`, with a configuration of some 7 KB; another one for each tag."""
+    content = image(f"{repository}:{tag}")
+    document = json.loads(content.manifest)
+    steps = [{"created": created, "created_by": f"COPY step {number} {'x' * 150}"} for number in range(30)]
+    configuration = json.dumps(
+        {
+            "created": created,
+            "os": "linux",
+            "architecture": "amd64",
+            "config": {"Labels": {"tag": tag}, "Cmd": ["/app"]},
+            "rootfs": {"type": "layers", "diff_ids": [layer["digest"] for layer in document["layers"]]},
+            "history": steps,
+        }
+    ).encode()
+    encoded = hashlib.sha256(configuration).hexdigest()
+    document["config"] |= {"digest": f"sha256:{encoded}", "size": len(configuration)}
+    raw = json.dumps(document, indent=3).encode()
+    put_image(storage, repository, [tag], Image(raw, f"sha256:{hashlib.sha256(raw).hexdigest()}"))
+    _write(_root(storage) / "blobs/sha256" / encoded[:2] / encoded / "data", configuration)
+    _write(_home(storage, repository) / "_layers/sha256" / encoded / "link", f"sha256:{encoded}".encode())
+
+
 def put_empty_repository(storage: Path, repository: str) -> None:
     """A repository with nothing in it, which the catalog lists all the same."""
     home = _home(storage, repository)
