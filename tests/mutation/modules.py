@@ -76,7 +76,7 @@ TESTS: Final[dict[str, Sequence[str]]] = {
     "rpc/request_bounds.py": _CALLS,
     "rpc/request_parsing.py": ("rpc/test_batch_get_manifests.py", *_DELETE),
     "rpc/served_call.py": ("rpc/test_drain.py", "rpc/test_failed_calls_keep_nothing.py", *_CALLS),
-    "rpc/status.py": ("rpc/test_private_details.py",),
+    "rpc/status.py": ("rpc/test_private_details.py", "rpc/test_request_parsing.py"),
 }
 
 

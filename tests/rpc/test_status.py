@@ -4,6 +4,7 @@ from urllib.parse import quote
 
 import grpc
 import pytest
+from google.rpc.error_details_pb2 import BadRequest, PreconditionFailure, ResourceInfo
 
 from portus_gateway.access import errors as access
 from portus_gateway.aio.deadline import DeadlineExceeded
@@ -28,7 +29,7 @@ from portus_gateway.operations.platform_selection import PlatformUndecided, Plat
 from portus_gateway.operations.registry_status import AccountNotAskedFor
 from portus_gateway.rpc import call_errors
 from portus_gateway.rpc.call_errors import CallError, InvalidFields
-from portus_gateway.rpc.status import CODES, code_of, status_of
+from portus_gateway.rpc.status import CODES, code_of, problem_of, status_of
 from tests.rpc.failures import Failure, failure_of, read
 from tests.rpc.gateways import finish, serve
 from tests.rpc.scripted_registry import DIGEST, ScriptedRegistry, raising
@@ -277,9 +278,69 @@ def reported_of(error: GatewayError) -> Failure:
 @pytest.mark.parametrize("error", LARGE, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("limit", [1024, 2000, 4608])
 def test_a_status_keeps_its_limit_and_the_reason(error: GatewayError, limit: int) -> None:
-    status = status_of(error, limit=limit)
-    assert status.ByteSize() <= limit
-    assert read(status).reason
+    for resource in (None, ResourceInfo(resource_type="manifest", resource_name="x" * 400, description="y" * 100)):
+        status = status_of(error, resource, limit=limit)
+        assert status.ByteSize() <= limit
+        assert read(status).reason
+
+
+def test_of_a_list_as_much_is_kept_as_fits() -> None:
+    error = ManifestInUse("no", tags=[f"{number:0128}" for number in range(50)])
+    counts = [len(read(status_of(error, limit=limit)).subjects) for limit in range(1024, 4096)]
+    # One of them takes 128 bytes for the tag, and some for what it is.
+    assert counts[0] >= (1024 - 250) // 146
+    assert counts[-1] >= (4096 - 250) // 146
+    assert counts == sorted(counts)
+
+
+@pytest.mark.parametrize(
+    ("error", "kinds"),
+    [
+        (errors.NotFound("no"), ["ErrorInfo"]),
+        (errors.TooManyRequests("no"), ["ErrorInfo", "RetryInfo"]),
+        (InvalidFields([FieldViolation("tag", "no")]), ["ErrorInfo", "BadRequest"]),
+        (ManifestInUse("no", tags=["1.0"]), ["ErrorInfo", "PreconditionFailure"]),
+    ],
+)
+def test_an_error_has_the_details_that_say_something(error: GatewayError, kinds: list[str]) -> None:
+    assert [detail.type_url.rpartition(".")[2] for detail in status_of(error).details] == kinds
+
+
+def test_a_resource_keeps_its_description() -> None:
+    resource = ResourceInfo(resource_type="manifest", resource_name="team/app:1.0", description="the image")
+    kept = ResourceInfo()
+    status_of(errors.NotFound("no"), resource).details[1].Unpack(kept)
+    assert kept == resource
+
+
+def test_violations_say_which_kind_they_are_and_why() -> None:
+    failure = PreconditionFailure()
+    status_of(ManifestInUse("no", tags=["1.0"], index_tags=["multi"])).details[1].Unpack(failure)
+    assert [(each.type, each.subject, bool(each.description)) for each in failure.violations] == [
+        ("TAGGED", "1.0", False),
+        ("REFERENCED", "multi", True),
+    ]
+    request = BadRequest()
+    status_of(InvalidFields([FieldViolation("tag", "no good")])).details[1].Unpack(request)
+    assert [(each.field, each.description) for each in request.field_violations] == [("tag", "no good")]
+
+
+def test_outside_of_a_call_an_operator_is_sent_to_the_log_without_a_request_id() -> None:
+    error = errors.TooManyOpenFiles()
+    assert status_of(error).message == f"{error}. The gateway's operator has to look: its log says more"
+
+
+@pytest.mark.parametrize(
+    ("error", "problem"),
+    [
+        (errors.NotFound("no such tag"), ""),
+        (errors.Unavailable("the registry answers 503"), "the registry answers 503"),
+        (errors.RedirectRefused("refused", operator_detail="it leads to https://x"), "https://x"),
+    ],
+)
+def test_the_log_has_a_problem_if_the_operator_has_something_to_correct(error: GatewayError, problem: str) -> None:
+    told = problem_of(error)
+    assert problem in told if problem else not told
 
 
 def test_a_short_message_is_not_touched() -> None:
@@ -290,3 +351,11 @@ def test_a_short_message_is_not_touched() -> None:
 def test_a_message_is_cut_where_it_is_too_long() -> None:
     assert status_of(errors.NotFound("x" * 1024)).message == "x" * 1024
     assert status_of(errors.NotFound("x" * 1025)).message == "x" * 1021 + "..."
+    assert status_of(errors.NotFound("x" * 1025), limit=1024).message == "x" * 509 + "..."
+
+
+@pytest.mark.parametrize(("character", "bytes_each"), [(" ", 1), ("~", 1), ("%", 3), ("\x7f", 3), ("\n", 3), ("ä", 6)])
+def test_a_message_is_measured_as_it_travels(character: str, bytes_each: int) -> None:
+    most = 1024 // bytes_each
+    assert status_of(errors.NotFound(character * most)).message == character * most
+    assert status_of(errors.NotFound(character * (most + 1))).message.endswith("...")
