@@ -121,7 +121,14 @@ async def running(
         health = GatewayHealth(server.set_registry_serving)
         health.set("registry", "the registry has not been checked yet")
 
+        registry_was_ready = False
+
         def registry_checked(status: RegistryStatus) -> None:
+            nonlocal registry_was_ready
+            if status.ready and not registry_was_ready and index is not None:
+                # It may have been away for some time.
+                index.want_walk()
+            registry_was_ready = status.ready
             health.set("registry", "" if status.ready else _registry_problem(status))
             metrics.registry_ready(status.ready)
 
@@ -160,7 +167,7 @@ async def running(
         await stack.enter_async_context(Readiness(client, settings.readiness_interval, registry_checked))
         if not as_worker:
             announce(settings, address, metrics=metrics_address, mtls=mtls_address)
-        yield RunningGateway(address, metrics, health, metrics_address, mtls_address)
+        yield RunningGateway(address, metrics, health, metrics_address, mtls_address, notifications_address)
         _log.info("draining", grace=settings.drain_grace)
         health.stop()
     _log.info("stopped")
@@ -228,6 +235,7 @@ def _page_token_keys(credentials: Credentials | None, secret: bytes | None) -> P
 def _limits(settings: Settings) -> ServerLimits:
     return ServerLimits(
         max_concurrent_calls=settings.max_concurrent_calls,
+        max_watches=settings.max_watches,
         max_call_duration=settings.max_call_duration,
         max_stream_duration=settings.max_stream_duration,
         max_unread_bytes=settings.max_unread_bytes,

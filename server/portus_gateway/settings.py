@@ -309,6 +309,9 @@ class Settings(BaseSettings):
         description="Maximum number of calls at the same time, of which a quarter may be streams. The last quarter of"
         " each is reserved for callers that have less than a quarter of them. Health checks do not count.",
     )
+    max_watches: Count = Field(
+        _LIMITS.max_watches, description="Maximum number of watches (WatchEvents) at the same time. They are no calls."
+    )
     max_call_duration: Duration = Field(
         _LIMITS.max_call_duration,
         description="Time limit for a call that is not a stream. A caller's own deadline can only be shorter.",

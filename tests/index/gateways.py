@@ -39,6 +39,12 @@ name = "no tags"
 principals = ["token:reader"]
 rpcs = ["GetManifest"]
 repositories = ["team/**"]
+
+[[allow]]
+name = "names only"
+principals = ["token:names"]
+rpcs = ["Catalog"]
+repositories = ["**"]
 """
 
 
@@ -66,7 +72,7 @@ class IndexedGateway:
 async def indexed_gateway(
     registry: DevRegistry, folder: Path, *, access: bool = False, with_index: bool = True, **flags: str | bool
 ) -> AsyncGenerator[IndexedGateway, None]:
-    """With `access`, the callers are `admin`, `team` and `reader`, each with its name as its token, and `POLICY`."""
+    """With `access`, the callers are `admin`, `team`, `reader` and `names`. Each has its name as its token."""
     tokens = folder / "notification-tokens"
     tokens.write_text(f"registry sha256:{hashlib.sha256(TOKEN.encode()).hexdigest()}\n")
     settings: dict[str, str | bool | None] = {
@@ -84,7 +90,10 @@ async def indexed_gateway(
         }
     if access:
         callers = folder / "callers"
-        lines = (f"{name} sha256:{hashlib.sha256(name.encode()).hexdigest()}\n" for name in ("admin", "team", "reader"))
+        lines = (
+            f"{name} sha256:{hashlib.sha256(name.encode()).hexdigest()}\n"
+            for name in ("admin", "team", "reader", "names")
+        )
         callers.write_text("".join(lines))
         (folder / "policy.toml").write_text(POLICY)
         settings |= {"caller_token_file": str(callers), "policy_file": str(folder / "policy.toml")}

@@ -70,7 +70,7 @@ async def indexed(
 async def content_of(index: LiveIndex) -> dict[str, dict[str, str]]:
     """What the index has: repository, tag and digest."""
     found: dict[str, dict[str, str]] = {}
-    for entry in await index.store.repository_tags("", "", 100_000):
+    for entry in await index.store.repository_tags(("", ""), "", 100_000):
         tags = found.setdefault(entry.repository, {})
         if entry.digest is not None:
             tags[entry.tag] = entry.digest.text

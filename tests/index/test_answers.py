@@ -145,13 +145,9 @@ async def test_callers_see_of_the_index_what_they_may_see_of_the_registry(
     registry: DevRegistry, tmp_path: Path
 ) -> None:
     async with indexed_gateway(registry, tmp_path, access=True) as gateway:
-        admin, team, reader = caller("admin"), caller("team"), caller("reader")
+        team, reader = caller("team"), caller("reader")
 
-        async def ready() -> bool:
-            info = await gateway.stub.GetRegistryInfo(GetRegistryInfoRequest(), metadata=admin)
-            return info.index.state == 2
-
-        await until(ready)
+        await until(lambda: _is_ready_for_admin(gateway))
         for max_staleness in (Duration(), HOUR):
             catalog = CatalogRequest(include_tags=True, max_staleness=max_staleness)
             page = await gateway.stub.Catalog(catalog, metadata=team)
@@ -168,6 +164,20 @@ async def test_callers_see_of_the_index_what_they_may_see_of_the_registry(
                 "other/app does not exist, or token:team may not see it",
             )
             assert refused[0] is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_tags_that_a_caller_may_not_list_are_not_shown_in_a_catalog_either(
+    registry: DevRegistry, tmp_path: Path
+) -> None:
+    async with indexed_gateway(registry, tmp_path, access=True) as gateway:
+        await until(lambda: _is_ready_for_admin(gateway))
+        for max_staleness in (Duration(), HOUR):
+            request = CatalogRequest(include_tags=True, max_staleness=max_staleness)
+            page = await gateway.stub.Catalog(request, metadata=caller("names"))
+            assert named(page) == [("other/app", []), ("team/app", []), ("team/untagged", [])]
+            assert {each.tags_status.message for each in page.repositories} == {
+                f"token:names may not call ListTags on {name}" for name in ("other/app", "team/app", "team/untagged")
+            }
 
 
 async def test_the_state_of_the_index(registry: DevRegistry, tmp_path: Path) -> None:
@@ -188,3 +198,8 @@ async def _failure(
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await gateway.stub.ListTags(request, metadata=metadata)
     return failed.value.code(), str(failed.value.details())
+
+
+async def _is_ready_for_admin(gateway: IndexedGateway) -> bool:
+    info = await gateway.stub.GetRegistryInfo(GetRegistryInfoRequest(), metadata=caller("admin"))
+    return info.index.state == info.index.READY

@@ -355,12 +355,15 @@ class TestAnswers:
         assert (state.repositories, state.tags, state.dirty, state.oldest_dirty) == (3, 3, 0, None)
 
     async def test_tags_of_several_repositories(self, store: SqlStore) -> None:
-        entries = await store.repository_tags("", "", 2)
+        entries = await store.repository_tags(("", ""), "", 3)
         assert [(entry.repository, entry.tag) for entry in entries] == [
             ("other", ""),
             ("team/a", "v1"),
             ("team/a", "v2"),
         ]
+        rest = await store.repository_tags(("team/a", "v1"), "team/", 10)
+        assert [(entry.repository, entry.tag) for entry in rest] == [("team/a", "v2"), ("team/b", "v1")]
+        assert [entry.tag for entry in await store.repository_tags(("other", ""), "", 1)] == ["v1"]
 
 
 class TestLife:

@@ -12,7 +12,14 @@ from portus_gateway.aio.single_flight import WorkEnded
 from portus_gateway.distribution import errors
 from portus_gateway.distribution.errors import DistributionError
 from portus_gateway.errors import FieldViolation, GatewayError
-from portus_gateway.index.errors import IndexUnavailable, LiveIndexError
+from portus_gateway.index.errors import (
+    CursorExpired,
+    CursorUnknown,
+    IndexDisabled,
+    IndexNotReady,
+    IndexUnavailable,
+    LiveIndexError,
+)
 from portus_gateway.operations.catalog_listing import TooManyTags, UnusableRepositoryName
 from portus_gateway.operations.deletion_errors import (
     DeletionDisabled,
@@ -102,6 +109,10 @@ TABLE: list[tuple[GatewayError, Code, str]] = [
     (access.OutcomeNotRecorded("no"), Code.INTERNAL, "AUDIT_OUTCOME_NOT_RECORDED"),
     (LiveIndexError("no"), Code.INTERNAL, "INTERNAL"),
     (IndexUnavailable(), Code.UNAVAILABLE, "INDEX_UNAVAILABLE"),
+    (IndexDisabled(), Code.FAILED_PRECONDITION, "INDEX_DISABLED"),
+    (IndexNotReady(), Code.UNAVAILABLE, "INDEX_NOT_READY"),
+    (CursorExpired(), Code.OUT_OF_RANGE, "CURSOR_EXPIRED"),
+    (CursorUnknown(), Code.OUT_OF_RANGE, "CURSOR_UNKNOWN"),
     (access.CallerRateExceeded("no"), Code.RESOURCE_EXHAUSTED, "CALLER_RATE_EXCEEDED"),
     (access.CallerConcurrencyExceeded("no"), Code.RESOURCE_EXHAUSTED, "CALLER_CONCURRENCY_EXCEEDED"),
     (TooManyTags("no"), Code.FAILED_PRECONDITION, "TOO_MANY_TAGS"),

@@ -40,6 +40,12 @@ class Admissions:
             raise PermissionDenied(f"{caller.name} may not call {right.name} on {repository}")
         raise Hidden(admission.missing(), reason=right.missing)
 
+    def tags_visible(self) -> Callable[[str], bool] | None:
+        """Whether the caller may list the tags of a repository of this name. None: of all."""
+        caller, called = current_rpc()
+        rights = self._source.policy.rights(caller, called.repository_right)
+        return None if rights.everywhere else lambda name: rights.in_repository(name).allowed
+
     def visible(self) -> Callable[[str], bool] | None:
         """Whether the caller may see a repository of this name in an answer. None: it may see all."""
         rights = self._source.policy.rights(*current_rpc())

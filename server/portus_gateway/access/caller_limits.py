@@ -15,17 +15,18 @@ _CONCURRENCY_DELAY: Final = 1.0
 
 @dataclass(slots=True)
 class _Account:
-    """What one caller has left: `tokens`, as of `counted`, and how many of its calls run."""
+    """What one caller has left: `tokens`, as of `counted`, and how many of its calls and of its watches run."""
 
     tokens: float
     counted: float
     running: int = 0
+    watching: int = 0
 
 
 class CallerLimits:
     """Each caller may make `rate` calls per second, `burst` at once after a pause, and have `concurrency` calls
-    running. None means no limit. All anonymous callers count as one. Remembers at most `remembered` callers; those with
-    running calls are never forgotten.
+    running, and as many watches besides. None means no limit. All anonymous callers count as one. Remembers at most
+    `remembered` callers; those with running calls are never forgotten.
     """
 
     def __init__(
@@ -50,19 +51,28 @@ class CallerLimits:
         self._clock = clock
         self._accounts: OrderedDict[str, _Account] = OrderedDict()
 
-    def enter(self, caller: Caller) -> None:
+    def enter(self, caller: Caller, *, watching: bool = False) -> None:
         """Begins a call, which `leave` ends. Raises `CallerRateExceeded`, `CallerConcurrencyExceeded`."""
         account = self._account(caller.name)
-        if self._concurrency is not None and account.running >= self._concurrency:
+        running = account.watching if watching else account.running
+        if self._concurrency is not None and running >= self._concurrency:
+            kind = "watches" if watching else "calls"
             raise CallerConcurrencyExceeded(
-                f"{caller.name} has {account.running} calls running, as many as it may: wait for one to end",
+                f"{caller.name} has {running} {kind} running, as many as it may: wait for one to end",
                 retry_after=_CONCURRENCY_DELAY,
             )
         self._take(account, caller)
-        account.running += 1
+        if watching:
+            account.watching += 1
+        else:
+            account.running += 1
 
-    def leave(self, caller: Caller) -> None:
-        self._accounts[caller.name].running -= 1
+    def leave(self, caller: Caller, *, watching: bool = False) -> None:
+        account = self._accounts[caller.name]
+        if watching:
+            account.watching -= 1
+        else:
+            account.running -= 1
 
     def _take(self, account: _Account, caller: Caller) -> None:
         if self._rate is None:
@@ -90,6 +100,8 @@ class CallerLimits:
     def _forget_one(self) -> None:
         # The caller that has been idle for the longest time: its burst has recovered most. If no caller is idle, there
         # are no more accounts than running calls.
-        idle = next((name for name, account in self._accounts.items() if account.running == 0), None)
+        idle = next(
+            (name for name, account in self._accounts.items() if account.running == account.watching == 0), None
+        )
         if idle is not None:
             del self._accounts[idle]

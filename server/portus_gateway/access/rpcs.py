@@ -23,6 +23,7 @@ class Rpc:
     `in_repository` is False when the RPC concerns no repository.
     `lists_repositories` is True when the answer contains the repositories that the caller may see.
     `streams` is True when the server streams its answer.
+    `watches` is True when the stream has no end of its own. Such calls have limits of their own.
     `composed` is True when each request to the registry needs the right of the RPC that makes it for itself: ListTags
     with a view shows what ResolveManifest, GetManifest and GetImageConfig show.
     """
@@ -34,6 +35,7 @@ class Rpc:
     in_repository: bool = True
     lists_repositories: bool = False
     streams: bool = False
+    watches: bool = False
     composed: bool = False
 
     @property
@@ -56,6 +58,7 @@ _ROWS: Final = (
     Rpc(name="Catalog", group="read", right=_LIST_TAGS, lists_repositories=True),
     Rpc(name="StreamCatalog", group="read", right=_LIST_TAGS, lists_repositories=True, streams=True),
     _LIST_TAGS,
+    Rpc(name="WatchEvents", group="read", right=_LIST_TAGS, lists_repositories=True, streams=True, watches=True),
     _RESOLVE_MANIFEST,
     Rpc(name="BatchResolveManifests", group="read", missing="MANIFEST_UNKNOWN", right=_RESOLVE_MANIFEST, streams=True),
     _GET_MANIFEST,

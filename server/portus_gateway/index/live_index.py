@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, NoReturn, Self
@@ -10,6 +11,7 @@ import structlog
 
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.names import Repository, Tag
+from portus_gateway.index.change_feed import ChangeFeed
 from portus_gateway.index.errors import IndexUnavailable, StoreError, StoreUnusable
 from portus_gateway.index.observer import IndexObserver
 from portus_gateway.index.reader import Reader
@@ -23,6 +25,8 @@ _log = structlog.get_logger(__name__)
 # Before the store is opened again, in seconds; doubled each time.
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 30.0
+# How long a starting gateway waits for the store, in seconds.
+_PATIENCE: Final = 5.0
 # How often its numbers are counted, in seconds: that takes a second for ten million tags.
 _LOOK: Final = 15.0
 
@@ -63,11 +67,18 @@ class LiveIndex:
         self._walker: Walker | None = None
         self._problem = "it is not open yet"
         self._opened = asyncio.Event()
+        self._tried = asyncio.Event()
         self.changed = asyncio.Event()
         """Set when this process has written changes."""
+        self.feed = ChangeFeed(self.changed)
+        """Wakes watchers."""
 
     async def __aenter__(self) -> Self:
         self._life = asyncio.create_task(self._live())
+        # The first callers find the index open, unless its store is slow or cannot be used.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                await self._tried.wait()
         return self
 
     async def __aexit__(
@@ -155,6 +166,7 @@ class LiveIndex:
             except* Exception:
                 self._problem = "it failed"
                 _log.exception("the index failed unexpectedly, and is opened again")
+            self._tried.set()
             await asyncio.sleep(pause)
             pause = min(_LONGEST_PAUSE, 2 * pause)
 
@@ -163,9 +175,11 @@ class LiveIndex:
         plan = self._plan
         self._store, self._problem = store, ""
         self._opened.set()
+        self._tried.set()
         _log.info("the index is open", keeps=self._keeps)
         try:
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.feed.run(store))
                 if self._keeps:
                     self._reader = Reader(
                         store, self._source, self._observer, share=plan.share, digest_interval=plan.digest_interval

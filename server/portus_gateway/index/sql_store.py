@@ -123,7 +123,7 @@ class SqlStore(ABC):
     async def tags(self, repository: str, after: str, size: int) -> TagRows:
         return await self._read(self._transactions.tags(repository, after, size))
 
-    async def repository_tags(self, after: str, prefix: str, size: int) -> list[TagEntry]:
+    async def repository_tags(self, after: tuple[str, str], prefix: str, size: int) -> list[TagEntry]:
         return await self._read(self._transactions.repository_tags(after, prefix, size))
 
     async def changes(self, after: int, most: int = MOST_CHANGES) -> ChangeRows:

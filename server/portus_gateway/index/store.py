@@ -298,8 +298,8 @@ class IndexStore(Protocol):
         """The next `size` tags of a repository after a name."""
         ...
 
-    async def repository_tags(self, after: str, prefix: str, size: int) -> list[TagEntry]:
-        """All tags of the next `size` repositories that were read, after a name.
+    async def repository_tags(self, after: tuple[str, str], prefix: str, size: int) -> list[TagEntry]:
+        """The next `size` tags after one by repository and tag, of all repositories that were read.
 
         A repository without tags has one entry, whose tag is empty.
         """

@@ -407,17 +407,14 @@ class Transactions:
         )
         return TagRows(entries, _float_or_none(read_at), state)
 
-    def repository_tags(self, after: str, prefix: str, size: int) -> Transaction[list[TagEntry]]:
+    def repository_tags(self, after: tuple[str, str], prefix: str, size: int) -> Transaction[list[TagEntry]]:
         rows = yield Statement(
-            "SELECT r.name, t.tag, t.digest, t.checked_at FROM (SELECT id, name FROM repositories WHERE name > $1"
-            " AND name >= $2 AND name < $3 AND known = 2 ORDER BY name LIMIT $4) AS r"
-            " LEFT JOIN tags AS t ON t.repository = r.id ORDER BY r.name, t.tag",
-            (after, prefix, prefix + _AFTER_ALL, size),
+            "SELECT r.name, coalesce(t.tag, ''), t.digest, t.checked_at, r.read_at FROM repositories AS r"
+            " LEFT JOIN tags AS t ON t.repository = r.id WHERE r.known = 2 AND r.name >= $1 AND r.name < $2"
+            " AND r.name >= $3 AND (r.name > $3 OR t.tag > $4) ORDER BY r.name, t.tag LIMIT $5",
+            (prefix, prefix + _AFTER_ALL, *after, size),
         )
-        return [
-            TagEntry(_text(name), "" if tag is None else _text(tag), _digest(digest), _float_or_none(checked))
-            for name, tag, digest, checked in rows
-        ]
+        return list(map(_entry, rows))
 
     def changes(self, after: int, most: int) -> Transaction[ChangeRows]:
         rows = yield Statement(f"{_CHANGES} WHERE sequence > $1 ORDER BY sequence LIMIT $2", (after, most))

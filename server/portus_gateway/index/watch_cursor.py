@@ -18,12 +18,12 @@ _LONGEST: Final = 1024
 class WatchCursor:
     """After the change `sequence` of the index `epoch`.
 
-    `listed` is set while the current state is listed: the last repository that was sent, empty before the first.
+    `listed` is set while the current state is listed: the last repository and tag that were sent.
     """
 
     epoch: str
     sequence: int
-    listed: str | None = None
+    listed: tuple[str, str] | None = None
 
     def encode(self) -> str:
         content = json.dumps([_VERSION, self.epoch, self.sequence, self.listed], separators=(",", ":"))
@@ -38,14 +38,15 @@ class WatchCursor:
         try:
             content = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
             version, epoch, sequence, listed = json.loads(content)
+            position = None if listed is None else _position(*listed)
         except (binascii.Error, ValueError, TypeError, RecursionError):
             raise ValueError(problem) from None
-        if (
-            version != _VERSION
-            or not isinstance(epoch, str)
-            or type(sequence) is not int
-            or not 0 <= sequence < 2**63
-            or not isinstance(listed, str | None)
-        ):
+        if version != _VERSION or not isinstance(epoch, str) or type(sequence) is not int or not 0 <= sequence < 2**63:
             raise ValueError(problem)
-        return cls(epoch, sequence, listed)
+        return cls(epoch, sequence, position)
+
+
+def _position(repository: str, tag: str) -> tuple[str, str]:
+    if not isinstance(repository, str) or not isinstance(tag, str):
+        raise TypeError("names are texts")
+    return repository, tag

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from portus_gateway.distribution.errors import InvalidName, Unavailable
 from portus_gateway.distribution.names import Repository, Tag, UnusableName, is_tag
 from portus_gateway.distribution.page import Cursor, Page
+from portus_gateway.errors import GatewayError
 from portus_gateway.index.errors import IndexUnavailable, StoreError
 from portus_gateway.index.live_index import LiveIndex
 from portus_gateway.index.store import IndexedRepository, IndexState
@@ -28,6 +29,8 @@ class Visibility(Protocol):
 
     def visible(self) -> Callable[[str], bool] | None: ...
 
+    def tags_visible(self) -> Callable[[str], bool] | None: ...
+
 
 class EverythingVisible:
     """For a gateway without a policy."""
@@ -36,6 +39,9 @@ class EverythingVisible:
         return nullcontext()
 
     def visible(self) -> Callable[[str], bool] | None:
+        return None
+
+    def tags_visible(self) -> Callable[[str], bool] | None:
         return None
 
 
@@ -192,13 +198,24 @@ class IndexAnswers:
             await index.refresh(old)
             as_of = min(as_of, now)
         entries = []
+        may_list_tags = self._visibility.tags_visible()
         for row in rows:
-            if row.name in live:
+            if may_list_tags is not None and not may_list_tags(row.name):
+                entries.append(CatalogEntry(_repository(row.name), self._refusal(Repository(row.name))))
+            elif row.name in live:
                 entries.append(live[row.name])
             else:
                 as_of = as_of if row.read_at is None else min(as_of, row.read_at)
                 entries.append(CatalogEntry(_repository(row.name), _names(row.tags)))
         return entries, as_of
+
+    def _refusal(self, repository: Repository) -> GatewayError:
+        """The error that a live answer has in place of the tags."""
+        try:
+            with self._visibility.admission(repository, None):
+                raise AssertionError("the policy refuses this")
+        except GatewayError as error:
+            return error
 
 
 def _may_be_indexed(after: Cursor | None, max_staleness: float) -> bool:

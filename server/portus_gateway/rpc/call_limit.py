@@ -10,22 +10,31 @@ class CallLimit:
 
     At most a quarter of `limit`, and at least one, may be streams: a listing takes as long as its reader likes, and
     must not keep short calls out. The last quarter of the places, for calls and for streams, is for callers that hold
-    less than a quarter: no caller can take all of them.
+    less than a quarter: no caller can take all of them. Watches, which may last for hours, have `watch_limit` places
+    apart from these.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, watch_limit: int = 1000) -> None:
         self._calls = _Places("calls", limit)
         self._streams = _Places("streams", max(1, limit // 4))
+        self._watches = _Places("watches", watch_limit)
 
-    def enter(self, owner: str, *, streaming: bool) -> None:
+    def enter(self, owner: str, *, streaming: bool, watching: bool = False) -> None:
         """Takes a place for `owner`, which `leave` gives back. Raises `TooManyCalls` if there is none."""
+        if watching:
+            self._watches.check(owner)
+            self._watches.take(owner)
+            return
         self._calls.check(owner)
         if streaming:
             self._streams.check(owner)
             self._streams.take(owner)
         self._calls.take(owner)
 
-    def leave(self, owner: str, *, streaming: bool) -> None:
+    def leave(self, owner: str, *, streaming: bool, watching: bool = False) -> None:
+        if watching:
+            self._watches.give_back(owner)
+            return
         self._calls.give_back(owner)
         if streaming:
             self._streams.give_back(owner)

@@ -60,17 +60,17 @@ class CallerInterceptor:
 
     def leave(self, incoming: IncomingCall) -> None:
         if self._limits is not None and incoming.call.rpc is not None:
-            self._limits.leave(incoming.call.caller)
+            self._limits.leave(incoming.call.caller, watching=incoming.call.rpc.watches)
 
     def _admit(self, caller: Caller, rpc: Rpc) -> None:
         # Calls that the policy refuses count as well: they cost something too.
         if self._limits is not None:
-            self._limits.enter(caller)
+            self._limits.enter(caller, watching=rpc.watches)
         try:
             self._check(caller, rpc)
         except BaseException:
             if self._limits is not None:
-                self._limits.leave(caller)
+                self._limits.leave(caller, watching=rpc.watches)
             raise
 
     def _check(self, caller: Caller, rpc: Rpc) -> None:

@@ -16,6 +16,7 @@ class ServerLimits:
     `max_concurrent_calls`: calls at the same time, each until its answer has been read; one more is answered
     RESOURCE_EXHAUSTED. At most a quarter of them, and at least one, may be streams. The last quarter of both is for
     callers that have less than a quarter. Health and reflection do not count.
+    `max_watches`: calls of WatchEvents at the same time; the last quarter is for callers that have fewer.
     `max_call_duration`: time limit for a unary call, until its answer has been read. A caller's own deadline can only
     be shorter.
     `max_stream_duration`: the same for a stream.
@@ -27,6 +28,7 @@ class ServerLimits:
     """
 
     max_concurrent_calls: int = 256
+    max_watches: int = 1000
     max_call_duration: float = 120.0
     max_stream_duration: float = 3600.0
     max_connection_age: float = 1800.0

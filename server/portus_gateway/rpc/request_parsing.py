@@ -10,15 +10,17 @@ from typing import Final, TypeAlias, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 
-from portus.registry.v1 import manifest_pb2, registry_service_pb2
+from portus.registry.v1 import manifest_pb2, registry_service_pb2, watch_pb2
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import InvalidName
 from portus_gateway.distribution.manifest import Platform
 from portus_gateway.distribution.names import REPOSITORY_MAX_LENGTH, Repository, Tag, known_tag
 from portus_gateway.errors import FieldViolation
+from portus_gateway.index.watch_cursor import WatchCursor
 from portus_gateway.operations.deletion import BatchDeletion, BlobDeletion, ManifestDeletion, TagDeletion
 from portus_gateway.operations.tag_details import View
 from portus_gateway.operations.tag_listing import WantedTags
+from portus_gateway.operations.watching import WantedEvents
 from portus_gateway.registry.protocol import Cursor, Part, Reference
 from portus_gateway.rpc.call_errors import InvalidFields
 from portus_gateway.rpc.limits import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
@@ -26,6 +28,11 @@ from portus_gateway.rpc.page_tokens import Argument, InvalidPageToken, PageToken
 
 MAX_EXPECTED_TAGS = 1000
 MAX_BATCH = 1000
+MAX_WATCHED = 1000
+# In seconds.
+_HEARTBEAT: Final = 15.0
+_SHORTEST_HEARTBEAT: Final = 1.0
+_LONGEST_HEARTBEAT: Final = 300.0
 _NANOSECONDS = 1_000_000_000
 _VIEWS: Final = {
     registry_service_pb2.ListTagsRequest.NAMES: View.NAMES,
@@ -142,6 +149,33 @@ def _tag_arguments(
     repository: str, view: View, digest: str, omit_referrer_tags: bool, newest_first: bool
 ) -> tuple[Argument, ...]:
     return repository, view.name, digest, omit_referrer_tags, newest_first
+
+
+def wanted_events(request: watch_pb2.WatchEventsRequest) -> WantedEvents:
+    fields = _Fields()
+    prefix = fields.prefix(request.prefix)
+    if len(request.repositories) > MAX_WATCHED:
+        fields.refuse(
+            "repositories", f"has {len(request.repositories)} names; at most {MAX_WATCHED} are allowed: use `prefix`"
+        )
+        raise fields.error()
+    for position, name in enumerate(request.repositories):
+        fields.name(f"repositories[{position}]", _repository, name)
+    cursor = None
+    if request.WhichOneof("start") == "after_cursor":
+        try:
+            cursor = WatchCursor.decode(request.after_cursor)
+        except ValueError as error:
+            fields.refuse("after_cursor", str(error))
+    heartbeat = _HEARTBEAT
+    if request.HasField("heartbeat_interval"):
+        heartbeat = fields.not_negative("heartbeat_interval", request.heartbeat_interval)
+        if not _SHORTEST_HEARTBEAT <= heartbeat <= _LONGEST_HEARTBEAT and not fields.violations:
+            fields.refuse(
+                "heartbeat_interval", f"must be {_SHORTEST_HEARTBEAT:g} second to {_LONGEST_HEARTBEAT:g} seconds"
+            )
+    fields.check()
+    return WantedEvents(prefix, frozenset(request.repositories), cursor, request.current_state, heartbeat)
 
 
 def tag_staleness(request: registry_service_pb2.ListTagsRequest) -> float:

@@ -338,11 +338,15 @@ class ServedCall:
         await asyncio.sleep(_PLACE_DELAYS[-1])
         return await enter()
 
+    @property
+    def _watches(self) -> bool:
+        return self.method.rpc is not None and self.method.rpc.watches
+
     async def _take_place_later(self) -> None:
         self._take_place()
 
     def _take_place(self) -> None:
-        self._serving.call_limit.enter(self.call.owner, streaming=self.method.response_streams)
+        self._serving.call_limit.enter(self.call.owner, streaming=self.method.response_streams, watching=self._watches)
         self._has_place = True
 
     async def _refuse_when_draining(self) -> None:
@@ -357,7 +361,7 @@ class ServedCall:
         serving.calls.discard(self)
         self._give_back()
         if self._has_place:
-            serving.call_limit.leave(self.call.owner, streaming=self.method.response_streams)
+            serving.call_limit.leave(self.call.owner, streaming=self.method.response_streams, watching=self._watches)
         if self._place is not None:
             serving.open_calls.leave(self._place)
         for interceptor in serving.interceptors[: self._entered]:

@@ -12,6 +12,7 @@ from portus_gateway.listen_address import cannot_listen
 from portus_gateway.operations.catalog_listing import CatalogListing
 from portus_gateway.operations.deletion import Deletion
 from portus_gateway.operations.index_answers import EverythingVisible, IndexAnswers, Visibility
+from portus_gateway.operations.watching import Watching
 from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc.boundary import Boundary
 from portus_gateway.rpc.call_limit import CallLimit
@@ -91,7 +92,7 @@ class GatewayServer:
         self._health = Health()
         self._boundary = Boundary(
             limits=limits,
-            call_limit=CallLimit(limits.max_concurrent_calls),
+            call_limit=CallLimit(limits.max_concurrent_calls, limits.max_watches),
             observer=observer,
             interceptors=interceptors,
         )
@@ -100,6 +101,7 @@ class GatewayServer:
             registry=registry,
             listing=listing,
             answers=IndexAnswers(index, visibility or EverythingVisible(), listing),
+            watching=Watching(index, visibility or EverythingVisible()),
             deletion=deletion,
             deletion_enabled=deletion_enabled,
             limits=limits,
@@ -151,6 +153,7 @@ class GatewayServer:
     async def _stop(self, server: grpc.aio.Server, grace: float) -> None:
         self._health.drain()
         self._boundary.drain()
+        self._servicer.drain()
         loop = asyncio.get_running_loop()
         farewell, refusal = min(_FAREWELL, grace / 4), min(_REFUSAL, grace / 8)
         # Watches of the health end after NOT_SERVING, unless their callers do not read.

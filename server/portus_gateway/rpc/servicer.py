@@ -9,7 +9,7 @@ from typing import cast
 
 import grpc
 
-from portus.registry.v1 import registry_service_pb2, registry_service_pb2_grpc
+from portus.registry.v1 import registry_service_pb2, registry_service_pb2_grpc, watch_pb2
 from portus_gateway.access.current_call import current_call
 from portus_gateway.operations.catalog_listing import CatalogEntry, CatalogListing
 from portus_gateway.operations.deletion import Deletion
@@ -18,8 +18,9 @@ from portus_gateway.operations.index_answers import Freshness, IndexAnswers
 from portus_gateway.operations.platform_selection import descriptor_for, manifest_for
 from portus_gateway.operations.registry_status import registry_status
 from portus_gateway.operations.tag_listing import TagListing
+from portus_gateway.operations.watching import Watching
 from portus_gateway.registry.protocol import Registry
-from portus_gateway.rpc import conversion, indexed_tags, listed_tags, request_parsing
+from portus_gateway.rpc import conversion, indexed_tags, listed_tags, request_parsing, watch_messages
 from portus_gateway.rpc.conversion_thread import ConversionThread
 from portus_gateway.rpc.converted_image_configs import ConvertedImageConfigs
 from portus_gateway.rpc.converted_manifests import ConvertedManifests
@@ -49,9 +50,11 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         gateway_version: str,
         page_tokens: PageTokens,
         answers: IndexAnswers,
+        watching: Watching,
     ) -> None:
         self._page_tokens = page_tokens
         self._answers = answers
+        self._watching = watching
         self._registry = registry
         self._listing = listing
         self._deletion = deletion
@@ -68,6 +71,10 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
             registry, self._converted_image_configs, limits.max_upstream_requests
         )
         self._downloads = DownloadPlaces(limits.max_downloads)
+
+    def drain(self) -> None:
+        """Ends watches, which have no end of their own."""
+        self._watching.drain()
 
     def close(self) -> None:
         """Ends what the servicer has beside its calls. No call may be running."""
@@ -148,6 +155,13 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         answer.as_of.CopyFrom(conversion.timestamp(freshness.as_of))
         answer.cursor = freshness.cursor
         return answer
+
+    async def WatchEvents(  # noqa: N802
+        self, request: watch_pb2.WatchEventsRequest, context: object
+    ) -> AsyncIterator[watch_pb2.WatchEventsResponse]:
+        async with aclosing(self._watching.watch(request_parsing.wanted_events(request))) as messages:
+            async for message in messages:
+                yield watch_messages.response(message)
 
     async def ResolveManifest(  # noqa: N802
         self, request: registry_service_pb2.ResolveManifestRequest, context: object

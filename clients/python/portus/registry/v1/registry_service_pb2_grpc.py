@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from portus.registry.v1 import registry_service_pb2 as portus_dot_registry_dot_v1_dot_registry__service__pb2
+from portus.registry.v1 import watch_pb2 as portus_dot_registry_dot_v1_dot_watch__pb2
 
 GRPC_GENERATED_VERSION = '1.80.1'
 GRPC_VERSION = grpc.__version__
@@ -143,6 +144,11 @@ class RegistryServiceStub(object):
                 '/portus.registry.v1.RegistryService/ListReferrers',
                 request_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.ListReferrersRequest.SerializeToString,
                 response_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.ListReferrersResponse.FromString,
+                _registered_method=True)
+        self.WatchEvents = channel.unary_stream(
+                '/portus.registry.v1.RegistryService/WatchEvents',
+                request_serializer=portus_dot_registry_dot_v1_dot_watch__pb2.WatchEventsRequest.SerializeToString,
+                response_deserializer=portus_dot_registry_dot_v1_dot_watch__pb2.WatchEventsResponse.FromString,
                 _registered_method=True)
         self.DeleteManifest = channel.unary_unary(
                 '/portus.registry.v1.RegistryService/DeleteManifest',
@@ -392,6 +398,24 @@ class RegistryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchEvents(self, request, context):
+        """Sends changes of tags and repositories as the gateway's index sees them, in order, until the caller ends the call or
+        the gateway's time limit for streams ends it with OK. Events of repositories for which the caller may not call ListTags
+        are left out; the policy is asked for each event as it is sent. A watch that continues at a cursor sees every change
+        after it, also over restarts of the gateway and on another replica. A watch does not count as one of the
+        gateway's calls at the same time; watches have a limit of their own.
+
+        Errors:
+        INVALID_ARGUMENT  INVALID_FIELD: `prefix`, `repositories` or `heartbeat_interval` is invalid; `after_cursor` is not a cursor.
+        FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
+        OUT_OF_RANGE  CURSOR_EXPIRED: the changes after the cursor are not kept any more. List again: watch with `current_state`.
+        OUT_OF_RANGE  CURSOR_UNKNOWN: the cursor is of another index, or the index was built anew. List again.
+        UNAVAILABLE  INDEX_NOT_READY: the index has not read the whole registry yet.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteManifest(self, request, context):
         """Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
         while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
@@ -533,6 +557,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.ListReferrers,
                     request_deserializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.ListReferrersRequest.FromString,
                     response_serializer=portus_dot_registry_dot_v1_dot_registry__service__pb2.ListReferrersResponse.SerializeToString,
+            ),
+            'WatchEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchEvents,
+                    request_deserializer=portus_dot_registry_dot_v1_dot_watch__pb2.WatchEventsRequest.FromString,
+                    response_serializer=portus_dot_registry_dot_v1_dot_watch__pb2.WatchEventsResponse.SerializeToString,
             ),
             'DeleteManifest': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteManifest,
@@ -929,6 +958,33 @@ class RegistryService(object):
             '/portus.registry.v1.RegistryService/ListReferrers',
             portus_dot_registry_dot_v1_dot_registry__service__pb2.ListReferrersRequest.SerializeToString,
             portus_dot_registry_dot_v1_dot_registry__service__pb2.ListReferrersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/portus.registry.v1.RegistryService/WatchEvents',
+            portus_dot_registry_dot_v1_dot_watch__pb2.WatchEventsRequest.SerializeToString,
+            portus_dot_registry_dot_v1_dot_watch__pb2.WatchEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

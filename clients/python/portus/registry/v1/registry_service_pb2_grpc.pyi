@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from portus.registry.v1 import registry_service_pb2 as _registry_service_pb2
+from portus.registry.v1 import watch_pb2 as _watch_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -207,6 +208,20 @@ class RegistryServiceStub:
       FAILED_PRECONDITION  CONTENT_AMBIGUOUS, CONTENT_INVALID, CONTENT_TOO_LARGE, CONTENT_TYPE_UNKNOWN: the fallback tag does not point to a valid index.
       FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
       UNAVAILABLE  LISTING_CHANGED: as for Catalog.
+    """
+    WatchEvents: _grpc.UnaryStreamMultiCallable[_watch_pb2.WatchEventsRequest, _watch_pb2.WatchEventsResponse]
+    """Sends changes of tags and repositories as the gateway's index sees them, in order, until the caller ends the call or
+    the gateway's time limit for streams ends it with OK. Events of repositories for which the caller may not call ListTags
+    are left out; the policy is asked for each event as it is sent. A watch that continues at a cursor sees every change
+    after it, also over restarts of the gateway and on another replica. A watch does not count as one of the
+    gateway's calls at the same time; watches have a limit of their own.
+
+    Errors:
+      INVALID_ARGUMENT  INVALID_FIELD: `prefix`, `repositories` or `heartbeat_interval` is invalid; `after_cursor` is not a cursor.
+      FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
+      OUT_OF_RANGE  CURSOR_EXPIRED: the changes after the cursor are not kept any more. List again: watch with `current_state`.
+      OUT_OF_RANGE  CURSOR_UNKNOWN: the cursor is of another index, or the index was built anew. List again.
+      UNAVAILABLE  INDEX_NOT_READY: the index has not read the whole registry yet.
     """
     DeleteManifest: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteManifestRequest, _registry_service_pb2.DeleteManifestResponse]
     """Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
@@ -451,6 +466,20 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
       FAILED_PRECONDITION  CONTENT_AMBIGUOUS, CONTENT_INVALID, CONTENT_TOO_LARGE, CONTENT_TYPE_UNKNOWN: the fallback tag does not point to a valid index.
       FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
       UNAVAILABLE  LISTING_CHANGED: as for Catalog.
+    """
+    WatchEvents: _aio.UnaryStreamMultiCallable[_watch_pb2.WatchEventsRequest, _watch_pb2.WatchEventsResponse]  # type: ignore[assignment]
+    """Sends changes of tags and repositories as the gateway's index sees them, in order, until the caller ends the call or
+    the gateway's time limit for streams ends it with OK. Events of repositories for which the caller may not call ListTags
+    are left out; the policy is asked for each event as it is sent. A watch that continues at a cursor sees every change
+    after it, also over restarts of the gateway and on another replica. A watch does not count as one of the
+    gateway's calls at the same time; watches have a limit of their own.
+
+    Errors:
+      INVALID_ARGUMENT  INVALID_FIELD: `prefix`, `repositories` or `heartbeat_interval` is invalid; `after_cursor` is not a cursor.
+      FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
+      OUT_OF_RANGE  CURSOR_EXPIRED: the changes after the cursor are not kept any more. List again: watch with `current_state`.
+      OUT_OF_RANGE  CURSOR_UNKNOWN: the cursor is of another index, or the index was built anew. List again.
+      UNAVAILABLE  INDEX_NOT_READY: the index has not read the whole registry yet.
     """
     DeleteManifest: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteManifestRequest, _registry_service_pb2.DeleteManifestResponse]  # type: ignore[assignment]
     """Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
@@ -764,6 +793,26 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
           FAILED_PRECONDITION  CONTENT_AMBIGUOUS, CONTENT_INVALID, CONTENT_TOO_LARGE, CONTENT_TYPE_UNKNOWN: the fallback tag does not point to a valid index.
           FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
           UNAVAILABLE  LISTING_CHANGED: as for Catalog.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchEvents(
+        self,
+        request: _watch_pb2.WatchEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_watch_pb2.WatchEventsResponse], _abc.AsyncIterator[_watch_pb2.WatchEventsResponse]]:
+        """Sends changes of tags and repositories as the gateway's index sees them, in order, until the caller ends the call or
+        the gateway's time limit for streams ends it with OK. Events of repositories for which the caller may not call ListTags
+        are left out; the policy is asked for each event as it is sent. A watch that continues at a cursor sees every change
+        after it, also over restarts of the gateway and on another replica. A watch does not count as one of the
+        gateway's calls at the same time; watches have a limit of their own.
+
+        Errors:
+          INVALID_ARGUMENT  INVALID_FIELD: `prefix`, `repositories` or `heartbeat_interval` is invalid; `after_cursor` is not a cursor.
+          FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
+          OUT_OF_RANGE  CURSOR_EXPIRED: the changes after the cursor are not kept any more. List again: watch with `current_state`.
+          OUT_OF_RANGE  CURSOR_UNKNOWN: the cursor is of another index, or the index was built anew. List again.
+          UNAVAILABLE  INDEX_NOT_READY: the index has not read the whole registry yet.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,208 @@
+"""Watches: the changes that the index sees, in order, for each caller those that it may see."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from portus_gateway.aio import deadline
+from portus_gateway.aio.single_flight import WorkEnded
+from portus_gateway.index.errors import (
+    CursorExpired,
+    CursorUnknown,
+    IndexDisabled,
+    IndexNotReady,
+    IndexUnavailable,
+    StoreError,
+)
+from portus_gateway.index.live_index import LiveIndex
+from portus_gateway.index.store import Change, ChangeRows, ChangeType, IndexState, TagEntry
+from portus_gateway.index.watch_cursor import WatchCursor
+from portus_gateway.operations.index_answers import Visibility
+
+# Changes, or tags of the current state, that are read at a time and in one message at most.
+_AT_ONCE: Final = 500
+# A watch ends by itself so many seconds before its time limit.
+_BEFORE_LIMIT: Final = 1.0
+Filter: TypeAlias = Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class WantedEvents:
+    """What a watch is to send. Without `cursor` and `current_state` it begins now. `heartbeat` is in seconds."""
+
+    prefix: str
+    repositories: frozenset[str]
+    cursor: WatchCursor | None
+    current_state: bool
+    heartbeat: float
+
+
+@dataclass(frozen=True, slots=True)
+class WatchMessage:
+    """Changes, and where a watch continues after them. `as_of` is None while the current state is listed."""
+
+    changes: Sequence[Change]
+    cursor: str
+    as_of: float | None
+    current_state_complete: bool = False
+
+
+class Watching:
+    """Watches of `index`, for the callers that `visibility` knows."""
+
+    def __init__(self, index: LiveIndex | None, visibility: Visibility) -> None:
+        self._index = index
+        self._visibility = visibility
+        self._draining = asyncio.Event()
+
+    def drain(self) -> None:
+        """Ends all watches. Each has sent a cursor to go on from."""
+        self._draining.set()
+
+    async def watch(self, wanted: WantedEvents) -> AsyncGenerator[WatchMessage, None]:
+        """The messages of one watch. It ends by itself shortly before the call's time limit.
+
+        Raises `IndexDisabled`, `IndexNotReady`, `IndexUnavailable`, `CursorExpired`, `CursorUnknown`; `WorkEnded` when
+        the gateway stops.
+        """
+        if self._index is None:
+            raise IndexDisabled
+        state = await self._index.state()
+        if not state.ready:
+            raise IndexNotReady
+        cursor = wanted.cursor or WatchCursor(state.epoch, state.head, ("", "") if wanted.current_state else None)
+        _check(cursor, state)
+        watch = _Watch(self._index, self._visibility, wanted, cursor)
+        if cursor.listed is not None:
+            async for message in watch.current_state(cursor.listed):
+                yield message
+                self._check_draining()
+        else:
+            # So that the caller has a cursor from the beginning.
+            yield watch.message((), state.now)
+        while not _is_late():
+            following = await watch.following(self._draining)
+            if following is not None:
+                yield following
+            self._check_draining()
+
+    def _check_draining(self) -> None:
+        if self._draining.is_set():
+            raise WorkEnded
+
+
+class _Watch:
+    """One watch, and how far it is."""
+
+    def __init__(self, index: LiveIndex, visibility: Visibility, wanted: WantedEvents, cursor: WatchCursor) -> None:
+        self._index = index
+        self._visibility = visibility
+        self._wanted = wanted
+        self._epoch = cursor.epoch
+        self._sequence = cursor.sequence
+        self._sent_at = time.monotonic()
+
+    def message(self, changes: Sequence[Change], as_of: float) -> WatchMessage:
+        """A message with all changes up to the one that the watch has come to."""
+        self._sent_at = time.monotonic()
+        return WatchMessage(changes, WatchCursor(self._epoch, self._sequence).encode(), as_of)
+
+    async def current_state(self, after: tuple[str, str]) -> AsyncGenerator[WatchMessage, None]:
+        """What there is, as changes. What changes meanwhile comes again as a change."""
+        repository = after[0]
+        more = True
+        while more:
+            entries = await self._entries(after)
+            more = len(entries) == _AT_ONCE
+            after = (entries[-1].repository, entries[-1].tag) if entries else after
+            changes = list(self._chosen(_present(entries, repository, self._sequence)))
+            repository = after[0]
+            if changes and more:
+                cursor = WatchCursor(self._epoch, self._sequence, after)
+                yield WatchMessage(changes, cursor.encode(), None)
+        self._sent_at = time.monotonic()
+        yield WatchMessage(
+            changes, WatchCursor(self._epoch, self._sequence).encode(), None, current_state_complete=True
+        )
+
+    async def following(self, draining: asyncio.Event) -> WatchMessage | None:
+        """The next changes, or a heartbeat. None: nothing to send yet."""
+        rows = await self._rows()
+        if rows.state.epoch != self._epoch:
+            raise CursorUnknown
+        if rows.state.oldest > self._sequence:
+            raise CursorExpired
+        changes: list[Change] = []
+        if rows.changes:
+            self._sequence = rows.changes[-1].sequence
+            changes = list(self._chosen(rows.changes))
+        complete = len(rows.changes) < _AT_ONCE
+        if changes:
+            return self.message(changes, rows.state.now if complete else rows.changes[-1].observed_at)
+        wait = self._sent_at + self._wanted.heartbeat - time.monotonic()
+        if wait <= 0:
+            return self.message((), rows.state.now if complete else rows.changes[-1].observed_at)
+        if complete:
+            limit = deadline.remaining()
+            await self._wait(min(wait, wait if limit is None else max(0.0, limit - _BEFORE_LIMIT)), draining)
+        return None
+
+    async def _wait(self, seconds: float, draining: asyncio.Event) -> None:
+        """Waits for changes, for the time to be over, or for the gateway to stop."""
+        waiting = asyncio.ensure_future(self._index.feed.wait(self._sequence, seconds))
+        stopping = asyncio.ensure_future(draining.wait())
+        try:
+            await asyncio.wait([waiting, stopping], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+            stopping.cancel()
+            await asyncio.gather(waiting, stopping, return_exceptions=True)
+
+    async def _rows(self) -> ChangeRows:
+        try:
+            return await self._index.store.changes(self._sequence, _AT_ONCE)
+        except StoreError as error:
+            raise IndexUnavailable(str(error)) from error
+
+    async def _entries(self, after: tuple[str, str]) -> list[TagEntry]:
+        try:
+            return await self._index.store.repository_tags(after, self._wanted.prefix, _AT_ONCE)
+        except StoreError as error:
+            raise IndexUnavailable(str(error)) from error
+
+    def _chosen(self, changes: Iterable[Change]) -> Iterator[Change]:
+        """Those that the caller wants and, by the policy of now, may see."""
+        wanted = self._wanted
+        filters = [each for each in (self._visibility.visible(), self._visibility.tags_visible()) if each is not None]
+        for change in changes:
+            name = change.repository
+            if wanted.repositories and name not in wanted.repositories:
+                continue
+            if name.startswith(wanted.prefix) and all(may_see(name) for may_see in filters):
+                yield change
+
+
+def _check(cursor: WatchCursor, state: IndexState) -> None:
+    if cursor.epoch != state.epoch or cursor.sequence > state.head:
+        raise CursorUnknown
+    if cursor.sequence < state.oldest:
+        raise CursorExpired
+
+
+def _present(entries: Sequence[TagEntry], repository: str, sequence: int) -> Iterator[Change]:
+    """Entries as changes; those of `repository` are already begun."""
+    for entry in entries:
+        seen = entry.read_at or 0.0
+        if entry.repository != repository:
+            repository = entry.repository
+            yield Change(sequence, ChangeType.REPOSITORY_CREATED, repository, "", None, None, seen)
+        if entry.tag and entry.digest is not None:
+            observed = entry.checked_at or seen
+            yield Change(sequence, ChangeType.TAG_CREATED, repository, entry.tag, entry.digest, None, observed)
+
+
+def _is_late() -> bool:
+    """Whether the call's time limit is near."""
+    return not deadline.allows(_BEFORE_LIMIT)

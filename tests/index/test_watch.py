@@ -1,0 +1,287 @@
+"""WatchEvents: every change in order, resumable, and for each caller what it may see."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import aiohttp
+import grpc
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from portus.registry.v1.registry_service_pb2 import CatalogRequest, GetRegistryInfoRequest, ListTagsRequest
+from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from portus.registry.v1.watch_pb2 import Event, WatchEventsRequest, WatchEventsResponse
+from portus_gateway.devregistry import DevRegistry, Fault
+from portus_gateway.index.sqlite import SqliteStore
+from portus_gateway.index.watch_cursor import WatchCursor
+from tests.index.gateways import TOKEN, IndexedGateway, caller, indexed_gateway
+from tests.index.registries import until
+from tests.index.test_notification import body, event
+
+Told = tuple[str, str, str]
+SECOND = Duration(seconds=1)
+
+
+@pytest.fixture
+async def registry() -> AsyncGenerator[DevRegistry, None]:
+    async with DevRegistry(auth="anonymous") as running:
+        running.push("other/app", "v1")
+        running.push("team/app", "v1", "v2")
+        yield running
+
+
+@pytest.fixture
+async def gateway(registry: DevRegistry, tmp_path: Path) -> AsyncGenerator[IndexedGateway, None]:
+    async with indexed_gateway(registry, tmp_path) as running:
+        await running.ready()
+        yield running
+
+
+def told(events: Sequence[Event]) -> list[Told]:
+    return [(Event.Type.Name(each.type), each.repository, each.tag) for each in events]
+
+
+async def announced(gateway: IndexedGateway, repository: str) -> None:
+    """Sends the gateway a notification about a repository."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(
+            gateway.notifications,
+            data=body(event(repository=repository)),
+            headers={"Authorization": f"Bearer {TOKEN}"},
+        ) as answer,
+    ):
+        assert answer.status == 202
+
+
+class Watch:
+    """A watch that remembers what it received."""
+
+    def __init__(
+        self, gateway: IndexedGateway, request: WatchEventsRequest, metadata: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        self._call = gateway.stub.WatchEvents(request, metadata=metadata)
+        self.events: list[Event] = []
+        self.cursor = ""
+
+    async def message(self) -> WatchEventsResponse:
+        async with asyncio.timeout(10):
+            message = await self._call.read()
+        assert isinstance(message, WatchEventsResponse)
+        self.events += message.events
+        self.cursor = message.cursor
+        return message
+
+    async def until(self, number: int) -> list[Told]:
+        """Reads until there are so many events."""
+        while len(self.events) < number:
+            await self.message()
+        return told(self.events)
+
+    def end(self) -> None:
+        self._call.cancel()
+
+    async def failure(self) -> tuple[grpc.StatusCode, str]:
+        """Reads until the watch fails."""
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            async with asyncio.timeout(10):
+                while await self._call.read() is not grpc.aio.EOF:
+                    pass
+                raise AssertionError(f"ended with {await self._call.code()}")
+        return failed.value.code(), str(failed.value.details())
+
+
+async def test_a_watch_sees_what_happens(registry: DevRegistry, gateway: IndexedGateway) -> None:
+    watch = Watch(gateway, WatchEventsRequest())
+    assert (await watch.message()).cursor != ""
+    digest = registry.push("team/app", "v3")
+    registry.untag("team/app", "v1")
+    await announced(gateway, "team/app")
+    assert await watch.until(2) == [("TAG_DELETED", "team/app", "v1"), ("TAG_CREATED", "team/app", "v3")]
+    assert watch.events[1].digest == digest
+    assert watch.events[0].previous_digest != ""
+    watch.end()
+
+
+async def test_a_watch_from_a_cursor_of_an_answer_misses_nothing(
+    registry: DevRegistry, gateway: IndexedGateway
+) -> None:
+    cursor = (await gateway.stub.ListTags(ListTagsRequest(repository="team/app"))).cursor
+    registry.push("new/app", "v1")
+    await announced(gateway, "new/app")
+    watch = Watch(gateway, WatchEventsRequest(after_cursor=cursor))
+    assert await watch.until(2) == [("REPOSITORY_CREATED", "new/app", ""), ("TAG_CREATED", "new/app", "v1")]
+    watch.end()
+
+
+async def test_a_watch_goes_on_after_a_restart_of_the_gateway(registry: DevRegistry, tmp_path: Path) -> None:
+    async with indexed_gateway(registry, tmp_path) as gateway:
+        await gateway.ready()
+        watch = Watch(gateway, WatchEventsRequest())
+        await watch.message()
+        registry.push("team/app", "v3")
+        await announced(gateway, "team/app")
+        await watch.until(1)
+        watch.end()
+    registry.push("team/app", "v4")
+    async with indexed_gateway(registry, tmp_path) as gateway:
+        again = Watch(gateway, WatchEventsRequest(after_cursor=watch.cursor))
+        assert await again.until(1) == [("TAG_CREATED", "team/app", "v4")]
+        again.end()
+
+
+async def test_the_current_state_and_then_the_changes(registry: DevRegistry, gateway: IndexedGateway) -> None:
+    watch = Watch(gateway, WatchEventsRequest(current_state=True, prefix="team/"))
+    while not (await watch.message()).current_state_complete:
+        pass
+    assert told(watch.events) == [
+        ("REPOSITORY_CREATED", "team/app", ""),
+        ("TAG_CREATED", "team/app", "v1"),
+        ("TAG_CREATED", "team/app", "v2"),
+    ]
+    registry.push("team/app", "v3")
+    await announced(gateway, "team/app")
+    assert (await watch.until(4))[3] == ("TAG_CREATED", "team/app", "v3")
+    watch.end()
+
+
+async def test_a_list_of_the_current_state_can_be_continued(registry: DevRegistry, tmp_path: Path) -> None:
+    registry.push_many([f"many/{number:03}" for number in range(400)], ["a", "b"])
+    async with indexed_gateway(registry, tmp_path) as gateway:
+        await gateway.ready()
+        watch = Watch(gateway, WatchEventsRequest(current_state=True))
+        first = await watch.message()
+        assert not first.current_state_complete
+        watch.end()
+        rest = Watch(gateway, WatchEventsRequest(after_cursor=first.cursor))
+        while not (await rest.message()).current_state_complete:
+            pass
+        rest.end()
+        seen = [each for each in told(watch.events) + told(rest.events) if each[0] == "TAG_CREATED"]
+        assert len(seen) == len(set(seen)) == 803
+
+
+async def test_only_the_wanted_repositories(registry: DevRegistry, gateway: IndexedGateway) -> None:
+    watch = Watch(gateway, WatchEventsRequest(repositories=["team/app", "no/app"]))
+    await watch.message()
+    for repository in ("other/app", "team/app"):
+        registry.push(repository, "v9")
+        await announced(gateway, repository)
+    assert await watch.until(1) == [("TAG_CREATED", "team/app", "v9")]
+    watch.end()
+
+
+async def test_heartbeats_take_the_cursor_past_what_others_do(registry: DevRegistry, gateway: IndexedGateway) -> None:
+    watch = Watch(gateway, WatchEventsRequest(prefix="nobody/", heartbeat_interval=SECOND))
+    first = await watch.message()
+    registry.push("team/app", "v3")
+    await announced(gateway, "team/app")
+    heartbeat = await watch.message()
+    assert list(heartbeat.events) == []
+    assert heartbeat.as_of.ToMicroseconds() > first.as_of.ToMicroseconds()
+    assert WatchCursor.decode(heartbeat.cursor).sequence > WatchCursor.decode(first.cursor).sequence
+    watch.end()
+
+
+async def test_callers_see_events_of_repositories_whose_tags_they_may_list(
+    registry: DevRegistry, tmp_path: Path
+) -> None:
+    async with indexed_gateway(registry, tmp_path, access=True) as gateway:
+
+        async def ready() -> bool:
+            info = await gateway.stub.GetRegistryInfo(GetRegistryInfoRequest(), metadata=caller("admin"))
+            return info.index.state == info.index.READY
+
+        await until(ready)
+        watch = Watch(gateway, WatchEventsRequest(current_state=True), caller("team"))
+        while not (await watch.message()).current_state_complete:
+            pass
+        assert {each.repository for each in watch.events} == {"team/app"}
+        for repository in ("other/app", "team/app"):
+            registry.push(repository, "v9")
+            await announced(gateway, repository)
+        assert (await watch.until(4))[3] == ("TAG_CREATED", "team/app", "v9")
+        watch.end()
+        refused = Watch(gateway, WatchEventsRequest(), caller("reader"))
+        assert (await refused.failure())[0] is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_cursors_that_cannot_be_continued(gateway: IndexedGateway, tmp_path: Path, registry: DevRegistry) -> None:
+    cursor = WatchCursor.decode((await gateway.stub.Catalog(CatalogRequest())).cursor)
+    foreign = WatchCursor("another", cursor.sequence)
+    ahead = WatchCursor(cursor.epoch, cursor.sequence + 1)
+    for unknown in (foreign, ahead):
+        code, _ = await Watch(gateway, WatchEventsRequest(after_cursor=unknown.encode())).failure()
+        assert code is grpc.StatusCode.OUT_OF_RANGE
+    code, _ = await Watch(gateway, WatchEventsRequest(after_cursor="rubbish")).failure()
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    async with SqliteStore(tmp_path / "index.db", registry.url, keeps=False) as store:
+        await store.forget((await store.state()).now + 1, most=2)
+        exactly = Watch(gateway, WatchEventsRequest(after_cursor=WatchCursor(cursor.epoch, 2).encode()))
+        assert len(await exactly.until(cursor.sequence - 2)) == cursor.sequence - 2
+        exactly.end()
+        before = Watch(gateway, WatchEventsRequest(after_cursor=WatchCursor(cursor.epoch, 1).encode()))
+        code, details = await before.failure()
+        assert code is grpc.StatusCode.OUT_OF_RANGE
+        assert "list again" in details
+        running = Watch(gateway, WatchEventsRequest())
+        await running.message()
+        await store.rebuild()
+        assert (await running.failure())[0] is grpc.StatusCode.OUT_OF_RANGE
+
+
+async def test_without_an_index(registry: DevRegistry, tmp_path: Path) -> None:
+    async with indexed_gateway(registry, tmp_path, with_index=False) as gateway:
+        code, details = await Watch(gateway, WatchEventsRequest()).failure()
+        assert code is grpc.StatusCode.FAILED_PRECONDITION
+        assert "PORTUS_INDEX" in details
+
+
+async def test_before_the_first_walk_has_ended(tmp_path: Path) -> None:
+    async with DevRegistry(auth="anonymous") as registry:
+        registry.push("team/app", "v1")
+        with registry.inject(Fault.parse("catalog:status=503")):
+            async with indexed_gateway(registry, tmp_path) as gateway:
+                await until(lambda: _is_building(gateway))
+                code, _ = await Watch(gateway, WatchEventsRequest()).failure()
+                assert code is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_gateway_that_stops_ends_its_watches_at_once(registry: DevRegistry, tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        async with indexed_gateway(registry, tmp_path) as gateway:
+            await gateway.ready()
+            channel = await stack.enter_async_context(grpc.aio.insecure_channel(str(gateway.running.address)))
+            watch = Watch(IndexedGateway(RegistryServiceStub(channel), gateway.running), WatchEventsRequest())
+            await watch.message()
+            failure = asyncio.create_task(watch.failure())
+        assert (await failure)[0] is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_watches_do_not_use_up_the_calls(registry: DevRegistry, tmp_path: Path) -> None:
+    async with indexed_gateway(registry, tmp_path, max_concurrent_calls="2", max_watches="8") as gateway:
+        await gateway.ready()
+        watches = [Watch(gateway, WatchEventsRequest()) for _ in range(6)]
+        for watch in watches:
+            await watch.message()
+        assert (await gateway.stub.Catalog(CatalogRequest())).cursor != ""
+        one_too_many = Watch(gateway, WatchEventsRequest())
+        assert (await one_too_many.failure())[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
+        for watch in watches:
+            watch.end()
+
+
+async def test_a_watch_ends_well_at_its_time_limit(registry: DevRegistry, tmp_path: Path) -> None:
+    async with indexed_gateway(registry, tmp_path, max_stream_duration="2s") as gateway:
+        await gateway.ready()
+        call = gateway.stub.WatchEvents(WatchEventsRequest())
+        async with asyncio.timeout(10):
+            assert [message async for message in call]
+            assert await call.code() is grpc.StatusCode.OK
+
+
+async def _is_building(gateway: IndexedGateway) -> bool:
+    info = await gateway.stub.GetRegistryInfo(GetRegistryInfoRequest())
+    return info.index.state == info.index.BUILDING
