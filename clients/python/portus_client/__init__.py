@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from portus_client.registry_info import IndexStatus, Limits, RegistryInfo
     from portus_client.repository import CatalogPage, Repository
     from portus_client.tag import TagDetails, TagPage, TagView
+    from portus_client.watch import Event, WatchUpdate
 
 __all__ = [
     "AsyncRegistryClient",
@@ -50,6 +51,7 @@ __all__ = [
     "DeletedTag",
     "DeletionResult",
     "Descriptor",
+    "Event",
     "FailedPrecondition",
     "FieldViolation",
     "Image",
@@ -83,6 +85,7 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",
+    "WatchUpdate",
 ]
 
 _MODULES = (
@@ -99,6 +102,7 @@ _MODULES = (
     "registry_info",
     "repository",
     "tag",
+    "watch",
 )
 
 

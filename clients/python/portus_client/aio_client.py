@@ -1,6 +1,7 @@
 """The client for asyncio."""
 # ruff: noqa: ASYNC109 -- the timeout is sent to the gateway as the call's deadline, so asyncio.timeout cannot serve.
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from datetime import timedelta
@@ -17,12 +18,14 @@ from portus_client.connection import CallTerms, Connection
 from portus_client.deletion import DeletedBlob, DeletedManifest, DeletedTag, DeletionResult, ManifestDeletion
 from portus_client.deletion_batch import DeletionBatch
 from portus_client.descriptor import Descriptor, Platform
+from portus_client.errors import RegistryError
 from portus_client.image_config import ImageConfig
 from portus_client.manifest import Manifest
 from portus_client.registry_info import RegistryInfo
 from portus_client.repository import CatalogPage, Repository
 from portus_client.tag import TagDetails, TagPage, TagView
 from portus_client.tag_pages import TagPages
+from portus_client.watch import LONGEST_WATCH, WatchProgress, WatchUpdate
 
 if TYPE_CHECKING:
     # Only the type stubs have it.
@@ -181,6 +184,42 @@ class AsyncRegistryClient(Connection):
             page = await self._call(self._stub.ListTags, pages.request, self._terms(timeout))
             yield conversion.tag_page(page)
             pages.advance(page)
+
+    async def watch(
+        self,
+        *,
+        prefix: str = "",
+        repositories: Iterable[str] = (),
+        after_cursor: str = "",
+        current_state: bool = False,
+        heartbeat_interval: timedelta | None = None,
+    ) -> AsyncGenerator[WatchUpdate, None]:
+        """See `RegistryClient.watch`. To end the watch as soon as you stop early, use `contextlib.aclosing`."""
+        progress = WatchProgress(
+            prefix=prefix,
+            repositories=repositories,
+            after_cursor=after_cursor,
+            current_state=current_state,
+            heartbeat_interval=heartbeat_interval,
+        )
+        while True:
+            error = None
+            call = self._stream(
+                self._stub.WatchEvents,
+                progress.request(),
+                self._with_deadline(LONGEST_WATCH),
+                lambda message: (progress.received(message),),
+            )
+            try:
+                async with aclosing(call):
+                    async for update in call:
+                        yield update
+            except RegistryError as failure:
+                error = failure
+                lost = progress.failed(failure)
+                if lost is not None:
+                    yield lost
+            await asyncio.sleep(progress.pause(error))
 
     async def resolve(
         self,

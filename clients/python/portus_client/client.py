@@ -1,5 +1,6 @@
 """The client for threads."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from functools import partial
@@ -15,12 +16,14 @@ from portus_client.connection import CallTerms, Connection
 from portus_client.deletion import DeletedBlob, DeletedManifest, DeletedTag, DeletionResult, ManifestDeletion
 from portus_client.deletion_batch import DeletionBatch
 from portus_client.descriptor import Descriptor, Platform
+from portus_client.errors import RegistryError
 from portus_client.image_config import ImageConfig
 from portus_client.manifest import Manifest
 from portus_client.registry_info import RegistryInfo
 from portus_client.repository import CatalogPage, Repository
 from portus_client.tag import TagDetails, TagPage, TagView
 from portus_client.tag_pages import TagPages
+from portus_client.watch import LONGEST_WATCH, WatchProgress, WatchUpdate
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -197,6 +200,48 @@ class RegistryClient(Connection):
             page = self._call(self._stub.ListTags, pages.request, self._terms(timeout))
             yield conversion.tag_page(page)
             pages.advance(page)
+
+    def watch(
+        self,
+        *,
+        prefix: str = "",
+        repositories: Iterable[str] = (),
+        after_cursor: str = "",
+        current_state: bool = False,
+        heartbeat_interval: timedelta | None = None,
+    ) -> Iterator[WatchUpdate]:
+        """Sends what changes in the registry, as the gateway's index sees it, without an end.
+
+        `prefix` and `repositories` choose what to watch. The watch begins now; after the cursor of an earlier update or
+        of a `catalog_page`; or, with `current_state`, with all that there is. While nothing happens, an update without
+        events comes every `heartbeat_interval` (default: 15 s).
+
+        After an interruption the watch goes on by itself at its last cursor. If the gateway does not have the changes
+        since then any more, an update with `list_again` says so, and the current state follows.
+        """
+        progress = WatchProgress(
+            prefix=prefix,
+            repositories=repositories,
+            after_cursor=after_cursor,
+            current_state=current_state,
+            heartbeat_interval=heartbeat_interval,
+        )
+        while True:
+            error = None
+            call = self._stream(
+                self._stub.WatchEvents,
+                progress.request(),
+                self._with_deadline(LONGEST_WATCH),
+                lambda message: (progress.received(message),),
+            )
+            try:
+                yield from call
+            except RegistryError as failure:
+                error = failure
+                update = progress.failed(failure)
+                if update is not None:
+                    yield update
+            time.sleep(progress.pause(error))
 
     def resolve(
         self,

@@ -1,7 +1,12 @@
 """`portus-gateway dev`."""
 
+import hashlib
 import os
 import secrets
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import get_args
 
 import click
@@ -11,7 +16,7 @@ from portus_gateway.access.errors import InvalidAccessFile
 from portus_gateway.cli.addresses import read_address
 from portus_gateway.cli.serve import EXIT_CONFIGURATION, report
 from portus_gateway.cli.setting_options import given, setting_options
-from portus_gateway.devregistry import EVERYTHING, DevRegistry, Fault, Flavour, User, seed_demo
+from portus_gateway.devregistry import EVERYTHING, DevRegistry, Fault, Flavour, NotificationEndpoint, User, seed_demo
 from portus_gateway.listen_address import ListenAddress
 from portus_gateway.settings import InvalidSettings, Value
 from portus_gateway.telemetry import logs
@@ -21,6 +26,8 @@ _FIXED_SETTINGS = frozenset(
     {"registry_url", "username", "password", "password_file", "registry_anonymous", "token_realm", "ca_file"}
     | {"blob_origins", "use_environment_proxy", "allow_delete", "workers"}
 )
+
+_INDEX_SETTINGS = ("index", "notifications_listen", "notifications_token_file")
 
 
 def _read_faults(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[Fault, ...]:
@@ -84,17 +91,23 @@ async def _serve(
     flags: dict[str, Value | None],
 ) -> None:
     password = os.environ.get("PORTUS_PASSWORD") or secrets.token_urlsafe(18)
-    async with DevRegistry(
-        [User("portus", password, EVERYTHING)],
-        flavour=flavour,
-        faults=faults,
-        host=registry_listen.host,
-        port=registry_listen.port,
-    ) as registry:
+    async with AsyncExitStack() as stack:
+        registry = await stack.enter_async_context(
+            DevRegistry(
+                [User("portus", password, EVERYTHING)],
+                flavour=flavour,
+                faults=faults,
+                host=registry_listen.host,
+                port=registry_listen.port,
+            )
+        )
         if seed:
             seed_demo(registry)
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="portus-gateway-dev-")))
+        token = secrets.token_urlsafe(18)
         loaded = settings.load(
             {
+                **_index_settings(folder, token, flags),
                 # Nobody needs a record of deletes here. `--audit-log -` shows them.
                 "audit_log": os.environ.get("PORTUS_AUDIT_LOG") or os.devnull,
                 **flags,
@@ -113,9 +126,25 @@ async def _serve(
         )
         logs.configure(loaded.log_format, loaded.log_level)
         async with process.stop_signal(grace=loaded.drain_grace) as stop, app.running(loaded) as gateway:
+            if gateway.notifications_address is not None and loaded.tls_certificate_file is None:
+                url = f"http://{gateway.notifications_address}/notifications"
+                registry.notifications.endpoint = NotificationEndpoint(url, token)
             open_to_all = loaded.tls_certificate_file is None and not loaded.authenticates
             click.echo(_welcome(gateway.address, registry, open_to_all=open_to_all))
             await stop.wait()
+
+
+def _index_settings(folder: Path, token: str, flags: Mapping[str, Value | None]) -> dict[str, Value | None]:
+    """The index is on, in a folder that is deleted at the end, unless the user has set one up."""
+    if any(flags.get(name) or os.environ.get(settings.variable_of(name)) for name in _INDEX_SETTINGS):
+        return {}
+    tokens = folder / "notification-tokens"
+    tokens.write_text(f"dev sha256:{hashlib.sha256(token.encode()).hexdigest()}\n")
+    return {
+        "index": f"sqlite://{folder / 'index.db'}",
+        "notifications_listen": "127.0.0.1:0",
+        "notifications_token_file": str(tokens),
+    }
 
 
 def _welcome(address: ListenAddress, registry: DevRegistry, *, open_to_all: bool) -> str:

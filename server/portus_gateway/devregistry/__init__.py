@@ -16,6 +16,7 @@ from portus_gateway.devregistry.fault_set import Injection
 from portus_gateway.devregistry.faults import Fault
 from portus_gateway.devregistry.flavours import Flavour
 from portus_gateway.devregistry.images import Content, artifact, image, index, multi_platform, raw_manifest
+from portus_gateway.devregistry.notifications import NotificationEndpoint
 from portus_gateway.devregistry.request_log import RequestLog, RequestRecord
 from portus_gateway.devregistry.server import DevRegistry
 from portus_gateway.devregistry.signing_key import SigningKey
@@ -30,6 +31,7 @@ __all__ = [
     "Fault",
     "Flavour",
     "Injection",
+    "NotificationEndpoint",
     "RequestLog",
     "RequestRecord",
     "SigningKey",

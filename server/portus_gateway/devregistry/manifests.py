@@ -1,5 +1,7 @@
 """`GET`, `HEAD`, `PUT` and `DELETE /v2/<name>/manifests/<reference>`."""
 
+import asyncio
+
 from aiohttp import web
 
 from portus_gateway.devregistry.behaviour import Behaviour
@@ -14,6 +16,7 @@ from portus_gateway.devregistry.media_types import (
     OCI_INDEX,
     OCI_MANIFEST,
 )
+from portus_gateway.devregistry.notifications import Notifications
 from portus_gateway.devregistry.schema_1 import SCHEMA_1_TYPE, NotConvertible, config_digest, schema_1
 from portus_gateway.devregistry.storage import Manifest, Repository, Storage
 from portus_gateway.devregistry.urls import absolute_url
@@ -60,7 +63,12 @@ def get_manifest(
 
 
 async def put_manifest(
-    storage: Storage, behaviour: Behaviour, request: web.BaseRequest, name: str, reference: str
+    storage: Storage,
+    behaviour: Behaviour,
+    notifications: Notifications,
+    request: web.BaseRequest,
+    name: str,
+    reference: str,
 ) -> web.Response:
     """Stores a manifest whose blobs and children are in the repository."""
     traits = behaviour.traits
@@ -84,10 +92,14 @@ async def put_manifest(
     if ":" in reference and not is_digest(reference):
         raise _invalid_reference(behaviour, reference)
     storage.put_manifest(name, digest, Manifest(content, document.media_type))
-    if not is_digest(reference):
+    tag = "" if is_digest(reference) else reference
+    # Distribution announces a push before it writes the tag.
+    notifications.emit("push", name, tag=tag, digest=digest, media_type=document.media_type)
+    if tag:
+        await asyncio.sleep(notifications.tag_delay)
         stored = storage.repository(name)
         if stored is not None:
-            stored.tag(reference, digest)
+            stored.tag(tag, digest)
     headers = {
         "Location": absolute_url(request, f"/v2/{name}/manifests/{digest}"),
         "Docker-Content-Digest": digest,
@@ -97,7 +109,9 @@ async def put_manifest(
     return web.Response(status=201, headers=headers)
 
 
-def delete_manifest(storage: Storage, behaviour: Behaviour, name: str, reference: str) -> web.Response:
+def delete_manifest(
+    storage: Storage, behaviour: Behaviour, notifications: Notifications, name: str, reference: str
+) -> web.Response:
     """Deletes a manifest by digest, with all of its tags; or one tag, where the registry can."""
     traits = behaviour.traits
     if not behaviour.deletion_enabled:
@@ -110,9 +124,14 @@ def delete_manifest(storage: Storage, behaviour: Behaviour, name: str, reference
             raise _invalid_reference(behaviour, reference)
         if repository is None or not repository.untag(reference):
             raise RegistryError("MANIFEST_UNKNOWN", f"unknown tag={reference}")
+        notifications.emit("delete", name, tag=reference)
         return web.Response(status=202)
     if repository is not None:
+        tags = [tag for tag, target in repository.tags.items() if target == reference]
         if repository.delete_manifest(reference):
+            notifications.emit("delete", name, digest=reference)
+            for tag in tags:
+                notifications.emit("delete", name, tag=tag)
             return web.Response(status=202)
         if traits.manifest_route_finds_blobs and repository.unlink_blob(reference):
             return web.Response(status=202)

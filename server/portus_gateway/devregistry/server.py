@@ -34,6 +34,7 @@ from portus_gateway.devregistry.flavours import TRAITS, Flavour
 from portus_gateway.devregistry.images import Content, image
 from portus_gateway.devregistry.listener import Listener
 from portus_gateway.devregistry.manifests import delete_manifest, get_manifest, put_manifest
+from portus_gateway.devregistry.notifications import Notifications
 from portus_gateway.devregistry.plain_answers import plain_error
 from portus_gateway.devregistry.referrers import list_referrers
 from portus_gateway.devregistry.request_log import RequestLog
@@ -114,6 +115,8 @@ class DevRegistry:
             self.inject(fault)
         self.requests = RequestLog()
         """The requests to the registry. Those to the token service are in `tokens.requests`."""
+        self.notifications = Notifications()
+        """What is announced of pushes and deletes over HTTP, once it has an endpoint."""
         self._auth = auth
         self._authorization = _authorization(auth, self.tokens, token_leeway, clock)
         self._behaviour = Behaviour(TRAITS[flavour], deletion_enabled)
@@ -126,6 +129,7 @@ class DevRegistry:
         async with AsyncExitStack() as stack:
             if self._owns_tokens and self._auth == "token":
                 await stack.enter_async_context(self.tokens)
+            await stack.enter_async_context(self.notifications)
             await self._listener.start()
             stack.push_async_callback(self._listener.close)
             self._running = stack.pop_all()
@@ -339,9 +343,11 @@ class DevRegistry:
             case "tags", _:
                 return list_tags(self._storage, self._behaviour, name, path, query)
             case "manifests", "PUT":
-                return await put_manifest(self._storage, self._behaviour, request, name, target.reference)
+                return await put_manifest(
+                    self._storage, self._behaviour, self.notifications, request, name, target.reference
+                )
             case "manifests", "DELETE":
-                return delete_manifest(self._storage, self._behaviour, name, target.reference)
+                return delete_manifest(self._storage, self._behaviour, self.notifications, name, target.reference)
             case "manifests", _:
                 return get_manifest(self._storage, self._behaviour, request, name, target.reference)
             case "blobs", "DELETE":

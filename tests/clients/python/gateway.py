@@ -17,7 +17,7 @@ from google.rpc.error_details_pb2 import ErrorInfo, PreconditionFailure, RetryIn
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
-from portus.registry.v1 import image_config_pb2, manifest_pb2, registry_service_pb2, tag_details_pb2
+from portus.registry.v1 import image_config_pb2, manifest_pb2, registry_service_pb2, tag_details_pb2, watch_pb2
 from portus.registry.v1.registry_service_pb2_grpc import (
     RegistryServiceServicer,
     add_RegistryServiceServicer_to_server,
@@ -195,6 +195,8 @@ class Gateway(RegistryServiceServicer):
             ),
         )
         self.failures: dict[str, list[Status]] = {}
+        self.watches: list[list[watch_pb2.WatchEventsResponse | Status]] = []
+        """What each call of WatchEvents sends; a status ends the call with it."""
         self.referenced: set[str] = set()
         self.unusable_tags: dict[str, tuple[str, ...]] = {}
         self.kept_tags: set[str] = set()
@@ -287,6 +289,15 @@ class Gateway(RegistryServiceServicer):
             next_page_token=str(end) if start < len(tags) else "",
             unusable_tags=self.unusable_tags.get(request.repository, ()) if start == 0 else (),
         )
+
+    def WatchEvents(  # noqa: N802
+        self, request: watch_pb2.WatchEventsRequest, context: grpc.ServicerContext
+    ) -> Iterator[watch_pb2.WatchEventsResponse]:
+        self._begin("WatchEvents", request, context)
+        for step in self.watches.pop(0) if self.watches else ():
+            if isinstance(step, Status):
+                _fail(context, step)
+            yield step
 
     def ResolveManifest(  # noqa: N802
         self, request: registry_service_pb2.ResolveManifestRequest, context: grpc.ServicerContext

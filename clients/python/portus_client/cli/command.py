@@ -19,6 +19,7 @@ from portus_client.cli.resolve import resolve
 from portus_client.cli.session import Session, shared_options
 from portus_client.cli.tags import tags
 from portus_client.cli.terminal import PROGRAM, output_failed, print_error
+from portus_client.cli.watch import watch
 from portus_client.version import version
 
 _EPILOG = """
@@ -71,7 +72,7 @@ def command(context: click.Context, /, **_: object) -> None:
         context.exit(ExitCode.USAGE)
 
 
-for _command in (catalog, tags, manifest, config, batch, resolve, digest, delete, ping):
+for _command in (catalog, tags, manifest, config, batch, resolve, digest, delete, watch, ping):
     command.add_command(_command)
 
 

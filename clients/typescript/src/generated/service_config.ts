@@ -15,7 +15,8 @@ export const serviceConfig = {
         {"service": "portus.registry.v1.RegistryService", "method": "GetImageConfig"},
         {"service": "portus.registry.v1.RegistryService", "method": "BatchGetImageConfigs"},
         {"service": "portus.registry.v1.RegistryService", "method": "ReadBlob"},
-        {"service": "portus.registry.v1.RegistryService", "method": "ListReferrers"}
+        {"service": "portus.registry.v1.RegistryService", "method": "ListReferrers"},
+        {"service": "portus.registry.v1.RegistryService", "method": "WatchEvents"}
       ],
       "retryPolicy": {
         "maxAttempts": 4,

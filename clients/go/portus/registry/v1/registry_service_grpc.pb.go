@@ -31,6 +31,7 @@ const (
 	RegistryService_BatchGetImageConfigs_FullMethodName  = "/portus.registry.v1.RegistryService/BatchGetImageConfigs"
 	RegistryService_ReadBlob_FullMethodName              = "/portus.registry.v1.RegistryService/ReadBlob"
 	RegistryService_ListReferrers_FullMethodName         = "/portus.registry.v1.RegistryService/ListReferrers"
+	RegistryService_WatchEvents_FullMethodName           = "/portus.registry.v1.RegistryService/WatchEvents"
 	RegistryService_DeleteManifest_FullMethodName        = "/portus.registry.v1.RegistryService/DeleteManifest"
 	RegistryService_BatchDeleteManifests_FullMethodName  = "/portus.registry.v1.RegistryService/BatchDeleteManifests"
 	RegistryService_DeleteTag_FullMethodName             = "/portus.registry.v1.RegistryService/DeleteTag"
@@ -217,6 +218,20 @@ type RegistryServiceClient interface {
 	//	FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
 	//	UNAVAILABLE  LISTING_CHANGED: as for Catalog.
 	ListReferrers(ctx context.Context, in *ListReferrersRequest, opts ...grpc.CallOption) (*ListReferrersResponse, error)
+	// Sends changes of tags and repositories as the gateway's index sees them, in order, until the caller ends the call or
+	// the gateway's time limit for streams ends it with OK. Events of repositories for which the caller may not call ListTags
+	// are left out; the policy is asked for each event as it is sent. A watch that continues at a cursor sees every change
+	// after it, also over restarts of the gateway and on another replica. A watch does not count as one of the
+	// gateway's calls at the same time; watches have a limit of their own.
+	//
+	// Errors:
+	//
+	//	INVALID_ARGUMENT  INVALID_FIELD: `prefix`, `repositories` or `heartbeat_interval` is invalid; `after_cursor` is not a cursor.
+	//	FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
+	//	OUT_OF_RANGE  CURSOR_EXPIRED: the changes after the cursor are not kept any more. List again: watch with `current_state`.
+	//	OUT_OF_RANGE  CURSOR_UNKNOWN: the cursor is of another index, or the index was built anew. List again.
+	//	UNAVAILABLE  INDEX_NOT_READY: the index has not read the whole registry yet.
+	WatchEvents(ctx context.Context, in *WatchEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchEventsResponse], error)
 	// Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
 	// while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
 	// or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
@@ -455,6 +470,25 @@ func (c *registryServiceClient) ListReferrers(ctx context.Context, in *ListRefer
 	return out, nil
 }
 
+func (c *registryServiceClient) WatchEvents(ctx context.Context, in *WatchEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchEventsResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &RegistryService_ServiceDesc.Streams[5], RegistryService_WatchEvents_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchEventsRequest, WatchEventsResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RegistryService_WatchEventsClient = grpc.ServerStreamingClient[WatchEventsResponse]
+
 func (c *registryServiceClient) DeleteManifest(ctx context.Context, in *DeleteManifestRequest, opts ...grpc.CallOption) (*DeleteManifestResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DeleteManifestResponse)
@@ -467,7 +501,7 @@ func (c *registryServiceClient) DeleteManifest(ctx context.Context, in *DeleteMa
 
 func (c *registryServiceClient) BatchDeleteManifests(ctx context.Context, in *BatchDeleteManifestsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BatchDeleteManifestsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &RegistryService_ServiceDesc.Streams[5], RegistryService_BatchDeleteManifests_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &RegistryService_ServiceDesc.Streams[6], RegistryService_BatchDeleteManifests_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -684,6 +718,20 @@ type RegistryServiceServer interface {
 	//	FAILED_PRECONDITION  LISTING_INCOMPLETE: as for Catalog.
 	//	UNAVAILABLE  LISTING_CHANGED: as for Catalog.
 	ListReferrers(context.Context, *ListReferrersRequest) (*ListReferrersResponse, error)
+	// Sends changes of tags and repositories as the gateway's index sees them, in order, until the caller ends the call or
+	// the gateway's time limit for streams ends it with OK. Events of repositories for which the caller may not call ListTags
+	// are left out; the policy is asked for each event as it is sent. A watch that continues at a cursor sees every change
+	// after it, also over restarts of the gateway and on another replica. A watch does not count as one of the
+	// gateway's calls at the same time; watches have a limit of their own.
+	//
+	// Errors:
+	//
+	//	INVALID_ARGUMENT  INVALID_FIELD: `prefix`, `repositories` or `heartbeat_interval` is invalid; `after_cursor` is not a cursor.
+	//	FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
+	//	OUT_OF_RANGE  CURSOR_EXPIRED: the changes after the cursor are not kept any more. List again: watch with `current_state`.
+	//	OUT_OF_RANGE  CURSOR_UNKNOWN: the cursor is of another index, or the index was built anew. List again.
+	//	UNAVAILABLE  INDEX_NOT_READY: the index has not read the whole registry yet.
+	WatchEvents(*WatchEventsRequest, grpc.ServerStreamingServer[WatchEventsResponse]) error
 	// Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
 	// while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
 	// or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
@@ -792,6 +840,9 @@ func (UnimplementedRegistryServiceServer) ReadBlob(*ReadBlobRequest, grpc.Server
 }
 func (UnimplementedRegistryServiceServer) ListReferrers(context.Context, *ListReferrersRequest) (*ListReferrersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListReferrers not implemented")
+}
+func (UnimplementedRegistryServiceServer) WatchEvents(*WatchEventsRequest, grpc.ServerStreamingServer[WatchEventsResponse]) error {
+	return status.Error(codes.Unimplemented, "method WatchEvents not implemented")
 }
 func (UnimplementedRegistryServiceServer) DeleteManifest(context.Context, *DeleteManifestRequest) (*DeleteManifestResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteManifest not implemented")
@@ -1007,6 +1058,17 @@ func _RegistryService_ListReferrers_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RegistryService_WatchEvents_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchEventsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(RegistryServiceServer).WatchEvents(m, &grpc.GenericServerStream[WatchEventsRequest, WatchEventsResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RegistryService_WatchEventsServer = grpc.ServerStreamingServer[WatchEventsResponse]
+
 func _RegistryService_DeleteManifest_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DeleteManifestRequest)
 	if err := dec(in); err != nil {
@@ -1144,6 +1206,11 @@ var RegistryService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ReadBlob",
 			Handler:       _RegistryService_ReadBlob_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchEvents",
+			Handler:       _RegistryService_WatchEvents_Handler,
 			ServerStreams: true,
 		},
 		{

@@ -27,6 +27,7 @@ import { ImageConfig } from "./image_config.js";
 import { Descriptor, Manifest, Platform } from "./manifest.js";
 import { Referrer } from "./referrer.js";
 import { TagDetails } from "./tag_details.js";
+import { WatchEventsRequest, WatchEventsResponse } from "./watch.js";
 
 export const protobufPackage = "portus.registry.v1";
 
@@ -4128,6 +4129,29 @@ export const RegistryServiceService = {
     responseDeserialize: (value: Buffer): ListReferrersResponse => ListReferrersResponse.decode(value),
   },
   /**
+   * Sends changes of tags and repositories as the gateway's index sees them, in order, until the caller ends the call or
+   * the gateway's time limit for streams ends it with OK. Events of repositories for which the caller may not call ListTags
+   * are left out; the policy is asked for each event as it is sent. A watch that continues at a cursor sees every change
+   * after it, also over restarts of the gateway and on another replica. A watch does not count as one of the
+   * gateway's calls at the same time; watches have a limit of their own.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `prefix`, `repositories` or `heartbeat_interval` is invalid; `after_cursor` is not a cursor.
+   *   FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
+   *   OUT_OF_RANGE  CURSOR_EXPIRED: the changes after the cursor are not kept any more. List again: watch with `current_state`.
+   *   OUT_OF_RANGE  CURSOR_UNKNOWN: the cursor is of another index, or the index was built anew. List again.
+   *   UNAVAILABLE  INDEX_NOT_READY: the index has not read the whole registry yet.
+   */
+  watchEvents: {
+    path: "/portus.registry.v1.RegistryService/WatchEvents" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: WatchEventsRequest): Buffer => Buffer.from(WatchEventsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): WatchEventsRequest => WatchEventsRequest.decode(value),
+    responseSerialize: (value: WatchEventsResponse): Buffer => Buffer.from(WatchEventsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): WatchEventsResponse => WatchEventsResponse.decode(value),
+  },
+  /**
    * Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
    * while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
    * or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
@@ -4370,6 +4394,21 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    *   UNAVAILABLE  LISTING_CHANGED: as for Catalog.
    */
   listReferrers: handleUnaryCall<ListReferrersRequest, ListReferrersResponse>;
+  /**
+   * Sends changes of tags and repositories as the gateway's index sees them, in order, until the caller ends the call or
+   * the gateway's time limit for streams ends it with OK. Events of repositories for which the caller may not call ListTags
+   * are left out; the policy is asked for each event as it is sent. A watch that continues at a cursor sees every change
+   * after it, also over restarts of the gateway and on another replica. A watch does not count as one of the
+   * gateway's calls at the same time; watches have a limit of their own.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `prefix`, `repositories` or `heartbeat_interval` is invalid; `after_cursor` is not a cursor.
+   *   FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
+   *   OUT_OF_RANGE  CURSOR_EXPIRED: the changes after the cursor are not kept any more. List again: watch with `current_state`.
+   *   OUT_OF_RANGE  CURSOR_UNKNOWN: the cursor is of another index, or the index was built anew. List again.
+   *   UNAVAILABLE  INDEX_NOT_READY: the index has not read the whole registry yet.
+   */
+  watchEvents: handleServerStreamingCall<WatchEventsRequest, WatchEventsResponse>;
   /**
    * Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
    * while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
@@ -4712,6 +4751,26 @@ export interface RegistryServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListReferrersResponse) => void,
   ): ClientUnaryCall;
+  /**
+   * Sends changes of tags and repositories as the gateway's index sees them, in order, until the caller ends the call or
+   * the gateway's time limit for streams ends it with OK. Events of repositories for which the caller may not call ListTags
+   * are left out; the policy is asked for each event as it is sent. A watch that continues at a cursor sees every change
+   * after it, also over restarts of the gateway and on another replica. A watch does not count as one of the
+   * gateway's calls at the same time; watches have a limit of their own.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `prefix`, `repositories` or `heartbeat_interval` is invalid; `after_cursor` is not a cursor.
+   *   FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
+   *   OUT_OF_RANGE  CURSOR_EXPIRED: the changes after the cursor are not kept any more. List again: watch with `current_state`.
+   *   OUT_OF_RANGE  CURSOR_UNKNOWN: the cursor is of another index, or the index was built anew. List again.
+   *   UNAVAILABLE  INDEX_NOT_READY: the index has not read the whole registry yet.
+   */
+  watchEvents(request: WatchEventsRequest, options?: Partial<CallOptions>): ClientReadableStream<WatchEventsResponse>;
+  watchEvents(
+    request: WatchEventsRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<WatchEventsResponse>;
   /**
    * Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
    * while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
