@@ -145,7 +145,7 @@ async def test_grpcurl_with_and_without_credentials(protected: dict[str, str], t
         assert "Code: Unauthenticated" in without.stderr
         header = ("-H", "authorization: Bearer team-a-s3cret")
         with_token = await asyncio.to_thread(run, *header, address, f"{SERVICE}/Catalog")
-        assert json.loads(with_token.stdout) == {"repositories": [{"name": "team/app"}]}
+        assert json.loads(with_token.stdout)["repositories"] == [{"name": "team/app"}]
         plaintext = await asyncio.to_thread(
             subprocess.run,
             [str(GRPCURL), "-plaintext", "-max-time", "5", address, "list"],
@@ -229,7 +229,7 @@ async def test_policy_check_explains(tmp_path: Path) -> None:
     for name in ("team/app/../worker", "team/app/", "team//app", "Team/app", "team/app\n"):
         status, output, errors = await outcome(*ask, "--repository", name)
         assert (status, output) == (2, ""), name
-        assert "no repository" in errors
+        assert "not a valid repository" in errors
 
 
 async def test_policy_check_without_a_caller_validates_the_file(tmp_path: Path) -> None:
