@@ -1,13 +1,14 @@
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import grpc
 import pytest
-from google.protobuf import message_factory
-from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
 from portus_gateway.rpc import server
+from portus_gateway.rpc.descriptor_set import descriptor_set
 from tests.rpc.gateways import PATIENCE, REQUESTS, SERVICE, connected, serve, soon
 from tests.rpc.scripted_registry import ScriptedRegistry
 
@@ -158,3 +159,36 @@ async def test_fields_carry_the_names_that_json_has_for_them() -> None:
     names = {field.name: field.json_name for field in messages["Descriptor"].field}
     assert names["media_type"] == "mediaType"
     assert names["digest"] == "digest"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_descriptions_have_the_comments_of_the_contract(version: str) -> None:
+    async with serve(ScriptedRegistry()) as gateway:
+        (answer,) = await ask(gateway.channel, version, [ServerReflectionRequest(file_containing_symbol=SERVICE)])
+    files = [FileDescriptorProto.FromString(file) for file in answer.file_descriptor_response.file_descriptor_proto]
+    (file,) = [file for file in files if file.name == "portus/registry/v1/registry_service.proto"]
+    # Field 6 of a file has its services, and field 2 of a service its methods.
+    paths = {tuple(location.path): location.leading_comments for location in file.source_code_info.location}
+    names = [method.name for method in file.service[0].method]
+    assert all(paths[6, 0, 2, index].strip() for index, _ in enumerate(names))
+    assert "digest" in paths[6, 0, 2, names.index("ResolveManifest")]
+
+
+def test_the_descriptor_set_is_of_the_code_that_serves() -> None:
+    """`make protos` makes both. What one of them lacks, callers would not see, or not be able to call."""
+    files = [file for file in FileDescriptorSet.FromString(descriptor_set()).file if file.name.startswith("portus/")]
+    assert len(files) > 3
+    for file in files:
+        served = FileDescriptorProto()
+        descriptor_pool.Default().FindFileByName(file.name).CopyToProto(served)
+        file.ClearField("source_code_info")
+        for message in _messages(file):
+            for field in message.field:
+                field.ClearField("json_name")
+        assert file == served, file.name
+
+
+def _messages(holder: FileDescriptorProto | DescriptorProto) -> Iterator[DescriptorProto]:
+    for message in holder.message_type if isinstance(holder, FileDescriptorProto) else holder.nested_type:
+        yield message
+        yield from _messages(message)

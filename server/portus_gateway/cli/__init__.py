@@ -9,6 +9,7 @@ from portus_gateway.telemetry import quiet_grpc  # noqa: F401  (before anything 
 
 # Each is imported when it is called. To load everything would take most of a second.
 _COMMANDS = {
+    "descriptor-set": "Write the API as a descriptor set.",
     "dev": "Run a gateway over a registry in memory, to try it.",
     "dev-token-service": "Run a token service for a real registry, to try it.",
     "healthcheck": "Check whether a gateway serves.",

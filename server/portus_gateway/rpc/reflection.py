@@ -1,17 +1,15 @@
 """Server reflection, v1 and v1alpha, of exactly what the gateway serves."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import cast
 
 import grpc
-from google.protobuf.descriptor import FileDescriptor
-from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
-from google.rpc import error_details_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.reflection import aio
 
-from portus.registry.v1 import registry_service_pb2
+from portus_gateway.rpc.descriptor_set import descriptor_set
 from portus_gateway.rpc.health_list import health_file
 from portus_gateway.rpc.service_names import (
     HEALTH_SERVICE,
@@ -25,8 +23,8 @@ _SERVICES = (REGISTRY_SERVICE, HEALTH_SERVICE, REFLECTION_V1_SERVICE, REFLECTION
 
 def reflection() -> tuple[grpc.GenericRpcHandler, ...]:
     """Both versions of the service: their messages are the same, to the byte, under two names."""
-    # The pool stands in for the library's, which asks four things of it.
-    servicer = aio.ReflectionServicer(_SERVICES, pool=cast("DescriptorPool", _SymbolPool(_pool())))
+    # The library asks five things of a pool. This one has them.
+    servicer = aio.ReflectionServicer(_SERVICES, pool=cast("DescriptorPool", _SymbolPool(_files())))
     handler: grpc.RpcMethodHandler[reflection_pb2.ServerReflectionRequest, reflection_pb2.ServerReflectionResponse] = (
         grpc.stream_stream_rpc_method_handler(
             servicer.ServerReflectionInfo,
@@ -40,35 +38,53 @@ def reflection() -> tuple[grpc.GenericRpcHandler, ...]:
     )
 
 
+class _File:
+    """A file of the API with its comments. It has what the library asks of protobuf's own, which drops comments."""
+
+    def __init__(self, proto: FileDescriptorProto, dependencies: tuple["_File", ...]) -> None:
+        self._proto = proto
+        self.name = proto.name
+        self.dependencies = dependencies
+
+    def CopyToProto(self, proto: FileDescriptorProto) -> None:  # noqa: N802
+        proto.CopyFrom(self._proto)
+
+
 class _SymbolPool:
-    """A pool that finds methods, too, which protobuf's own does not: `grpcurl describe` asks for them by name."""
+    """All files that reflection shows.
 
-    def __init__(self, pool: DescriptorPool) -> None:
-        self._pool = pool
-        self.FindFileByName = pool.FindFileByName
-        self.FindMessageTypeByName = pool.FindMessageTypeByName
-        self.FindExtensionByNumber = pool.FindExtensionByNumber
-        self.FindAllExtensions = pool.FindAllExtensions
+    Unlike protobuf's pool, it also finds methods: `grpcurl describe` asks for them by name.
+    """
 
-    def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:  # noqa: N802
+    def __init__(self, files: Iterable[FileDescriptorProto]) -> None:
+        self._pool = DescriptorPool()
+        self._files: dict[str, _File] = {}
+        for file in files:
+            self._pool.Add(file)
+            self._files[file.name] = _File(file, tuple(self._files[name] for name in file.dependency))
+        self.FindMessageTypeByName = self._pool.FindMessageTypeByName
+        self.FindExtensionByNumber = self._pool.FindExtensionByNumber
+        self.FindAllExtensions = self._pool.FindAllExtensions
+
+    def FindFileByName(self, name: str) -> _File:  # noqa: N802
+        return self._files[name]
+
+    def FindFileContainingSymbol(self, symbol: str) -> _File:  # noqa: N802
         service, _, method = symbol.rpartition(".")
         if service in _SERVICES and method in self._pool.FindServiceByName(service).methods_by_name:
-            return self._pool.FindFileContainingSymbol(service)
-        return self._pool.FindFileContainingSymbol(symbol)
+            symbol = service
+        return self._files[self._pool.FindFileContainingSymbol(symbol).name]
 
 
-def _pool() -> DescriptorPool:
-    pool = DescriptorPool()
-    # Errors carry their details as messages of a file that ours do not import: without it they show as bytes.
-    files: dict[str, FileDescriptorProto] = {}
-    for root in (registry_service_pb2.DESCRIPTOR, error_details_pb2.DESCRIPTOR):
-        _collect_with_imports(root, files)
+def _files() -> Iterator[FileDescriptorProto]:
+    """What a file imports comes before it."""
+    # The API, with the details of errors, which it does not import: without them they are shown as bytes.
+    yield from FileDescriptorSet.FromString(descriptor_set()).file
     v1alpha = FileDescriptorProto()
     reflection_pb2.DESCRIPTOR.CopyToProto(v1alpha)
-    for file in (*files.values(), v1alpha, _v1(v1alpha), health_file()):
+    for file in (v1alpha, _v1(v1alpha), health_file()):
         _name_for_json(file.message_type)
-        pool.Add(file)
-    return pool
+        yield file
 
 
 def _name_for_json(messages: Iterable[DescriptorProto]) -> None:
@@ -81,15 +97,6 @@ def _name_for_json(messages: Iterable[DescriptorProto]) -> None:
             first, *others = field.name.split("_")
             field.json_name = first + "".join(other.capitalize() for other in others)
         _name_for_json(message.nested_type)
-
-
-def _collect_with_imports(file: FileDescriptor, files: dict[str, FileDescriptorProto]) -> None:
-    """Adds the file and all that it imports to `files`, what is imported first."""
-    for imported in file.dependencies:
-        _collect_with_imports(imported, files)
-    if file.name not in files:
-        files[file.name] = FileDescriptorProto()
-        file.CopyToProto(files[file.name])
 
 
 def _v1(v1alpha: FileDescriptorProto) -> FileDescriptorProto:
