@@ -155,14 +155,18 @@ async def test_other_paths_and_methods(tokens: TokenFile) -> None:
         assert await posted(f"{url}/x", session, b"", GOOD) == 404
 
 
-async def test_connections_are_bounded(tokens: TokenFile, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connections_that_are_held_do_not_keep_a_registry_out(
+    tokens: TokenFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(receiver, "_MOST_CONNECTIONS", 2)
-    async with receiving(Marks(), tokens) as (url, _):
+    async with receiving(Marks(), tokens) as (url, session):
         host, port = url.removeprefix("http://").removesuffix("/notifications").split(":")
         connections = [await asyncio.open_connection(host, int(port)) for _ in range(3)]
-        reader, _ = connections[2]
+        # The oldest one is closed.
+        reader, _ = connections[0]
         async with asyncio.timeout(5):
             assert await reader.read() == b""
+            assert await posted(url, session, b"{}", GOOD) == 202
         for _, writer in connections:
             writer.close()
 

@@ -17,6 +17,7 @@ import structlog
 from aiohttp import web
 
 from portus_gateway.access.errors import KeysUnavailable
+from portus_gateway.aio.http_connections import bounded_connection
 from portus_gateway.index.errors import StoreError
 from portus_gateway.index.notification import NotAnEnvelope, parse_envelope
 from portus_gateway.index.observer import IndexObserver
@@ -28,6 +29,7 @@ _log = structlog.get_logger(__name__)
 PATH: Final = "/notifications"
 # An event has about 1 KiB; with `includereferences`, one reference for each layer more.
 _BODY_LIMIT: Final = 1024 * 1024
+# One more takes the place of the oldest, so that nobody can keep the registries out.
 _MOST_CONNECTIONS: Final = 256
 # All in seconds. A registry makes a new connection for each event.
 _LONGEST_CONNECTION: Final = 30.0
@@ -89,7 +91,12 @@ class Receiver:
         await self._runner.setup()
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                self._connection, self._listen.host, self._listen.port, ssl=self._tls, reuse_address=True
+                self._connection,
+                self._listen.host,
+                self._listen.port,
+                ssl=self._tls,
+                ssl_handshake_timeout=None if self._tls is None else _READING,
+                reuse_address=True,
             )
         except BaseException:
             await self._runner.cleanup()
@@ -116,9 +123,9 @@ class Receiver:
 
     def _connection(self) -> asyncio.Protocol:
         server = self._runner.server
-        if server is None or len(server.connections) >= _MOST_CONNECTIONS:
-            return _Closed()
-        handler = server()
+        if server is None:
+            raise RuntimeError("the receiver of notifications has ended")
+        handler = bounded_connection(server, _MOST_CONNECTIONS)
         # One that sends nothing must not keep its place.
         asyncio.get_running_loop().call_later(_LONGEST_CONNECTION, handler.force_close)
         return handler
@@ -207,10 +214,3 @@ class Receiver:
             for each in batch:
                 if not each.taken.done():
                     each.taken.set_result(None)
-
-
-class _Closed(asyncio.Protocol):
-    """A connection too many: it is closed, and its registry comes back later."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()

@@ -5,6 +5,7 @@ from typing import Final, Protocol, Self
 
 from aiohttp import web
 
+from portus_gateway.aio.http_connections import bounded_connection
 from portus_gateway.listen_address import ListenAddress
 
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -72,9 +73,7 @@ class MetricsServer:
         server = self._runner.server
         if server is None:
             raise RuntimeError("the metrics server has ended")
-        # Many connections may be accepted at once, and are counted only after that.
-        asyncio.get_running_loop().call_soon(_close_oldest, server)
-        return server()
+        return bounded_connection(server, _MOST_CONNECTIONS)
 
     async def _exposition(self, _: web.Request) -> web.Response:
         return web.Response(body=await self._metrics.exposition(), headers={"Content-Type": _CONTENT_TYPE})
@@ -89,9 +88,3 @@ class MetricsServer:
         return web.Response(
             status=503, text="".join(f"not ready: {problem}\n" for problem in problems), headers=_NOT_STORED
         )
-
-
-def _close_oldest(server: web.Server) -> None:
-    connections = server.connections
-    for oldest in connections[: max(0, len(connections) - _MOST_CONNECTIONS)]:
-        oldest.force_close()
