@@ -310,7 +310,8 @@ class Settings(BaseSettings):
         " each is reserved for callers that have less than a quarter of them. Health checks do not count.",
     )
     max_watches: Count = Field(
-        _LIMITS.max_watches, description="Maximum number of watches (WatchEvents) at the same time. They are no calls."
+        _LIMITS.max_watches,
+        description="Maximum number of watches (WatchEvents) at the same time. They do not count as calls.",
     )
     max_call_duration: Duration = Field(
         _LIMITS.max_call_duration,
