@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from portus_gateway.access.rpcs import ALL
 from portus_gateway.settings import Settings, variable_of
 
 ROOT = Path(__file__).parents[1]
@@ -87,3 +88,9 @@ def test_every_named_make_target_exists(document: str) -> None:
     code = [*inline_code(document), *"\n".join(FENCED.findall(text_of(document))).splitlines()]
     named = {target for line in code for target in re.findall(r"^\W*make ([a-z-]+)", line)}
     assert named - targets == set()
+
+
+def test_the_design_says_where_each_rpc_is() -> None:
+    table = text_of("docs/design.md").partition("### Where an RPC is")[2].partition("## ")[0]
+    rows = re.findall(r"^\| ([A-Z]\w+(?:, \w+)*) \|", table, re.MULTILINE)
+    assert sorted(rpc for row in rows for rpc in row.split(", ") if rpc != "RPC") == sorted(ALL)
