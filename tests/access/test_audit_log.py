@@ -463,8 +463,17 @@ async def test_room_that_another_process_took_is_waited_for(
             else:
                 with pytest.raises(TimeoutError):
                     await log.write({"event": "x"})
-                # Whatever the loop does between two tries, it does not keep the processor busy.
+                # Whatever happens between two tries, it does not keep the processor busy.
                 assert refused < 100
+                # What was not written in time is not written later, once the writer has given up too.
+                await asyncio.sleep(QUICKLY)
+                monkeypatch.setattr(os, "write", write)
+                while True:
+                    with suppress(TimeoutError):
+                        await log.write({"event": "next"})
+                        break
+                    await asyncio.sleep(0.01)
+                assert json.loads(os.read(reading, 4096))["event"] == "next"
     assert refused == times or times > 2
 
 
@@ -475,6 +484,43 @@ async def test_what_takes_a_part_of_a_record_gets_the_rest(pipe: Path, monkeypat
         monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:10]))
         await log.write({"event": "x"})
         assert json.loads(os.read(reading, 4096))["event"] == "x"
+
+
+async def test_no_file_is_left_open(path: Path) -> None:
+    def open_files() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    with AuditLog(str(path)) as log:
+        await log.write({"event": "x"})
+        before = open_files()
+        for _ in range(20):
+            await log.write({"event": "x"})
+        assert open_files() == before
+
+
+def test_a_record_that_is_written_after_the_end_of_the_event_loop_is_in_the_ordinary_log(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    write = os.write
+
+    def slowly(file: int, data: bytes) -> int:
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        return write(file, data)
+
+    async def begin(log: AuditLog) -> None:
+        writing = asyncio.create_task(log.write({"event": "x"}))
+        await asyncio.to_thread(begun.wait, PATIENCE)
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+
+    monkeypatch.setattr(os, "write", slowly)
+    with capture_logs() as logs, AuditLog(str(path)) as log:
+        asyncio.run(begin(log))
+        go_on.set()
+    assert [record["event"] for record in records(path)] == ["x"]
+    assert [entry["record"]["event"] for entry in logs if "ended before" in entry["event"]] == ["x"]
 
 
 async def test_the_end_waits_for_a_record_and_for_nothing_else(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

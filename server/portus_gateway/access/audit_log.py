@@ -107,8 +107,6 @@ class _Entry:
             return
         if isinstance(result, OSError):
             self.done.set_exception(result)
-            # The call may have ended.
-            self.done.exception()
         else:
             self.done.set_result(result)
 
@@ -286,9 +284,9 @@ def _write(file: int, data: bytes, expires: float) -> None:
             written = os.write(file, data)
         except BlockingIOError:
             # There is room, but not for the whole line: a pipe takes it whole or not at all.
+            time.sleep(0.01)
             if time.monotonic() >= expires:
                 raise TimeoutError("nobody reads the audit log") from None
-            time.sleep(0.01)
             continue
         data = data[written:]
         if data and stat.S_ISREG(os.fstat(file).st_mode):
