@@ -17,7 +17,7 @@ from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.distribution.page import LARGEST_PAGE
 from portus_gateway.distribution.ping import RegistryVersion
 from portus_gateway.errors import GatewayError
-from portus_gateway.registry.protocol import Cursor, OpenBlob, Page, Part, Reference
+from portus_gateway.registry.protocol import Cursor, OpenBlob, Page, Part, Reference, ReferrersPage
 from tests.open_blobs import BlobInMemory
 
 Item = TypeVar("Item")
@@ -136,6 +136,12 @@ class ScriptedRegistry:
     @asynccontextmanager
     async def open_blob(self, repository: Repository, digest: Digest, part: Part) -> AsyncGenerator[OpenBlob, None]:
         yield BlobInMemory(await self.get_blob(repository, digest), part)
+
+    async def list_referrers(
+        self, repository: Repository, digest: Digest, artifact_type: str, query: str
+    ) -> ReferrersPage | None:
+        self._ask(f"referrers of {repository}@{digest}", "referrers")
+        return None
 
     async def get_image_config(self, repository: Repository, config: Descriptor) -> ImageConfig:
         return parse_image_config(await self.get_blob(repository, config.digest))

@@ -7,7 +7,7 @@ from portus_gateway.distribution.errors import NotFound
 from portus_gateway.distribution.image_config import ImageConfig
 from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
-from portus_gateway.registry.protocol import Cursor, OpenBlob, Page, Part, Reference, RegistryVersion
+from portus_gateway.registry.protocol import Cursor, OpenBlob, Page, Part, Reference, ReferrersPage, RegistryVersion
 
 
 class FakeRegistry:
@@ -72,6 +72,11 @@ class FakeRegistry:
 
     def open_blob(self, repository: Repository, digest: Digest, part: Part) -> AbstractAsyncContextManager[OpenBlob]:
         raise self._nothing("open_blob", repository, "BLOB_UNKNOWN")
+
+    async def list_referrers(
+        self, repository: Repository, digest: Digest, artifact_type: str, query: str
+    ) -> ReferrersPage | None:
+        raise self._nothing("list_referrers", repository, "NAME_UNKNOWN")
 
     async def get_image_config(self, repository: Repository, config: Descriptor) -> ImageConfig:
         raise self._nothing("get_image_config", repository, "BLOB_UNKNOWN")

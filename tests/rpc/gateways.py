@@ -21,6 +21,7 @@ from portus.registry.v1.registry_service_pb2 import (
     GetImageConfigRequest,
     GetManifestRequest,
     GetRegistryInfoRequest,
+    ListReferrersRequest,
     ListTagsRequest,
     ListTagsResponse,
     ReadBlobRequest,
@@ -72,6 +73,7 @@ REQUESTS: dict[str, Message] = {
     "BatchGetImageConfigs": BatchGetImageConfigsRequest(
         requests=[GetImageConfigRequest(repository="team/app", tag="1.0")]
     ),
+    "ListReferrers": ListReferrersRequest(repository="team/app", digest=DIGEST.text),
     "ReadBlob": ReadBlobRequest(repository="team/app", digest=BLOB.text),
     "DeleteManifest": DeleteManifestRequest(repository="team/app", digest=DIGEST.text, force=True),
     "BatchDeleteManifests": BatchDeleteManifestsRequest(

@@ -24,7 +24,7 @@ from portus_gateway.distribution.image_config_parsing import parse_image_config
 from portus_gateway.distribution.manifest import OCI_MANIFEST
 from portus_gateway.distribution.manifest_parsing import parse_manifest
 from portus_gateway.distribution.page import LARGEST_PAGE
-from portus_gateway.registry.protocol import OpenBlob, Part
+from portus_gateway.registry.protocol import OpenBlob, Part, ReferrersPage
 from tests.open_blobs import BlobInMemory
 
 Item = TypeVar("Item")
@@ -160,6 +160,12 @@ class ScriptedRegistry:
     async def open_blob(self, repository: Repository, digest: Digest, part: Part) -> AsyncGenerator[OpenBlob, None]:
         await self._ask("open_blob")
         yield BlobInMemory(b"a layer", part, chunk=3)
+
+    async def list_referrers(
+        self, repository: Repository, digest: Digest, artifact_type: str, query: str
+    ) -> ReferrersPage | None:
+        await self._ask("list_referrers")
+        return ReferrersPage((self._manifest.descriptor,))
 
     async def get_image_config(self, repository: Repository, config: Descriptor) -> ImageConfig:
         await self._ask("get_image_config")

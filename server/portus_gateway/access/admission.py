@@ -25,10 +25,12 @@ class Admissions:
     def admission(self, repository: Repository, reference: Reference | None, own: Rpc | None = None) -> "Admission":
         """A block for a request about `repository`. Raises `Hidden`, `PermissionDenied`.
 
-        `own` is the RPC that makes the request for itself: its right is needed if the current RPC is `Rpc.composed`.
+        `own` is the RPC that makes the request for itself: its right is needed if the current RPC is `Rpc.composed`, or
+        if it shows a manifest that is read by its digest (`Rpc.shows_manifests`).
         """
         caller, called = current_rpc()
-        right = own if own is not None and called.composed else called.repository_right
+        composed = called.composed or (called.shows_manifests and isinstance(reference, Digest))
+        right = own if own is not None and composed else called.repository_right
         policy = self._source.policy
         # A repository that the catalog has just listed is not hidden: its failure is passed on as it is.
         admission = Admission(caller, right, repository, reference, None if called.lists_repositories else policy)

@@ -26,6 +26,8 @@ class Rpc:
     `watches` is True when the stream has no end of its own. Such calls have limits of their own.
     `composed` is True when each request to the registry needs the right of the RPC that makes it for itself: ListTags
     with a view shows what ResolveManifest, GetManifest and GetImageConfig show.
+    `shows_manifests` is True when a manifest that is read by its digest needs the right of GetManifest: ListReferrers
+    finds referrers with its own right, and shows their layers.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Rpc:
     streams: bool = False
     watches: bool = False
     composed: bool = False
+    shows_manifests: bool = False
 
     @property
     def repository_right(self) -> "Rpc":
@@ -66,7 +69,7 @@ _ROWS: Final = (
     _GET_IMAGE_CONFIG,
     Rpc(name="BatchGetImageConfigs", group="read", missing="MANIFEST_UNKNOWN", right=_GET_IMAGE_CONFIG, streams=True),
     Rpc(name="ReadBlob", group="pull", missing="BLOB_UNKNOWN", streams=True),
-    Rpc(name="ListReferrers", group="read"),
+    Rpc(name="ListReferrers", group="read", shows_manifests=True),
     _DELETE_MANIFEST,
     Rpc(name="BatchDeleteManifests", group="delete", missing="MANIFEST_UNKNOWN", right=_DELETE_MANIFEST, streams=True),
     Rpc(name="DeleteTag", group="delete", missing="MANIFEST_UNKNOWN"),

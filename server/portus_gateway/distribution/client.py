@@ -33,6 +33,7 @@ from portus_gateway.distribution.page import Cursor, Page
 from portus_gateway.distribution.ping import Ping, RegistryVersion
 from portus_gateway.distribution.pushes import Pushes
 from portus_gateway.distribution.reference import Reference
+from portus_gateway.distribution.referrers import Referrers, ReferrersPage
 from portus_gateway.distribution.registry_sender import RegistrySender
 from portus_gateway.distribution.repository_evidence import RepositoryEvidence
 from portus_gateway.distribution.tags import Tags
@@ -106,6 +107,7 @@ class DistributionClient:
         self._open.callback(thread.close)
         self._manifests = Manifests(transport, deletion, configuration.manifest_limit, thread)
         self._blobs = Blobs(transport, deletion, configuration.manifest_limit, configuration.retries)
+        self._referrers = Referrers(transport, configuration.manifest_limit)
         self._image_configs = ImageConfigs(self._blobs, thread)
         self._pushes = Pushes(deleting, self._blobs)
         return self
@@ -190,6 +192,12 @@ class DistributionClient:
     def open_blob(self, repository: Repository, digest: Digest, part: Part) -> AbstractAsyncContextManager[Download]:
         """The blob, or a part of it, to be read piece by piece within the block."""
         return self._blobs.open(repository, digest, part)
+
+    async def list_referrers(
+        self, repository: Repository, digest: Digest, artifact_type: str, query: str
+    ) -> ReferrersPage | None:
+        """A page of what the registry's referrers API lists. None: the registry does not have it."""
+        return await self._referrers.page(repository, digest, artifact_type, query)
 
     async def get_image_config(self, repository: Repository, config: Descriptor) -> ImageConfig:
         """The configuration that a manifest of the repository names by `config`."""

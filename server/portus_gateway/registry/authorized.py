@@ -13,7 +13,16 @@ from portus_gateway.distribution.errors import NotFound
 from portus_gateway.distribution.image_config import ImageConfig
 from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
-from portus_gateway.registry.protocol import Cursor, OpenBlob, Page, Part, Reference, Registry, RegistryVersion
+from portus_gateway.registry.protocol import (
+    Cursor,
+    OpenBlob,
+    Page,
+    Part,
+    Reference,
+    ReferrersPage,
+    Registry,
+    RegistryVersion,
+)
 from portus_gateway.registry.visible_catalog import Name, visible_page
 
 
@@ -106,6 +115,12 @@ class AuthorizedRegistry:
         with self._admissions.admission(repository, digest):
             async with self._registry.open_blob(repository, digest, part) as blob:
                 yield _AuthorizedBlob(blob, lambda: self._admissions.admission(repository, digest))
+
+    async def list_referrers(
+        self, repository: Repository, digest: Digest, artifact_type: str, query: str
+    ) -> ReferrersPage | None:
+        with self._admissions.admission(repository, None):
+            return await self._registry.list_referrers(repository, digest, artifact_type, query)
 
     async def get_image_config(self, repository: Repository, config: Descriptor) -> ImageConfig:
         with self._admissions.admission(repository, config.digest, RPCS["GetImageConfig"]):

@@ -9,7 +9,7 @@ from portus_gateway.distribution.image_config import ImageConfig
 from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.registry.forwarding import ForwardingRegistry
-from portus_gateway.registry.protocol import Cursor, Page, Reference, Registry, RegistryVersion
+from portus_gateway.registry.protocol import Cursor, Page, Reference, ReferrersPage, Registry, RegistryVersion
 
 Result = TypeVar("Result")
 
@@ -71,6 +71,14 @@ class CoalescedRegistry(ForwardingRegistry):
 
     async def get_blob(self, repository: Repository, digest: Digest) -> bytes:
         return await self._shared(("get_blob", repository, digest), lambda: self._registry.get_blob(repository, digest))
+
+    async def list_referrers(
+        self, repository: Repository, digest: Digest, artifact_type: str, query: str
+    ) -> ReferrersPage | None:
+        return await self._shared(
+            ("list_referrers", repository, digest, artifact_type, query),
+            lambda: self._registry.list_referrers(repository, digest, artifact_type, query),
+        )
 
     async def get_image_config(self, repository: Repository, config: Descriptor) -> ImageConfig:
         return await self._shared(

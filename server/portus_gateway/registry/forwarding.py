@@ -6,7 +6,16 @@ from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.image_config import ImageConfig
 from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
-from portus_gateway.registry.protocol import Cursor, OpenBlob, Page, Part, Reference, Registry, RegistryVersion
+from portus_gateway.registry.protocol import (
+    Cursor,
+    OpenBlob,
+    Page,
+    Part,
+    Reference,
+    ReferrersPage,
+    Registry,
+    RegistryVersion,
+)
 
 
 class ForwardingRegistry:
@@ -63,6 +72,11 @@ class ForwardingRegistry:
 
     def open_blob(self, repository: Repository, digest: Digest, part: Part) -> AbstractAsyncContextManager[OpenBlob]:
         return self._registry.open_blob(repository, digest, part)
+
+    async def list_referrers(
+        self, repository: Repository, digest: Digest, artifact_type: str, query: str
+    ) -> ReferrersPage | None:
+        return await self._registry.list_referrers(repository, digest, artifact_type, query)
 
     async def get_image_config(self, repository: Repository, config: Descriptor) -> ImageConfig:
         return await self._registry.get_image_config(repository, config)

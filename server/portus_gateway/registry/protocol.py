@@ -16,8 +16,9 @@ from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.distribution.page import Cursor, Page
 from portus_gateway.distribution.ping import RegistryVersion
 from portus_gateway.distribution.reference import Reference
+from portus_gateway.distribution.referrers import ReferrersPage
 
-__all__ = ["Cursor", "OpenBlob", "Page", "Part", "Reference", "Registry", "RegistryVersion"]
+__all__ = ["Cursor", "OpenBlob", "Page", "Part", "Reference", "ReferrersPage", "Registry", "RegistryVersion"]
 
 
 class OpenBlob(Protocol):
@@ -134,6 +135,16 @@ class Registry(Protocol):
         """The blob, or a part of it, to be read piece by piece within the block. It is never remembered or shared.
 
         Raises `NotFound`, `RangeInvalid` if the part begins behind the end, and `RedirectRefused`.
+        """
+        ...
+
+    async def list_referrers(
+        self, repository: Repository, digest: Digest, artifact_type: str, query: str
+    ) -> ReferrersPage | None:
+        """A page of what the registry's referrers API lists for `digest`. None: the registry does not have this API.
+
+        `query` is the `next_query` of the page before; empty for the first page. The registry may ignore
+        `artifact_type`; empty means all types. An unknown repository may have an empty page.
         """
         ...
 

@@ -18,6 +18,7 @@ from portus_gateway.distribution.names import REPOSITORY_MAX_LENGTH, Repository,
 from portus_gateway.errors import FieldViolation
 from portus_gateway.index.watch_cursor import WatchCursor
 from portus_gateway.operations.deletion import BatchDeletion, BlobDeletion, ManifestDeletion, TagDeletion
+from portus_gateway.operations.referrers import WantedReferrers
 from portus_gateway.operations.tag_details import View
 from portus_gateway.operations.tag_listing import WantedTags
 from portus_gateway.operations.watching import WantedEvents
@@ -33,6 +34,7 @@ MAX_WATCHED = 1000
 _HEARTBEAT: Final = 15.0
 _SHORTEST_HEARTBEAT: Final = 1.0
 _LONGEST_HEARTBEAT: Final = 300.0
+MAX_ARTIFACT_TYPE = 255
 _NANOSECONDS = 1_000_000_000
 _VIEWS: Final = {
     registry_service_pb2.ListTagsRequest.NAMES: View.NAMES,
@@ -292,6 +294,30 @@ def tag_deletion(request: registry_service_pb2.DeleteTagRequest) -> TagDeletion:
     if repository is None or tag is None or fields.violations:
         raise fields.error()
     return TagDeletion(repository=repository, tag=tag, expected_digest=expected, validate_only=request.validate_only)
+
+
+def referrers_page(request: registry_service_pb2.ListReferrersRequest, tokens: PageTokens) -> WantedReferrers:
+    fields = _Fields()
+    repository = fields.name("repository", _repository, request.repository)
+    digest = fields.name("digest", _digest, request.digest)
+    if len(request.artifact_type) > MAX_ARTIFACT_TYPE:
+        fields.refuse(
+            "artifact_type",
+            f"has {len(request.artifact_type)} characters; at most {MAX_ARTIFACT_TYPE} are allowed",
+        )
+    size = fields.page_size(request.page_size)
+    after = fields.page_token(
+        tokens, request.page_token, "ListReferrers", request.repository, request.digest, request.artifact_type
+    )
+    if repository is None or digest is None or fields.violations:
+        raise fields.error()
+    return WantedReferrers(
+        repository=repository, digest=digest, size=size, artifact_type=request.artifact_type, after=after
+    )
+
+
+def referrers_token(cursor: Cursor | None, wanted: WantedReferrers, tokens: PageTokens) -> str:
+    return tokens.encode(cursor, "ListReferrers", wanted.repository.name, wanted.digest.text, wanted.artifact_type)
 
 
 def blob_read(request: registry_service_pb2.ReadBlobRequest) -> BlobRead:

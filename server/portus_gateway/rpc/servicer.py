@@ -16,11 +16,12 @@ from portus_gateway.operations.deletion import Deletion
 from portus_gateway.operations.image_config import image_config_for
 from portus_gateway.operations.index_answers import Freshness, IndexAnswers
 from portus_gateway.operations.platform_selection import descriptor_for, manifest_for
+from portus_gateway.operations.referrers import ReferrerListing
 from portus_gateway.operations.registry_status import registry_status
 from portus_gateway.operations.tag_listing import TagListing
 from portus_gateway.operations.watching import Watching
 from portus_gateway.registry.protocol import Registry
-from portus_gateway.rpc import conversion, indexed_tags, listed_tags, request_parsing, watch_messages
+from portus_gateway.rpc import conversion, indexed_tags, listed_referrers, listed_tags, request_parsing, watch_messages
 from portus_gateway.rpc.conversion_thread import ConversionThread
 from portus_gateway.rpc.converted_image_configs import ConvertedImageConfigs
 from portus_gateway.rpc.converted_manifests import ConvertedManifests
@@ -70,6 +71,7 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         self._image_config_batch = ImageConfigBatch(
             registry, self._converted_image_configs, limits.max_upstream_requests
         )
+        self._referrers = ReferrerListing(registry, limits.max_upstream_requests)
         self._downloads = DownloadPlaces(limits.max_downloads)
 
     def drain(self) -> None:
@@ -226,6 +228,16 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
             yield registry_service_pb2.ReadBlobResponse(size=blob.size)
             async for chunk in chunks:
                 yield registry_service_pb2.ReadBlobResponse(chunk=chunk)
+
+    async def ListReferrers(  # noqa: N802
+        self, request: registry_service_pb2.ListReferrersRequest, context: object
+    ) -> registry_service_pb2.ListReferrersResponse:
+        wanted = request_parsing.referrers_page(request, self._page_tokens)
+        page = await self._referrers.page(wanted)
+        return registry_service_pb2.ListReferrersResponse(
+            referrers=[listed_referrers.message(referrer, wanted.repository) for referrer in page.items],
+            next_page_token=request_parsing.referrers_token(page.next, wanted, self._page_tokens),
+        )
 
     async def DeleteManifest(  # noqa: N802
         self, request: registry_service_pb2.DeleteManifestRequest, context: object

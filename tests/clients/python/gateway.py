@@ -17,7 +17,14 @@ from google.rpc.error_details_pb2 import ErrorInfo, PreconditionFailure, RetryIn
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
-from portus.registry.v1 import image_config_pb2, manifest_pb2, registry_service_pb2, tag_details_pb2, watch_pb2
+from portus.registry.v1 import (
+    image_config_pb2,
+    manifest_pb2,
+    referrer_pb2,
+    registry_service_pb2,
+    tag_details_pb2,
+    watch_pb2,
+)
 from portus.registry.v1.registry_service_pb2_grpc import (
     RegistryServiceServicer,
     add_RegistryServiceServicer_to_server,
@@ -32,6 +39,7 @@ CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 CONFIG_DIGEST = "sha256:" + "c" * 64
 LAYER_DIGEST = "sha256:" + "b" * 64
 TAGS_PER_PAGE = 1000
+REFERRERS_PER_PAGE = 2
 BLOB = bytes(range(256)) * 1200
 BLOB_DIGEST = f"sha256:{hashlib.sha256(BLOB).hexdigest()}"
 BLOB_CHUNK = 64 * 1024
@@ -163,6 +171,37 @@ IMAGE_DIGEST = IMAGE.descriptor.digest
 MANY_TAGS = tuple(f"v{number:04}" for number in range(2500))
 
 
+SIGNATURE_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
+SBOM_TYPE = "application/spdx+json"
+REFERRERS = (
+    referrer_pb2.Referrer(
+        descriptor=manifest_pb2.Descriptor(
+            media_type=IMAGE_TYPE, digest="sha256:" + "d" * 64, size=500, artifact_type=SBOM_TYPE
+        ),
+        source=referrer_pb2.Referrer.REFERRERS_API,
+        layers=[manifest_pb2.Descriptor(media_type=SBOM_TYPE, digest=BLOB_DIGEST, size=len(BLOB))],
+    ),
+    referrer_pb2.Referrer(
+        descriptor=manifest_pb2.Descriptor(media_type=IMAGE_TYPE, digest="sha256:" + "e" * 64, size=600),
+        source=referrer_pb2.Referrer.FALLBACK_TAG,
+        tag=IMAGE_DIGEST.replace(":", "-"),
+        layers_status=status(grpc.StatusCode.NOT_FOUND, "there is no such manifest", "MANIFEST_UNKNOWN"),
+    ),
+    referrer_pb2.Referrer(
+        descriptor=manifest_pb2.Descriptor(
+            media_type=IMAGE_TYPE,
+            digest="sha256:" + "f" * 64,
+            size=700,
+            artifact_type=SIGNATURE_TYPE,
+            annotations={"who": "me"},
+        ),
+        source=referrer_pb2.Referrer.COSIGN_TAG,
+        tag=f"{IMAGE_DIGEST.replace(':', '-')}.sig",
+        layers=[manifest_pb2.Descriptor(media_type=SIGNATURE_TYPE, digest=BLOB_DIGEST, size=len(BLOB))],
+    ),
+)
+
+
 class Gateway(RegistryServiceServicer):
     """Serves `repositories` (their tags, or a status instead) and `manifests` until it is closed.
 
@@ -206,6 +245,7 @@ class Gateway(RegistryServiceServicer):
         self.metadata: dict[str, str | bytes] = {}
         self.time_given = 0.0
         self.caller = ""
+        self.referrers = [*REFERRERS]
         self.blob_contents = {BLOB_DIGEST: BLOB}
         self.blob_breaks: list[int] = []
         """The positions at which the next reads of a blob break, in this order."""
@@ -362,6 +402,21 @@ class Gateway(RegistryServiceServicer):
             else:
                 result.image_config.CopyFrom(outcome)
             yield registry_service_pb2.BatchGetImageConfigsResponse(results=[result])
+
+    def ListReferrers(  # noqa: N802
+        self, request: registry_service_pb2.ListReferrersRequest, context: grpc.ServicerContext
+    ) -> registry_service_pb2.ListReferrersResponse:
+        self._begin("ListReferrers", request, context)
+        found = [
+            referrer
+            for referrer in self.referrers
+            if request.artifact_type in ("", referrer.descriptor.artifact_type) and request.digest == IMAGE_DIGEST
+        ]
+        start = int(request.page_token or 0)
+        end = start + min(request.page_size or 100, REFERRERS_PER_PAGE)
+        return registry_service_pb2.ListReferrersResponse(
+            referrers=found[start:end], next_page_token=str(end) if end < len(found) else ""
+        )
 
     def ReadBlob(  # noqa: N802
         self, request: registry_service_pb2.ReadBlobRequest, context: grpc.ServicerContext
