@@ -216,7 +216,7 @@ class RegistryClient(Connection):
         of a `catalog_page`; or, with `current_state`, with all that there is. While nothing happens, an update without
         events comes every `heartbeat_interval` (default: 15 s).
 
-        After an interruption the watch goes on by itself at its last cursor. If the gateway does not have the changes
+        After an interruption the watch continues by itself at its last cursor. If the gateway does not have the changes
         since then any more, an update with `list_again` says so, and the current state follows.
         """
         progress = WatchProgress(

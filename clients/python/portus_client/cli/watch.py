@@ -11,19 +11,19 @@ from portus_client.watch import Event, WatchUpdate
 
 @click.command()
 @click.option("--prefix", default="", metavar="PREFIX", help="Show only repositories whose names begin with this.")
-@click.option("--current", is_flag=True, help="First show what there is.")
+@click.option("--current", is_flag=True, help="First show all current repositories and tags.")
 @click.option(
     "--since",
     default="",
     metavar="CURSOR",
-    help="Continue after this cursor. JSON lines have one, and so have the gateway's catalog pages.",
+    help="Continue after this cursor. Each JSON line has one, and each page of the catalog.",
 )
 @with_session
 def watch(session: Session, prefix: str, current: bool, since: str) -> ExitCode:
     """Show what changes in the registry, as the gateway's index sees it, until Ctrl-C.
 
     With --output json, there is a line for each update of the gateway, with its events and a cursor. If the connection
-    is lost, the watch goes on by itself. If the gateway does not have the changes since then any more, a message says
+    is lost, the watch continues by itself. If the gateway does not have the changes since then any more, a message says
     so, and the current state follows.
 
     \b
