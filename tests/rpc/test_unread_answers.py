@@ -84,10 +84,32 @@ async def test_memory_that_is_granted_and_cancelled_at_once_is_free() -> None:
 async def test_no_more_waits_than_may_be_unread() -> None:
     unread = UnreadAnswers(LIMIT)
     unread.take("a", 100)
-    waiting = [asyncio.ensure_future(unread.wait("a", 100)) for _ in range(4)]
+    unread.take("b", 100)
+    unread.take("c", 100)
+    unread.take("d", 100)
+    waiting = [asyncio.ensure_future(unread.wait(owner, 100)) for owner in "abcd"]
+    await until_idle()
+    for owner in "ae":
+        with pytest.raises(TooManyUnreadAnswers):
+            await unread.wait(owner, 1)
+    for one in waiting:
+        one.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_an_owner_whose_answers_wait_leaves_room_for_others() -> None:
+    unread = UnreadAnswers(LIMIT)
+    unread.take("a", 100)
+    unread.take("b", 100)
+    waiting = [asyncio.ensure_future(unread.wait("a", 100)) for _ in range(3)]
     await until_idle()
     with pytest.raises(TooManyUnreadAnswers):
         await unread.wait("a", 1)
+    waiting += [asyncio.ensure_future(unread.wait("b", 50)) for _ in range(2)]
+    await until_idle()
+    assert not any(one.done() for one in waiting)
+    with pytest.raises(TooManyUnreadAnswers):
+        await unread.wait("b", 1)
     for one in waiting:
         one.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)

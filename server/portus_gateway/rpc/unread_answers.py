@@ -24,7 +24,8 @@ class UnreadAnswers:
     """Lets answers take `limit` bytes in all, and a quarter of that for each owner: a caller or a connection.
 
     One answer of an owner that has no other, and one where there is no other at all, may be larger. What does not fit
-    waits for its turn. As much as `limit` may wait; more is refused.
+    waits for its turn. As much as `limit` may wait, the last quarter of it for owners of
+    whose answers less than a quarter waits; more is refused.
     """
 
     def __init__(self, limit: int) -> None:
@@ -46,7 +47,7 @@ class UnreadAnswers:
     async def wait(self, owner: str, answer: int) -> None:
         """Takes the memory for an answer as soon as it fits. Must be bounded in time. Raises `TooManyUnreadAnswers`."""
         size = answer * _COPIES
-        if self._waiting_size + size > self._limit and self._waiting:
+        if self._waiting and not self._may_wait(owner, size):
             raise self.error(owner)
         waiting = _Waiting(owner, size, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
@@ -86,6 +87,14 @@ class UnreadAnswers:
     def _fits(self, owner: str, size: int) -> bool:
         held = self._held_by.get(owner)
         return (held is None or held + size <= self._share) and (not self._held or self._held + size <= self._limit)
+
+    def _may_wait(self, owner: str, size: int) -> bool:
+        left = self._limit - self._waiting_size - size
+        if left >= self._share:
+            return True
+        # The last quarter is for owners of whose answers less than a quarter waits.
+        waits = sum(waiting.size for waiting in self._waiting if waiting.owner == owner)
+        return left >= 0 and waits < self._share
 
     def _take(self, owner: str, size: int) -> None:
         self._held += size
