@@ -15,6 +15,7 @@ from portus_gateway.distribution.errors import (
     NotFound,
     RegistryFault,
     Unavailable,
+    Unsupported,
     UntrustedAnswer,
 )
 from portus_gateway.distribution.names import Repository, Tag
@@ -38,7 +39,11 @@ class EmulatedTagDeletion:
 
     async def interrupted(self, repository: Repository, tag: Tag, digest: Digest) -> Placeholder | None:
         """The placeholder that an interrupted delete of the tag has left, if `digest` is one."""
-        manifest = await self._registry.get_manifest(repository, digest, math.inf)
+        try:
+            manifest = await self._registry.get_manifest(repository, digest, math.inf)
+        except (Unsupported, UntrustedAnswer):
+            # Its content cannot be told, so it is not one of ours.
+            return None
         found = Placeholder.found_in(manifest)
         return found if found is not None and found.tag == tag else None
 

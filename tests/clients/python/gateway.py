@@ -499,7 +499,7 @@ class Gateway(RegistryServiceServicer):
                 del self.tags[tag]
         return registry_service_pb2.DeleteManifestResponse(
             digest=request.digest,
-            deleted_tags=[tag for tag in tags if tag not in self.kept_tags],
+            deleted_tags=[tag for tag in tags if validate_only or tag not in self.kept_tags],
             remaining_tags=[tag for tag in tags if tag in self.kept_tags and not validate_only],
         )
 

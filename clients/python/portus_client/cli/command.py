@@ -17,6 +17,7 @@ from portus_client.cli.manifest import manifest
 from portus_client.cli.ping import ping
 from portus_client.cli.resolve import resolve
 from portus_client.cli.session import Session, shared_options
+from portus_client.cli.tag import tag
 from portus_client.cli.tags import tags
 from portus_client.cli.terminal import PROGRAM, output_failed, print_error
 from portus_client.cli.watch import watch
@@ -72,7 +73,7 @@ def command(context: click.Context, /, **_: object) -> None:
         context.exit(ExitCode.USAGE)
 
 
-for _command in (catalog, tags, manifest, config, batch, resolve, digest, delete, watch, ping):
+for _command in (catalog, tags, manifest, config, batch, resolve, digest, delete, tag, watch, ping):
     command.add_command(_command)
 
 

@@ -5,23 +5,17 @@ from collections.abc import Sequence
 
 import click
 
-from portus_client.cli import completion, failures, json_output
+from portus_client.cli import completion, delete_many, json_output
+from portus_client.cli.confirmation import check_can_ask, confirmed
+from portus_client.cli.deletion_text import description, outcome_unknown
 from portus_client.cli.exit_codes import ExitCode
 from portus_client.cli.names import explaining_host, image_argument, parsed
 from portus_client.cli.session import OutputFormat, Session, with_session
-from portus_client.cli.terminal import print_error, printable
+from portus_client.cli.terminal import print_error
 from portus_client.client import RegistryClient
-from portus_client.deletion import DeletedBlob, DeletedManifest
-from portus_client.errors import (
-    Cancelled,
-    DeadlineExceeded,
-    Internal,
-    Referenced,
-    RegistryError,
-    Tagged,
-    Unavailable,
-)
-from portus_client.image_name import ImageName, checked_digest, checked_tag
+from portus_client.deletion import DeletedBlob, DeletedManifest, ManifestDeletion
+from portus_client.errors import Referenced, RegistryError, Tagged
+from portus_client.image_name import ImageName, checked_tag
 
 # The gateway's limit. Above it, only `force` can delete.
 _MAX_EXPECTED_TAGS = 1000
@@ -29,7 +23,7 @@ _MAX_EXPECTED_TAGS = 1000
 
 @click.command()
 @image_argument
-@click.argument("digest", callback=parsed(checked_digest))
+@click.argument("digests", metavar="DIGEST...", nargs=-1, required=True, callback=parsed(delete_many.read))
 @click.argument("kind", type=click.Choice(["manifests", "blobs"]))
 @click.option(
     "--expect",
@@ -47,25 +41,31 @@ _MAX_EXPECTED_TAGS = 1000
 def delete(
     session: Session,
     image: ImageName,
-    digest: str,
+    digests: Sequence[Sequence[ManifestDeletion]],
     kind: str,
     expected: Sequence[str],
     force: bool,
     yes: bool,
     dry_run: bool,
 ) -> ExitCode:
-    """Delete a manifest or a blob by its digest.
+    """Delete manifests or a blob by their digests.
 
     Deleting a manifest deletes every tag that points to it. The delete is refused (status 4) if there are such tags
     other than the tag in IMAGE (NAME:TAG) and those given with --expect, unless --force is given. The command shows
     what it will delete, asks for confirmation unless --yes is given, and then deletes nothing else. The delete is also
     refused if a tagged index contains the manifest, unless --force is given. The exit status is 6 if tags remain.
 
+    With several digests, the tags are checked once for all of them, an index is deleted before the manifests in it, and
+    the command asks once. `-` reads digests from standard input, one per line, each followed by the tags that may be
+    deleted with it. The exit status is 6 if not all of them were deleted.
+
     \b
     Examples:
       portus-client delete team/app:1.0 sha256:... manifests
       portus-client delete team/app sha256:... manifests --expect 1.0 --expect latest --yes
       portus-client delete team/app sha256:... blobs --dry-run
+      portus-client delete team/app sha256:... sha256:... manifests --expect 1.0 --expect 1.1
+      echo 'sha256:... 1.0 1.1' | portus-client delete team/app - manifests --yes
     """
     if image.digest:
         raise click.UsageError("write the digest after the image's name, not in it: delete NAME DIGEST manifests")
@@ -76,22 +76,28 @@ def delete(
         )
     if kind == "blobs" and (force or expected):
         raise click.UsageError("--expect and --force are only for manifests: no tag points to a blob")
-    if not (yes or dry_run or _can_ask()):
-        raise click.UsageError("cannot ask for confirmation without a terminal: give --yes or --dry-run")
+    check_can_ask(yes=yes, dry_run=dry_run)
+    wanted = [deletion for group in digests for deletion in group]
+    if len(wanted) != 1 or wanted[0].expected_tags:
+        if kind == "blobs":
+            raise click.UsageError("blobs are deleted one at a time: give one digest")
+        several = delete_many.Several(image.repository, wanted, {*expected, *filter(None, (image.tag,))}, force=force)
+        with session.connect() as client, explaining_host(image):
+            return delete_many.run(session, client, several, yes=yes, dry_run=dry_run)
     with session.connect() as client, explaining_host(image):
-        deletion = _Deletion(client, image, digest, kind, expected, force)
+        deletion = _Deletion(client, image, wanted[0].digest, kind, expected, force)
         planned = deletion.check()
         if dry_run:
             _report(session, planned, image, dry_run=True)
             return ExitCode.OK
-        if not yes and not _confirmed(planned, image):
+        if not yes and not confirmed(f"This deletes {description(planned, image.repository)}."):
             return ExitCode.FAILED
         deleted = deletion.carry_out(planned)
     try:
         _report(session, deleted, image, dry_run=False)
     except OSError:
         # The script must not take the failed output for a failed delete.
-        print_error(f"deleted {_description(deleted, image)}")
+        print_error(f"deleted {description(deleted, image.repository)}")
         raise
     if isinstance(deleted, DeletedManifest) and deleted.remaining_tags:
         print_error(f"these tags pointed to it and still exist: {', '.join(deleted.remaining_tags)}")
@@ -133,7 +139,7 @@ class _Deletion:
             # Only the tags that were shown point to it. --force also allows that an index becomes incomplete.
             return self._delete(expected, force=True, validate_only=False)
         except RegistryError as error:
-            if _outcome_unknown(error):
+            if outcome_unknown(error):
                 error.add_note(f"it is not known whether {self._digest} was deleted: check before the next try")
             raise
 
@@ -149,50 +155,9 @@ class _Deletion:
         )
 
 
-def _outcome_unknown(error: RegistryError) -> bool:
-    lost = isinstance(error, Unavailable | DeadlineExceeded | Cancelled | Internal)
-    return lost and not failures.never_sent(error)
-
-
-def _can_ask() -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty()
-
-
-def _confirmed(planned: DeletedManifest | DeletedBlob, image: ImageName) -> bool:
-    click.echo(f"This deletes {_description(planned, image)}.", err=True)
-    try:
-        # click.confirm does not tell Ctrl-C from the end of the input.
-        click.echo("Delete? [y/N]: ", nl=False, err=True)
-        answer = sys.stdin.readline()
-    except KeyboardInterrupt:
-        click.echo(err=True)
-        print_error("nothing was deleted")
-        raise
-    if answer.strip().lower() in ("y", "yes"):
-        return True
-    if not answer.endswith("\n"):
-        click.echo(err=True)
-    print_error("nothing was deleted")
-    return False
-
-
 def _report(session: Session, deleted: DeletedManifest | DeletedBlob, image: ImageName, *, dry_run: bool) -> None:
     if session.output_format is OutputFormat.JSON:
         json_output.write_document(json_output.deleted(deleted, dry_run=dry_run))
     else:
-        click.echo(f"{'would delete' if dry_run else 'deleted'} {_description(deleted, image)}")
+        click.echo(f"{'would delete' if dry_run else 'deleted'} {description(deleted, image.repository)}")
     sys.stdout.flush()
-
-
-def _description(deleted: DeletedManifest | DeletedBlob, image: ImageName) -> str:
-    name = f"{image.repository}@{deleted.digest}"
-    match deleted:
-        case DeletedBlob():
-            text = f"the blob {name}"
-        case DeletedManifest(deleted_tags=()):
-            text = f"{name}, which has no tags"
-        case DeletedManifest(deleted_tags=(tag,)):
-            text = f"{name} and its tag {tag}"
-        case DeletedManifest(deleted_tags=tags):
-            text = f"{name} and its {len(tags)} tags {', '.join(tags)}"
-    return printable(text)

@@ -10,7 +10,7 @@ from portus_client.cli import exact_json
 from portus_client.cli.age import timestamp
 from portus_client.cli.exact_json import ExactJson, Number, Object
 from portus_client.cli.template import Template
-from portus_client.deletion import DeletedBlob, DeletedManifest
+from portus_client.deletion import DeletedBlob, DeletedManifest, DeletionResult
 from portus_client.descriptor import Descriptor, Platform
 from portus_client.errors import RegistryError
 from portus_client.image_config import ImageConfig
@@ -151,6 +151,13 @@ def document(raw: bytes) -> ExactJson:
         return exact_json.parse(raw.decode())
     except ValueError:
         return raw.decode(errors="replace")
+
+
+def deletion_result(value: DeletionResult, *, dry_run: bool) -> Json:
+    """One delete of several: what was deleted, or the error under `error`."""
+    if isinstance(value.outcome, RegistryError):
+        return {"digest": value.deletion.digest, "dry_run": dry_run, "error": failure(value.outcome)}
+    return deleted(value.outcome, dry_run=dry_run)
 
 
 def deleted(value: DeletedManifest | DeletedBlob, *, dry_run: bool) -> Json:
