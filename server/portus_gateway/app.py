@@ -19,6 +19,7 @@ from portus_gateway.distribution import (
 )
 from portus_gateway.distribution.configuration import RetryPolicy, Timeouts
 from portus_gateway.index.live_index import IndexPlan, LiveIndex
+from portus_gateway.index_store import index_store
 from portus_gateway.listen_address import ListenAddress
 from portus_gateway.operations.deletion import Deletion
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
@@ -31,7 +32,7 @@ from portus_gateway.registry.noted_deletes import NotedDeletes
 from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc.page_tokens import PageTokens
 from portus_gateway.rpc.server import GatewayServer, Listener, ServerLimits
-from portus_gateway.settings import Settings, store_path, variable_of
+from portus_gateway.settings import Settings, variable_of
 from portus_gateway.telemetry.announcement import announce
 from portus_gateway.telemetry.call_log import CallLog
 from portus_gateway.telemetry.call_observers import CallObservers
@@ -180,9 +181,6 @@ def _registry_problem(status: RegistryStatus) -> str:
 def _index(settings: Settings, client: DistributionClient, metrics: Metrics, *, keeps: bool) -> LiveIndex | None:
     if settings.index is None:
         return None
-    from portus_gateway.index.sqlite import SqliteStore
-
-    path = store_path(settings.index)
     plan = IndexPlan(
         # Callers always have the rest.
         share=max(1, settings.upstream_concurrency // 4),
@@ -190,9 +188,7 @@ def _index(settings: Settings, client: DistributionClient, metrics: Metrics, *, 
         digest_interval=settings.index_digest_interval,
         history=settings.index_history,
     )
-    return LiveIndex(
-        lambda: SqliteStore(path, settings.registry_url, keeps=keeps), client, metrics.index, plan, keeps=keeps
-    )
+    return LiveIndex(index_store(settings, settings.index, keeps=keeps), client, metrics.index, plan, keeps=keeps)
 
 
 def _configuration(settings: Settings) -> Configuration:

@@ -50,6 +50,8 @@ _LIMITS = ServerLimits()
 Value: TypeAlias = str | bool
 # They have no flag, because other users of the machine can read command lines.
 SECRETS = frozenset({"password"})
+POSTGRES_SCHEMES = ("postgresql://", "postgres://")
+"""What a value of `index` begins with that names a PostgreSQL database."""
 _AUTHENTICATORS = ("tls_client_ca_file", "caller_token_file", "jwt_issuer")
 
 
@@ -234,8 +236,11 @@ class Settings(BaseSettings):
 
     index: str | None = Field(
         None,
-        description="Store of the live index, such as `sqlite:///var/lib/portus/index.db` (docs/index.md). Unset: no"
-        " index.",
+        description="Store of the live index (docs/index.md): `sqlite:///var/lib/portus/index.db`, or"
+        " `postgresql://user@host/database` for several replicas. Unset: no index.",
+    )
+    index_password_file: Path | None = Field(
+        None, description="File that contains the password of the PostgreSQL user in `PORTUS_INDEX`."
     )
     index_walk_interval: Duration = Field(
         3600.0,
@@ -513,9 +518,19 @@ class Settings(BaseSettings):
     @field_validator("index")
     @classmethod
     def _index(cls, value: str | None) -> str | None:
-        if value is not None:
+        if value is not None and not value.startswith(POSTGRES_SCHEMES):
             # Only whether it is valid: the path is made where it is used.
             store_path(value)
+        elif value is not None and URL(value).password is not None:
+            raise ValueError("must not contain a password: set PORTUS_INDEX_PASSWORD_FILE")
+        return value
+
+    @field_validator("index_password_file")
+    @classmethod
+    def _index_password_file(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        index = info.data.get("index")
+        if value is not None and (index is None or not index.startswith(POSTGRES_SCHEMES)):
+            raise ValueError("is for PostgreSQL: set PORTUS_INDEX to a postgresql:// address, or unset this")
         return value
 
     @field_validator("notifications_listen")
@@ -549,7 +564,10 @@ def store_path(index: str) -> Path:
     """The file that a value of `index` names. Raises `ValueError`."""
     path = index.removeprefix("sqlite://")
     if path == index or not path.startswith("/") or path.endswith("/"):
-        raise ValueError("must be sqlite:// and the absolute path of a file, such as sqlite:///var/lib/portus/index.db")
+        raise ValueError(
+            "must be sqlite:// and the absolute path of a file, such as sqlite:///var/lib/portus/index.db, or"
+            " postgresql://user@host/database"
+        )
     return Path(path)
 
 

@@ -1,21 +1,38 @@
 """The stores that the conformance suite runs with."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
 import pytest
 
+from portus_gateway.index.postgres import PostgresStore
 from portus_gateway.index.sql_store import SqlStore
 from portus_gateway.index.sqlite import SqliteStore
+from tests.index.postgres_server import PostgresServer, postgres_server
 from tests.index.stores import LIMITS, REGISTRY
 
 OpenStore: TypeAlias = Callable[..., SqlStore]
 
 
-@pytest.fixture(params=["sqlite"])
-def open_store(tmp_path: Path) -> OpenStore:
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One server for all tests of a process."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> OpenStore:
     """Opens the same empty database each time."""
+    if request.param == "postgres":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        url = server.new_database()
+
+        def opened_postgres(registry: str = REGISTRY, *, keeps: bool = True) -> SqlStore:  # noqa: ARG001
+            return PostgresStore(url, registry, limits=LIMITS)
+
+        return opened_postgres
 
     def opened(registry: str = REGISTRY, *, keeps: bool = True) -> SqlStore:
         return SqliteStore(tmp_path / "index.db", registry, keeps=keeps, limits=LIMITS)

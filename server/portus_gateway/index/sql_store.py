@@ -2,7 +2,8 @@
 
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -41,7 +42,7 @@ class SqlStore(ABC):
     async def __aenter__(self) -> Self:
         try:
             await self._open()
-            await self._write(self._transactions.begin(self._registry, _new_epoch()), durable=True)
+            await self._write(partial(self._transactions.begin, self._registry, _new_epoch()), durable=True)
         except BaseException:
             await self.close()
             raise
@@ -64,82 +65,85 @@ class SqlStore(ABC):
         """Closes the database."""
 
     @abstractmethod
-    async def _write(self, transaction: Transaction[Result], *, durable: bool = False) -> Result:
-        """Runs a transaction that writes. If `durable`, it is on the disk afterwards; else it may get lost with it."""
+    async def _write(self, make: Callable[[], Transaction[Result]], *, durable: bool = False) -> Result:
+        """Runs a transaction that writes. `make` is called again for each try.
+
+        If `durable`, it is on the disk afterwards; else it may get lost when the machine fails.
+        """
 
     @abstractmethod
-    async def _read(self, transaction: Transaction[Result]) -> Result:
+    async def _read(self, make: Callable[[], Transaction[Result]]) -> Result:
         """Runs a transaction that only reads."""
 
     async def state(self, *, counted: bool = False) -> IndexState:
-        return await self._read(self._transactions.state(counted))
+        return await self._read(partial(self._transactions.state, counted))
 
     async def notify(self, notices: Sequence[Notice], instances: Sequence[str] = ()) -> int:
-        return await self._write(self._transactions.notify(notices, instances))
+        return await self._write(partial(self._transactions.notify, notices, instances))
 
     async def request_read(self, repositories: Sequence[str]) -> None:
-        await self._write(self._transactions.request_read(repositories))
+        await self._write(partial(self._transactions.request_read, repositories))
 
     async def claim(self, most: int, seconds: float) -> list[Claim]:
-        return await self._write(self._transactions.claim(most, seconds))
+        return await self._write(partial(self._transactions.claim, most, seconds))
 
     async def apply(self, claim: Claim, reading: Reading) -> Applied | None:
         # Changes that watchers were told must not get lost: their numbers would be given again.
-        return await self._write(self._transactions.apply(claim, reading), durable=True)
+        return await self._write(partial(self._transactions.apply, claim, reading), durable=True)
 
     async def failed(self, claim: Claim, problem: str, retry_in: float) -> None:
-        await self._write(self._transactions.failed(claim, problem, retry_in))
+        await self._write(partial(self._transactions.failed, claim, problem, retry_in))
 
     async def extend(self, claim: Claim, seconds: float) -> bool:
-        return await self._write(self._transactions.extend(claim, seconds))
+        return await self._write(partial(self._transactions.extend, claim, seconds))
 
     async def deleted(self, repository: str, *, tag: str | None = None, digest: Digest | None = None) -> None:
-        await self._write(self._transactions.deleted(repository, tag, digest), durable=True)
+        await self._write(partial(self._transactions.deleted, repository, tag, digest), durable=True)
 
     async def lead(self, holder: str, seconds: float) -> Lease | None:
-        return await self._write(self._transactions.lead(holder, seconds))
+        return await self._write(partial(self._transactions.lead, holder, seconds))
 
     async def resign(self, holder: str) -> None:
-        await self._write(self._transactions.resign(holder))
+        await self._write(partial(self._transactions.resign, holder))
 
     async def walk_page(self, started: float, names: Sequence[str], unusable: Sequence[str] = ()) -> None:
-        await self._write(self._transactions.walk_page(started, names, [_storable(name) for name in unusable]))
+        await self._write(partial(self._transactions.walk_page, started, names, [_storable(name) for name in unusable]))
 
     async def end_walk(self, started: float) -> WalkEnd:
-        return await self._write(self._transactions.end_walk(started))
+        return await self._write(partial(self._transactions.end_walk, started))
 
     async def request_walk(self) -> None:
-        await self._write(self._transactions.request_walk())
+        await self._write(self._transactions.request_walk)
 
     async def check_ready(self) -> bool:
-        return await self._write(self._transactions.check_ready())
+        return await self._write(self._transactions.check_ready)
 
     async def forget(self, before: float, most: int = 10_000) -> int:
-        return await self._write(self._transactions.forget(before, most))
+        return await self._write(partial(self._transactions.forget, before, most))
 
     async def catalog(self, after: str, prefix: str, size: int, *, tags: bool) -> CatalogRows:
-        return await self._read(self._transactions.catalog(after, prefix, size, tags))
+        return await self._read(partial(self._transactions.catalog, after, prefix, size, tags))
 
     async def tags(self, repository: str, after: str, size: int) -> TagRows:
-        return await self._read(self._transactions.tags(repository, after, size))
+        return await self._read(partial(self._transactions.tags, repository, after, size))
 
     async def repository_tags(self, after: tuple[str, str], prefix: str, size: int) -> list[TagEntry]:
-        return await self._read(self._transactions.repository_tags(after, prefix, size))
+        return await self._read(partial(self._transactions.repository_tags, after, prefix, size))
 
     async def changes(self, after: int, most: int = MOST_CHANGES) -> ChangeRows:
-        return await self._read(self._transactions.changes(after, most))
+        return await self._read(partial(self._transactions.changes, after, most))
 
     async def history(self, repository: str, tag: str, before: int, size: int) -> ChangeRows:
-        return await self._read(self._transactions.history(repository, tag, before, size))
+        return await self._read(partial(self._transactions.history, repository, tag, before, size))
 
     async def find_by_digest(self, digest: Digest, prefix: str, after: tuple[str, str], size: int) -> FoundTags:
-        return await self._read(self._transactions.find_by_digest(digest, prefix, after, size))
+        return await self._read(partial(self._transactions.find_by_digest, digest, prefix, after, size))
 
     async def all_tags(self, prefix: str, after: tuple[str, str], size: int) -> FoundTags:
-        return await self._read(self._transactions.all_tags(prefix, after, size))
+        return await self._read(partial(self._transactions.all_tags, prefix, after, size))
 
     async def rebuild(self) -> None:
-        await self._write(self._transactions.rebuild(self._registry, _new_epoch()), durable=True)
+        await self._write(partial(self._transactions.rebuild, self._registry, _new_epoch()), durable=True)
 
 
 def _new_epoch() -> str:

@@ -63,11 +63,11 @@ class SqliteStore(SqlStore):
             os.close(self._lock)
             self._lock = None
 
-    async def _write(self, transaction: Transaction[Result], *, durable: bool = False) -> Result:
-        return await self._writer.use(lambda connection: _run(connection, transaction, "IMMEDIATE", durable))
+    async def _write(self, make: Callable[[], Transaction[Result]], *, durable: bool = False) -> Result:
+        return await self._writer.use(lambda connection: _run(connection, make(), "IMMEDIATE", durable))
 
-    async def _read(self, transaction: Transaction[Result]) -> Result:
-        return await self._reader.use(lambda connection: _run(connection, transaction, "DEFERRED", False))
+    async def _read(self, make: Callable[[], Transaction[Result]]) -> Result:
+        return await self._reader.use(lambda connection: _run(connection, make(), "DEFERRED", False))
 
 
 class _Connection:

@@ -176,9 +176,11 @@ class Transactions:
     def claim(self, most: int, seconds: float) -> Transaction[list[Claim]]:
         now = yield from self._now()
         rows = yield Statement(
-            "UPDATE repositories SET fence = fence + 1, claimed_until = $2 WHERE id IN ("  # noqa: S608
-            " SELECT id FROM repositories WHERE dirty > 0 AND due_at <= $1 AND claimed_until <= $1"
+            # Materialized: PostgreSQL must choose once, and not once for each row.
+            "WITH due AS MATERIALIZED (SELECT id FROM repositories"  # noqa: S608
+            " WHERE dirty > 0 AND due_at <= $1 AND claimed_until <= $1"
             f" ORDER BY priority, due_at LIMIT $3{self._dialect.skip_locked})"
+            " UPDATE repositories SET fence = fence + 1, claimed_until = $2 WHERE id IN (SELECT id FROM due)"
             " RETURNING id, name, fence, dirty, attempts, priority",
             (now, now + seconds, most),
         )
@@ -554,16 +556,15 @@ class Transactions:
             delay = _FIRST_LOOK
         elif open_hints:
             delay, attempts = self._limits.delays[claim.attempts], claim.attempts + 1
+        mark = "dirty = 0, dirty_since = NULL, priority = 1" if settled else "dirty = 1"
         yield Statement(
-            "UPDATE repositories SET known = $3, read_at = $4, claimed_until = 0, problem = '', dirty = $5,"
-            " dirty_since = CASE WHEN $5 = 0 THEN NULL ELSE dirty_since END, due_at = $6, attempts = $7,"
-            " priority = CASE WHEN $5 = 0 THEN 1 ELSE priority END WHERE id = $1 AND fence = $2",
+            f"UPDATE repositories SET {mark}, known = $3, read_at = $4, claimed_until = 0, problem = '', due_at = $5,"  # noqa: S608
+            " attempts = $6 WHERE id = $1 AND fence = $2",
             (
                 claim.id,
                 claim.fence,
                 2 if reading.exists else 0,
                 claim.began_at if reading.exists else None,
-                0 if settled else 1,
                 now + delay,
                 attempts,
             ),

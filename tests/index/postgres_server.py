@@ -1,0 +1,62 @@
+"""A PostgreSQL server of the tests' own, on a socket in a folder: nothing of the machine's is touched."""
+
+import os
+import pwd
+import secrets
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests import programs
+
+_PROGRAMS = Path("/usr/lib/postgresql/15/bin")
+# PostgreSQL does not run as root.
+_USER = "postgres"
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresServer:
+    """A server that runs. Clients connect over a socket in `folder`."""
+
+    folder: Path
+
+    def new_database(self) -> str:
+        """The address of a new, empty database."""
+        name = f"index_{secrets.token_hex(6)}"
+        self.run("createdb", "--host", str(self.folder), "--template", "template0", name)
+        return f"postgresql://{_USER}@/{name}?host={self.folder}"
+
+    def run(self, program: str, *arguments: str) -> None:
+        _run(program, *arguments)
+
+
+def _run(program: str, *arguments: str) -> None:
+    path = str(_PROGRAMS / program)
+    if not os.path.exists(path):
+        programs.missing(f"{path} is not there: apt install postgresql-15")
+    as_user = [] if os.getuid() else ["runuser", "-u", _USER, "--"]
+    finished = subprocess.run([*as_user, path, *arguments], capture_output=True, text=True, cwd="/", check=False)
+    assert finished.returncode == 0, finished.stderr
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    folder = Path("/tmp") / f"portus-postgres-{secrets.token_hex(4)}"  # a socket's path is short
+    folder.mkdir(mode=0o700)
+    try:
+        if not os.getuid():
+            owner = pwd.getpwnam(_USER)
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
+        data = folder / "data"
+        _run("initdb", "--pgdata", str(data), "--username", _USER, "--auth", "trust", "--no-sync", "--encoding=UTF8")
+        options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off -c max_connections=60"
+        _run("pg_ctl", "--pgdata", str(data), "--log", str(folder / "log"), "--wait", "-o", options, "start")
+        try:
+            yield PostgresServer(folder)
+        finally:
+            _run("pg_ctl", "--pgdata", str(data), "--mode", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder)

@@ -1,0 +1,114 @@
+"""What only the PostgreSQL store does: its errors, and replicas that share it."""
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from portus_gateway.index.errors import StoreError, StoreUnusable
+from portus_gateway.index.postgres import PostgresStore
+from portus_gateway.index.store import Notice
+from tests.index.postgres_server import PostgresServer
+from tests.index.stores import LIMITS, REGISTRY, all_changes, reading, write
+
+
+async def failure(store: PostgresStore) -> StoreError:
+    with pytest.raises(StoreError) as failed:
+        async with store:
+            pass
+    return failed.value
+
+
+async def test_a_database_that_does_not_exist(postgres: PostgresServer) -> None:
+    error = await failure(PostgresStore(f"postgresql://postgres@/nothing?host={postgres.folder}", REGISTRY))
+    assert isinstance(error, StoreUnusable)
+    assert "has no such database" in str(error)
+
+
+async def test_a_server_that_is_not_there(tmp_path: Path) -> None:
+    error = await failure(PostgresStore(f"postgresql://postgres@/index?host={tmp_path}", REGISTRY))
+    assert "cannot be reached" in str(error)
+
+
+async def test_a_password_file_that_is_not_there(tmp_path: Path) -> None:
+    error = await failure(PostgresStore("postgresql://portus@host/index", REGISTRY, password_file=tmp_path / "none"))
+    assert "password file of the index cannot be read" in str(error)
+
+
+async def test_a_user_that_may_not_write(postgres: PostgresServer) -> None:
+    url = postgres.new_database()
+    owner = await asyncpg.connect(url)
+    await owner.execute("DROP ROLE IF EXISTS reader")
+    await owner.execute("CREATE ROLE reader LOGIN")
+    await owner.close()
+    error = await failure(PostgresStore(url.replace("postgres@", "reader@"), REGISTRY))
+    assert isinstance(error, StoreUnusable)
+    assert "does not let the user write" in str(error)
+
+
+async def test_a_schema_of_a_newer_gateway(postgres: PostgresServer) -> None:
+    url = postgres.new_database()
+    async with PostgresStore(url, REGISTRY):
+        pass
+    owner = await asyncpg.connect(url)
+    await owner.execute("UPDATE index_schema SET version = 1000")
+    await owner.close()
+    assert "use the newer gateway again" in str(await failure(PostgresStore(url, REGISTRY)))
+
+
+async def test_a_connection_that_is_lost_is_an_error_and_the_next_call_works(postgres: PostgresServer) -> None:
+    url = postgres.new_database()
+    async with PostgresStore(url, REGISTRY, limits=LIMITS) as store:
+        await write(store, "app", reading({"v1": "a"}))
+        owner = await asyncpg.connect(url)
+        await owner.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        await owner.close()
+        with pytest.raises(StoreError):
+            for _ in range(10):
+                await store.state()
+            raise StoreError("the pool has noticed before")
+        assert [entry.tag for entry in (await store.tags("app", "", 10)).tags] == ["v1"]
+
+
+async def test_replicas_that_start_together_make_one_schema(postgres: PostgresServer) -> None:
+    url = postgres.new_database()
+    stores = [PostgresStore(url, REGISTRY) for _ in range(5)]
+    await asyncio.gather(*(store.__aenter__() for store in stores))
+    assert len({(await store.state()).epoch for store in stores}) == 1
+    for store in stores:
+        await store.close()
+
+
+async def test_replicas_share_the_work(postgres: PostgresServer) -> None:
+    url = postgres.new_database()
+    async with PostgresStore(url, REGISTRY, limits=LIMITS) as one, PostgresStore(url, REGISTRY, limits=LIMITS) as two:
+        names = [f"app{number}" for number in range(40)]
+        await one.walk_page(1.0, names)
+        claimed = await asyncio.gather(*(store.claim(5, 60) for store in (one, two) * 4))
+        found = [claim.repository for claims in claimed for claim in claims]
+        assert sorted(found) == sorted(names)
+
+
+async def test_replicas_that_write_at_the_same_time_lose_nothing(postgres: PostgresServer) -> None:
+    url = postgres.new_database()
+    names = [f"app{number}" for number in range(30)]
+    async with PostgresStore(url, REGISTRY, limits=LIMITS) as one, PostgresStore(url, REGISTRY, limits=LIMITS) as two:
+        await one.walk_page(1.0, names)
+
+        async def keep(store: PostgresStore) -> None:
+            for turn in range(10):
+                await store.notify([Notice(name) for name in names])
+                await store.walk_page(2.0 + turn, names[::-1])
+                await store.end_walk(2.0 + turn)
+                for claim in await store.claim(100, 60):
+                    await store.apply(claim, reading({"v1": "a"}))
+
+        await asyncio.gather(keep(one), keep(two), keep(one), keep(two))
+        for claim in await one.claim(100, 60):
+            await one.apply(claim, reading({"v1": "a"}))
+        changes = await all_changes(one)
+        assert [change.sequence for change in changes] == list(range(1, 2 * len(names) + 1))
