@@ -104,7 +104,7 @@ class Tagged(FailedPrecondition):
 
     @property
     def index_tags(self) -> tuple[str, ...]:
-        """The tags of indexes that contain the manifest. They refuse the delete as well."""
+        """The tags of indexes that contain the manifest. They prevent the delete too."""
         return _subjects(self, "REFERENCED")
 
     @property

@@ -1,4 +1,4 @@
-"""Whether the caller of the current call may ask about a repository, and what it is told where it may not."""
+"""Whether the caller of the current call may use a repository, and the error if it may not."""
 
 from collections.abc import Callable
 from types import TracebackType

@@ -40,7 +40,7 @@ _log = structlog.get_logger(__name__)
 class AuditLog:
     """Appends to the file or pipe at `path`, or to standard output for `-`; a context manager.
 
-    A file is created with mode 0600 and opened anew for each record, so that it may be moved away at any time, as
+    A file is created with mode 0600 and opened again for each record, so that it may be moved away at any time, as
     logrotate does. With `sync`, a record is on the disk when `write` returns. Several processes may share a file or a
     pipe. A record that is larger than what a pipe takes at once goes into it as several lines (`audit_record`).
 

@@ -24,8 +24,8 @@ _MOST_TRIES = 3
 # What registries answer to a credential that they do not accept.
 _REFUSALS = frozenset({400, 401, 403})
 _REFUSAL_CODES = frozenset({"UNAUTHORIZED", "DENIED", "UNKNOWN"})
-# A token in place of a refused one is fetched anew if its request has waited longer than this for its slot, in seconds:
-# not every token service says how soon its tokens end.
+# A token in place of a refused one is fetched again if its request has waited longer than this for its slot, in
+# seconds: not every token service says how soon its tokens end.
 _LONGEST_WAIT = 1.0
 
 Authorize = Callable[[], Awaitable[Authorized]]

@@ -10,7 +10,7 @@ from portus_gateway.distribution.failed_exchange import FailedExchange
 class OpenBody:
     """Owns the connection of one answer at a time, and the slot that its request took.
 
-    Whoever makes it has to close it. `Exchange` gives it the answer, if that is a success.
+    The code that makes it must close it. `Exchange` gives it the answer, if that is a success.
     """
 
     def __init__(self) -> None:

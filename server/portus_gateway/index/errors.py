@@ -48,7 +48,7 @@ class CursorExpired(LiveIndexError):
 
 
 class CursorUnknown(LiveIndexError):
-    """The cursor is of another index, or of this one before it was built anew."""
+    """The cursor is of another index, or of this one before it was rebuilt."""
 
     reason = "CURSOR_UNKNOWN"
 

@@ -10,7 +10,7 @@ ReadOutcome = Literal["applied", "taken_over", "failed"]
 
 
 class IndexObserver(Protocol):
-    """Is told what the index does. Must return at once and never raise."""
+    """Observes the index. Its methods must return at once and never raise."""
 
     def notified(self, outcome: NotificationOutcome, count: int) -> None:
         """Events of notifications came in."""

@@ -99,7 +99,7 @@ class Reader:
                 if not reading.done() and not await self._store.extend(claim, _CLAIM):
                     break
         except asyncio.CancelledError:
-            # Whoever reads next need not wait until the claim runs out.
+            # The next reader need not wait until the claim expires.
             await self._store.extend(claim, 0)
             raise
         finally:

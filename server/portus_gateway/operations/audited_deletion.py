@@ -92,7 +92,7 @@ class AuditedDeletion:
                     recorded: list[Outcome] = []
                     for outcome in known:
                         try:
-                            await waiting.pop(outcome.part).settled(outcome.result)
+                            await waiting.pop(outcome.part).record_outcome(outcome.result)
                         except (AuditUnavailable, OutcomeNotRecorded) as error:
                             failure = error
                             recorded.append(Outcome(outcome.part, error))
@@ -143,7 +143,7 @@ class _Attempt:
             await self.record()
         self._approved = True
 
-    async def settled(self, result: Deleted | Exception) -> None:
+    async def record_outcome(self, result: Deleted | Exception) -> None:
         """Records what came of a part of a batch. Raises as `succeeded` does."""
         if isinstance(result, Deleted):
             await self.succeeded(result)

@@ -32,7 +32,7 @@ NOT_CONNECTED: Final = (
     "Check that the server runs, that this machine can reach it, and that its address is right: PORTUS_REGISTRY_URL, or"
     " PORTUS_TOKEN_REALM for the token service."
 )
-"""For a server that may only be down for a short time: callers are not told that the operator has to look."""
+"""For a server that may only be down for a short time: the error for callers does not name the operator."""
 
 
 def operator_text(error: GatewayError) -> str:

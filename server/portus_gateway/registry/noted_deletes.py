@@ -10,7 +10,7 @@ from portus_gateway.registry.protocol import Registry
 
 
 class DeleteListener(Protocol):
-    """Is told of deletes. Must not raise."""
+    """Observes deletes. Must not raise."""
 
     async def deleted(self, repository: Repository, *, tag: Tag | None = None, digest: Digest | None = None) -> None:
         """The tag is gone, or the manifest with all tags on it."""

@@ -1,6 +1,6 @@
 """grpc.health.v1: whether the process lives (the empty name), and whether the registry answers (the service's name).
 
-Nothing here asks the registry: whoever checks it says so by `set_serving`.
+Nothing here asks the registry: `set_serving` sets its state.
 """
 
 import asyncio

@@ -198,7 +198,7 @@ def _options(limits: ServerLimits, reuse_port: bool) -> list[tuple[str, int]]:
         ("grpc.max_concurrent_streams", _STREAMS_OF_CONNECTION),
         # For TLS and the first frame. Without it a connection that says nothing keeps its place for two minutes.
         ("grpc.server_handshake_timeout_ms", milliseconds(_HANDSHAKE)),
-        # Clients connect anew when they call; a watch of the health is a call.
+        # Clients connect again for their next call. A watch of the health is a call too.
         ("grpc.max_connection_idle_ms", milliseconds(_IDLE)),
         ("grpc.max_receive_message_length", _RECEIVE_LIMIT),
         # No compression, identity alone: gRPC would unpack 1 KiB to the limit above before anybody is asked.
