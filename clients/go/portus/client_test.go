@@ -159,6 +159,29 @@ func TestStreamWithoutDeadlineHasTheClients(t *testing.T) {
 	}
 }
 
+func TestWatchHasNoDeadlineUnlessSet(t *testing.T) {
+	limited := make(chan bool, 1)
+	g := &gateway{watch: func(ctx context.Context) {
+		_, set := ctx.Deadline()
+		limited <- set
+	}}
+	client := dial(t, g.start(t), portus.Plaintext(), portus.WithStreamTimeout(300*time.Millisecond))
+	soon, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	for _, ctx := range []context.Context{context.Background(), soon} {
+		stream, err := client.WatchEvents(ctx, &registryv1.WatchEventsRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := stream.Recv(); !errors.Is(err, io.EOF) {
+			t.Fatal(err)
+		}
+		if got, want := <-limited, ctx == soon; got != want {
+			t.Errorf("the gateway was given a deadline: %t, want %t", got, want)
+		}
+	}
+}
+
 func TestDeadlineOfTheContextComesFirst(t *testing.T) {
 	g := &gateway{}
 	var left time.Duration

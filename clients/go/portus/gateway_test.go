@@ -33,6 +33,7 @@ type gateway struct {
 	configs func(*registryv1.BatchGetImageConfigsRequest, grpc.ServerStreamingServer[registryv1.BatchGetImageConfigsResponse]) error
 	deletes func(*registryv1.BatchDeleteManifestsRequest, grpc.ServerStreamingServer[registryv1.BatchDeleteManifestsResponse]) error
 	blob    func(*registryv1.ReadBlobRequest, blobStream) error
+	watch   func(context.Context)
 	// The pages of ListReferrers by their tokens.
 	referrers map[string]*registryv1.ListReferrersResponse
 	// The requests of ListTags.
@@ -125,6 +126,13 @@ func (g *gateway) ListReferrers(
 		return nil, status.Error(codes.InvalidArgument, "no such page")
 	}
 	return page, nil
+}
+
+func (g *gateway) WatchEvents(
+	_ *registryv1.WatchEventsRequest, stream grpc.ServerStreamingServer[registryv1.WatchEventsResponse],
+) error {
+	g.watch(stream.Context())
+	return nil
 }
 
 func (g *gateway) DeleteTag(ctx context.Context, _ *registryv1.DeleteTagRequest) (*registryv1.DeleteTagResponse, error) {

@@ -47,6 +47,7 @@ import {
 } from "./generated/portus/registry/v1/registry_service.js";
 import type { Referrer } from "./generated/portus/registry/v1/referrer.js";
 import type { TagDetails } from "./generated/portus/registry/v1/tag_details.js";
+import { WatchEventsRequest, type WatchEventsResponse } from "./generated/portus/registry/v1/watch.js";
 import { serviceConfig } from "./generated/service_config.js";
 import type { Security } from "./security.js";
 import { VERSION } from "./version.js";
@@ -269,6 +270,18 @@ export class PortusClient {
     return new BlobReader(call, ReadBlobRequest.fromPartial(request), options?.signal);
   }
 
+  /**
+   * What changes in the registry, as the gateway's index sees it, without an end. A message without events comes while
+   * nothing happens. `cursor` of a message is where another watch can continue, as `start`. There is no timeout unless
+   * you set one; `signal` ends the watch.
+   */
+  watchEvents(
+    request: DeepPartial<WatchEventsRequest> = {},
+    options?: CallOptions,
+  ): AsyncGenerator<WatchEventsResponse, void, undefined> {
+    return this.#stream(this.#client.watchEvents, WatchEventsRequest.fromPartial(request), options, Infinity);
+  }
+
   /** The catalog as one stream, each repository as soon as it is known. The timeout is for the whole stream. */
   async *streamCatalog(
     request: DeepPartial<StreamCatalogRequest> = {},
@@ -375,9 +388,12 @@ export class PortusClient {
     method: StreamMethod<Request, Response>,
     request: Request,
     options: CallOptions = {},
+    defaultTimeoutMs = this.#streamTimeoutMs,
   ): AsyncGenerator<Response, void, undefined> {
+    const timeoutMs = options.timeoutMs ?? defaultTimeoutMs;
     const stream = method.call(this.#client, request, options.metadata ?? new Metadata(), {
-      deadline: deadline(options.timeoutMs ?? this.#streamTimeoutMs),
+      // Only a watch has no end. Keepalive notices a gateway that hangs.
+      deadline: options.timeoutMs === undefined && timeoutMs === Infinity ? Infinity : deadline(timeoutMs),
     });
     const release = cancelOnAbort(stream, options.signal);
     try {

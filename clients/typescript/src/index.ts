@@ -47,3 +47,9 @@ export {
   type StreamCatalogRequest,
 } from "./generated/portus/registry/v1/registry_service.js";
 export type { TagDetails } from "./generated/portus/registry/v1/tag_details.js";
+export {
+  type Event,
+  Event_Type,
+  type WatchEventsRequest,
+  type WatchEventsResponse,
+} from "./generated/portus/registry/v1/watch.js";

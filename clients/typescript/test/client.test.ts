@@ -12,6 +12,7 @@ import {
   ListTagsResponse,
   StreamCatalogResponse,
 } from "../src/generated/portus/registry/v1/registry_service.js";
+import { WatchEventsResponse } from "../src/generated/portus/registry/v1/watch.js";
 import type { RegistryServiceServer } from "../src/index.js";
 import { CHANNEL_OPTIONS, ListTagsRequest_View, plaintext, PortusClient, PortusError, status, VERSION } from "../src/index.js";
 import { failure, serve } from "./gateway.js";
@@ -147,6 +148,25 @@ test("a stream ends with its timeout, what came before it stands", async () => {
     }
   }, withCode(status.DEADLINE_EXCEEDED));
   assert.deepEqual(names, ["team/app", "team/web"]);
+});
+
+test("a watch has no timeout unless set", async () => {
+  const deadlines: (Date | number)[] = [];
+  const client = await clientOf({
+    watchEvents: (call) => {
+      deadlines.push(call.getDeadline());
+      call.write(WatchEventsResponse.fromPartial({ cursor: "1" }));
+    },
+  });
+  for (const options of [{}, { timeoutMs: 20_000 }]) {
+    for await (const { cursor } of client.watchEvents({ prefix: "team/" }, options)) {
+      assert.equal(cursor, "1");
+      break;
+    }
+  }
+  assert.equal(deadlines[0], Infinity);
+  assert.ok(Number(deadlines[1]) - Date.now() <= 20_000);
+  await assert.rejects(all(client.watchEvents({}, { timeoutMs: Infinity })), RangeError);
 });
 
 test("a reader that leaves a stream ends the call", async () => {

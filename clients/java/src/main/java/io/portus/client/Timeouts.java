@@ -48,10 +48,13 @@ public record Timeouts(Duration call, Duration delete, Duration stream) {
     return method.getBareMethodName().contains("Delete") ? delete : call;
   }
 
+  private static final String WATCH = "WatchEvents";
+
   private record DefaultDeadline(Timeouts timeouts) implements ClientInterceptor {
     @Override
     public <Q, A> ClientCall<Q, A> interceptCall(MethodDescriptor<Q, A> method, CallOptions options, Channel next) {
-      if (options.getDeadline() == null) {
+      // A watch has no end. Keepalive notices a gateway that hangs.
+      if (options.getDeadline() == null && !WATCH.equals(method.getBareMethodName())) {
         options = options.withDeadlineAfter(timeouts.of(method).toNanos(), TimeUnit.NANOSECONDS);
       }
       return next.newCall(method, options);

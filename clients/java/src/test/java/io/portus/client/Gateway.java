@@ -38,6 +38,8 @@ import io.portus.registry.v1.RegistryServiceGrpc;
 import io.portus.registry.v1.Repository;
 import io.portus.registry.v1.StreamCatalogRequest;
 import io.portus.registry.v1.StreamCatalogResponse;
+import io.portus.registry.v1.WatchEventsRequest;
+import io.portus.registry.v1.WatchEventsResponse;
 import java.io.IOException;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
@@ -135,6 +137,11 @@ final class Gateway extends RegistryServiceGrpc.RegistryServiceImplBase implemen
   @Override
   public void readBlob(ReadBlobRequest request, StreamObserver<ReadBlobResponse> observer) {
     blob.accept(request, (ServerCallStreamObserver<ReadBlobResponse>) observer);
+  }
+
+  @Override
+  public void watchEvents(WatchEventsRequest request, StreamObserver<WatchEventsResponse> observer) {
+    observer.onCompleted();
   }
 
   @Override

@@ -2,6 +2,8 @@ package io.portus.client;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -27,6 +29,7 @@ import io.portus.registry.v1.Referrer;
 import io.portus.registry.v1.Repository;
 import io.portus.registry.v1.StreamCatalogRequest;
 import io.portus.registry.v1.TagDetails;
+import io.portus.registry.v1.WatchEventsRequest;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -156,6 +159,15 @@ class PortusClientTest {
       assertEquals("team/web", stream.next().getRepositories(1).getName());
       assertCode(Status.Code.DEADLINE_EXCEEDED, stream::hasNext);
     }
+  }
+
+  @Test
+  void watchHasNoDeadlineUnlessSet() {
+    WatchEventsRequest all = WatchEventsRequest.getDefaultInstance();
+    assertFalse(client.blocking().watchEvents(all).hasNext());
+    assertNull(gateway.lastDeadline);
+    assertFalse(client.blocking().withDeadlineAfter(20, TimeUnit.SECONDS).watchEvents(all).hasNext());
+    assertNotNull(gateway.lastDeadline);
   }
 
   @Test
