@@ -520,6 +520,21 @@ async def test_only_the_tags_on_a_digest(registry: DevRegistry, gateway: Gateway
     assert (list(none.tags), none.next_page_token) == ([], "")
 
 
+async def test_details_of_the_tags_on_a_digest_cost_one_request_for_each_tag_the_second_time(
+    registry: DevRegistry, gateway: Gateway
+) -> None:
+    app = image("app")
+    registry.push("team/app", "1.0", "latest", content=app)
+    registry.push("team/app", "2.0", content=image("other"))
+    await page(gateway, digest=app.digest)
+    registry.requests.clear()
+    answer = await page(gateway, digest=app.digest)
+    assert list(answer.tags) == ["1.0", "latest"]
+    assert registry.requests.count(route="manifests", method="HEAD") == 3
+    assert registry.requests.count(route="manifests") == 3
+    assert registry.requests.count(route="blobs") == 0
+
+
 async def test_the_digest_may_have_another_algorithm_than_the_registry_states(
     registry: DevRegistry, gateway: Gateway
 ) -> None:

@@ -158,6 +158,7 @@ class _Reading:
 
     async def _content(self, manifest: Manifest, stated: Platform | None, depth: int) -> _Content:
         """`stated` is the platform that an index states for the manifest."""
+        stated = stated if stated is not None and str(stated) else None
         match manifest.content:
             case Image() as image:
                 return await self._of_image(image, stated)
