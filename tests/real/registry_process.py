@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import aiohttp
 
-Settings: TypeAlias = Mapping[str, "str | int | bool | Sequence[str] | Settings"]
+Settings: TypeAlias = Mapping[str, "str | int | bool | Sequence[str] | Sequence[Settings] | Settings"]
 
 _START_SECONDS = 20.0
 _STOP_SECONDS = 10.0
@@ -60,12 +60,13 @@ async def serving(
     largest_page: int = 1000,
     port: int = 0,
     certificate: tuple[Path, Path] | None = None,
+    notifications: Settings | None = None,
 ) -> AsyncIterator[RegistryProcess]:
     """Runs distribution with its content in `storage_of(folder)`, which may exist already. Port 0 takes a free one.
 
-    `auth` is the section of that name in its configuration. Without one, anybody may do everything. `largest_page` is
-    `catalog.maxentries`. With `certificate`, which is one and its key, it uses TLS. Layers may have URLs, which
-    distribution refuses unless it is configured.
+    `auth` and `notifications` are the sections of those names in its configuration. Without `auth`, anybody may do
+    everything. `largest_page` is `catalog.maxentries`. With `certificate`, which is one and its key, it uses TLS.
+    Layers may have URLs, which distribution refuses unless it is configured.
     """
     tls: Settings = {}
     if certificate is not None:
@@ -83,6 +84,7 @@ async def serving(
             "http": {"addr": f"127.0.0.1:{port}", "secret": secrets.token_urlsafe(18), **tls},
             "validation": {"manifests": {"urls": {"allow": ["^https?://"]}}},
             **({} if auth is None else {"auth": auth}),
+            **({} if notifications is None else {"notifications": notifications}),
         },
     )
     command = (program, "serve", str(configuration))
