@@ -112,7 +112,8 @@ def _outcomes(module: str, tree: ast.Module, found: Sequence[Mutant]) -> list[Ou
             return known
         tests = unchanged.tests_of(mutant.line, mutant.last_line)
         with mutant.applied():
-            return trial_anew(name, file, tree, tests, SECONDS_FOR_IMPORTS + unchanged.time_for(tests), log)
+            seconds = SECONDS_FOR_IMPORTS + unchanged.time_for(tests)
+            return trial_anew(name, file, tree, tests, unchanged, seconds, log)
 
     known = map(Outcome, json.loads(in_functions.outcomes.read_text()))
     return list(map(outcome, found, known))

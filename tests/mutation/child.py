@@ -25,11 +25,11 @@ NOT_TRIED_STATUS = 75
 
 
 def outcome_of(run: Callable[[], int], log: Path, seconds: float) -> Outcome:
-    """Whether `run`, which runs tests and returns 0 if all pass, notices a mutant."""
+    """Whether `run`, which runs tests and returns 0 if all pass, notices a mutant. It may end itself by SIGALRM."""
     status = exit_status(run, log, seconds, own_session=True)
-    if status is None:
+    if status in (None, -signal.SIGALRM):
         return Outcome.TIMED_OUT
-    return {0: Outcome.SURVIVED, NOT_TRIED_STATUS: Outcome.NOT_TRIED}.get(status, Outcome.KILLED)
+    return {0: Outcome.SURVIVED, NOT_TRIED_STATUS: Outcome.NOT_TRIED}.get(status or 0, Outcome.KILLED)
 
 
 def exit_status(run: Callable[[], int], log: Path, seconds: float | None, *, own_session: bool) -> int | None:

@@ -25,6 +25,6 @@ class _SameExamples:
         settings.load_profile("mutation")
 
 
-def run_pytest(files: Sequence[str], plugin: object) -> int:
+def run_pytest(files: Sequence[str], *plugins: object) -> int:
     """pytest's exit status, which is 0 if all tests passed."""
-    return int(pytest.main([*_OPTIONS, *_WARNINGS, *files], plugins=[plugin, _SameExamples()]))
+    return int(pytest.main([*_OPTIONS, *_WARNINGS, *files], plugins=[*plugins, _SameExamples()]))

@@ -11,8 +11,10 @@ from types import CodeType, ModuleType
 
 import pytest
 
+from tests.mutation.baseline import Baseline
 from tests.mutation.child import Outcome, outcome_of
 from tests.mutation.pytest_options import run_pytest
+from tests.mutation.time_limits import TimeLimits
 
 
 class _Finder(importlib.abc.MetaPathFinder):
@@ -52,13 +54,20 @@ class _Selection:
 
 
 def trial_anew(
-    module: str, file: Path, changed: ast.Module, tests: Sequence[str], seconds: float, log: Path
+    module: str,
+    file: Path,
+    changed: ast.Module,
+    tests: Sequence[str],
+    unchanged: Baseline,
+    seconds: float,
+    log: Path,
 ) -> Outcome:
     """Whether one of `tests` notices that `module` is `changed`, within `seconds`."""
 
     def run() -> int:
         code = compile(ast.fix_missing_locations(changed), str(file), "exec")
         sys.meta_path.insert(0, _Finder(module, str(file), code))
-        return run_pytest(sorted({test.partition("::")[0] for test in tests}), _Selection(tests))
+        files = sorted({test.partition("::")[0] for test in tests})
+        return run_pytest(files, _Selection(tests), TimeLimits(unchanged))
 
     return outcome_of(run, log, seconds)

@@ -17,6 +17,7 @@ from tests.mutation.changed_functions import LiveFunctions
 from tests.mutation.child import NOT_TRIED_STATUS, Outcome, exit_status, outcome_of
 from tests.mutation.executed_lines import ExecutedLines
 from tests.mutation.mutants import Mutant
+from tests.mutation.time_limits import TimeLimits
 
 
 class TrialsInFunctions:
@@ -71,6 +72,7 @@ class TrialsInFunctions:
         items = {item.nodeid: item for item in session.items}
 
         def run() -> int:
+            session.config.pluginmanager.register(TimeLimits(unchanged))
             with mutant.applied():
                 changed = functions.change(self._tree)
             return _run(session, [items[test] for test in tests]) if changed else NOT_TRIED_STATUS
