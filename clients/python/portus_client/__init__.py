@@ -8,8 +8,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from portus_client.aio_blob_reader import AsyncBlobReader
     from portus_client.aio_client import AsyncRegistryClient
     from portus_client.batch import BatchResult, ManifestRequest
+    from portus_client.blob_reader import BlobReader
     from portus_client.client import RegistryClient
     from portus_client.deletion import DeletedBlob, DeletedManifest, DeletedTag, DeletionResult, ManifestDeletion
     from portus_client.descriptor import Descriptor, Platform
@@ -34,14 +36,17 @@ if TYPE_CHECKING:
     from portus_client.image_config import ImageConfig, ImageHistory
     from portus_client.image_name import ImageName, InvalidImageName
     from portus_client.manifest import Image, Index, Manifest
+    from portus_client.referrer import Referrer
     from portus_client.registry_info import IndexStatus, Limits, RegistryInfo
     from portus_client.repository import CatalogPage, Repository
     from portus_client.tag import TagDetails, TagPage, TagView
     from portus_client.watch import Event, WatchUpdate
 
 __all__ = [
+    "AsyncBlobReader",
     "AsyncRegistryClient",
     "BatchResult",
+    "BlobReader",
     "Cancelled",
     "CatalogPage",
     "DataLoss",
@@ -72,6 +77,7 @@ __all__ = [
     "Platform",
     "PreconditionViolation",
     "Referenced",
+    "Referrer",
     "RegistryClient",
     "RegistryError",
     "RegistryInfo",
@@ -89,8 +95,10 @@ __all__ = [
 ]
 
 _MODULES = (
+    "aio_blob_reader",
     "aio_client",
     "batch",
+    "blob_reader",
     "client",
     "deletion",
     "descriptor",
@@ -99,6 +107,7 @@ _MODULES = (
     "image_config",
     "image_name",
     "manifest",
+    "referrer",
     "registry_info",
     "repository",
     "tag",

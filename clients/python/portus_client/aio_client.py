@@ -13,6 +13,7 @@ import grpc
 
 from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from portus_client import batch, channel, conversion, errors, requests
+from portus_client.aio_blob_reader import AsyncBlobReader
 from portus_client.batch import BatchResult, Chunk, ManifestRequest
 from portus_client.connection import CallTerms, Connection
 from portus_client.deletion import DeletedBlob, DeletedManifest, DeletedTag, DeletionResult, ManifestDeletion
@@ -21,6 +22,8 @@ from portus_client.descriptor import Descriptor, Platform
 from portus_client.errors import RegistryError
 from portus_client.image_config import ImageConfig
 from portus_client.manifest import Manifest
+from portus_client.referrer import Referrer
+from portus_client.referrer_pages import ReferrerPages
 from portus_client.registry_info import RegistryInfo
 from portus_client.repository import CatalogPage, Repository
 from portus_client.tag import TagDetails, TagPage, TagView
@@ -284,6 +287,33 @@ class AsyncRegistryClient(Connection):
         return self._batch(
             wanted, timeout, self._stub.BatchGetImageConfigs, Chunk.image_configs, Chunk.image_config_results
         )
+
+    def read_blob(
+        self,
+        repository: str,
+        digest: str,
+        *,
+        offset: int = 0,
+        limit: int | None = None,
+        timeout: float | None = None,
+    ) -> AsyncBlobReader:
+        """See `RegistryClient.read_blob`. The call is made by `async with`."""
+        return AsyncBlobReader(
+            lambda request, terms: self._stub.ReadBlob(request, timeout=terms.timeout, metadata=terms.metadata),
+            lambda: self._stream_terms(timeout),
+            requests.read_blob(repository, digest, offset=offset, limit=limit),
+        )
+
+    async def referrers(
+        self, repository: str, digest: str, *, artifact_type: str = "", timeout: float | None = None
+    ) -> AsyncGenerator[Referrer, None]:
+        """See `RegistryClient.referrers`."""
+        pages = ReferrerPages(requests.referrers(repository, digest, artifact_type=artifact_type))
+        while pages.request is not None:
+            page = await self._call(self._stub.ListReferrers, pages.request, self._terms(timeout))
+            for item in page.referrers:
+                yield conversion.referrer(item)
+            pages.advance(page)
 
     async def delete_manifest(
         self,

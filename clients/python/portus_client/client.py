@@ -12,6 +12,7 @@ import grpc
 from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from portus_client import batch, channel, conversion, errors, requests
 from portus_client.batch import BatchResult, Chunk, ManifestRequest
+from portus_client.blob_reader import BlobReader
 from portus_client.connection import CallTerms, Connection
 from portus_client.deletion import DeletedBlob, DeletedManifest, DeletedTag, DeletionResult, ManifestDeletion
 from portus_client.deletion_batch import DeletionBatch
@@ -19,6 +20,8 @@ from portus_client.descriptor import Descriptor, Platform
 from portus_client.errors import RegistryError
 from portus_client.image_config import ImageConfig
 from portus_client.manifest import Manifest
+from portus_client.referrer import Referrer
+from portus_client.referrer_pages import ReferrerPages
 from portus_client.registry_info import RegistryInfo
 from portus_client.repository import CatalogPage, Repository
 from portus_client.tag import TagDetails, TagPage, TagView
@@ -322,6 +325,40 @@ class RegistryClient(Connection):
         return self._batch(
             wanted, timeout, self._stub.BatchGetImageConfigs, Chunk.image_configs, Chunk.image_config_results
         )
+
+    def read_blob(
+        self,
+        repository: str,
+        digest: str,
+        *,
+        offset: int = 0,
+        limit: int | None = None,
+        timeout: float | None = None,
+    ) -> BlobReader:
+        """Reads a blob: a layer, a configuration, an SBOM. Returns a file that verifies the bytes of a whole blob.
+
+        `offset` and `limit` choose a part of it, which is not verified. `timeout` is for each call to the gateway: a
+        read that takes longer goes on in another call, as long as bytes come. Raises `NotFound` if it does not exist.
+        """
+        return BlobReader(
+            lambda request, terms: self._stub.ReadBlob(request, timeout=terms.timeout, metadata=terms.metadata),
+            lambda: self._stream_terms(timeout),
+            requests.read_blob(repository, digest, offset=offset, limit=limit),
+        )
+
+    def referrers(
+        self, repository: str, digest: str, *, artifact_type: str = "", timeout: float | None = None
+    ) -> Iterator[Referrer]:
+        """Lists what refers to a manifest: signatures, attestations, SBOMs. `timeout` is for each page.
+
+        With an `artifact_type`, only those of this type. If a referrer's manifest cannot be read, it has an `error`,
+        and the listing continues.
+        """
+        pages = ReferrerPages(requests.referrers(repository, digest, artifact_type=artifact_type))
+        while pages.request is not None:
+            page = self._call(self._stub.ListReferrers, pages.request, self._terms(timeout))
+            yield from map(conversion.referrer, page.referrers)
+            pages.advance(page)
 
     def delete_manifest(
         self,

@@ -7,13 +7,14 @@ from typing import Literal
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from portus.registry.v1 import image_config_pb2, manifest_pb2, registry_service_pb2, tag_details_pb2
+from portus.registry.v1 import image_config_pb2, manifest_pb2, referrer_pb2, registry_service_pb2, tag_details_pb2
 from portus_client import errors
 from portus_client.deletion import DeletedBlob, DeletedManifest, DeletedTag
 from portus_client.descriptor import Descriptor, Platform
 from portus_client.errors import RegistryError
 from portus_client.image_config import ImageConfig, ImageHistory
 from portus_client.manifest import Image, Index, Manifest
+from portus_client.referrer import Referrer
 from portus_client.registry_info import IndexStatus, Limits, RegistryInfo
 from portus_client.repository import CatalogPage, Repository
 from portus_client.tag import TagDetails, TagPage
@@ -102,6 +103,24 @@ def descriptor(message: manifest_pb2.Descriptor) -> Descriptor:
         annotations=dict(message.annotations),
         urls=tuple(message.urls),
         data=message.data,
+    )
+
+
+def referrer(message: referrer_pb2.Referrer) -> Referrer:
+    source: Literal["referrers API", "fallback tag", "cosign tag", "unknown"] = "unknown"
+    match message.source:
+        case referrer_pb2.Referrer.REFERRERS_API:
+            source = "referrers API"
+        case referrer_pb2.Referrer.FALLBACK_TAG:
+            source = "fallback tag"
+        case referrer_pb2.Referrer.COSIGN_TAG:
+            source = "cosign tag"
+    return Referrer(
+        descriptor=descriptor(message.descriptor),
+        source=source,
+        tag=message.tag,
+        layers=tuple(map(descriptor, message.layers)),
+        error=errors.from_status(message.layers_status) if message.HasField("layers_status") else None,
     )
 
 

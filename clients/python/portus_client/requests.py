@@ -150,6 +150,17 @@ def delete_blob(repository: str, digest: str, *, validate_only: bool) -> registr
     return registry_service_pb2.DeleteBlobRequest(repository=repository, digest=digest, validate_only=validate_only)
 
 
+def read_blob(repository: str, digest: str, *, offset: int, limit: int | None) -> registry_service_pb2.ReadBlobRequest:
+    if limit is not None and limit < 1:
+        # The API takes 0 for no limit.
+        raise ValueError("the limit must be at least 1; None means the rest of the blob")
+    return registry_service_pb2.ReadBlobRequest(repository=repository, digest=digest, offset=offset, limit=limit or 0)
+
+
+def referrers(repository: str, digest: str, *, artifact_type: str) -> registry_service_pb2.ListReferrersRequest:
+    return registry_service_pb2.ListReferrersRequest(repository=repository, digest=digest, artifact_type=artifact_type)
+
+
 def _set_reference(
     request: registry_service_pb2.ResolveManifestRequest
     | registry_service_pb2.GetManifestRequest

@@ -20,6 +20,7 @@ from portus_client import (
     ManifestDeletion,
     ManifestRequest,
     Platform,
+    Referrer,
     RegistryClient,
     RegistryInfo,
     Repository,
@@ -98,6 +99,10 @@ class Client(Protocol):
     def batch_image_configs(
         self, wanted: Iterable[ManifestRequest | tuple[str, str]], *, timeout: float | None = None
     ) -> Iterable[BatchResult[ImageConfig]]: ...
+
+    def referrers(
+        self, repository: str, digest: str, *, artifact_type: str = "", timeout: float | None = None
+    ) -> Iterable[Referrer]: ...
 
     def delete_manifest(
         self,

@@ -52,6 +52,7 @@ CALLS: dict[str, Callable[[Client], object]] = {
     "BatchGetManifests": lambda client: list(client.batch_manifests([("team/app", "1.0")])),
     "GetImageConfig": lambda client: client.image_config("team/app", "1.0"),
     "BatchGetImageConfigs": lambda client: list(client.batch_image_configs([("team/app", "1.0")])),
+    "ListReferrers": lambda client: list(client.referrers("team/app", INDEX.descriptor.digest)),
     "DeleteManifest": lambda client: client.delete_manifest("team/app", IMAGE_DIGEST, force=True),
     "BatchDeleteManifests": lambda client: list(client.batch_delete("team/app", [canned.AMD64.descriptor.digest])),
     "DeleteTag": lambda client: client.delete_tag("team/app", "multi"),
@@ -65,8 +66,11 @@ def test_every_rpc_of_the_api_has_a_method(client: Client, gateway: Gateway) -> 
         call(client)
 
     service = registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"]
-    # A watch has no end: test_watch.py has its tests.
-    assert {name for name, _ in gateway.requests} == {method.name for method in service.methods} - {"WatchEvents"}
+    # A watch has no end, and a blob is a stream: test_watch.py and test_blob.py have their tests.
+    assert {name for name, _ in gateway.requests} == {method.name for method in service.methods} - {
+        "WatchEvents",
+        "ReadBlob",
+    }
 
 
 def test_info_has_the_response_of_the_gateway(client: Client) -> None:

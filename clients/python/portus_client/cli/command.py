@@ -8,6 +8,7 @@ import click
 
 from portus_client.cli import bash_completion
 from portus_client.cli.batch import batch
+from portus_client.cli.blob import blob
 from portus_client.cli.catalog import catalog
 from portus_client.cli.config import config
 from portus_client.cli.delete import delete
@@ -15,6 +16,7 @@ from portus_client.cli.digest import digest
 from portus_client.cli.exit_codes import ExitCode
 from portus_client.cli.manifest import manifest
 from portus_client.cli.ping import ping
+from portus_client.cli.referrers import referrers
 from portus_client.cli.resolve import resolve
 from portus_client.cli.session import Session, shared_options
 from portus_client.cli.tag import tag
@@ -73,7 +75,7 @@ def command(context: click.Context, /, **_: object) -> None:
         context.exit(ExitCode.USAGE)
 
 
-for _command in (catalog, tags, manifest, config, batch, resolve, digest, delete, tag, watch, ping):
+for _command in (catalog, tags, manifest, config, referrers, blob, batch, resolve, digest, delete, tag, watch, ping):
     command.add_command(_command)
 
 

@@ -15,6 +15,7 @@ from portus_client.descriptor import Descriptor, Platform
 from portus_client.errors import RegistryError
 from portus_client.image_config import ImageConfig
 from portus_client.manifest import Manifest
+from portus_client.referrer import Referrer
 from portus_client.registry_info import RegistryInfo
 from portus_client.repository import Repository
 from portus_client.tag import TagDetails
@@ -131,6 +132,15 @@ def tag_details(value: TagDetails) -> dict[str, Json]:
     answer["created"] = None if value.created is None else timestamp(value.created)
     answer["total_size"] = value.total_size
     answer["platforms"] = list(map(_platform, value.platforms))
+    if value.error is not None:
+        answer["error"] = failure(value.error)
+    return answer
+
+
+def referrer(value: Referrer) -> dict[str, Json]:
+    """The fields of the manifest's descriptor, how it was found, and its layers; `layers` is null if not known."""
+    answer: dict[str, Json] = {**descriptor(value.descriptor), "source": value.source, "tag": value.tag or None}
+    answer["layers"] = None if value.error is not None else list(map(descriptor, value.layers))
     if value.error is not None:
         answer["error"] = failure(value.error)
     return answer
