@@ -27,22 +27,30 @@ class Baseline:
         return not self.at_import.isdisjoint(range(first, last + 1))
 
     def tests_of(self, first: int, last: int) -> list[str]:
-        """The tests that can notice a change of these lines: those of the mirrored file first, then the quick ones.
+        """The tests that can notice a change of these lines, the most promising first.
 
-        If no test was seen to run the lines, these are all tests of the mirrored file: what runs on threads that are
-        not Python's own, such as the TLS handshakes of gRPC, is not seen.
+        These are the tests that ran the lines: those of the mirrored file, then the others, quick ones first. Then come
+        all other tests of the mirrored file: what runs on threads that are not Python's own, such as the TLS handshakes
+        of gRPC, was not seen.
         """
         wanted = set(range(first, last + 1))
-        concerned = [test for test, lines in self.lines.items() if wanted & lines or self.runs_at_import(first, last)]
-        if not concerned:
-            concerned = [test for test in self.lines if test.startswith(f"{self.mirror}::")]
-        ordered = sorted(concerned, key=lambda test: (not test.startswith(f"{self.mirror}::"), self.seconds[test]))
+        always = self.runs_at_import(first, last)
+
+        def rank(test: str) -> tuple[bool, bool, float]:
+            return not (always or wanted & self.lines[test]), not self._is_mirrored(test), self.seconds[test]
+
         chosen: list[str] = []
-        for test in ordered:
+        for test in sorted(self.lines, key=rank):
+            was_seen = always or wanted & self.lines[test]
+            if not was_seen and not self._is_mirrored(test):
+                continue
             if chosen and sum(map(self.seconds.__getitem__, [*chosen, test])) > _MOST_SECONDS:
                 break
             chosen.append(test)
         return chosen
+
+    def _is_mirrored(self, test: str) -> bool:
+        return test.startswith(f"{self.mirror}::")
 
     def time_for(self, tests: list[str]) -> float:
         """The seconds after which a trial with `tests` is ended."""

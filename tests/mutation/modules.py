@@ -12,11 +12,13 @@ _AUTHORIZED: Final = "registry/test_authorized.py"
 _KEYS: Final = ("access/test_key_url.py", "access/test_jwt_authenticator.py")
 _FILES: Final = ("access/test_policy_file.py", "access/test_token_file.py")
 _DELETE: Final = ("rpc/test_delete_manifest.py", "rpc/test_delete_blob.py")
+_BATCH: Final = ("operations/test_audited_batch.py", "rpc/test_batch_delete_manifests.py")
 _AUDITED: Final = "operations/test_audited_deletion.py"
 _GUARDED: Final = "operations/test_guarded_deletion.py"
 _CALLS: Final = ("rpc/test_boundary.py", _INTERCEPTOR, "rpc/test_server.py")
 
 TESTS: Final[dict[str, Sequence[str]]] = {
+    "access/admission.py": (_AUTHORIZED, _INTERCEPTOR),
     "access/audit_log.py": (),
     "access/audit_record.py": ("access/test_audit_log.py",),
     "access/authentication.py": (),
@@ -53,15 +55,19 @@ TESTS: Final[dict[str, Sequence[str]]] = {
     "distribution/origin.py": ("distribution/test_authorization.py", "distribution/test_paging.py"),
     "distribution/repository_evidence.py": (),
     "operations/audited_deletion.py": (),
-    "operations/deletion.py": ("operations/test_deletion_errors.py", _GUARDED, _AUDITED),
+    "operations/batch_deletion.py": _BATCH,
+    "operations/deletion.py": ("operations/test_deletion_errors.py", _GUARDED, _AUDITED, *_BATCH),
     "operations/deletion_audit.py": (_AUDITED, _INTERCEPTOR),
     "operations/deletion_errors.py": (_GUARDED, _AUDITED, *_DELETE),
     "operations/deletion_outcome.py": (_AUDITED,),
+    "operations/deletion_guard.py": (_GUARDED, *_DELETE, *_BATCH),
+    "operations/emulated_tag_deletion.py": ("rpc/test_emulated_tag_deletion.py",),
     "operations/guarded_deletion.py": ("operations/test_remaining_tags.py", *_DELETE),
     "operations/large_documents.py": ("operations/test_manifest_presence.py", "operations/test_manifest_dependents.py"),
     "operations/manifest_dependents.py": (_GUARDED,),
     "operations/manifest_presence.py": (_GUARDED, *_DELETE),
     "operations/remaining_tags.py": (_GUARDED,),
+    "operations/tag_deletion.py": ("rpc/test_delete_tag.py",),
     "registry/authorized.py": (),
     "registry/cached.py": (),
     "registry/fresh.py": (),
@@ -77,6 +83,7 @@ TESTS: Final[dict[str, Sequence[str]]] = {
     "rpc/request_parsing.py": ("rpc/test_batch_get_manifests.py", *_DELETE),
     "rpc/served_call.py": ("rpc/test_drain.py", "rpc/test_failed_calls_keep_nothing.py", *_CALLS),
     "rpc/status.py": ("rpc/test_private_details.py", "rpc/test_request_parsing.py"),
+    "rpc/unread_answers.py": (),
 }
 
 
