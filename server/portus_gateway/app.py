@@ -75,7 +75,7 @@ async def running(
     metrics = Metrics(__version__)
     async with AsyncExitStack() as stack:
         access = await stack.enter_async_context(access_control(settings))
-        client = await stack.enter_async_context(DistributionClient(_configuration(settings), metrics))
+        client = await stack.enter_async_context(DistributionClient(distribution_configuration(settings), metrics))
         # Each decorator below can be removed by deleting its line; tests/test_app.py does.
         registry: Registry = client
         index = _index(settings, client, metrics, keeps=keeps_index)
@@ -191,7 +191,8 @@ def _index(settings: Settings, client: DistributionClient, metrics: Metrics, *, 
     return LiveIndex(index_store(settings, settings.index, keeps=keeps), client, metrics.index, plan, keeps=keeps)
 
 
-def _configuration(settings: Settings) -> Configuration:
+def distribution_configuration(settings: Settings) -> Configuration:
+    """How the registry is reached."""
     return Configuration(
         url=settings.registry_url,
         credentials=_credentials(settings),

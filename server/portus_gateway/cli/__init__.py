@@ -13,6 +13,7 @@ _COMMANDS = {
     "dev": "Run a gateway over a registry in memory, to try it.",
     "dev-token-service": "Run a token service for a real registry, to try it.",
     "healthcheck": "Check whether a gateway serves.",
+    "index": "Look at the live index, or build it anew.",
     "policy": "Check what a policy file allows.",
     "serve": "Run the gateway.",
 }

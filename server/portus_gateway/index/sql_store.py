@@ -48,6 +48,14 @@ class SqlStore(ABC):
             raise
         return self
 
+    async def rebuild_unopened(self) -> None:
+        """Makes an empty index of this registry, also where the store has that of another. Not within `async with`."""
+        try:
+            await self._open()
+            await self.rebuild()
+        finally:
+            await self.close()
+
     async def __aexit__(
         self,
         error_type: type[BaseException] | None,

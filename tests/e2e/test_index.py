@@ -1,0 +1,127 @@
+"""The live index of the real process: killed, restarted, with workers, and its commands."""
+
+import asyncio
+import hashlib
+import json
+import signal
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from portus.registry.v1.registry_service_pb2 import CatalogRequest, GetRegistryInfoRequest
+from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from portus.registry.v1.watch_pb2 import WatchEventsRequest
+from portus_gateway.devregistry import DevRegistry
+from tests.e2e.gateway_process import GatewayProcess, gateway_process, outcome
+from tests.index.registries import until
+
+
+@pytest.fixture
+async def registry() -> AsyncGenerator[DevRegistry, None]:
+    async with DevRegistry(auth="anonymous") as running:
+        running.push("team/app", "v1", "v2")
+        running.push("other/app", "v1")
+        yield running
+
+
+@pytest.fixture
+def variables(registry: DevRegistry, tmp_path: Path) -> dict[str, str]:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"registry sha256:{hashlib.sha256(b's3cret').hexdigest()}\n")
+    return {
+        "PORTUS_REGISTRY_URL": registry.url,
+        "PORTUS_REGISTRY_ANONYMOUS": "true",
+        "PORTUS_INDEX": f"sqlite://{tmp_path}/index.db",
+        "PORTUS_NOTIFICATIONS_LISTEN": "127.0.0.1:0",
+        "PORTUS_NOTIFICATIONS_TOKEN_FILE": str(tokens),
+    }
+
+
+async def ready(gateway: GatewayProcess) -> None:
+    async with grpc.aio.insecure_channel(gateway.address) as channel:
+        stub = RegistryServiceStub(channel)
+
+        async def is_ready() -> bool:
+            info = await stub.GetRegistryInfo(GetRegistryInfoRequest())
+            return info.index.state == info.index.READY
+
+        await until(is_ready, 30)
+
+
+async def cursor_of(gateway: GatewayProcess) -> str:
+    async with grpc.aio.insecure_channel(gateway.address) as channel:
+        return str((await RegistryServiceStub(channel).Catalog(CatalogRequest())).cursor)
+
+
+async def test_a_watch_goes_on_after_the_gateway_was_killed(registry: DevRegistry, variables: dict[str, str]) -> None:
+    async with gateway_process("serve", "--listen", "127.0.0.1:0", **variables) as gateway:
+        await ready(gateway)
+        cursor = await cursor_of(gateway)
+        gateway.signal(signal.SIGKILL)
+        await gateway.ended()
+    registry.push("team/app", "v3")
+    registry.untag("team/app", "v1")
+    async with (
+        gateway_process("serve", "--listen", "127.0.0.1:0", **variables) as gateway,
+        grpc.aio.insecure_channel(gateway.address) as channel,
+    ):
+        events: list[tuple[int, str]] = []
+        call = RegistryServiceStub(channel).WatchEvents(WatchEventsRequest(after_cursor=cursor))
+        async with asyncio.timeout(30):
+            async for message in call:
+                events += [(event.type, event.tag) for event in message.events]
+                if len(events) == 2:
+                    break
+        call.cancel()
+        assert sorted(tag for _, tag in events) == ["v1", "v3"]
+
+
+async def test_one_of_several_workers_keeps_the_index_and_all_answer(variables: dict[str, str]) -> None:
+    async with gateway_process("serve", "--listen", "127.0.0.1:0", "--workers", "2", **variables) as gateway:
+        await ready(gateway)
+        cursors = {await cursor_of(gateway) for _ in range(8)}
+        assert len(cursors) == 1
+        assert cursors != {""}
+
+
+async def test_the_commands(registry: DevRegistry, variables: dict[str, str]) -> None:
+    async with gateway_process("serve", "--listen", "127.0.0.1:0", **variables) as gateway:
+        await ready(gateway)
+        status, output, _ = await outcome("index", "status", **variables)
+        assert status == 0
+        assert "state:          ready" in output
+        assert "tags:           3" in output
+        status, output, errors = await outcome("index", "check", **variables)
+        assert (status, output, errors) == (0, "", "no differences\n")
+        registry.push("team/app", "v3")
+        status, output, _ = await outcome("index", "check", **variables)
+        assert status == 1
+        assert output.startswith("team/app:v3: index nothing, registry sha256:")
+        status, output, _ = await outcome("index", "export", **variables)
+        exported = [json.loads(line) for line in output.splitlines()]
+        assert [(line["repository"], line["tag"]) for line in exported] == [
+            ("other/app", "v1"),
+            ("team/app", "v1"),
+            ("team/app", "v2"),
+        ]
+        before = await cursor_of(gateway)
+        status, _, errors = await outcome("index", "rebuild", "--yes", **variables)
+        assert status == 0, errors
+        await ready(gateway)
+        assert await cursor_of(gateway) != before
+
+
+async def test_commands_without_an_index(variables: dict[str, str]) -> None:
+    settings = {name: value for name, value in variables.items() if "REGISTRY" in name}
+    status, _, errors = await outcome("index", "status", **settings)
+    assert status == 78
+    assert "PORTUS_INDEX" in errors
+
+
+async def test_the_registrys_settings_have_a_new_token_and_its_hash() -> None:
+    status, output, errors = await outcome("index", "endpoint", "--url", "http://gateway.example:8090/notifications")
+    assert status == 0
+    token = output.partition("Bearer ")[2].partition("]")[0]
+    assert errors.strip() == f"registry sha256:{hashlib.sha256(token.encode()).hexdigest()}"
