@@ -190,6 +190,25 @@ def test_when_it_expires_is_known_of_a_renewed_one_too(folder: Path, authority: 
         assert timedelta(days=days).total_seconds() == pytest.approx(left, abs=120)
 
 
+async def test_over_http_too_a_new_certificate_serves_the_next_connection(folder: Path, authority: Authority) -> None:
+    certificate = certificate_in(folder)
+    context = certificate.http_context()
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
+        port = server.sockets[0].getsockname()[1]
+        for _ in range(2):
+            assert await asyncio.to_thread(serial_at, port, authority) == serial_in(folder)
+            assert await asyncio.to_thread(serial_at, port, authority) == serial_in(folder)
+            authority.server().write(folder)
+        (folder / "tls.key").write_bytes(b"")
+        serials = {await asyncio.to_thread(serial_at, port, authority) for _ in range(2)}
+        assert len(serials) == 1
+    assert (certificate.loads, certificate.failures) == (2, 1)
+
+
 def test_a_pair_that_cannot_serve_is_refused_at_start(folder: Path, authority: Authority) -> None:
     def problems() -> tuple[str, ...]:
         with pytest.raises(InvalidAccessFile) as caught:

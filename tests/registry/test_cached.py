@@ -233,13 +233,21 @@ async def test_a_configuration_is_asked_for_once_in_each_repository(
         await cached.get_manifest(APP, config.digest, MINUTE)
 
 
-@pytest.mark.parametrize("delete", ["delete_blob", "delete_manifest", "delete_tag"])
-async def test_a_delete_forgets_the_configurations_of_its_repository(
-    registry: ScriptedRegistry, cached: CachedRegistry, delete: str
+@pytest.mark.parametrize("change", ["delete_blob", "delete_manifest", "delete_tag", "push_manifest"])
+async def test_a_change_forgets_the_configurations_of_its_repository(
+    registry: ScriptedRegistry, cached: CachedRegistry, change: str
 ) -> None:
+    registry.push_manifest = AsyncMock()  # type: ignore[method-assign]
     config = config_descriptor(b"{}")
     await cached.get_image_config(APP, config)
-    await getattr(cached, delete)(APP, V1 if delete == "delete_tag" else config.digest)
+    match change:
+        case "delete_tag":
+            await cached.delete_tag(APP, V1)
+        case "push_manifest":
+            await cached.push_manifest(APP, V1, b"{}", OCI_MANIFEST)
+            registry.push_manifest.assert_awaited_once()
+        case _:
+            await getattr(cached, change)(APP, config.digest)
     await cached.get_image_config(APP, config)
     assert registry.asked.count(f"content of {config.digest}") == 2
 
