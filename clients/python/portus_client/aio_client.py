@@ -22,12 +22,11 @@ from portus_client.descriptor import Descriptor, Platform
 from portus_client.errors import RegistryError
 from portus_client.image_config import ImageConfig
 from portus_client.manifest import Manifest
+from portus_client.pages import Pages
 from portus_client.referrer import Referrer
-from portus_client.referrer_pages import ReferrerPages
 from portus_client.registry_info import RegistryInfo
 from portus_client.repository import CatalogPage, Repository
 from portus_client.tag import TagDetails, TagPage, TagView
-from portus_client.tag_pages import TagPages
 from portus_client.watch import LONGEST_WATCH, WatchProgress, WatchUpdate
 
 if TYPE_CHECKING:
@@ -182,7 +181,7 @@ class AsyncRegistryClient(Connection):
             order_by=order_by,
             max_staleness=max_staleness,
         )
-        pages = TagPages(first)
+        pages = Pages(first)
         while pages.request is not None:
             page = await self._call(self._stub.ListTags, pages.request, self._terms(timeout))
             yield conversion.tag_page(page)
@@ -308,7 +307,7 @@ class AsyncRegistryClient(Connection):
         self, repository: str, digest: str, *, artifact_type: str = "", timeout: float | None = None
     ) -> AsyncGenerator[Referrer, None]:
         """See `RegistryClient.referrers`."""
-        pages = ReferrerPages(requests.referrers(repository, digest, artifact_type=artifact_type))
+        pages = Pages(requests.referrers(repository, digest, artifact_type=artifact_type))
         while pages.request is not None:
             page = await self._call(self._stub.ListReferrers, pages.request, self._terms(timeout))
             for item in page.referrers:

@@ -1,20 +1,29 @@
-"""The pages of one listing of tags."""
+"""The pages of one listing."""
+
+from typing import Generic, TypeVar
 
 import grpc
 
-from portus.registry.v1.registry_service_pb2 import ListTagsRequest, ListTagsResponse
+from portus.registry.v1.registry_service_pb2 import (
+    ListReferrersRequest,
+    ListReferrersResponse,
+    ListTagsRequest,
+    ListTagsResponse,
+)
 from portus_client import errors
 
+Request = TypeVar("Request", ListTagsRequest, ListReferrersRequest)
 
-class TagPages:
+
+class Pages(Generic[Request]):
     """Builds the request of each page from the page before it."""
 
-    def __init__(self, first: ListTagsRequest) -> None:
+    def __init__(self, first: Request) -> None:
         self._page_tokens = {""}
-        self.request: ListTagsRequest | None = first
+        self.request: Request | None = first
         """The request of the next page. None after the last page."""
 
-    def advance(self, page: ListTagsResponse) -> None:
+    def advance(self, page: ListTagsResponse | ListReferrersResponse) -> None:
         """Goes on to the page after `page`. Raises `RegistryError` if its token came before: the listing is endless."""
         token = page.next_page_token
         if not token or self.request is None:
@@ -25,7 +34,7 @@ class TagPages:
                 grpc.StatusCode.INTERNAL, "the gateway repeats a page token, so the listing has no end"
             )
         self._page_tokens.add(token)
-        following = ListTagsRequest()
+        following = type(self.request)()
         following.CopyFrom(self.request)
         following.page_token = token
         self.request = following
