@@ -4,7 +4,7 @@ import pytest
 
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.names import Repository, Tag
-from portus_gateway.operations.deletion import BlobDeletion, ManifestDeletion, TagDeletion
+from portus_gateway.operations.deletion import BatchDeletion, BlobDeletion, Deleted, ManifestDeletion, TagDeletion
 from portus_gateway.operations.deletion_errors import TagMoved, manifest_in_use
 from portus_gateway.operations.manifest_dependents import Dependents
 
@@ -57,3 +57,29 @@ def test_a_delete_is_neither_forced_nor_a_trial_unless_that_is_said() -> None:
     assert not BlobDeletion(repository=repository, digest=DIGEST).validate_only
     tag = TagDeletion(repository=repository, tag=Tag("1.0"))
     assert (tag.validate_only, tag.expected_digest) == (False, None)
+    assert not Deleted(digest=DIGEST).emulated
+
+
+def part(digest: Digest = DIGEST, repository: str = "team/app", *, validate_only: bool = False) -> ManifestDeletion:
+    return ManifestDeletion(repository=Repository(repository), digest=digest, validate_only=validate_only)
+
+
+@pytest.mark.parametrize("validate_only", [False, True])
+def test_a_batch_has_one_repository_and_is_a_trial_as_a_whole(validate_only: bool) -> None:
+    for parts in ((DIGEST,), (DIGEST, OTHER)):
+        batch = BatchDeletion(tuple(part(digest, validate_only=validate_only) for digest in parts))
+        assert (batch.repository, batch.validate_only) == (Repository("team/app"), validate_only)
+
+
+@pytest.mark.parametrize(
+    ("parts", "problem"),
+    [
+        ((), "one repository"),
+        ((part(), part(OTHER, "team/other")), "one repository"),
+        ((part(), part(OTHER, validate_only=True)), "validate_only is the same"),
+        ((part(), part(OTHER), part()), "a digest occurs twice"),
+    ],
+)
+def test_another_batch_is_none(parts: tuple[ManifestDeletion, ...], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        BatchDeletion(parts)
