@@ -24,6 +24,7 @@ from bench.rows import (
     catalog,
     checked_calls,
     coalescing,
+    deletes,
     guards,
     large_catalog,
     mixed_load,
@@ -53,6 +54,7 @@ _ROWS: Final[dict[str, Measure]] = {
     "mixed-load": mixed_load.measure,
     "overload": overload.measure,
     "tag-details": tag_details.measure,
+    "deletes": deletes.measure,
     "workers": workers.measure,
     "start-up": start_up.measure,
 }

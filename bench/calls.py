@@ -11,6 +11,8 @@ from portus.registry.v1 import registry_service_pb2 as proto
 _SERVICE: Final = "/portus.registry.v1.RegistryService/"
 GET_MANIFEST: Final = f"{_SERVICE}GetManifest"
 BATCH_GET_MANIFESTS: Final = f"{_SERVICE}BatchGetManifests"
+BATCH_DELETE_MANIFESTS: Final = f"{_SERVICE}BatchDeleteManifests"
+DELETE_MANIFEST: Final = f"{_SERVICE}DeleteManifest"
 CATALOG: Final = f"{_SERVICE}Catalog"
 LIST_TAGS: Final = f"{_SERVICE}ListTags"
 STREAM_CATALOG: Final = f"{_SERVICE}StreamCatalog"

@@ -133,7 +133,10 @@ def _registry_configuration(folder: Path, address: str) -> Path:
     settings = {
         "version": "0.1",
         "log": {"level": "error", "accesslog": {"disabled": True}},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "storage"), "maxthreads": 100}},
+        "storage": {
+            "filesystem": {"rootdirectory": str(folder / "storage"), "maxthreads": 100},
+            "delete": {"enabled": True},
+        },
         "catalog": {"maxentries": LARGEST_PAGE},
         "http": {"addr": address, "secret": secrets.token_urlsafe(18)},
     }

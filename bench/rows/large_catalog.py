@@ -89,11 +89,12 @@ async def _streamed(gateway: servers.Server, *, prefix: str, repositories: int) 
         began = page_began = time.perf_counter()
         first, count, pages = 0.0, 0, list[float]()
         stream: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(calls.STREAM_CATALOG)
-        async for _ in stream(request, metadata=calls.metadata(gateway)):
-            count += 1
-            if count == 1:
+        async for response in stream(request, metadata=calls.metadata(gateway)):
+            if not count:
                 first = time.perf_counter() - began
-            if count % _PAGE == 0:
+            count += len(proto.StreamCatalogResponse.FromString(response).repositories)
+            # A message may end in the middle of a thousand.
+            while len(pages) < count // _PAGE:
                 now = time.perf_counter()
                 pages.append(now - page_began)
                 page_began = now

@@ -36,6 +36,15 @@ async def test_a_registry_that_deletes_the_manifest_with_the_tag_is_not_asked_ag
     assert scripted.deleted == ["team/app:latest"]
 
 
+async def test_where_a_manifest_was_seen_to_stay_somebody_else_deletes_those_that_are_gone() -> None:
+    scripted = registry(first="one", kept="one", alone="two", third="three", fourth="three")
+    deletion = GuardedDeletion(scripted, True, 4)
+    await delete(deletion, "first")
+    with pytest.raises(ManifestDeletedToo, match="somebody else"):
+        await delete(deletion, "alone")
+    await delete(deletion, "third")
+
+
 async def test_whether_it_deletes_tags_is_asked_until_it_did() -> None:
     scripted = registry(a="one", b="one", c="one", kept="one")
     deletion = GuardedDeletion(scripted, True, 4)

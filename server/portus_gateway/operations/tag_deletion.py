@@ -37,6 +37,8 @@ class GuardedTagDeletion:
         """Whether the registry was seen to delete a tag."""
         self._deletes_manifests_too = False
         """Whether the registry was seen to delete a manifest where only its tag was to be deleted."""
+        self._keeps_manifests = False
+        """Whether it was seen to keep one. Then somebody else deletes those that are gone."""
 
     async def delete(self, wanted: TagDeletion, approved: Approval) -> Deleted:
         """Deletes the tag, and answers what it pointed to.
@@ -109,19 +111,23 @@ class GuardedTagDeletion:
                 f" {digest} before you try again",
                 operator_detail=error.operator_detail,
             ) from error
-        if not kept:
+        if kept:
+            self._keeps_manifests = True
+            return
+        refusal = ""
+        if not self._keeps_manifests:
             self._deletes_manifests_too = True
+            refusal = " The gateway deletes no more single tags."
             _log.error(
                 "the registry deleted a manifest where only its tag was to be deleted: no more tags are deleted",
                 repository=repository.name,
                 tag=tag.name,
                 digest=digest.text,
             )
-            raise ManifestDeletedToo(
-                f"{name} was deleted, but its manifest {digest} does not exist any more: this registry deletes it with"
-                " the tag, or somebody else deleted it. The gateway deletes no more tags alone. Push the image again if"
-                " it is needed"
-            )
+        raise ManifestDeletedToo(
+            f"{name} was deleted, but its manifest {digest} does not exist any more: this registry deletes it with the"
+            f" tag, or somebody else deleted it.{refusal} Push the image again if it is needed"
+        )
 
     async def _target(self, repository: Repository, tag: Tag) -> Digest | None:
         try:
