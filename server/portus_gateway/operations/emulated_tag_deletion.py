@@ -25,6 +25,7 @@ from portus_gateway.operations.deletion_errors import TagMoved
 from portus_gateway.operations.deletion_guard import check_may_be_deleted
 from portus_gateway.operations.manifest_dependents import ManifestDependents
 from portus_gateway.operations.tag_placeholder import BLOB, Placeholder
+from portus_gateway.operations.tag_target import tag_target
 from portus_gateway.registry.protocol import Registry
 
 _AGAIN = "Call DeleteTag again with the same expected_digest: that completes the delete"
@@ -56,7 +57,7 @@ class EmulatedTagDeletion:
         placeholder = Placeholder.new(tag, digest)
         name = f"{repository}:{tag}"
         await self._registry.push_blob(repository, BLOB)
-        target = await self._target(repository, tag)
+        target = await tag_target(self._registry, repository, tag)
         if target != digest:
             raise _gone(name) if target is None else TagMoved(name, expected=digest, actual=target)
         try:
@@ -88,7 +89,7 @@ class EmulatedTagDeletion:
     ) -> None:
         """Raises `DeleteOutcomeUnknown` unless the tag has moved to the placeholder all the same."""
         try:
-            if await self._target(repository, tag) == placeholder.digest:
+            if await tag_target(self._registry, repository, tag) == placeholder.digest:
                 return
         except GatewayError:
             # What it failed with says nothing about the push.
@@ -101,14 +102,14 @@ class EmulatedTagDeletion:
 
     async def _target_after(self, repository: Repository, tag: Tag, placeholder: Placeholder) -> Digest | None:
         try:
-            return await self._target(repository, tag)
+            return await tag_target(self._registry, repository, tag)
         except GatewayError as error:
             raise _left(repository, tag, placeholder, error) from error
 
     async def _delete_placeholder(self, repository: Repository, tag: Tag, placeholder: Placeholder) -> None:
         try:
             await self._registry.delete_manifest(repository, placeholder.digest)
-            if await self._target(repository, tag) == placeholder.digest:
+            if await tag_target(self._registry, repository, tag) == placeholder.digest:
                 raise RegistryFault("the registry answered that it deleted it, but it still exists")
         except Hidden as error:
             raise _left(repository, tag, placeholder, error) from error
@@ -117,14 +118,6 @@ class EmulatedTagDeletion:
             pass
         except GatewayError as error:
             raise _left(repository, tag, placeholder, error) from error
-
-    async def _target(self, repository: Repository, tag: Tag) -> Digest | None:
-        try:
-            return (await self._registry.resolve_manifest(repository, tag)).digest
-        except Hidden:
-            raise
-        except NotFound:
-            return None
 
 
 def _gone(name: str) -> NotFound:

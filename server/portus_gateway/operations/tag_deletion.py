@@ -17,6 +17,7 @@ from portus_gateway.operations.deletion import Approval, Deleted, TagDeletion
 from portus_gateway.operations.deletion_errors import ExpectedDigestRequired, ManifestDeletedToo, TagMoved
 from portus_gateway.operations.emulated_tag_deletion import EmulatedTagDeletion
 from portus_gateway.operations.tag_placeholder import Placeholder
+from portus_gateway.operations.tag_target import tag_target
 from portus_gateway.registry.protocol import Registry
 
 _log = structlog.get_logger(__name__)
@@ -97,7 +98,7 @@ class GuardedTagDeletion:
     async def _check_afterwards(self, repository: Repository, tag: Tag, digest: Digest) -> None:
         name = f"{repository}:{tag}"
         try:
-            if await self._target(repository, tag) == digest:
+            if await tag_target(self._registry, repository, tag) == digest:
                 raise DeleteOutcomeUnknown(
                     f"the registry answered that it deleted {name}, but the tag still existed afterwards. Look again"
                     " before you try again"
@@ -128,15 +129,6 @@ class GuardedTagDeletion:
             f"{name} was deleted, but its manifest {digest} does not exist any more: this registry deletes it with the"
             f" tag, or somebody else deleted it.{refusal} Push the image again if it is needed"
         )
-
-    async def _target(self, repository: Repository, tag: Tag) -> Digest | None:
-        try:
-            return (await self._registry.resolve_manifest(repository, tag)).digest
-        except Hidden:
-            # The policy changed meanwhile: this says nothing about the tag.
-            raise
-        except NotFound:
-            return None
 
     async def _exists(self, repository: Repository, digest: Digest) -> bool:
         try:
