@@ -62,7 +62,8 @@ async def _gateways(folder: Path) -> AsyncIterator[Gateways]:
     for name, content in files.items():
         (folder / name).write_bytes(content)
     credentials = grpc.ssl_server_credentials([(pair.key, pair.certificate)])
-    async with DevRegistry() as registry:
+    # It has the referrers API.
+    async with DevRegistry(flavour="oci-1.1") as registry:
         seed_demo(registry)
         registry.push("team/untagged", "latest", content=image("untagged"))
         registry.untag("team/untagged", "latest")

@@ -5,6 +5,8 @@ from portus_gateway.devregistry import image
 # `team/app:latest` of `portus-gateway dev`.
 APP = image("app 1.1.0", layers=3, annotations={"org.opencontainers.image.revision": "4f2a91c"})
 
+SBOM = b'{"spdxVersion": "SPDX-2.3", "name": "team/app:1.1.0", "packages": []}\n'
+
 
 def expected(catalog: str, digest: str, size: int, tags: str) -> str:
     deletes = "".join(

@@ -8,7 +8,7 @@ import pytest
 
 from tests.clients.interop.conftest import Gateways
 from tests.clients.interop.programs import JAVA_CLASSES, PROGRAMS, ROOT, Outcome, run
-from tests.clients.interop.scenario_output import APP, DEMO
+from tests.clients.interop.scenario_output import APP, DEMO, SBOM
 
 DOCUMENTED = "127.0.0.1:50051"
 
@@ -21,43 +21,54 @@ def readme(language: str, address: str) -> str:
     return document.replace(DOCUMENTED, address)
 
 
-def programs(document: str, fence: str) -> tuple[str, str]:
-    """The program that prints a manifest, and its continuation with a delete."""
-    first, second = re.findall(rf"^```{fence}\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
-    return first, second
+def programs(document: str, fence: str) -> tuple[str, str, str]:
+    """The program that prints a manifest, and its continuations: with what belongs to the image, and with a delete."""
+    first, second, third = re.findall(rf"^```{fence}\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
+    return first, second, third
 
 
-def prints_the_manifest_and_the_refusal(outcome: Outcome, tags: str) -> None:
+def prints_all(outcome: Outcome, built: str, tags: str) -> None:
+    """Checks the output of the three programs after each other."""
     assert outcome.code == 0, outcome
-    assert outcome.output == f"{APP.digest}\n{APP.manifest.decode()}\nstill tagged: {tags}\n"
+    assert outcome.output == (
+        f"{APP.digest}\n{APP.manifest.decode()}\n"
+        f"built on {built}\nreferrer application/spdx+json\n{SBOM.decode()}"
+        f"still tagged: {tags}\n"
+    )
 
 
 def test_go(gateways: Gateways, tmp_path: Path) -> None:
-    get, delete = programs(readme("go", gateways.plaintext), "go")
+    get, details, delete = programs(readme("go", gateways.plaintext), "go")
     source = tmp_path / "main.go"
-    source.write_text(get.replace('"context"\n', '"context"\n\t"errors"\n').removesuffix("}\n") + delete + "}\n")
-    prints_the_manifest_and_the_refusal(run(["go", "run", str(source)], {}, ROOT / "clients/go"), "[1.1.0 latest]")
+    imports = "".join(f'\t"{package}"\n' for package in ("context", "errors", "io", "os", "time"))
+    program = get.replace('\t"context"\n', imports).removesuffix("}\n")
+    source.write_text(f"{program}{details}{delete}}}\n")
+    prints_all(run(["go", "run", str(source)], {}, ROOT / "clients/go"), "2024-05-01", "[1.1.0 latest]")
 
 
 def test_typescript(gateways: Gateways) -> None:
-    get, delete = programs(readme("typescript", gateways.plaintext), "ts")
+    get, details, delete = programs(readme("typescript", gateways.plaintext), "ts")
     # Node finds the package by its name in the package's own folder.
     source = ROOT / f"clients/typescript/dist/readme-{uuid.uuid4()}.mjs"
-    source.write_text(get.removesuffix("client.close();\n") + delete + "client.close();\n")
+    source.write_text(get.removesuffix("client.close();\n") + details + delete + "client.close();\n")
     try:
-        prints_the_manifest_and_the_refusal(run(["node", str(source)], {}), "[ '1.1.0', 'latest' ]")
+        prints_all(run(["node", str(source)], {}), "2024-05-01", "[ '1.1.0', 'latest' ]")
     finally:
         source.unlink()
 
 
 def test_java(gateways: Gateways, tmp_path: Path) -> None:
-    get, delete = programs(readme("java", gateways.plaintext), "java")
-    imports = re.findall("^import .*\n", delete, re.MULTILINE)
-    statements = delete.removeprefix("".join(imports))
+    get, *continuations = programs(readme("java", gateways.plaintext), "java")
+    imports = "".join(re.findall("^import .*\n", "".join(continuations), re.MULTILINE))
+    statements = "".join(re.sub("^import .*\n", "", part, flags=re.MULTILINE) for part in continuations)
     closing = "    }\n  }\n}\n"
+    main = "main(String[] arguments)"
+    assert main in get
     source = tmp_path / "Example.java"
-    source.write_text("".join(imports) + get.removesuffix(closing) + statements + closing)
-    prints_the_manifest_and_the_refusal(run(["java", "-cp", JAVA_CLASSES, str(source)], {}), "[1.1.0, latest]")
+    program = get.replace(main, f"{main} throws IOException").removesuffix(closing)
+    source.write_text(imports + program + statements + closing)
+    built = "2024-05-01T12:00:00Z"
+    prints_all(run(["java", "-cp", JAVA_CLASSES, str(source)], {}), built, "[1.1.0, latest]")
 
 
 @pytest.mark.parametrize("language", ["go", "typescript", "java", "grpcurl"])
