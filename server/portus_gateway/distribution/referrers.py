@@ -1,5 +1,6 @@
 """GET /v2/<name>/referrers/<digest>: what refers to a manifest (OCI distribution 1.1, "Listing Referrers")."""
 
+import json
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -10,7 +11,7 @@ from portus_gateway.distribution.errors import RegistryFault, UntrustedAnswer
 from portus_gateway.distribution.exchange import Answer
 from portus_gateway.distribution.failures import failure
 from portus_gateway.distribution.link import next_query
-from portus_gateway.distribution.manifest import OCI_INDEX, Descriptor, Index
+from portus_gateway.distribution.manifest import OCI_INDEX, Descriptor, Index, Manifest
 from portus_gateway.distribution.manifest_parsing import parse_manifest
 from portus_gateway.distribution.names import Repository
 from portus_gateway.distribution.registry_request import RegistryRequest
@@ -70,6 +71,12 @@ class Referrers:
         return ReferrersPage(_referrers(answer, action), following)
 
 
+def lists_manifests(manifest: Manifest) -> bool:
+    """Whether an index has a list of manifests. One without it does not say that there are none."""
+    document: object = json.loads(manifest.raw)
+    return isinstance(document, dict) and "manifests" in document
+
+
 def _has_no_api(answer: Answer) -> bool:
     if answer.status in _NO_API:
         return True
@@ -79,7 +86,7 @@ def _has_no_api(answer: Answer) -> bool:
 
 def _referrers(answer: Answer, action: str) -> tuple[Descriptor, ...]:
     manifest = parse_manifest(answer.body, digest=Digest.of(answer.body), media_type=OCI_INDEX)
-    if not isinstance(manifest.content, Index):
+    if not isinstance(manifest.content, Index) or not lists_manifests(manifest):
         problem = manifest.problem.message if manifest.problem else "it is not an image index"
         raise UntrustedAnswer(f"{action}: the registry's answer cannot be used: {problem}")
     by_digest = {descriptor.digest: descriptor for descriptor in manifest.content.manifests}

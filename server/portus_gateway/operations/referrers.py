@@ -10,6 +10,7 @@ from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import ContentUnclear, InvalidName, NotFound, Unavailable
 from portus_gateway.distribution.manifest import Descriptor, Image, Index, Manifest
 from portus_gateway.distribution.names import Repository, Tag
+from portus_gateway.distribution.referrers import lists_manifests
 from portus_gateway.errors import GatewayError, forget_frames
 from portus_gateway.operations.catalog_listing import MOST_BYTES
 from portus_gateway.operations.tag_listing import tag_page
@@ -196,13 +197,13 @@ def _described(referrer: Referrer, manifest: Manifest) -> Referrer:
     content = manifest.content
     layers = content.layers if isinstance(content, Image) else ()
     descriptor = referrer.descriptor
+    config_type = content.config.media_type if isinstance(content, Image) and content.config is not None else ""
     artifact_type = descriptor.artifact_type or ("" if content is None else content.artifact_type)
-    if not artifact_type and isinstance(content, Image):
-        if referrer.source == "cosign tag":
-            artifact_type = layers[0].media_type if layers else ""
-        elif content.config is not None:
-            # OCI distribution 1.1, "Listing Referrers": without an artifact type, it is the configuration's media type.
-            artifact_type = content.config.media_type
+    if referrer.source == "cosign tag" and artifact_type in ("", config_type):
+        # cosign's configurations say nothing of what it is.
+        artifact_type = layers[0].media_type if layers else artifact_type
+    # OCI distribution 1.1, "Listing Referrers": without an artifact type, it is the configuration's media type.
+    artifact_type = artifact_type or config_type
     described = replace(
         descriptor,
         artifact_type=artifact_type,
@@ -241,7 +242,7 @@ def _sliced(
 
 
 def _index_in(manifest: Manifest, tag: Tag) -> Index:
-    if isinstance(manifest.content, Index):
+    if isinstance(manifest.content, Index) and lists_manifests(manifest):
         return manifest.content
     if manifest.problem is not None:
         raise ContentUnclear(f"the tag {tag}: {manifest.problem.message}", reason=manifest.problem.reason)
