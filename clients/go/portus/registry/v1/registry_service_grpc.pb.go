@@ -262,9 +262,8 @@ type RegistryServiceClient interface {
 	//
 	//	INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
 	//	                  repeats a digest. Nothing was deleted.
-	//	NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
 	//	FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes.
-	//	An error of a single delete is in its status.
+	//	An error of a single delete is in its status, such as NAME_UNKNOWN if the repository does not exist.
 	BatchDeleteManifests(ctx context.Context, in *BatchDeleteManifestsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[BatchDeleteManifestsResponse], error)
 	// Deletes a tag and nothing else. The manifest stays. Distribution 3.x and other registries that follow the OCI specification can do this.
 	// Distribution 2.x cannot: the gateway then refuses, or, if its operator has set PORTUS_EMULATE_TAG_DELETE, moves the tag to a small new manifest
@@ -280,8 +279,8 @@ type RegistryServiceClient interface {
 	//	FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
 	//	UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or the outcome could not be checked. Check again before
 	//	             you retry.
-	//	INTERNAL  MANIFEST_DELETED_TOO: the tag was deleted, and its manifest is gone too: some registries delete it with the tag. The gateway then refuses
-	//	          further calls of DeleteTag.
+	//	INTERNAL  MANIFEST_DELETED_TOO: the tag was deleted, and its manifest is gone too: some registries delete it with the tag. Unless the gateway has seen
+	//	          the registry keep a manifest before, it then refuses further calls of DeleteTag.
 	DeleteTag(ctx context.Context, in *DeleteTagRequest, opts ...grpc.CallOption) (*DeleteTagResponse, error)
 	// Deletes a blob (a layer or a configuration) from a repository. Afterwards, images that use the blob can no
 	// longer be pulled from this repository. Use it only for blobs that no manifest refers to.
@@ -762,9 +761,8 @@ type RegistryServiceServer interface {
 	//
 	//	INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
 	//	                  repeats a digest. Nothing was deleted.
-	//	NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
 	//	FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes.
-	//	An error of a single delete is in its status.
+	//	An error of a single delete is in its status, such as NAME_UNKNOWN if the repository does not exist.
 	BatchDeleteManifests(*BatchDeleteManifestsRequest, grpc.ServerStreamingServer[BatchDeleteManifestsResponse]) error
 	// Deletes a tag and nothing else. The manifest stays. Distribution 3.x and other registries that follow the OCI specification can do this.
 	// Distribution 2.x cannot: the gateway then refuses, or, if its operator has set PORTUS_EMULATE_TAG_DELETE, moves the tag to a small new manifest
@@ -780,8 +778,8 @@ type RegistryServiceServer interface {
 	//	FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
 	//	UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or the outcome could not be checked. Check again before
 	//	             you retry.
-	//	INTERNAL  MANIFEST_DELETED_TOO: the tag was deleted, and its manifest is gone too: some registries delete it with the tag. The gateway then refuses
-	//	          further calls of DeleteTag.
+	//	INTERNAL  MANIFEST_DELETED_TOO: the tag was deleted, and its manifest is gone too: some registries delete it with the tag. Unless the gateway has seen
+	//	          the registry keep a manifest before, it then refuses further calls of DeleteTag.
 	DeleteTag(context.Context, *DeleteTagRequest) (*DeleteTagResponse, error)
 	// Deletes a blob (a layer or a configuration) from a repository. Afterwards, images that use the blob can no
 	// longer be pulled from this repository. Use it only for blobs that no manifest refers to.

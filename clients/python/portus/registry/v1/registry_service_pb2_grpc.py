@@ -450,9 +450,8 @@ class RegistryServiceServicer(object):
         Errors:
         INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
         repeats a digest. Nothing was deleted.
-        NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
         FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes.
-        An error of a single delete is in its status.
+        An error of a single delete is in its status, such as NAME_UNKNOWN if the repository does not exist.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -472,8 +471,8 @@ class RegistryServiceServicer(object):
         FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
         UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or the outcome could not be checked. Check again before
         you retry.
-        INTERNAL  MANIFEST_DELETED_TOO: the tag was deleted, and its manifest is gone too: some registries delete it with the tag. The gateway then refuses
-        further calls of DeleteTag.
+        INTERNAL  MANIFEST_DELETED_TOO: the tag was deleted, and its manifest is gone too: some registries delete it with the tag. Unless the gateway has seen
+        the registry keep a manifest before, it then refuses further calls of DeleteTag.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

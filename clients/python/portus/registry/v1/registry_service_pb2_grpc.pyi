@@ -253,9 +253,8 @@ class RegistryServiceStub:
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
                         repeats a digest. Nothing was deleted.
-      NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
       FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes.
-      An error of a single delete is in its status.
+      An error of a single delete is in its status, such as NAME_UNKNOWN if the repository does not exist.
     """
     DeleteTag: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteTagRequest, _registry_service_pb2.DeleteTagResponse]
     """Deletes a tag and nothing else. The manifest stays. Distribution 3.x and other registries that follow the OCI specification can do this.
@@ -271,8 +270,8 @@ class RegistryServiceStub:
       FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
       UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or the outcome could not be checked. Check again before
                    you retry.
-      INTERNAL  MANIFEST_DELETED_TOO: the tag was deleted, and its manifest is gone too: some registries delete it with the tag. The gateway then refuses
-                further calls of DeleteTag.
+      INTERNAL  MANIFEST_DELETED_TOO: the tag was deleted, and its manifest is gone too: some registries delete it with the tag. Unless the gateway has seen
+                the registry keep a manifest before, it then refuses further calls of DeleteTag.
     """
     DeleteBlob: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteBlobRequest, _registry_service_pb2.DeleteBlobResponse]
     """Deletes a blob (a layer or a configuration) from a repository. Afterwards, images that use the blob can no
@@ -511,9 +510,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
                         repeats a digest. Nothing was deleted.
-      NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
       FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes.
-      An error of a single delete is in its status.
+      An error of a single delete is in its status, such as NAME_UNKNOWN if the repository does not exist.
     """
     DeleteTag: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteTagRequest, _registry_service_pb2.DeleteTagResponse]  # type: ignore[assignment]
     """Deletes a tag and nothing else. The manifest stays. Distribution 3.x and other registries that follow the OCI specification can do this.
@@ -529,8 +527,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
       FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
       UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or the outcome could not be checked. Check again before
                    you retry.
-      INTERNAL  MANIFEST_DELETED_TOO: the tag was deleted, and its manifest is gone too: some registries delete it with the tag. The gateway then refuses
-                further calls of DeleteTag.
+      INTERNAL  MANIFEST_DELETED_TOO: the tag was deleted, and its manifest is gone too: some registries delete it with the tag. Unless the gateway has seen
+                the registry keep a manifest before, it then refuses further calls of DeleteTag.
     """
     DeleteBlob: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteBlobRequest, _registry_service_pb2.DeleteBlobResponse]  # type: ignore[assignment]
     """Deletes a blob (a layer or a configuration) from a repository. Afterwards, images that use the blob can no
@@ -856,9 +854,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors:
           INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
                             repeats a digest. Nothing was deleted.
-          NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
           FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes.
-          An error of a single delete is in its status.
+          An error of a single delete is in its status, such as NAME_UNKNOWN if the repository does not exist.
         """
 
     @_abc_1.abstractmethod
@@ -880,8 +877,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
           FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
           UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or the outcome could not be checked. Check again before
                        you retry.
-          INTERNAL  MANIFEST_DELETED_TOO: the tag was deleted, and its manifest is gone too: some registries delete it with the tag. The gateway then refuses
-                    further calls of DeleteTag.
+          INTERNAL  MANIFEST_DELETED_TOO: the tag was deleted, and its manifest is gone too: some registries delete it with the tag. Unless the gateway has seen
+                    the registry keep a manifest before, it then refuses further calls of DeleteTag.
         """
 
     @_abc_1.abstractmethod

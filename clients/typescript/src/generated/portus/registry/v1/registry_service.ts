@@ -4192,9 +4192,8 @@ export const RegistryServiceService = {
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
    *                     repeats a digest. Nothing was deleted.
-   *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes.
-   *   An error of a single delete is in its status.
+   *   An error of a single delete is in its status, such as NAME_UNKNOWN if the repository does not exist.
    */
   batchDeleteManifests: {
     path: "/portus.registry.v1.RegistryService/BatchDeleteManifests" as const,
@@ -4221,8 +4220,8 @@ export const RegistryServiceService = {
    *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
    *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or the outcome could not be checked. Check again before
    *                you retry.
-   *   INTERNAL  MANIFEST_DELETED_TOO: the tag was deleted, and its manifest is gone too: some registries delete it with the tag. The gateway then refuses
-   *             further calls of DeleteTag.
+   *   INTERNAL  MANIFEST_DELETED_TOO: the tag was deleted, and its manifest is gone too: some registries delete it with the tag. Unless the gateway has seen
+   *             the registry keep a manifest before, it then refuses further calls of DeleteTag.
    */
   deleteTag: {
     path: "/portus.registry.v1.RegistryService/DeleteTag" as const,
@@ -4440,9 +4439,8 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
    *                     repeats a digest. Nothing was deleted.
-   *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes.
-   *   An error of a single delete is in its status.
+   *   An error of a single delete is in its status, such as NAME_UNKNOWN if the repository does not exist.
    */
   batchDeleteManifests: handleServerStreamingCall<BatchDeleteManifestsRequest, BatchDeleteManifestsResponse>;
   /**
@@ -4459,8 +4457,8 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
    *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or the outcome could not be checked. Check again before
    *                you retry.
-   *   INTERNAL  MANIFEST_DELETED_TOO: the tag was deleted, and its manifest is gone too: some registries delete it with the tag. The gateway then refuses
-   *             further calls of DeleteTag.
+   *   INTERNAL  MANIFEST_DELETED_TOO: the tag was deleted, and its manifest is gone too: some registries delete it with the tag. Unless the gateway has seen
+   *             the registry keep a manifest before, it then refuses further calls of DeleteTag.
    */
   deleteTag: handleUnaryCall<DeleteTagRequest, DeleteTagResponse>;
   /**
@@ -4816,9 +4814,8 @@ export interface RegistryServiceClient extends Client {
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
    *                     repeats a digest. Nothing was deleted.
-   *   NOT_FOUND  NAME_UNKNOWN: the repository does not exist.
    *   FAILED_PRECONDITION  DELETION_DISABLED: this gateway does not allow deletes.
-   *   An error of a single delete is in its status.
+   *   An error of a single delete is in its status, such as NAME_UNKNOWN if the repository does not exist.
    */
   batchDeleteManifests(
     request: BatchDeleteManifestsRequest,
@@ -4843,8 +4840,8 @@ export interface RegistryServiceClient extends Client {
    *   FAILED_PRECONDITION  UPSTREAM_PRECONDITION_FAILED: as for DeleteManifest.
    *   UNAVAILABLE  DELETE_OUTCOME_UNKNOWN: the registry's answer was lost, and the tag still existed afterwards; or the outcome could not be checked. Check again before
    *                you retry.
-   *   INTERNAL  MANIFEST_DELETED_TOO: the tag was deleted, and its manifest is gone too: some registries delete it with the tag. The gateway then refuses
-   *             further calls of DeleteTag.
+   *   INTERNAL  MANIFEST_DELETED_TOO: the tag was deleted, and its manifest is gone too: some registries delete it with the tag. Unless the gateway has seen
+   *             the registry keep a manifest before, it then refuses further calls of DeleteTag.
    */
   deleteTag(
     request: DeleteTagRequest,
