@@ -11,11 +11,13 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from portus.registry.v1.registry_service_pb2 import (
+    BatchDeleteManifestsRequest,
     BatchGetManifestsRequest,
     BatchResolveManifestsRequest,
     CatalogRequest,
     DeleteBlobRequest,
     DeleteManifestRequest,
+    DeleteTagRequest,
     GetImageConfigRequest,
     GetManifestRequest,
     GetRegistryInfoRequest,
@@ -25,7 +27,7 @@ from portus.registry.v1.registry_service_pb2 import (
     StreamCatalogRequest,
 )
 from portus.registry.v1.tag_details_pb2 import TagDetails
-from tests.model.calls import CallRecord, DeleteRequest, Failure, Page, Tagged
+from tests.model.calls import CallRecord, DeleteRequest, Failure, Page, TagDeleteRequest, Tagged
 from tests.model.content import BY_DIGEST, CONFIG_OF, REPOSITORIES, TAGS
 
 if TYPE_CHECKING:
@@ -72,6 +74,8 @@ class Caller:
             (self._catalog, 1),
             (self._stream, 1),
             (self._delete, 3),
+            (self._batch_delete, 2),
+            (self._delete_tag, 2),
             (self._delete_blob, 1),
             (self._info, 1),
         ]
@@ -335,6 +339,59 @@ class Caller:
         answer = await self._end(record, self._stub.DeleteManifest(request, timeout=DEADLINE))
         if answer is not None:
             record.answer = frozenset(answer.deleted_tags)  # type: ignore[attr-defined]
+
+    async def _batch_delete(self) -> None:
+        repository, validate_only = self._choice.choice(REPOSITORIES), self._choice.random() < 0.25
+        wanted = [
+            DeleteRequest(
+                digest=digest,
+                expected_tags=frozenset(self._choice.sample(TAGS, self._choice.randint(0, 4))),
+                force=self._choice.random() < 0.1,
+                validate_only=validate_only,
+            )
+            for digest in self._choice.sample(list(BY_DIGEST), self._choice.randint(1, 5))
+        ]
+        records = [
+            self._begin("BatchDeleteManifests", repository=repository, reference=one.digest, delete=one)
+            for one in wanted
+        ]
+        request = BatchDeleteManifestsRequest(
+            repository=repository,
+            validate_only=validate_only,
+            requests=[
+                DeleteManifestRequest(digest=one.digest, expected_tags=sorted(one.expected_tags), force=one.force)
+                for one in wanted
+            ],
+        )
+
+        async def results() -> list[object]:
+            stream = self._stub.BatchDeleteManifests(request, timeout=DEADLINE)
+            return [result async for message in stream for result in message.results]
+
+        answer = await self._end(records[0], results())
+        for record in records[1:]:
+            record.end, record.answer, record.given_up = records[0].end, records[0].answer, records[0].given_up
+        if answer is None:
+            return
+        for result in answer:  # type: ignore[attr-defined]
+            record = records[result.request_index]
+            if result.HasField("status"):
+                record.answer = failure_in(result.status)
+            else:
+                record.answer = frozenset(result.deleted.deleted_tags)
+
+    async def _delete_tag(self) -> None:
+        repository, tag = self._choice.choice(REPOSITORIES), self._choice.choice(TAGS)
+        wanted = TagDeleteRequest(
+            expected=self._choice.choice(["", "", "", *BY_DIGEST]), validate_only=self._choice.random() < 0.25
+        )
+        request = DeleteTagRequest(
+            repository=repository, tag=tag, expected_digest=wanted.expected, validate_only=wanted.validate_only
+        )
+        record = self._begin("DeleteTag", repository=repository, reference=tag, tag_delete=wanted)
+        answer = await self._end(record, self._stub.DeleteTag(request, timeout=DEADLINE))
+        if answer is not None:
+            record.answer = answer.digest  # type: ignore[attr-defined]
 
     async def _delete_blob(self) -> None:
         repository, digest = self._choice.choice(REPOSITORIES), self._choice.choice(list(BY_DIGEST))

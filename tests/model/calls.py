@@ -39,6 +39,14 @@ class DeleteRequest:
     validate_only: bool
 
 
+@dataclass(frozen=True, slots=True)
+class TagDeleteRequest:
+    """`expected` is a digest, empty for any."""
+
+    expected: str
+    validate_only: bool
+
+
 Answer = str | Page | tuple[Tagged, ...] | frozenset[str] | Failure | None
 
 
@@ -53,11 +61,12 @@ class CallRecord:
     """A tag or a digest."""
     max_staleness: float = 0.0
     delete: DeleteRequest | None = None
+    tag_delete: TagDeleteRequest | None = None
     end: float = float("inf")
     answer: Answer = None
     given_up: bool = False
     notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        what = self.delete or self.reference
+        what = self.delete or (f"{self.reference} {self.tag_delete}" if self.tag_delete else self.reference)
         return f"{self.rpc} {self.repository} {what} ({self.start:.4f} to {self.end:.4f}) -> {self.answer}"

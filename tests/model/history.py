@@ -41,6 +41,17 @@ class Delete:
     by_mutator: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Untag:
+    """A tag that went, alone, and when."""
+
+    repository: str
+    tag: str
+    digest: str
+    at: float
+    by_mutator: bool
+
+
 @dataclass(slots=True)
 class History:
     """The states of a registry, each with the instant from which it was true (the event loop's clock)."""
@@ -48,6 +59,7 @@ class History:
     times: list[float] = field(default_factory=list)
     states: list[State] = field(default_factory=list)
     deletes: list[Delete] = field(default_factory=list)
+    untags: list[Untag] = field(default_factory=list)
     mutating: bool = False
     """Whether the mutator is at work: what changes now is its doing."""
 
@@ -98,9 +110,21 @@ def recorded(registry: DevRegistry) -> Iterator[History]:
 
         return changed
 
+    def untagging(method: Callable[[Repository, str], bool]) -> Callable[[Repository, str], bool]:
+        def changed(repository: Repository, tag: str) -> bool:
+            digest = repository.tags.get(tag, "")
+            done = method(repository, tag)
+            if done:
+                at = asyncio.get_running_loop().time()
+                history.untags.append(Untag(name_of(repository), tag, digest, at, history.mutating))
+            record()
+            return done
+
+        return changed
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Repository, "tag", recording(Repository.tag))
-        patch.setattr(Repository, "untag", recording(Repository.untag))
+        patch.setattr(Repository, "untag", untagging(Repository.untag))
         patch.setattr(Storage, "put_manifest", recording(Storage.put_manifest))
         patch.setattr(Repository, "delete_manifest", deleting(Repository.delete_manifest))
         record()

@@ -14,7 +14,7 @@ import grpc
 from tests.model.calls import CallRecord, Failure, Page, Tagged
 from tests.model.content import CHILDREN, FOR_AMD64
 from tests.model.faults import FaultLog
-from tests.model.history import NOTHING, Contents, Delete, History, State
+from tests.model.history import NOTHING, Contents, Delete, History, State, Untag
 
 Code = grpc.StatusCode
 ABSENT = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN", "BLOB_UNKNOWN"})
@@ -32,7 +32,9 @@ class Oracle:
         """Everything that was not as it must be."""
         self._deletes = [call for call in calls if _deleted(call)]
         found = [f"{call}: {problem}" for call in calls for problem in (*call.notes, *self._problems(call))]
-        return [*found, *self._wrong_deletes([call for call in calls if call.delete is not None])]
+        deletes = [call for call in calls if call.delete is not None]
+        tag_deletes = [call for call in calls if call.tag_delete is not None]
+        return [*found, *self._wrong_deletes(deletes), *self._wrong_untags(tag_deletes, deletes)]
 
     def _problems(self, call: CallRecord) -> Iterator[str]:
         if call.given_up or call.end == float("inf"):
@@ -60,8 +62,10 @@ class Oracle:
                     yield "is not what the catalog held at any instant of the call"
             case "Catalog" | "StreamCatalog":
                 yield from self._tags_of_all(call, states)
-            case "DeleteManifest":
+            case "DeleteManifest" | "BatchDeleteManifests":
                 yield from self._success(call, states)
+            case "DeleteTag":
+                yield from self._tag_success(call, states)
             case "DeleteBlob":
                 yield "a manifest was deleted as a blob"
             case "GetRegistryInfo":
@@ -110,6 +114,14 @@ class Oracle:
             # An index that cannot be read refuses a delete as well.
             if not any(_needed(state, call) for state in states) and not self._excused(call):
                 yield "nothing needed it at any instant of the call"
+        elif failure.reason == "TAG_MOVED":
+            assert call.tag_delete is not None
+            if all(_target(state, call) in (None, call.tag_delete.expected) for state in states):
+                yield "pointed to what was expected at every instant of the call"
+        elif failure.reason == "MANIFEST_DELETED_TOO":
+            # Somebody else deleted the manifest at the same moment.
+            if not any(call.start <= delete.at <= call.end for delete in self._history.deletes):
+                yield "no manifest was deleted"
         elif failure.reason == "IS_MANIFEST":
             if not any(_target(state, call) for state in states):
                 yield "was no manifest at any instant of the call"
@@ -131,6 +143,36 @@ class Oracle:
             for delete in self._history.deletes
         ):
             yield "nothing was deleted"
+
+    def _tag_success(self, call: CallRecord, states: Sequence[State]) -> Iterator[str]:
+        assert call.tag_delete is not None
+        if not any(_of(state, call).tags.get(call.reference) == call.answer for state in states):
+            yield "did not point to this at any instant of the call"
+        if call.tag_delete.expected not in ("", call.answer):
+            yield "is not what the caller expected"
+        gone = any(call.reference not in _of(state, call).tags for state in states)
+        if not call.tag_delete.validate_only and not gone:
+            yield "was there at every instant of the call"
+
+    def _wrong_untags(self, calls: Sequence[CallRecord], deletes: Sequence[CallRecord]) -> Iterator[str]:
+        for untag in self._history.untags:
+            if untag.by_mutator:
+                continue
+            asked = [call for call in calls if _may_have_untagged(call, untag)]
+            # After the delete of a manifest, tags that point to it again are deleted by their names.
+            after = any(_may_have_caused(call, untag) for call in deletes)
+            if not asked and not after:
+                yield f"{untag}: nobody had asked for it"
+            elif not after and not any(self._named(call, untag) for call in asked):
+                yield f"{untag}: it did not point to what anybody had named: {'; '.join(map(str, asked))}"
+
+    def _named(self, call: CallRecord, untag: Untag) -> bool:
+        """Whether the tag pointed to what the caller expected, at some instant before it went."""
+        assert call.tag_delete is not None
+        states = self._history.between(call.start, untag.at)
+        return not call.tag_delete.expected or any(
+            _of(state, call).tags.get(untag.tag) == call.tag_delete.expected for state in states
+        )
 
     def _wrong_deletes(self, calls: Sequence[CallRecord]) -> Iterator[str]:
         for delete in self._history.deletes:
@@ -160,7 +202,18 @@ def _deleted(call: CallRecord) -> bool:
     return call.delete is not None and not call.delete.validate_only and isinstance(call.answer, frozenset)
 
 
-def _may_have_caused(call: CallRecord, delete: Delete) -> bool:
+def _may_have_untagged(call: CallRecord, untag: Untag) -> bool:
+    assert call.tag_delete is not None
+    unsettled = call.given_up or (isinstance(call.answer, Failure) and call.answer.reason in _UNSETTLED)
+    end = call.end + CARRIED_THROUGH if unsettled else call.end
+    return (
+        not call.tag_delete.validate_only
+        and (call.repository, call.reference) == (untag.repository, untag.tag)
+        and call.start <= untag.at <= end
+    )
+
+
+def _may_have_caused(call: CallRecord, delete: Delete | Untag) -> bool:
     if call.delete is None or call.delete.validate_only:
         return False
     unsettled = call.given_up or (isinstance(call.answer, Failure) and call.answer.reason in _UNSETTLED)

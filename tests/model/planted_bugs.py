@@ -11,8 +11,10 @@ from portus_gateway.aio.single_flight import SingleFlight
 from portus_gateway.distribution.client import DistributionClient
 from portus_gateway.distribution.errors import DistributionError, NotFound
 from portus_gateway.distribution.page import Page
-from portus_gateway.operations.deletion import Deleted, ManifestDeletion
+from portus_gateway.operations import batch_deletion
+from portus_gateway.operations.deletion import BatchDeletion, Deleted, ManifestDeletion
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
+from portus_gateway.operations.tag_deletion import GuardedTagDeletion
 from portus_gateway.registry import cached
 from portus_gateway.registry.cached import CachedRegistry
 from portus_gateway.rpc.manifest_batch import ManifestBatch
@@ -154,6 +156,58 @@ def configurations_share_a_place_in_the_cache(patch: Patch) -> None:
     patch.setattr(CachedRegistry, "get_image_config", always_the_first)
 
 
+def a_batch_is_not_checked(patch: Patch) -> None:
+    patch.setattr(batch_deletion, "check_may_be_deleted", lambda *_: None)
+
+
+def a_trial_of_a_batch_deletes(patch: Patch) -> None:
+    delete = GuardedDeletion.delete_batch
+
+    def for_real(self: Any, wanted: Any, *rest: Any) -> Any:
+        return delete(self, BatchDeletion(tuple(replace(part, validate_only=False) for part in wanted.parts)), *rest)
+
+    patch.setattr(GuardedDeletion, "delete_batch", for_real)
+
+
+def the_outcomes_of_a_batch_of_deletes_change_places(patch: Patch) -> None:
+    settled = batch_deletion._Run._settled
+    outcomes = batch_deletion._Run.outcomes
+
+    def sized(self: Any) -> Any:
+        self.size = len(self._waiting)
+        return outcomes(self)
+
+    def moved(self: Any, digest: Any, result: Any) -> Any:
+        outcome = settled(self, digest, result)
+        return replace(outcome, part=outcome.part ^ 1) if outcome.part ^ 1 < self.size else outcome
+
+    patch.setattr(batch_deletion._Run, "outcomes", sized)
+    patch.setattr(batch_deletion._Run, "_settled", moved)
+
+
+def what_a_tag_has_to_point_to_is_not_checked(patch: Patch) -> None:
+    async def whatever(*_: Any) -> bool:
+        return True
+
+    patch.setattr(GuardedTagDeletion, "_is", whatever)
+
+
+def the_delete_of_a_tag_is_not_sent(patch: Patch) -> None:
+    async def nothing(*_: Any) -> None:
+        return None
+
+    patch.setattr(DistributionClient, "delete_tag", nothing)
+    patch.setattr(GuardedTagDeletion, "_check_afterwards", nothing)
+
+
+def the_delete_of_a_tag_deletes_its_manifest(patch: Patch) -> None:
+    async def with_manifest(self: Any, repository: Any, tag: Any) -> None:
+        manifest = await self.resolve_manifest(repository, tag)
+        await self.delete_manifest(repository, manifest.digest)
+
+    patch.setattr(DistributionClient, "delete_tag", with_manifest)
+
+
 PLANTED: tuple[Callable[[Patch], None], ...] = (
     an_old_answer_where_a_checked_one_was_asked_for,
     a_failure_is_not_there,
@@ -165,6 +219,12 @@ PLANTED: tuple[Callable[[Patch], None], ...] = (
     the_tags_that_were_expected_are_said_to_be_gone,
     one_repositorys_manifest_answers_for_another,
     the_results_of_a_batch_change_places,
+    a_batch_is_not_checked,
+    a_trial_of_a_batch_deletes,
+    the_outcomes_of_a_batch_of_deletes_change_places,
+    what_a_tag_has_to_point_to_is_not_checked,
+    the_delete_of_a_tag_is_not_sent,
+    the_delete_of_a_tag_deletes_its_manifest,
 )
 # These show now and then: whoever looks for them needs patience.
 RARE: tuple[Callable[[Patch], None], ...] = (
