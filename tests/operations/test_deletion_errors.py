@@ -5,7 +5,7 @@ import pytest
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.operations.deletion import BatchDeletion, BlobDeletion, Deleted, ManifestDeletion, TagDeletion
-from portus_gateway.operations.deletion_errors import TagMoved, manifest_in_use
+from portus_gateway.operations.deletion_errors import ExpectedDigestRequired, TagMoved, manifest_in_use
 from portus_gateway.operations.manifest_dependents import Dependents
 
 DIGEST, OTHER = Digest.of(b"one"), Digest.of(b"two")
@@ -48,6 +48,12 @@ def test_a_tag_that_moved_is_told_with_both_digests() -> None:
     error = TagMoved("team/app:1.0", expected=DIGEST, actual=OTHER)
     assert str(error).startswith(f"team/app:1.0 points to {OTHER}, not to {DIGEST}, so nothing was deleted.")
     assert error.facts == {"expected": DIGEST.text, "actual": OTHER.text}
+
+
+def test_a_digest_that_is_missing_is_told_as_a_field() -> None:
+    error = ExpectedDigestRequired()
+    assert str(error).startswith("expected_digest: required")
+    assert [violation.field for violation in error.field_violations] == ["expected_digest"]
 
 
 def test_a_delete_is_neither_forced_nor_a_trial_unless_that_is_said() -> None:

@@ -31,6 +31,18 @@ def test_the_reason_and_the_message(error: BaseException, reason: str, message: 
     assert "secret" not in str(record)
 
 
+@pytest.mark.parametrize("kind", [asyncio.CancelledError, GeneratorExit])
+@pytest.mark.parametrize(
+    ("shutdown", "approved", "outcome"),
+    [(True, True, "unknown"), (True, False, "cancelled"), (False, True, "cancelled"), (False, False, "cancelled")],
+)
+def test_a_delete_that_was_broken_off_may_have_been_sent_only_if_the_gateway_stopped(
+    kind: type[BaseException], shutdown: bool, approved: bool, outcome: str
+) -> None:
+    error = kind(SHUTDOWN) if shutdown else kind()
+    assert outcome_of(error, validate_only=False, approved=approved) == outcome
+
+
 def test_a_tag_whose_manifest_went_too_was_deleted() -> None:
     error = ManifestDeletedToo("team/app:1.0 was deleted, but its manifest does not exist any more")
     assert outcome_of(error, validate_only=False, approved=True) == "deleted"

@@ -66,7 +66,9 @@ async def test_what_is_not_even_a_blob_is_an_error() -> None:
     await cannot_be_told(registry_with(blobs=set()), MANIFEST)
 
 
-@pytest.mark.parametrize("content", [b"\x1f\x8b a layer", b'{"architecture": "amd64", "config": {}}', b"[]", b"1"])
+@pytest.mark.parametrize(
+    "content", [b"\x1f\x8b a layer", b'{"architecture": "amd64", "config": {"layers": 1}}', b"[]", b"1"]
+)
 async def test_without_a_tag_content_that_is_no_manifest_is_a_blob(content: bytes) -> None:
     registry = registry_with(tags={}, blobs={BLOB})
     registry.contents[BLOB] = content
