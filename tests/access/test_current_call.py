@@ -2,6 +2,7 @@
 
 import pytest
 
+from portus_gateway.access.caller import NOBODY, Caller
 from portus_gateway.access.current_call import Call, current_call, current_request_id, current_rpc
 from portus_gateway.access.rpcs import RPCS
 from tests.access.calls import calling
@@ -37,3 +38,13 @@ def test_a_call_whose_caller_or_rpc_is_not_known_is_no_base_for_a_decision(call:
             current_rpc()
     finally:
         current_call.reset(token)
+
+
+@pytest.mark.parametrize(
+    ("caller", "owner"),
+    [(None, "ipv4:127.0.0.1:1"), (NOBODY, "ipv4:127.0.0.1:1"), (A, "token:a")],
+    ids=["unknown", "anonymous", "known"],
+)
+def test_what_a_call_holds_counts_for_its_caller_or_for_its_connection(caller: Caller | None, owner: str) -> None:
+    """All anonymous callers together would be one."""
+    assert Call(RPCS["ListTags"], "the-id", caller=caller, peer="ipv4:127.0.0.1:1").owner == owner
