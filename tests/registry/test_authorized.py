@@ -21,7 +21,7 @@ from portus_gateway.distribution.manifest import Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.operations import catalog_listing
 from portus_gateway.operations.catalog_listing import CatalogEntry, CatalogListing
-from portus_gateway.operations.deletion import BlobDeletion, Deleted, ManifestDeletion
+from portus_gateway.operations.deletion import BatchDeletion, BlobDeletion, Deleted, ManifestDeletion, TagDeletion
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.registry.authorized import AuthorizedRegistry
 from portus_gateway.registry.protocol import Cursor, Page, Reference
@@ -487,3 +487,57 @@ async def test_a_delete_that_is_allowed_is_done(registry: DevRegistry, client: D
         )
         assert await deletion.delete(wanted) == Deleted(digest=digest, tags=(Tag("1.0"),))
     assert not registry.holds("team-a/scratch/app", digest.text)
+
+
+BATCH_ONLY = """
+[[allow]]
+name = "batches, and reads"
+principals = ["token:a"]
+rpcs = ["read", "BatchDeleteManifests"]
+repositories = ["team-a/**"]
+"""
+
+
+async def outcomes_of_batch(
+    policy: Policy, client: DistributionClient, repository: str, digest: Digest
+) -> list[Deleted | Exception]:
+    deletion = GuardedDeletion(AuthorizedRegistry(client, Fixed(policy)), enabled=True, concurrency=2)
+    part = ManifestDeletion(repository=Repository(repository), digest=digest, force=True)
+    with calling(A, "BatchDeleteManifests"):
+        return [outcome.result async for known in deletion.delete_batch(BatchDeletion((part,))) for outcome in known]
+
+
+async def test_a_batch_deletes_only_where_a_single_delete_is_allowed(
+    registry: DevRegistry, client: DistributionClient
+) -> None:
+    digest = Digest(registry.push("team-a/scratch/app", "1.0"))
+    (refused,) = await outcomes_of_batch(parsed(BATCH_ONLY), client, "team-a/scratch/app", digest)
+    assert isinstance(refused, PermissionDenied)
+    assert registry.holds("team-a/scratch/app", digest.text)
+    (deleted,) = await outcomes_of_batch(parsed(TEAM_A), client, "team-a/scratch/app", digest)
+    assert deleted == Deleted(digest=digest, tags=(Tag("1.0"),))
+
+
+async def test_a_batch_in_a_hidden_repository_is_one_in_an_absent_one(
+    registry: DevRegistry, client: DistributionClient
+) -> None:
+    digest = Digest(registry.push("team-b/app", "1.0"))
+    answers = []
+    for name in ("team-b/app", "team-b/none", "team-a/none"):
+        (refused,) = await outcomes_of_batch(parsed(SCRATCH), client, name, digest)
+        assert isinstance(refused, NotFound)
+        answers.append((refused.reason, str(refused).replace(name, "NAME")))
+    assert len(set(answers)) == 1
+    assert not registry.requests.select(repository="team-b/app")
+
+
+@pytest.mark.parametrize("emulated", [False, True])
+async def test_the_delete_of_a_tag_needs_its_own_right(client: DistributionClient, emulated: bool) -> None:
+    guarded = GuardedDeletion(
+        AuthorizedRegistry(client, Fixed(parsed(BATCH_ONLY))),
+        enabled=True,
+        concurrency=2,
+        emulate_tag_deletion=emulated,
+    )
+    with calling(A, "DeleteTag"), pytest.raises(PermissionDenied):
+        await guarded.delete(TagDeletion(repository=Repository("team-a/app"), tag=Tag("1.0")))
