@@ -1,11 +1,13 @@
 """`--format`: a line of a template for each result."""
 
+import grpc
 import pytest
 
+from portus.registry.v1.watch_pb2 import Event, WatchEventsResponse
 from portus_client.cli.exact_json import Object, parse
 from portus_client.cli.template import Template
 from tests.clients.python.command_line import Terminal, run
-from tests.clients.python.gateway import ARM64, CONFIG_DIGEST, IMAGE, IMAGE_DIGEST, INDEX, LAYER_DIGEST, Gateway
+from tests.clients.python.gateway import ARM64, CONFIG_DIGEST, IMAGE, IMAGE_DIGEST, INDEX, LAYER_DIGEST, Gateway, status
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,18 @@ def test_tags_have_a_line_for_each_tag(
 
     assert (finished.status, finished.output.splitlines(), finished.errors) == (0, expected, "")
     assert (empty.status, empty.output, empty.errors) == (0, "", "")
+
+
+def test_a_watch_has_a_line_for_each_event(gateway: Gateway) -> None:
+    update = WatchEventsResponse(cursor="1")
+    for tag in ("1.0", "latest"):
+        update.events.add(type=Event.TAG_MOVED, repository="team/app", tag=tag, digest="sha256:1")
+    heartbeat = WatchEventsResponse(cursor="2")
+    gateway.watches = [[update, heartbeat, status(grpc.StatusCode.FAILED_PRECONDITION, "no index", "INDEX_DISABLED")]]
+
+    finished = run(gateway.address, "watch", "--format", "{type} {repository}:{tag} {cursor}")
+
+    assert finished.output.splitlines() == ["TAG_MOVED team/app:1.0 1", "TAG_MOVED team/app:latest 1"]
 
 
 def test_a_template_is_also_used_on_a_terminal(gateway: Gateway) -> None:

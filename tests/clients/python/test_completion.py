@@ -109,10 +109,12 @@ NAMES = [
     ["batch", "team/worker"],
     ["tags"],
     ["catalog", "--prefix"],
+    ["watch", "--prefix"],
+    ["tag", "rm"],
 ]
 
 
-@pytest.mark.parametrize("command", NAMES, ids=lambda command: command[0])
+@pytest.mark.parametrize("command", NAMES, ids=" ".join)
 def test_repositories_are_completed_from_the_gateway(gateway: Gateway, tmp_path: Path, command: list[str]) -> None:
     gateway.repositories |= {"team/api": (), "evil name\n": ()}
     address = {"PORTUS_GATEWAY_ADDRESS": gateway.address}

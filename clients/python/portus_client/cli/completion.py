@@ -84,8 +84,7 @@ def _known(context: click.Context, what: str, listed: Callable[[RegistryClient],
 
 
 def _session(context: click.Context) -> Session:
-    session = Session.of(context)
-    return (session if context.parent is None else session.or_else(Session.of(context.parent))).with_profile()
+    return Session.of(context).or_else(Session.of(context.find_root())).with_profile()
 
 
 def _is_valid(name: str) -> bool:

@@ -47,11 +47,15 @@ def write_document(value: Json, *, rows: str = "", row: str = "") -> None:
         click.echo(template.line(result))
 
 
-def write_line(value: Json) -> None:
-    """Writes one document on one line."""
+def write_line(value: Json, *, rows: str = "") -> None:
+    """Writes one document on one line. `rows` is as for `write_document`."""
     document = _exact(value)
     template = _template()
-    click.echo(exact_json.compact(document) if template is None else template.line(_object(document, "")))
+    if template is None:
+        click.echo(exact_json.compact(document))
+        return
+    for result in _results(document, rows, ""):
+        click.echo(template.line(result))
 
 
 def _template() -> Template | None:

@@ -2,7 +2,7 @@
 
 import click
 
-from portus_client.cli import json_output
+from portus_client.cli import completion, json_output
 from portus_client.cli.exit_codes import ExitCode
 from portus_client.cli.session import OutputFormat, Session, with_session
 from portus_client.cli.terminal import print_error, printable
@@ -10,7 +10,13 @@ from portus_client.watch import Event, WatchUpdate
 
 
 @click.command()
-@click.option("--prefix", default="", metavar="PREFIX", help="Show only repositories whose names begin with this.")
+@click.option(
+    "--prefix",
+    default="",
+    metavar="PREFIX",
+    shell_complete=completion.prefixes,
+    help="Show only repositories whose names begin with this.",
+)
 @click.option("--current", is_flag=True, help="First show all current repositories and tags.")
 @click.option(
     "--since",
@@ -30,6 +36,7 @@ def watch(session: Session, prefix: str, current: bool, since: str) -> ExitCode:
     Examples:
       portus-client watch
       portus-client watch --prefix team/ --current
+      portus-client watch --format '{type} {repository}:{tag} {digest}'
       portus-client watch --output json --since "$cursor"
     """
     if current and since:
@@ -37,7 +44,7 @@ def watch(session: Session, prefix: str, current: bool, since: str) -> ExitCode:
     with session.connect() as client:
         for update in client.watch(prefix=prefix, after_cursor=since, current_state=current):
             if session.output_format is OutputFormat.JSON:
-                json_output.write_line(_document(update))
+                json_output.write_line(_document(update), rows="events")
                 continue
             if update.list_again:
                 print_error("changes were missed: the current state follows")
