@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import grpc
 import pytest
+from yarl import URL
 
 from portus.registry.v1.registry_service_pb2 import DeleteManifestRequest, DeleteTagResponse
 from portus_gateway.devregistry import DevRegistry, Fault, image, index
@@ -80,6 +81,19 @@ async def test_a_registry_that_deletes_nothing_gets_no_push(registry: DevRegistr
     failed = await failure_of(delete(gateway, "1.0", digest))
     assert failed.outcome == (Code.FAILED_PRECONDITION, "UNSUPPORTED")
     assert registry.requests.count(method="PUT") == 0
+
+
+@pytest.mark.parametrize("emulated", [False, True])
+async def test_the_right_to_push_is_asked_for_only_where_it_is_needed(registry: DevRegistry, emulated: bool) -> None:
+    digest = registry.push("team/app", "1.0")
+    async with serve_over(registry, emulate_tag_deletion=emulated) as gateway:
+        if emulated:
+            await delete(gateway, "1.0", digest)
+        else:
+            await failure_of(delete(gateway, "1.0", digest))
+    scopes = [URL(record.target).query.get("scope", "") for record in registry.tokens.requests]
+    assert any("push" in scope for scope in scopes) is emulated
+    assert all(scope.startswith("repository:team/app:") for scope in scopes if "push" in scope)
 
 
 async def test_a_registry_that_deletes_tags_is_asked_to() -> None:
