@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 
 import pytest
@@ -24,11 +25,12 @@ from portus_gateway.operations.catalog_listing import CatalogEntry, CatalogListi
 from portus_gateway.operations.deletion import BatchDeletion, BlobDeletion, Deleted, ManifestDeletion, TagDeletion
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.registry.authorized import AuthorizedRegistry
-from portus_gateway.registry.protocol import Cursor, Page, Reference
+from portus_gateway.registry.protocol import Cursor, OpenBlob, Page, Part, Reference
 from portus_gateway.rpc.page_tokens import PageTokens
 from tests.access.calls import calling
 from tests.access.fake_registry import FakeRegistry
 from tests.access.policies import ROOT, TEAM_A, A, Fixed, parsed
+from tests.open_blobs import BlobInMemory
 from tests.scripted_registry import manifest_of
 
 TOKENS = PageTokens(SecretKey.random())
@@ -541,3 +543,50 @@ async def test_the_delete_of_a_tag_needs_its_own_right(client: DistributionClien
     )
     with calling(A, "DeleteTag"), pytest.raises(PermissionDenied):
         await guarded.delete(TagDeletion(repository=Repository("team-a/app"), tag=Tag("1.0")))
+
+
+class WithBlob(FakeRegistry):
+    """Each repository has one blob, of two chunks."""
+
+    @asynccontextmanager
+    async def open_blob(self, repository: Repository, digest: Digest, part: Part) -> AsyncIterator[OpenBlob]:
+        self.asked.append(f"open_blob {repository}")
+        yield BlobInMemory(b"ab", part, chunk=1)
+
+
+async def test_content_needs_the_right_to_pull() -> None:
+    registry = WithBlob([])
+    for rpcs, expected in (('["read", "delete"]', PermissionDenied), ('["pull"]', None)):
+        admitted = authorized(registry, TEAM_A.replace('["read"]', rpcs))
+        with calling(A, "ReadBlob"), nullcontext() if expected is None else pytest.raises(expected):
+            async with admitted.open_blob(Repository("team-a/app"), ABSENT, Part()) as blob:
+                assert [chunk async for chunk in blob.chunks()] == [b"a", b"b"]
+    assert registry.asked == ["open_blob team-a/app"]
+
+
+async def test_a_right_that_is_taken_away_ends_the_read_of_a_blob() -> None:
+    source = Fixed(parsed(TEAM_A.replace('["read"]', '["pull"]')))
+    registry = AuthorizedRegistry(WithBlob([]), source)
+    received = []
+    with calling(A, "ReadBlob"):
+        async with registry.open_blob(Repository("team-a/app"), ABSENT, Part()) as blob:
+            with pytest.raises(PermissionDenied):
+                async for chunk in blob.chunks():
+                    received.append(chunk)
+                    source.policy = parsed(TEAM_A)
+    assert received == [b"a"]
+
+
+async def test_layers_of_referrers_need_the_right_to_read_manifests() -> None:
+    registry = FakeRegistry([])
+    for rpcs, expected in (('["ListReferrers"]', PermissionDenied), ('["ListReferrers", "GetManifest"]', NotFound)):
+        admitted = authorized(registry, TEAM_A.replace('["read"]', rpcs))
+        with calling(A, "ListReferrers"):
+            with pytest.raises(expected):
+                await admitted.get_manifest(Repository("team-a/app"), ABSENT)
+            # What names the referrers needs the right for ListReferrers alone.
+            for ask in (admitted.get_manifest, admitted.resolve_manifest):
+                with pytest.raises(NotFound):
+                    await ask(Repository("team-a/app"), Tag("sha256-x"))
+            with pytest.raises(NotFound):
+                await admitted.list_referrers(Repository("team-a/app"), ABSENT, "", "")
