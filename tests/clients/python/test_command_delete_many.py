@@ -46,8 +46,11 @@ def test_what_cannot_be_deleted_is_told_and_the_rest_is_deleted(gateway: Gateway
     finished = run(gateway.address, "delete", "team/app", IMAGE_DIGEST, AMD64_DIGEST, ABSENT, "manifests", "--yes")
     assert finished.status == 6
     assert finished.output == f"deleted team/app@{AMD64_DIGEST}, which has no tags\n"
-    assert f"team/app@{IMAGE_DIGEST}: unexpected tags point to the digest (TAGGED)" in finished.errors
-    assert f"team/app@{ABSENT}: there is no such manifest (MANIFEST_UNKNOWN)" in finished.errors
+    assert (
+        f"portus-client: {IMAGE_DIGEST}: nothing was deleted: unexpected tags point to the manifest" in finished.errors
+    )
+    assert "1.0, latest (TAGGED); name each with --expect, or give --force\n" in finished.errors
+    assert f"portus-client: {ABSENT}: there is no such manifest (MANIFEST_UNKNOWN)\n" in finished.errors
     assert IMAGE_DIGEST in gateway.manifests
 
 

@@ -131,11 +131,10 @@ def _show(session: Session, repository: str, result: DeletionResult, *, dry_run:
         click.echo(f"{'would delete' if dry_run else 'deleted'} {description(outcome, repository)}")
     sys.stdout.flush()
     if isinstance(outcome, RegistryError):
-        print_error(f"{repository}@{result.deletion.digest}: {failures.summary(outcome)}")
+        # Every outcome has a reason, so the text does not need the address.
+        print_error(f"{result.deletion.digest}: {failures.line(outcome, '', None)}")
     elif outcome.remaining_tags:
-        print_error(
-            f"{repository}@{result.deletion.digest}: these tags still exist: {', '.join(outcome.remaining_tags)}"
-        )
+        print_error(f"{result.deletion.digest}: these tags still exist: {', '.join(outcome.remaining_tags)}")
 
 
 def _summary(repository: str, planned: Sequence[DeletedManifest], refused: int) -> str:
