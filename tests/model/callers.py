@@ -21,14 +21,16 @@ from portus.registry.v1.registry_service_pb2 import (
     GetImageConfigRequest,
     GetManifestRequest,
     GetRegistryInfoRequest,
+    ListReferrersRequest,
     ListTagsRequest,
+    ReadBlobRequest,
     Repository,
     ResolveManifestRequest,
     StreamCatalogRequest,
 )
 from portus.registry.v1.tag_details_pb2 import TagDetails
 from tests.model.calls import CallRecord, DeleteRequest, Failure, Page, TagDeleteRequest, Tagged
-from tests.model.content import BY_DIGEST, CONFIG_OF, REPOSITORIES, TAGS
+from tests.model.content import BLOBS, BY_DIGEST, CONFIG_OF, REPOSITORIES, SIGNED, TAGS
 
 if TYPE_CHECKING:
     from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceAsyncStub
@@ -68,6 +70,8 @@ class Caller:
             (self._get, 5),
             (self._batch, 2),
             (self._config, 3),
+            (self._read_blob, 3),
+            (self._referrers, 2),
             (self._list_tags, 3),
             (self._newest_tags, 1),
             (self._tags_on_digest, 1),
@@ -193,6 +197,30 @@ class Caller:
             record.answer = config.manifest.digest
             if config.raw != CONFIG_OF.get(config.manifest.digest):
                 record.notes.append("the configuration is not the one that the manifest names")
+
+    async def _read_blob(self) -> None:
+        repository, digest = self._choice.choice(REPOSITORIES), self._choice.choice(list(BLOBS))
+        whole = BLOBS[digest]
+        offset = self._choice.choice((0, 0, 0, self._choice.randint(0, len(whole))))
+        limit = self._choice.choice((0, 0, self._choice.randint(1, len(whole))))
+        record = self._begin("ReadBlob", repository=repository, reference=digest)
+        request = ReadBlobRequest(repository=repository, digest=digest, offset=offset, limit=limit)
+
+        async def content() -> bytes:
+            return b"".join([message.chunk async for message in self._stub.ReadBlob(request, timeout=DEADLINE)])
+
+        answer = await self._end(record, content())
+        if answer is not None:
+            is_right = answer == whole[offset : offset + limit if limit else None]
+            is_whole = offset == 0 and limit == 0
+            record.answer = "right" if is_right else "wrong" if is_whole else "wrong part"
+
+    async def _referrers(self) -> None:
+        record = self._begin("ListReferrers", repository=self._choice.choice(REPOSITORIES), reference=SIGNED)
+        request = ListReferrersRequest(repository=record.repository, digest=SIGNED)
+        answer = await self._end(record, self._stub.ListReferrers(request, timeout=DEADLINE))
+        if answer is not None:
+            record.answer = frozenset(each.descriptor.digest for each in answer.referrers)  # type: ignore[attr-defined]
 
     async def _batch(self) -> None:
         asked = [self._get_request() for _ in range(self._choice.randint(1, 6))]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import grpc
 
 from tests.model.calls import CallRecord, Failure, Page, Tagged
-from tests.model.content import CHILDREN, FOR_AMD64
+from tests.model.content import CHILDREN, FOR_AMD64, SIGNATURE_TAG, WITH_BLOB
 from tests.model.faults import FaultLog
 from tests.model.history import NOTHING, Contents, Delete, History, State, Untag
 
@@ -52,6 +52,14 @@ class Oracle:
                 states = self._history.between(self._oldest(call), call.end)
                 if not any(_image_for_amd64(state, call) == call.answer for state in states):
                     yield "names a manifest that the reference did not lead to at any instant of the call"
+            case "ReadBlob":
+                # Nothing verifies a part.
+                if call.answer == "wrong" or (call.answer == "wrong part" and not self._excused(call)):
+                    yield "the bytes are not those of the digest"
+            case "ListReferrers":
+                tagged = [_of(state, call).tags.get(SIGNATURE_TAG) for state in states]
+                if not any(call.answer == frozenset(filter(None, [digest])) for digest in tagged):
+                    yield "is not what the signature's tag pointed to at any instant of the call"
             case "ListTags":
                 if not any(_is_page(sorted(_of(state, call).tags), call.answer) for state in states):
                     yield "is not what was tagged at any instant of the call"
@@ -108,6 +116,12 @@ class Oracle:
         if failure.code is Code.NOT_FOUND:
             if failure.reason not in ABSENT:
                 yield "an unknown reason for 'not there'"
+            elif call.rpc == "ReadBlob":
+                if any(_has_blob(state, call) for state in self._history.between(0, call.start)):
+                    yield "was there before the call"
+            elif call.rpc == "ListReferrers":
+                if any(_of(state, call).manifests for state in self._history.between(0, call.start)):
+                    yield "the repository was there before the call"
             elif not any(_target(state, call) is None for state in states) and not _lost_its_image(states, call):
                 yield "was there at every instant of the call"
         elif failure.reason in ("TAGGED", "REFERENCED"):
@@ -236,6 +250,11 @@ def _target(state: State, call: CallRecord) -> str | None:
     contents = _of(state, call)
     digest = call.reference if ":" in call.reference else contents.tags.get(call.reference)
     return digest if digest in contents.manifests else None
+
+
+def _has_blob(state: State, call: CallRecord) -> bool:
+    """Whether the blob came into the repository with a manifest. Blobs stay when their manifests go."""
+    return bool(WITH_BLOB[call.reference] & _of(state, call).manifests)
 
 
 def _image_for_amd64(state: State, call: CallRecord) -> str | None:
