@@ -346,7 +346,11 @@ async def test_many_manifests_go_in_one_call_with_their_tags_and_no_other(
         deletion(repository, content.digest, tag, f"{tag}-again") for tag, content in list(contents.items())[:24]
     ]
     requests[3] = deletion(repository, contents["v3"].digest, "v3")
+    read = registry_service_pb2.GetManifestRequest(repository=repository, tag="v0", max_staleness=ANY_AGE)
+    await gateway.GetManifest(read)
     outcomes = await batch_outcomes(gateway, repository, *requests)
+    # The gateway's cache forgets the tag.
+    assert (await failure_of(gateway.GetManifest(read))).kind == MANIFEST_UNKNOWN
     assert outcomes == ["TAGGED" if n == 3 else [f"v{n}", f"v{n}-again"] for n in range(24)]
     listed = await gateway.ListTags(registry_service_pb2.ListTagsRequest(repository=repository, page_size=1000))
     kept = ["v3", *(f"v{number}" for number in range(24, 30))]

@@ -165,6 +165,7 @@ async def test_each_outcome_is_that_of_a_single_delete(flavour: Flavour, validat
         Fault(route="tags", status=403),
         Fault(route="manifests", method="HEAD", after=3, status=500),
         Fault(route="manifests", method="GET", status=500),
+        Fault(route="manifests", method="GET", status=503),
         Fault(route="manifests", method="DELETE", status=405),
         Fault(route="manifests", method="DELETE", status=403),
         Fault(route="manifests", method="DELETE", status=409),
@@ -188,6 +189,16 @@ async def test_each_failure_is_that_of_a_single_delete(
 def without_digest(outcome: DeleteManifestResponse | Failure) -> object:
     """What has to be the same. The digest that a trial deletes is random, and messages name it."""
     return (outcome.outcome, outcome.resource) if isinstance(outcome, Failure) else outcome
+
+
+async def test_an_index_that_cannot_be_read_now_stops_all_that_is_not_forced(
+    registry: DevRegistry, gateway: Gateway
+) -> None:
+    registry.push("team/app", "index", content=multi_platform())
+    digests = [registry.push("team/app", f"v{n}", content=image(str(n))) for n in range(2)]
+    with registry.inject(Fault(route="manifests", method="GET", status=503, times=1)):
+        outcomes = await delete(gateway, (digests[0], ["v0"]), (digests[1], ["v1"], True))
+    assert reasons(outcomes) == ["UPSTREAM_UNAVAILABLE", ["v1"]]
 
 
 async def test_a_repository_that_does_not_exist(gateway: Gateway) -> None:
@@ -303,9 +314,11 @@ async def test_a_forced_child_does_not_wait_for_its_index_to_be_allowed(
 async def test_of_a_batch_that_is_forced_indexes_go_first(registry: DevRegistry, gateway: Gateway) -> None:
     whole = multi_platform()
     registry.push("team/app", "whole", content=whole)
-    await delete(gateway, (whole.children[0].digest, [], True), (whole.digest, [], True))
-    deleted = [record.target.rpartition("/")[2] for record in registry.requests.select(method="DELETE")]
-    assert deleted == [whole.digest, whole.children[0].digest]
+    with registry.inject(Fault(route="manifests", method="DELETE", answer_delay=0.2)):
+        await delete(gateway, (whole.children[0].digest, [], True), (whole.digest, [], True))
+    first, second = registry.requests.select(method="DELETE", status=202)
+    assert first.target.endswith(whole.digest)
+    assert second.arrived_at - first.arrived_at >= 0.2
 
 
 async def test_indexes_that_cannot_be_read_stop_each_other_and_everything_else(

@@ -1,0 +1,141 @@
+"""Batches of deletes: what does not need HTTP to be shown. `rpc/test_batch_delete_manifests.py` has the rest."""
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+
+from portus_gateway.aio.deadline import DeadlineExceeded
+from portus_gateway.distribution.digest import Digest
+from portus_gateway.distribution.errors import DeleteOutcomeUnknown, RegistryFault, UpstreamTimeout
+from portus_gateway.distribution.names import Repository, Tag
+from portus_gateway.operations.deletion import BatchDeletion, Deleted, ManifestDeletion
+from portus_gateway.operations.guarded_deletion import GuardedDeletion
+from tests.scripted_registry import ScriptedRegistry, manifest_of
+
+APP = Repository("team/app")
+
+
+def digest(number: int) -> Digest:
+    return manifest_of(f"image {number}").descriptor.digest
+
+
+def part(number: int, *, validate_only: bool = False) -> ManifestDeletion:
+    return ManifestDeletion(
+        repository=APP,
+        digest=digest(number),
+        expected_tags=frozenset({Tag(f"v{number}")}),
+        validate_only=validate_only,
+    )
+
+
+@dataclass
+class Registry(ScriptedRegistry):
+    """Has the tags v0, v1 and so on. Counts the deletes at the same time."""
+
+    deleting: int = 0
+    most_deleting: int = 0
+
+    async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
+        self.deleting += 1
+        self.most_deleting = max(self.most_deleting, self.deleting)
+        await asyncio.sleep(0.001)
+        self.deleting -= 1
+        if digest.text in self.failures:
+            raise self.failures[digest.text]
+        await super().delete_manifest(repository, digest)
+
+
+def registry(count: int, *, deletes_tags: bool = True) -> Registry:
+    return Registry({"team/app": {f"v{n}": f"image {n}" for n in range(count)}}, deletes_tags=deletes_tags)
+
+
+async def outcomes(scripted: Registry, *parts: ManifestDeletion, concurrency: int = 4) -> list[Deleted | Exception]:
+    """The results in the order of the parts."""
+    found: dict[int, Deleted | Exception] = {}
+    async for known in GuardedDeletion(scripted, True, concurrency).delete_batch(BatchDeletion(parts)):
+        for outcome in known:
+            assert outcome.part not in found
+            found[outcome.part] = outcome.result
+    return [found[position] for position in range(len(parts))]
+
+
+@pytest.mark.parametrize(("concurrency", "most"), [(1, 1), (4, 2), (8, 4)])
+async def test_at_most_half_of_the_requests_are_deletes(concurrency: int, most: int) -> None:
+    scripted = registry(20)
+    results = await outcomes(scripted, *map(part, range(20)), concurrency=concurrency)
+    assert all(isinstance(result, Deleted) for result in results)
+    assert scripted.most_deleting == most
+
+
+async def test_tags_that_the_registry_keeps_are_told() -> None:
+    results = await outcomes(registry(2, deletes_tags=False), part(0), part(1))
+    assert results == [Deleted(digest=digest(n), remaining_tags=(Tag(f"v{n}"),)) for n in range(2)]
+
+
+async def test_where_the_tags_cannot_be_checked_afterwards_the_outcomes_are_unknown() -> None:
+    class FailingAfterwards(Registry):
+        async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
+            await super().delete_manifest(repository, digest)
+            self.failures["team/app:v0"] = UpstreamTimeout("too slow")
+
+    scripted = FailingAfterwards({"team/app": {"v0": "image 0", "v1": "image 1"}}, deletes_tags=True)
+    results = await outcomes(scripted, part(0), part(1))
+    for number, result in enumerate(results):
+        assert isinstance(result, DeleteOutcomeUnknown)
+        assert result.tags == (f"v{number}",)
+
+
+async def test_a_lost_answer_names_the_tags_that_may_be_gone() -> None:
+    scripted = registry(2)
+    scripted.failures[digest(0).text] = DeleteOutcomeUnknown("the answer was lost")
+    unknown, deleted = await outcomes(scripted, part(0), part(1))
+    assert isinstance(unknown, DeleteOutcomeUnknown)
+    assert unknown.tags == ("v0",)
+    assert deleted == Deleted(digest=digest(1), tags=(Tag("v1"),))
+
+
+async def test_an_unexpected_error_is_the_outcome_of_its_part_alone() -> None:
+    scripted = registry(2)
+    bug = ZeroDivisionError("a bug")
+    scripted.failures[digest(0).text] = bug  # type: ignore[assignment]
+    assert await outcomes(scripted, part(0), part(1)) == [bug, Deleted(digest=digest(1), tags=(Tag("v1"),))]
+
+
+@pytest.mark.parametrize("subject", [f"team/app@{digest(0)}", "team/app", "team/app:v1"])
+async def test_the_deadline_ends_the_whole_batch(subject: str) -> None:
+    scripted = registry(2)
+    scripted.failures[subject] = DeadlineExceeded("late")
+    with pytest.raises(DeadlineExceeded):
+        await outcomes(scripted, part(0), part(1))
+    assert scripted.deleted == []
+
+
+async def test_a_tag_that_cannot_be_looked_at_stops_every_part() -> None:
+    scripted = registry(3)
+    scripted.failures["team/app:v2"] = RegistryFault("no")
+    results = await outcomes(scripted, part(0), part(1))
+    assert results == [scripted.failures["team/app:v2"]] * 2
+    assert scripted.deleted == []
+
+
+async def test_a_trial_asks_once_whether_the_registry_deletes() -> None:
+    scripted = registry(3)
+    results = await outcomes(scripted, *(part(n, validate_only=True) for n in range(3)))
+    assert results == [Deleted(digest=digest(n), tags=(Tag(f"v{n}"),)) for n in range(3)]
+    assert scripted.asked.count("deletion in team/app") == 1
+    assert scripted.deleted == []
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (),
+        (part(0), part(0)),
+        (part(0), part(1, validate_only=True)),
+        (part(0), ManifestDeletion(repository=Repository("team/web"), digest=digest(1))),
+    ],
+)
+def test_what_is_no_batch(parts: tuple[ManifestDeletion, ...]) -> None:
+    with pytest.raises(ValueError, match=r"batch|twice"):
+        BatchDeletion(parts)
