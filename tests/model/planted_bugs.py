@@ -11,10 +11,11 @@ from portus_gateway.aio.single_flight import SingleFlight
 from portus_gateway.distribution.client import DistributionClient
 from portus_gateway.distribution.errors import DistributionError, NotFound
 from portus_gateway.distribution.page import Page
-from portus_gateway.operations import batch_deletion
+from portus_gateway.operations import batch_deletion, tag_details
 from portus_gateway.operations.deletion import BatchDeletion, Deleted, ManifestDeletion
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.operations.tag_deletion import GuardedTagDeletion
+from portus_gateway.operations.tag_listing import TagListing
 from portus_gateway.registry import cached
 from portus_gateway.registry.cached import CachedRegistry
 from portus_gateway.rpc.manifest_batch import ManifestBatch
@@ -208,6 +209,28 @@ def the_delete_of_a_tag_deletes_its_manifest(patch: Patch) -> None:
     patch.setattr(DistributionClient, "delete_tag", with_manifest)
 
 
+def details_of_tags_are_remembered(patch: Patch) -> None:
+    read = tag_details._full_details
+    known: dict[Any, Any] = {}
+
+    async def remembered(registry: Any, repository: Any, tag: Any, target: Any) -> Any:
+        if (repository, tag) not in known:
+            known[repository, tag] = await read(registry, repository, tag, target)
+        return known[repository, tag]
+
+    patch.setattr(tag_details, "_full_details", remembered)
+
+
+def a_tag_on_a_digest_is_left_out(patch: Patch) -> None:
+    on_digest = TagListing._on_digest
+
+    async def fewer(self: Any, *arguments: Any) -> Any:
+        found = await on_digest(self, *arguments)
+        return dict(list(found.items())[:-1])
+
+    patch.setattr(TagListing, "_on_digest", fewer)
+
+
 PLANTED: tuple[Callable[[Patch], None], ...] = (
     an_old_answer_where_a_checked_one_was_asked_for,
     a_failure_is_not_there,
@@ -225,6 +248,8 @@ PLANTED: tuple[Callable[[Patch], None], ...] = (
     what_a_tag_has_to_point_to_is_not_checked,
     the_delete_of_a_tag_is_not_sent,
     the_delete_of_a_tag_deletes_its_manifest,
+    details_of_tags_are_remembered,
+    a_tag_on_a_digest_is_left_out,
 )
 # These show now and then: whoever looks for them needs patience.
 RARE: tuple[Callable[[Patch], None], ...] = (

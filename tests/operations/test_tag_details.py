@@ -43,10 +43,14 @@ CHILD = {"mediaType": OCI_MANIFEST, "digest": str(IMAGE.descriptor.digest), "siz
 class Shelf(ScriptedRegistry):
     """The tag points to `target`. `failures` are by what is asked: `resolve`, `tag`, `child` and `config`."""
 
-    def __init__(self, target: Manifest, failures: Mapping[str, GatewayError] | None = None) -> None:
+    def __init__(
+        self, target: Manifest, failures: Mapping[str, GatewayError] | None = None, *, config: bytes = CONFIG
+    ) -> None:
         super().__init__()
         self.target = target
         self.failures = failures or {}
+        self.manifests = {IMAGE.descriptor.digest: IMAGE}
+        self.config = config
 
     def _fail(self, step: str) -> None:
         if step in self.failures:
@@ -69,11 +73,11 @@ class Shelf(ScriptedRegistry):
             self._fail("tag")
             return self.target
         self._fail("child")
-        return IMAGE if reference == IMAGE.descriptor.digest else self.target
+        return self.manifests[reference]
 
     async def get_image_config(self, repository: Repository, config: Descriptor) -> ImageConfig:
         self._fail("config")
-        return parse_image_config(CONFIG)
+        return parse_image_config(self.config)
 
 
 STEPS = [
@@ -133,6 +137,45 @@ async def test_of_a_damaged_manifest_the_first_error_counts() -> None:
 async def test_an_empty_platform_in_an_index_states_nothing() -> None:
     details = await details_of(Shelf(index_of({**CHILD, "platform": {}})), APP, V1, View.FULL)
     assert details.platforms == (Platform("linux", "amd64"),)
+
+
+async def test_the_platform_that_an_index_states_counts() -> None:
+    child = {**CHILD, "platform": {"os": "linux", "architecture": "arm64", "variant": "v8"}}
+    details = await details_of(Shelf(index_of(child)), APP, V1, View.FULL)
+    assert details.platforms == (Platform("linux", "arm64", "v8"),)
+
+
+@pytest.mark.parametrize("failing", ["child", "config"])
+async def test_the_platform_that_an_index_states_is_known_without_the_image(failing: str) -> None:
+    child = {**CHILD, "platform": {"os": "linux", "architecture": "arm64"}}
+    details = await details_of(Shelf(index_of(child), {failing: UpstreamTimeout("slow")}), APP, V1, View.FULL)
+    assert details.platforms == (Platform("linux", "arm64"),)
+    assert (details.total_size is None) is (failing == "child")
+
+
+async def test_an_image_in_an_index_whose_content_is_ambiguous_has_the_platform_that_the_index_states() -> None:
+    ambiguous = stored({"layers": [], "Layers": []}, OCI_MANIFEST)
+    child = {
+        "mediaType": OCI_MANIFEST,
+        "digest": str(ambiguous.descriptor.digest),
+        "size": 1,
+        "platform": {"os": "linux", "architecture": "s390x"},
+    }
+    annotations = {"org.opencontainers.image.created": "2027-01-01T00:00:00Z"}
+    shelf = Shelf(stored({"manifests": [CHILD, child], "annotations": annotations}, OCI_INDEX))
+    shelf.manifests[ambiguous.descriptor.digest] = ambiguous
+    details = await details_of(shelf, APP, V1, View.FULL)
+    assert details.platforms == (Platform("linux", "amd64"), Platform("linux", "s390x"))
+    assert details.error is not None
+    assert details.error.reason == "CONTENT_AMBIGUOUS"
+    # The other image has a date, and the index too. Which one is the newest is not known.
+    assert (details.created, details.total_size) == (None, None)
+
+
+@pytest.mark.parametrize("config", [b"{}", b'{"os": "unknown", "architecture": "unknown"}'])
+async def test_an_image_without_a_platform_has_none(config: bytes) -> None:
+    details = await details_of(Shelf(IMAGE, config=config), APP, V1, View.FULL)
+    assert (details.platforms, details.error) == ((), None)
 
 
 async def test_what_is_no_manifest_in_an_index_is_passed_over() -> None:

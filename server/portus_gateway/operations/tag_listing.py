@@ -125,7 +125,7 @@ class TagListing:
         return await tag_page(self._registry, repository, LARGEST_PAGE, after)
 
     async def _on_digest(self, wanted: WantedTags, digest: Digest, names: Sequence[Name]) -> Mapping[Tag, Target]:
-        """Those of `names` that point to `digest`, in their order, and those of which that cannot be found out.
+        """Those of `names` that point to `digest`, and those of which that cannot be found out, in any order.
 
         For a listing of names, which has no place for an error, the error is raised.
         """
@@ -147,9 +147,8 @@ class TagListing:
                     raise
                 found[tag] = forget_frames(error)
 
-        tags = [name for name in names if isinstance(name, Tag)]
-        await for_each(tags, resolve, at_once=self._concurrency)
-        return {tag: found[tag] for tag in tags if tag in found}
+        await for_each([name for name in names if isinstance(name, Tag)], resolve, at_once=self._concurrency)
+        return found
 
     async def _details(self, wanted: WantedTags, names: Sequence[Name], targets: Mapping[Tag, Target]) -> list[Listed]:
         found: dict[Tag, TagDetails] = {}
