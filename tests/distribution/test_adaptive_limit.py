@@ -6,6 +6,7 @@ import time
 import pytest
 from aiohttp import web
 
+from portus_gateway.aio import fair_share
 from portus_gateway.distribution import Repository, RetryPolicy
 from portus_gateway.distribution.adaptive_limit import AdaptiveLimit
 from tests.distribution.clients import client
@@ -82,6 +83,29 @@ async def test_slots_are_given_in_order_and_none_is_lost_to_those_who_leave() ->
     assert order == [2, 3]
     async with asyncio.timeout(5):
         await limit.acquire()
+
+
+async def test_an_owner_with_many_requests_keeps_another_one_waiting_for_one_of_them(upstream: Upstream) -> None:
+    async def slowly(_: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.002)
+        return answer(200, PAGE)
+
+    upstream.script(slowly)
+    async with client(upstream.url, concurrency=2) as registry:
+
+        async def asks(name: str, count: int) -> None:
+            fair_share.work_for(name)
+            await asyncio.gather(*(registry.list_tags(Repository(f"{name}/app-{n}"), 10) for n in range(count)))
+
+        flood = asyncio.create_task(asks("many", 100))
+        while not upstream.requests:
+            await asyncio.sleep(0)
+        before = len(upstream.requests)
+        await asyncio.create_task(asks("few", 1))
+        targets = [seen.path for seen in upstream.requests]
+        assert targets.index("/v2/few/app-0/tags/list") - before < 10
+        await flood
+    assert len(upstream.requests) == 101
 
 
 @pytest.mark.parametrize("most", [1, 3])

@@ -6,13 +6,14 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from portus.registry.v1.registry_service_pb2 import ListTagsRequest
 from portus_gateway.access.errors import CallerConcurrencyExceeded
+from portus_gateway.aio import fair_share
 from portus_gateway.rpc.call_errors import TooManyCalls
 from portus_gateway.rpc.call_limit import CallLimit
 from portus_gateway.rpc.interception import IncomingCall
 from portus_gateway.rpc.server import ServerLimits
 from tests.attack.raw_http2 import RawConnection
 from tests.rpc.failures import failure_of
-from tests.rpc.gateways import REQUESTS, SERVICE, Gateway, finish, serve, soon
+from tests.rpc.gateways import FAILING, REQUESTS, SERVICE, Gateway, finish, serve, soon
 from tests.rpc.health_calls import check, watch
 from tests.rpc.interceptors import Interceptor
 from tests.rpc.scripted_registry import Gate, ScriptedRegistry
@@ -179,3 +180,29 @@ async def test_a_caller_whose_calls_all_run_is_refused_at_once() -> None:
         gate.open.set()
         await asyncio.gather(*calls)
     assert failed.reason == "CALLER_CONCURRENCY_EXCEEDED"
+
+
+@pytest.mark.parametrize("rpc", FAILING)
+async def test_the_registry_is_asked_for_the_caller(rpc: str) -> None:
+    """Requests that wait for a slot are served one caller after the other."""
+    owners: set[str] = set()
+
+    async def note(_: str) -> None:
+        owners.add(fair_share.owner())
+
+    async with serve(ScriptedRegistry(note)) as gateway:
+        await finish(gateway.channel, rpc)
+    (owner,) = owners
+    assert owner.startswith("ipv4:127.0.0.1:")
+
+
+async def test_a_batch_asks_the_registry_for_its_caller() -> None:
+    owners: set[str] = set()
+
+    async def note(_: str) -> None:
+        owners.add(fair_share.owner())
+
+    async with serve(ScriptedRegistry(note)) as gateway:
+        await finish(gateway.channel, "BatchGetManifests")
+    (owner,) = owners
+    assert owner.startswith("ipv4:127.0.0.1:")

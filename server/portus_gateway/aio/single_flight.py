@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
+from portus_gateway.aio import fair_share
 from portus_gateway.aio.deadline import SharedDeadline
 from portus_gateway.errors import GatewayError
 
@@ -99,7 +100,9 @@ class SingleFlight(Generic[Key, Result]):
 
     def _begin(self, key: Key, state: "_KeyState[Result]", flight: "_Flight[Result]") -> None:
         state.running.append(flight)
-        task = asyncio.create_task(flight.run(), context=flight.deadline.context())
+        context = flight.deadline.context()
+        context.run(fair_share.work_for, flight.owner)
+        task = asyncio.create_task(flight.run(), context=context)
         flight.task = task
         self._tasks.add(task)
         task.add_done_callback(lambda _: self._finished(key, state, flight, task))
@@ -150,6 +153,8 @@ class _Flight(Generic[Result]):
 
     work: Callable[[], Awaitable[Result]]
     deadline: SharedDeadline = field(default_factory=SharedDeadline)
+    owner: str = field(default_factory=fair_share.owner)
+    """That of the first caller."""
     waiters: "set[asyncio.Future[Result]]" = field(default_factory=set)
     task: "asyncio.Task[Result] | None" = None
     begun: float | None = None

@@ -6,20 +6,22 @@ as TCP does (RFC 5681). So what the server can serve need not be known beforehan
 
 import asyncio
 import time
-from collections import deque
+
+from portus_gateway.aio.fair_share import FairQueue, owner
 
 
 class AdaptiveLimit:
     """Slots for requests to one server: `most` while it answers well, fewer while it is overloaded.
 
-    Slots are given in the order in which they were asked for.
+    Slots that are waited for are given to each owner (`aio.fair_share`) in turn, and to one owner in the order in which
+    it asked for them.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._limit = float(most)
         self._running = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting = FairQueue()
         self._reduced_at = 0.0
 
     @property
@@ -33,15 +35,16 @@ class AdaptiveLimit:
             self._running += 1
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        mine = owner()
+        self._waiting.append(mine, turn)
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 # The slot was given just when its caller was cancelled.
                 self.release()
-            elif turn in self._waiting:
-                self._waiting.remove(turn)
+            else:
+                self._waiting.remove(mine, turn)
             raise
 
     def release(self) -> None:

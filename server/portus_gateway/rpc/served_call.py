@@ -18,6 +18,7 @@ from portus_gateway.access.rpcs import Rpc
 from portus_gateway.aio import deadline
 from portus_gateway.aio.carried_through import SHUTDOWN
 from portus_gateway.aio.deadline import DeadlineExceeded
+from portus_gateway.aio.fair_share import work_for
 from portus_gateway.errors import FieldViolation, GatewayError, forget_frames
 from portus_gateway.rpc import request_id, retry_pushback
 from portus_gateway.rpc.call_errors import InvalidFields, ShuttingDown, TooManyCalls
@@ -212,6 +213,7 @@ class ServedCall:
         await self._refuse_when_draining()
         seconds = self._seconds
         await (self._enter() if seconds is None else deadline.bounded(seconds, self._enter()))
+        work_for(self.call.owner)
 
     async def request(self) -> Message | AsyncIterator[Message]:
         """The request, or all requests of a caller that streams. Raises `InvalidFields`, `ShuttingDown`."""
