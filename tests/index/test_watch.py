@@ -43,13 +43,13 @@ def told(events: Sequence[Event]) -> list[Told]:
     return [(Event.Type.Name(each.type), each.repository, each.tag) for each in events]
 
 
-async def announced(gateway: IndexedGateway, repository: str) -> None:
-    """Sends the gateway a notification about a repository."""
+async def announced(gateway: IndexedGateway, repository: str, **target: str) -> None:
+    """Sends the gateway a notification about a repository, and what else `target` names."""
     async with (
         aiohttp.ClientSession() as session,
         session.post(
             gateway.notifications,
-            data=body(event(repository=repository)),
+            data=body(event(repository=repository, **target)),
             headers={"Authorization": f"Bearer {TOKEN}"},
         ) as answer,
     ):

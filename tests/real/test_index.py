@@ -104,9 +104,10 @@ class Pusher:
         before = time.time()
         if kind < 0.75 or not known:
             content, tag = self._choice.choice(CONTENTS), self._choice.choice(TAGS)
+            # The index may see the tag before the answer to the push comes.
+            self.lives.written(name, [tag], before)
             await self._put(session, name, tag, content)
             known[tag] = content.digest
-            self.lives.written(name, [tag], before)
         elif kind < 0.88 or not self._deletes_tags:
             digest = self._choice.choice(sorted(known.values()))
             await self._delete(session, name, digest)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from portus_client.registry_info import IndexStatus, Limits, RegistryInfo
     from portus_client.repository import CatalogPage, Repository
     from portus_client.tag import TagDetails, TagPage, TagView
+    from portus_client.tag_search import FoundTag
     from portus_client.watch import Event, WatchUpdate
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "Event",
     "FailedPrecondition",
     "FieldViolation",
+    "FoundTag",
     "Image",
     "ImageConfig",
     "ImageHistory",
@@ -111,6 +113,7 @@ _MODULES = (
     "registry_info",
     "repository",
     "tag",
+    "tag_search",
     "watch",
 )
 

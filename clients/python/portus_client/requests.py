@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from google.protobuf.duration_pb2 import Duration
 
-from portus.registry.v1 import manifest_pb2, registry_service_pb2
+from portus.registry.v1 import manifest_pb2, registry_service_pb2, tag_history_pb2
 from portus_client.descriptor import Platform
 from portus_client.tag import TagView
 
@@ -64,6 +64,23 @@ def tags(
         order_by=order_by,
         max_staleness=_duration(max_staleness),
     )
+
+
+def tag_history(repository: str, tag: str, page_token: str) -> tag_history_pb2.ListTagHistoryRequest:
+    return tag_history_pb2.ListTagHistoryRequest(
+        repository=repository, tag=tag, page_size=_TAGS_PAGE_SIZE, page_token=page_token
+    )
+
+
+def find_tags(digest: str, name_contains: str, prefix: str, page_token: str) -> tag_history_pb2.FindTagsRequest:
+    if bool(digest) == bool(name_contains):
+        raise ValueError("give either a digest or a part of a name")
+    request = tag_history_pb2.FindTagsRequest(prefix=prefix, page_size=_TAGS_PAGE_SIZE, page_token=page_token)
+    if digest:
+        request.digest = digest
+    else:
+        request.name_contains = name_contains
+    return request
 
 
 def _duration(value: timedelta | None) -> Duration | None:

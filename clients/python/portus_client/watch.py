@@ -112,7 +112,7 @@ class WatchProgress:
         self._cursor = message.cursor
         self._failures = 0
         return WatchUpdate(
-            events=tuple(map(_event, message.events)),
+            events=tuple(map(watch_event, message.events)),
             cursor=message.cursor,
             as_of=message.as_of.ToDatetime(UTC) if message.HasField("as_of") else None,
             current_state_complete=message.current_state_complete,
@@ -138,7 +138,8 @@ class WatchProgress:
         return max(asked, own * random.uniform(0.5, 1.0))  # noqa: S311
 
 
-def _event(message: watch_pb2.Event) -> Event:
+def watch_event(message: watch_pb2.Event) -> Event:
+    """Converts an event."""
     return Event(
         type=_TYPES.get(message.type, "UNKNOWN"),
         repository=message.repository,

@@ -62,6 +62,8 @@ _ROWS: Final = (
     Rpc(name="StreamCatalog", group="read", right=_LIST_TAGS, lists_repositories=True, streams=True),
     _LIST_TAGS,
     Rpc(name="WatchEvents", group="read", right=_LIST_TAGS, lists_repositories=True, streams=True, watches=True),
+    Rpc(name="ListTagHistory", group="read", right=_LIST_TAGS),
+    Rpc(name="FindTags", group="read", right=_LIST_TAGS, lists_repositories=True),
     _RESOLVE_MANIFEST,
     Rpc(name="BatchResolveManifests", group="read", missing="MANIFEST_UNKNOWN", right=_RESOLVE_MANIFEST, streams=True),
     _GET_MANIFEST,

@@ -10,13 +10,14 @@ from typing import Final, TypeAlias, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 
-from portus.registry.v1 import manifest_pb2, registry_service_pb2, watch_pb2
+from portus.registry.v1 import manifest_pb2, registry_service_pb2, tag_history_pb2, watch_pb2
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import InvalidName
 from portus_gateway.distribution.manifest import Platform
 from portus_gateway.distribution.names import REPOSITORY_MAX_LENGTH, Repository, Tag, known_tag
 from portus_gateway.errors import FieldViolation
 from portus_gateway.index.watch_cursor import WatchCursor
+from portus_gateway.operations import index_search
 from portus_gateway.operations.deletion import BatchDeletion, BlobDeletion, ManifestDeletion, TagDeletion
 from portus_gateway.operations.referrers import WantedReferrers
 from portus_gateway.operations.tag_details import View
@@ -30,6 +31,7 @@ from portus_gateway.rpc.page_tokens import Argument, InvalidPageToken, PageToken
 MAX_EXPECTED_TAGS = 1000
 MAX_BATCH = 1000
 MAX_WATCHED = 1000
+LONGEST_TAG = 128
 # In seconds.
 _HEARTBEAT: Final = 15.0
 _SHORTEST_HEARTBEAT: Final = 1.0
@@ -178,6 +180,53 @@ def wanted_events(request: watch_pb2.WatchEventsRequest) -> WantedEvents:
             )
     fields.check()
     return WantedEvents(prefix, frozenset(request.repositories), cursor, request.current_state, heartbeat)
+
+
+@dataclass(frozen=True, slots=True)
+class TagHistoryPage:
+    repository: Repository
+    tag: Tag
+    size: int
+    after: Cursor | None
+
+
+def tag_history(request: tag_history_pb2.ListTagHistoryRequest, tokens: PageTokens) -> TagHistoryPage:
+    fields = _Fields()
+    repository = fields.name("repository", _repository, request.repository)
+    tag = fields.name("tag", known_tag, request.tag)
+    size = fields.page_size(request.page_size)
+    after = fields.page_token(tokens, request.page_token, "ListTagHistory", request.repository, request.tag)
+    if repository is None or tag is None or fields.violations:
+        raise fields.error()
+    return TagHistoryPage(repository, tag, size, after)
+
+
+def tag_history_token(cursor: Cursor | None, page: TagHistoryPage, tokens: PageTokens) -> str:
+    return tokens.encode(cursor, "ListTagHistory", page.repository.name, page.tag.name)
+
+
+def find_tags(request: tag_history_pb2.FindTagsRequest, tokens: PageTokens) -> index_search.WantedTags:
+    fields = _Fields()
+    digest = None
+    match request.WhichOneof("wanted"):
+        case "digest":
+            digest = fields.name("digest", _digest, request.digest)
+        case "name_contains":
+            if not 1 <= len(request.name_contains) <= LONGEST_TAG:
+                fields.refuse("name_contains", f"must have 1 to {LONGEST_TAG} characters")
+        case None:
+            fields.refuse("wanted", "required: set `digest` or `name_contains`")
+    prefix = fields.prefix(request.prefix)
+    size = fields.page_size(request.page_size)
+    after = fields.page_token(
+        tokens, request.page_token, "FindTags", request.digest, request.name_contains, request.prefix
+    )
+    fields.check()
+    return index_search.WantedTags(digest, request.name_contains, prefix, size, after)
+
+
+def find_tags_token(cursor: Cursor | None, request: tag_history_pb2.FindTagsRequest, tokens: PageTokens) -> str:
+    return tokens.encode(cursor, "FindTags", request.digest, request.name_contains, request.prefix)
 
 
 def tag_staleness(request: registry_service_pb2.ListTagsRequest) -> float:

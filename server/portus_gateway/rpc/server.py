@@ -12,6 +12,7 @@ from portus_gateway.listen_address import cannot_listen
 from portus_gateway.operations.catalog_listing import CatalogListing
 from portus_gateway.operations.deletion import Deletion
 from portus_gateway.operations.index_answers import EverythingVisible, IndexAnswers, Visibility
+from portus_gateway.operations.index_search import IndexSearch
 from portus_gateway.operations.watching import Watching
 from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc.boundary import Boundary
@@ -102,6 +103,7 @@ class GatewayServer:
             listing=listing,
             answers=IndexAnswers(index, visibility or EverythingVisible(), listing),
             watching=Watching(index, visibility or EverythingVisible()),
+            search=IndexSearch(index, visibility or EverythingVisible()),
             deletion=deletion,
             deletion_enabled=deletion_enabled,
             limits=limits,

@@ -9,12 +9,13 @@ from typing import cast
 
 import grpc
 
-from portus.registry.v1 import registry_service_pb2, registry_service_pb2_grpc, watch_pb2
+from portus.registry.v1 import registry_service_pb2, registry_service_pb2_grpc, tag_history_pb2, watch_pb2
 from portus_gateway.access.current_call import current_call
 from portus_gateway.operations.catalog_listing import CatalogEntry, CatalogListing
 from portus_gateway.operations.deletion import Deletion
 from portus_gateway.operations.image_config import image_config_for
 from portus_gateway.operations.index_answers import Freshness, IndexAnswers
+from portus_gateway.operations.index_search import IndexSearch
 from portus_gateway.operations.platform_selection import descriptor_for, manifest_for
 from portus_gateway.operations.referrers import ReferrerListing
 from portus_gateway.operations.registry_status import registry_status
@@ -52,10 +53,12 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         page_tokens: PageTokens,
         answers: IndexAnswers,
         watching: Watching,
+        search: IndexSearch,
     ) -> None:
         self._page_tokens = page_tokens
         self._answers = answers
         self._watching = watching
+        self._search = search
         self._registry = registry
         self._listing = listing
         self._deletion = deletion
@@ -164,6 +167,26 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         async with aclosing(self._watching.watch(request_parsing.wanted_events(request))) as messages:
             async for message in messages:
                 yield watch_messages.response(message)
+
+    async def ListTagHistory(  # noqa: N802
+        self, request: tag_history_pb2.ListTagHistoryRequest, context: object
+    ) -> tag_history_pb2.ListTagHistoryResponse:
+        wanted = request_parsing.tag_history(request, self._page_tokens)
+        page = await self._search.history(wanted.repository, wanted.tag, wanted.size, wanted.after)
+        return tag_history_pb2.ListTagHistoryResponse(
+            events=map(watch_messages.event, page.items),
+            next_page_token=request_parsing.tag_history_token(page.next, wanted, self._page_tokens),
+        )
+
+    async def FindTags(  # noqa: N802
+        self, request: tag_history_pb2.FindTagsRequest, context: object
+    ) -> tag_history_pb2.FindTagsResponse:
+        page, as_of = await self._search.find(request_parsing.find_tags(request, self._page_tokens))
+        return tag_history_pb2.FindTagsResponse(
+            tags=map(watch_messages.found_tag, page.items),
+            next_page_token=request_parsing.find_tags_token(page.next, request, self._page_tokens),
+            as_of=conversion.timestamp(as_of),
+        )
 
     async def ResolveManifest(  # noqa: N802
         self, request: registry_service_pb2.ResolveManifestRequest, context: object

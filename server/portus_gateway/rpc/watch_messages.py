@@ -1,9 +1,10 @@
-"""Requests and responses of WatchEvents."""
+"""Messages about changes and tags of the index."""
 
 from typing import Final
 
+from portus.registry.v1.tag_history_pb2 import FoundTag
 from portus.registry.v1.watch_pb2 import Event, WatchEventsResponse
-from portus_gateway.index.store import Change, ChangeType
+from portus_gateway.index.store import Change, ChangeType, TagEntry
 from portus_gateway.operations.watching import WatchMessage
 from portus_gateway.rpc import conversion
 
@@ -35,4 +36,13 @@ def event(change: Change) -> Event:
         observed_time=conversion.timestamp(change.observed_at),
         notified_time=None if change.notified_at is None else conversion.timestamp(change.notified_at),
         actor=change.actor,
+    )
+
+
+def found_tag(entry: TagEntry) -> FoundTag:
+    return FoundTag(
+        repository=entry.repository,
+        tag=entry.tag,
+        digest="" if entry.digest is None else entry.digest.text,
+        checked_time=None if entry.checked_at is None else conversion.timestamp(entry.checked_at),
     )

@@ -15,6 +15,8 @@ from portus_client import (
     DeletedTag,
     DeletionResult,
     Descriptor,
+    Event,
+    FoundTag,
     ImageConfig,
     Manifest,
     ManifestDeletion,
@@ -48,6 +50,12 @@ class Client(Protocol):
     def tags(
         self, repository: str, *, digest: str = "", omit_referrer_tags: bool = False, timeout: float | None = None
     ) -> Iterable[str]: ...
+
+    def tag_history(self, repository: str, tag: str, *, timeout: float | None = None) -> Iterable[Event]: ...
+
+    def find_tags(
+        self, *, digest: str = "", name_contains: str = "", prefix: str = "", timeout: float | None = None
+    ) -> Iterable[FoundTag]: ...
 
     def tag_details(
         self,

@@ -23,6 +23,7 @@ from portus.registry.v1 import (
     referrer_pb2,
     registry_service_pb2,
     tag_details_pb2,
+    tag_history_pb2,
     watch_pb2,
 )
 from portus.registry.v1.registry_service_pb2_grpc import (
@@ -234,6 +235,7 @@ class Gateway(RegistryServiceServicer):
             ),
         )
         self.failures: dict[str, list[Status]] = {}
+        self.history = [watch_pb2.Event.TAG_CREATED]
         self.watches: list[list[watch_pb2.WatchEventsResponse | Status]] = []
         """What each call of WatchEvents sends; a status ends the call with it."""
         self.referenced: set[str] = set()
@@ -329,6 +331,23 @@ class Gateway(RegistryServiceServicer):
             next_page_token=str(end) if start < len(tags) else "",
             unusable_tags=self.unusable_tags.get(request.repository, ()) if start == 0 else (),
         )
+
+    def ListTagHistory(  # noqa: N802
+        self, request: tag_history_pb2.ListTagHistoryRequest, context: grpc.ServicerContext
+    ) -> tag_history_pb2.ListTagHistoryResponse:
+        self._begin("ListTagHistory", request, context)
+        number = int(request.page_token or 0)
+        event = watch_pb2.Event(type=self.history[number], repository=request.repository, tag=request.tag)
+        # One event on each page.
+        following = str(number + 1) if number + 1 < len(self.history) else ""
+        return tag_history_pb2.ListTagHistoryResponse(events=[event], next_page_token=following)
+
+    def FindTags(  # noqa: N802
+        self, request: tag_history_pb2.FindTagsRequest, context: grpc.ServicerContext
+    ) -> tag_history_pb2.FindTagsResponse:
+        self._begin("FindTags", request, context)
+        tags = [tag_history_pb2.FoundTag(repository="team/app", tag="1.0", digest=IMAGE_DIGEST)]
+        return tag_history_pb2.FindTagsResponse(tags=[] if request.page_token else tags)
 
     def WatchEvents(  # noqa: N802
         self, request: watch_pb2.WatchEventsRequest, context: grpc.ServicerContext

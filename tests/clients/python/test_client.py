@@ -46,6 +46,8 @@ CALLS: dict[str, Callable[[Client], object]] = {
     "Catalog": lambda client: client.catalog_page(),
     "StreamCatalog": lambda client: list(client.catalog()),
     "ListTags": lambda client: list(client.tags("empty")),
+    "ListTagHistory": lambda client: list(client.tag_history("team/app", "1.0")),
+    "FindTags": lambda client: list(client.find_tags(name_contains="1.")),
     "ResolveManifest": lambda client: client.resolve("team/app", "1.0"),
     "BatchResolveManifests": lambda client: list(client.batch_resolve([("team/app", "1.0")])),
     "GetManifest": lambda client: client.manifest("team/app", "1.0"),

@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 import grpc
 import pytest
 
+from portus.registry.v1.tag_history_pb2 import FindTagsRequest
 from portus.registry.v1.watch_pb2 import Event as EventMessage
 from portus.registry.v1.watch_pb2 import WatchEventsRequest, WatchEventsResponse
 from portus_client import AsyncRegistryClient, FailedPrecondition, RegistryClient, RegistryError, WatchUpdate
 from portus_client import watch as watching
-from tests.clients.python.gateway import Gateway, status
+from tests.clients.python.clients import Client
+from tests.clients.python.gateway import IMAGE_DIGEST, Gateway, status
 
 END = status(grpc.StatusCode.FAILED_PRECONDITION, "this gateway has no index", "INDEX_DISABLED")
 LOST = status(grpc.StatusCode.UNAVAILABLE, "the gateway is stopping", "SHUTTING_DOWN")
@@ -118,6 +120,22 @@ def test_pauses_grow_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 15 <= pauses[-1] <= 30
     progress.received(message("1"))
     assert progress.pause(None) == 0
+
+
+def test_the_history_of_a_tag_has_all_pages(client: Client, gateway: Gateway) -> None:
+    gateway.history = [EventMessage.TAG_MOVED, EventMessage.TAG_CREATED]
+    assert [event.type for event in client.tag_history("team/app", "1.0")] == ["TAG_MOVED", "TAG_CREATED"]
+
+
+def test_tags_that_are_found(client: Client, gateway: Gateway) -> None:
+    (found,) = client.find_tags(name_contains="1.", prefix="team/")
+    assert (found.repository, found.tag, found.digest) == ("team/app", "1.0", IMAGE_DIGEST)
+    assert found.checked_time is None
+    (request,) = [asked for _, asked in gateway.requests if isinstance(asked, FindTagsRequest)]
+    assert (request.name_contains, request.prefix, request.page_size) == ("1.", "team/", 1000)
+    for digest, name in (("", ""), (IMAGE_DIGEST, "1")):
+        with pytest.raises(ValueError, match="either a digest or a part of a name"):
+            list(client.find_tags(digest=digest, name_contains=name))
 
 
 def watching_error(what: object) -> RegistryError:

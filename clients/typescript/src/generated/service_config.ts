@@ -16,7 +16,9 @@ export const serviceConfig = {
         {"service": "portus.registry.v1.RegistryService", "method": "BatchGetImageConfigs"},
         {"service": "portus.registry.v1.RegistryService", "method": "ReadBlob"},
         {"service": "portus.registry.v1.RegistryService", "method": "ListReferrers"},
-        {"service": "portus.registry.v1.RegistryService", "method": "WatchEvents"}
+        {"service": "portus.registry.v1.RegistryService", "method": "WatchEvents"},
+        {"service": "portus.registry.v1.RegistryService", "method": "ListTagHistory"},
+        {"service": "portus.registry.v1.RegistryService", "method": "FindTags"}
       ],
       "retryPolicy": {
         "maxAttempts": 4,

@@ -2889,7 +2889,7 @@ var File_portus_registry_v1_registry_service_proto protoreflect.FileDescriptor
 
 const file_portus_registry_v1_registry_service_proto_rawDesc = "" +
 	"\n" +
-	")portus/registry/v1/registry_service.proto\x12\x12portus.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a%portus/registry/v1/image_config.proto\x1a!portus/registry/v1/manifest.proto\x1a!portus/registry/v1/referrer.proto\x1a$portus/registry/v1/tag_details.proto\x1a\x1eportus/registry/v1/watch.proto\"\x18\n" +
+	")portus/registry/v1/registry_service.proto\x12\x12portus.registry.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a%portus/registry/v1/image_config.proto\x1a!portus/registry/v1/manifest.proto\x1a!portus/registry/v1/referrer.proto\x1a$portus/registry/v1/tag_details.proto\x1a$portus/registry/v1/tag_history.proto\x1a\x1eportus/registry/v1/watch.proto\"\x18\n" +
 	"\x16GetRegistryInfoRequest\"\xd4\x02\n" +
 	"\x17GetRegistryInfoResponse\x12\x1c\n" +
 	"\treachable\x18\x01 \x01(\bR\treachable\x12\x1f\n" +
@@ -3093,7 +3093,7 @@ const file_portus_registry_v1_registry_service_proto_rawDesc = "" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12#\n" +
 	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\",\n" +
 	"\x12DeleteBlobResponse\x12\x16\n" +
-	"\x06digest\x18\x01 \x01(\tR\x06digest2\xf4\r\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest2\xb4\x0f\n" +
 	"\x0fRegistryService\x12j\n" +
 	"\x0fGetRegistryInfo\x12*.portus.registry.v1.GetRegistryInfoRequest\x1a+.portus.registry.v1.GetRegistryInfoResponse\x12R\n" +
 	"\aCatalog\x12\".portus.registry.v1.CatalogRequest\x1a#.portus.registry.v1.CatalogResponse\x12f\n" +
@@ -3108,6 +3108,8 @@ const file_portus_registry_v1_registry_service_proto_rawDesc = "" +
 	"\bReadBlob\x12#.portus.registry.v1.ReadBlobRequest\x1a$.portus.registry.v1.ReadBlobResponse0\x01\x12d\n" +
 	"\rListReferrers\x12(.portus.registry.v1.ListReferrersRequest\x1a).portus.registry.v1.ListReferrersResponse\x12`\n" +
 	"\vWatchEvents\x12&.portus.registry.v1.WatchEventsRequest\x1a'.portus.registry.v1.WatchEventsResponse0\x01\x12g\n" +
+	"\x0eListTagHistory\x12).portus.registry.v1.ListTagHistoryRequest\x1a*.portus.registry.v1.ListTagHistoryResponse\x12U\n" +
+	"\bFindTags\x12#.portus.registry.v1.FindTagsRequest\x1a$.portus.registry.v1.FindTagsResponse\x12g\n" +
 	"\x0eDeleteManifest\x12).portus.registry.v1.DeleteManifestRequest\x1a*.portus.registry.v1.DeleteManifestResponse\x12{\n" +
 	"\x14BatchDeleteManifests\x12/.portus.registry.v1.BatchDeleteManifestsRequest\x1a0.portus.registry.v1.BatchDeleteManifestsResponse0\x01\x12X\n" +
 	"\tDeleteTag\x12$.portus.registry.v1.DeleteTagRequest\x1a%.portus.registry.v1.DeleteTagResponse\x12[\n" +
@@ -3181,7 +3183,11 @@ var file_portus_registry_v1_registry_service_proto_goTypes = []any{
 	(*ImageConfig)(nil),                   // 48: portus.registry.v1.ImageConfig
 	(*Referrer)(nil),                      // 49: portus.registry.v1.Referrer
 	(*WatchEventsRequest)(nil),            // 50: portus.registry.v1.WatchEventsRequest
-	(*WatchEventsResponse)(nil),           // 51: portus.registry.v1.WatchEventsResponse
+	(*ListTagHistoryRequest)(nil),         // 51: portus.registry.v1.ListTagHistoryRequest
+	(*FindTagsRequest)(nil),               // 52: portus.registry.v1.FindTagsRequest
+	(*WatchEventsResponse)(nil),           // 53: portus.registry.v1.WatchEventsResponse
+	(*ListTagHistoryResponse)(nil),        // 54: portus.registry.v1.ListTagHistoryResponse
+	(*FindTagsResponse)(nil),              // 55: portus.registry.v1.FindTagsResponse
 }
 var file_portus_registry_v1_registry_service_proto_depIdxs = []int32{
 	5,  // 0: portus.registry.v1.GetRegistryInfoResponse.limits:type_name -> portus.registry.v1.Limits
@@ -3240,29 +3246,33 @@ var file_portus_registry_v1_registry_service_proto_depIdxs = []int32{
 	28, // 53: portus.registry.v1.RegistryService.ReadBlob:input_type -> portus.registry.v1.ReadBlobRequest
 	30, // 54: portus.registry.v1.RegistryService.ListReferrers:input_type -> portus.registry.v1.ListReferrersRequest
 	50, // 55: portus.registry.v1.RegistryService.WatchEvents:input_type -> portus.registry.v1.WatchEventsRequest
-	32, // 56: portus.registry.v1.RegistryService.DeleteManifest:input_type -> portus.registry.v1.DeleteManifestRequest
-	34, // 57: portus.registry.v1.RegistryService.BatchDeleteManifests:input_type -> portus.registry.v1.BatchDeleteManifestsRequest
-	37, // 58: portus.registry.v1.RegistryService.DeleteTag:input_type -> portus.registry.v1.DeleteTagRequest
-	39, // 59: portus.registry.v1.RegistryService.DeleteBlob:input_type -> portus.registry.v1.DeleteBlobRequest
-	3,  // 60: portus.registry.v1.RegistryService.GetRegistryInfo:output_type -> portus.registry.v1.GetRegistryInfoResponse
-	8,  // 61: portus.registry.v1.RegistryService.Catalog:output_type -> portus.registry.v1.CatalogResponse
-	10, // 62: portus.registry.v1.RegistryService.StreamCatalog:output_type -> portus.registry.v1.StreamCatalogResponse
-	12, // 63: portus.registry.v1.RegistryService.ListTags:output_type -> portus.registry.v1.ListTagsResponse
-	14, // 64: portus.registry.v1.RegistryService.ResolveManifest:output_type -> portus.registry.v1.ResolveManifestResponse
-	16, // 65: portus.registry.v1.RegistryService.BatchResolveManifests:output_type -> portus.registry.v1.BatchResolveManifestsResponse
-	19, // 66: portus.registry.v1.RegistryService.GetManifest:output_type -> portus.registry.v1.GetManifestResponse
-	21, // 67: portus.registry.v1.RegistryService.BatchGetManifests:output_type -> portus.registry.v1.BatchGetManifestsResponse
-	24, // 68: portus.registry.v1.RegistryService.GetImageConfig:output_type -> portus.registry.v1.GetImageConfigResponse
-	26, // 69: portus.registry.v1.RegistryService.BatchGetImageConfigs:output_type -> portus.registry.v1.BatchGetImageConfigsResponse
-	29, // 70: portus.registry.v1.RegistryService.ReadBlob:output_type -> portus.registry.v1.ReadBlobResponse
-	31, // 71: portus.registry.v1.RegistryService.ListReferrers:output_type -> portus.registry.v1.ListReferrersResponse
-	51, // 72: portus.registry.v1.RegistryService.WatchEvents:output_type -> portus.registry.v1.WatchEventsResponse
-	33, // 73: portus.registry.v1.RegistryService.DeleteManifest:output_type -> portus.registry.v1.DeleteManifestResponse
-	35, // 74: portus.registry.v1.RegistryService.BatchDeleteManifests:output_type -> portus.registry.v1.BatchDeleteManifestsResponse
-	38, // 75: portus.registry.v1.RegistryService.DeleteTag:output_type -> portus.registry.v1.DeleteTagResponse
-	40, // 76: portus.registry.v1.RegistryService.DeleteBlob:output_type -> portus.registry.v1.DeleteBlobResponse
-	60, // [60:77] is the sub-list for method output_type
-	43, // [43:60] is the sub-list for method input_type
+	51, // 56: portus.registry.v1.RegistryService.ListTagHistory:input_type -> portus.registry.v1.ListTagHistoryRequest
+	52, // 57: portus.registry.v1.RegistryService.FindTags:input_type -> portus.registry.v1.FindTagsRequest
+	32, // 58: portus.registry.v1.RegistryService.DeleteManifest:input_type -> portus.registry.v1.DeleteManifestRequest
+	34, // 59: portus.registry.v1.RegistryService.BatchDeleteManifests:input_type -> portus.registry.v1.BatchDeleteManifestsRequest
+	37, // 60: portus.registry.v1.RegistryService.DeleteTag:input_type -> portus.registry.v1.DeleteTagRequest
+	39, // 61: portus.registry.v1.RegistryService.DeleteBlob:input_type -> portus.registry.v1.DeleteBlobRequest
+	3,  // 62: portus.registry.v1.RegistryService.GetRegistryInfo:output_type -> portus.registry.v1.GetRegistryInfoResponse
+	8,  // 63: portus.registry.v1.RegistryService.Catalog:output_type -> portus.registry.v1.CatalogResponse
+	10, // 64: portus.registry.v1.RegistryService.StreamCatalog:output_type -> portus.registry.v1.StreamCatalogResponse
+	12, // 65: portus.registry.v1.RegistryService.ListTags:output_type -> portus.registry.v1.ListTagsResponse
+	14, // 66: portus.registry.v1.RegistryService.ResolveManifest:output_type -> portus.registry.v1.ResolveManifestResponse
+	16, // 67: portus.registry.v1.RegistryService.BatchResolveManifests:output_type -> portus.registry.v1.BatchResolveManifestsResponse
+	19, // 68: portus.registry.v1.RegistryService.GetManifest:output_type -> portus.registry.v1.GetManifestResponse
+	21, // 69: portus.registry.v1.RegistryService.BatchGetManifests:output_type -> portus.registry.v1.BatchGetManifestsResponse
+	24, // 70: portus.registry.v1.RegistryService.GetImageConfig:output_type -> portus.registry.v1.GetImageConfigResponse
+	26, // 71: portus.registry.v1.RegistryService.BatchGetImageConfigs:output_type -> portus.registry.v1.BatchGetImageConfigsResponse
+	29, // 72: portus.registry.v1.RegistryService.ReadBlob:output_type -> portus.registry.v1.ReadBlobResponse
+	31, // 73: portus.registry.v1.RegistryService.ListReferrers:output_type -> portus.registry.v1.ListReferrersResponse
+	53, // 74: portus.registry.v1.RegistryService.WatchEvents:output_type -> portus.registry.v1.WatchEventsResponse
+	54, // 75: portus.registry.v1.RegistryService.ListTagHistory:output_type -> portus.registry.v1.ListTagHistoryResponse
+	55, // 76: portus.registry.v1.RegistryService.FindTags:output_type -> portus.registry.v1.FindTagsResponse
+	33, // 77: portus.registry.v1.RegistryService.DeleteManifest:output_type -> portus.registry.v1.DeleteManifestResponse
+	35, // 78: portus.registry.v1.RegistryService.BatchDeleteManifests:output_type -> portus.registry.v1.BatchDeleteManifestsResponse
+	38, // 79: portus.registry.v1.RegistryService.DeleteTag:output_type -> portus.registry.v1.DeleteTagResponse
+	40, // 80: portus.registry.v1.RegistryService.DeleteBlob:output_type -> portus.registry.v1.DeleteBlobResponse
+	62, // [62:81] is the sub-list for method output_type
+	43, // [43:62] is the sub-list for method input_type
 	43, // [43:43] is the sub-list for extension type_name
 	43, // [43:43] is the sub-list for extension extendee
 	0,  // [0:43] is the sub-list for field type_name
@@ -3277,6 +3287,7 @@ func file_portus_registry_v1_registry_service_proto_init() {
 	file_portus_registry_v1_manifest_proto_init()
 	file_portus_registry_v1_referrer_proto_init()
 	file_portus_registry_v1_tag_details_proto_init()
+	file_portus_registry_v1_tag_history_proto_init()
 	file_portus_registry_v1_watch_proto_init()
 	file_portus_registry_v1_registry_service_proto_msgTypes[11].OneofWrappers = []any{
 		(*ResolveManifestRequest_Tag)(nil),

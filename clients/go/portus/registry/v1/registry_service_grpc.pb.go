@@ -32,6 +32,8 @@ const (
 	RegistryService_ReadBlob_FullMethodName              = "/portus.registry.v1.RegistryService/ReadBlob"
 	RegistryService_ListReferrers_FullMethodName         = "/portus.registry.v1.RegistryService/ListReferrers"
 	RegistryService_WatchEvents_FullMethodName           = "/portus.registry.v1.RegistryService/WatchEvents"
+	RegistryService_ListTagHistory_FullMethodName        = "/portus.registry.v1.RegistryService/ListTagHistory"
+	RegistryService_FindTags_FullMethodName              = "/portus.registry.v1.RegistryService/FindTags"
 	RegistryService_DeleteManifest_FullMethodName        = "/portus.registry.v1.RegistryService/DeleteManifest"
 	RegistryService_BatchDeleteManifests_FullMethodName  = "/portus.registry.v1.RegistryService/BatchDeleteManifests"
 	RegistryService_DeleteTag_FullMethodName             = "/portus.registry.v1.RegistryService/DeleteTag"
@@ -232,6 +234,23 @@ type RegistryServiceClient interface {
 	//	OUT_OF_RANGE  CURSOR_UNKNOWN: the cursor is of another index, or the index was built anew. List again.
 	//	UNAVAILABLE  INDEX_NOT_READY: the index has not read the whole registry yet.
 	WatchEvents(ctx context.Context, in *WatchEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchEventsResponse], error)
+	// Lists what happened to a tag, as the gateway's index saw it: what it pointed to, since when, and who announced it. It
+	// needs the right for ListTags.
+	//
+	// Errors:
+	//
+	//	INVALID_ARGUMENT  INVALID_FIELD: `repository` or `tag` is invalid; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+	//	FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
+	ListTagHistory(ctx context.Context, in *ListTagHistoryRequest, opts ...grpc.CallOption) (*ListTagHistoryResponse, error)
+	// Finds tags of all repositories in the gateway's index: those that point to a digest, or whose names contain a text.
+	// Tags of repositories for which the caller may not call ListTags are left out.
+	//
+	// Errors:
+	//
+	//	INVALID_ARGUMENT  INVALID_FIELD: `digest`, `name_contains` or `prefix` is invalid, or neither of the first two is set; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+	//	FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
+	//	UNAVAILABLE  INDEX_NOT_READY: the index has not read the whole registry yet.
+	FindTags(ctx context.Context, in *FindTagsRequest, opts ...grpc.CallOption) (*FindTagsResponse, error)
 	// Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
 	// while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
 	// or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
@@ -488,6 +507,26 @@ func (c *registryServiceClient) WatchEvents(ctx context.Context, in *WatchEvents
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type RegistryService_WatchEventsClient = grpc.ServerStreamingClient[WatchEventsResponse]
 
+func (c *registryServiceClient) ListTagHistory(ctx context.Context, in *ListTagHistoryRequest, opts ...grpc.CallOption) (*ListTagHistoryResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListTagHistoryResponse)
+	err := c.cc.Invoke(ctx, RegistryService_ListTagHistory_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *registryServiceClient) FindTags(ctx context.Context, in *FindTagsRequest, opts ...grpc.CallOption) (*FindTagsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FindTagsResponse)
+	err := c.cc.Invoke(ctx, RegistryService_FindTags_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *registryServiceClient) DeleteManifest(ctx context.Context, in *DeleteManifestRequest, opts ...grpc.CallOption) (*DeleteManifestResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DeleteManifestResponse)
@@ -731,6 +770,23 @@ type RegistryServiceServer interface {
 	//	OUT_OF_RANGE  CURSOR_UNKNOWN: the cursor is of another index, or the index was built anew. List again.
 	//	UNAVAILABLE  INDEX_NOT_READY: the index has not read the whole registry yet.
 	WatchEvents(*WatchEventsRequest, grpc.ServerStreamingServer[WatchEventsResponse]) error
+	// Lists what happened to a tag, as the gateway's index saw it: what it pointed to, since when, and who announced it. It
+	// needs the right for ListTags.
+	//
+	// Errors:
+	//
+	//	INVALID_ARGUMENT  INVALID_FIELD: `repository` or `tag` is invalid; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+	//	FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
+	ListTagHistory(context.Context, *ListTagHistoryRequest) (*ListTagHistoryResponse, error)
+	// Finds tags of all repositories in the gateway's index: those that point to a digest, or whose names contain a text.
+	// Tags of repositories for which the caller may not call ListTags are left out.
+	//
+	// Errors:
+	//
+	//	INVALID_ARGUMENT  INVALID_FIELD: `digest`, `name_contains` or `prefix` is invalid, or neither of the first two is set; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+	//	FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
+	//	UNAVAILABLE  INDEX_NOT_READY: the index has not read the whole registry yet.
+	FindTags(context.Context, *FindTagsRequest) (*FindTagsResponse, error)
 	// Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
 	// while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
 	// or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
@@ -841,6 +897,12 @@ func (UnimplementedRegistryServiceServer) ListReferrers(context.Context, *ListRe
 }
 func (UnimplementedRegistryServiceServer) WatchEvents(*WatchEventsRequest, grpc.ServerStreamingServer[WatchEventsResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchEvents not implemented")
+}
+func (UnimplementedRegistryServiceServer) ListTagHistory(context.Context, *ListTagHistoryRequest) (*ListTagHistoryResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListTagHistory not implemented")
+}
+func (UnimplementedRegistryServiceServer) FindTags(context.Context, *FindTagsRequest) (*FindTagsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FindTags not implemented")
 }
 func (UnimplementedRegistryServiceServer) DeleteManifest(context.Context, *DeleteManifestRequest) (*DeleteManifestResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteManifest not implemented")
@@ -1067,6 +1129,42 @@ func _RegistryService_WatchEvents_Handler(srv interface{}, stream grpc.ServerStr
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type RegistryService_WatchEventsServer = grpc.ServerStreamingServer[WatchEventsResponse]
 
+func _RegistryService_ListTagHistory_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListTagHistoryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegistryServiceServer).ListTagHistory(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RegistryService_ListTagHistory_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegistryServiceServer).ListTagHistory(ctx, req.(*ListTagHistoryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RegistryService_FindTags_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FindTagsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RegistryServiceServer).FindTags(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RegistryService_FindTags_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RegistryServiceServer).FindTags(ctx, req.(*FindTagsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _RegistryService_DeleteManifest_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DeleteManifestRequest)
 	if err := dec(in); err != nil {
@@ -1166,6 +1264,14 @@ var RegistryService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListReferrers",
 			Handler:    _RegistryService_ListReferrers_Handler,
+		},
+		{
+			MethodName: "ListTagHistory",
+			Handler:    _RegistryService_ListTagHistory_Handler,
+		},
+		{
+			MethodName: "FindTags",
+			Handler:    _RegistryService_FindTags_Handler,
 		},
 		{
 			MethodName: "DeleteManifest",

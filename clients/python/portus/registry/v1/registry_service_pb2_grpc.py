@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from portus.registry.v1 import registry_service_pb2 as portus_dot_registry_dot_v1_dot_registry__service__pb2
+from portus.registry.v1 import tag_history_pb2 as portus_dot_registry_dot_v1_dot_tag__history__pb2
 from portus.registry.v1 import watch_pb2 as portus_dot_registry_dot_v1_dot_watch__pb2
 
 GRPC_GENERATED_VERSION = '1.80.1'
@@ -149,6 +150,16 @@ class RegistryServiceStub(object):
                 '/portus.registry.v1.RegistryService/WatchEvents',
                 request_serializer=portus_dot_registry_dot_v1_dot_watch__pb2.WatchEventsRequest.SerializeToString,
                 response_deserializer=portus_dot_registry_dot_v1_dot_watch__pb2.WatchEventsResponse.FromString,
+                _registered_method=True)
+        self.ListTagHistory = channel.unary_unary(
+                '/portus.registry.v1.RegistryService/ListTagHistory',
+                request_serializer=portus_dot_registry_dot_v1_dot_tag__history__pb2.ListTagHistoryRequest.SerializeToString,
+                response_deserializer=portus_dot_registry_dot_v1_dot_tag__history__pb2.ListTagHistoryResponse.FromString,
+                _registered_method=True)
+        self.FindTags = channel.unary_unary(
+                '/portus.registry.v1.RegistryService/FindTags',
+                request_serializer=portus_dot_registry_dot_v1_dot_tag__history__pb2.FindTagsRequest.SerializeToString,
+                response_deserializer=portus_dot_registry_dot_v1_dot_tag__history__pb2.FindTagsResponse.FromString,
                 _registered_method=True)
         self.DeleteManifest = channel.unary_unary(
                 '/portus.registry.v1.RegistryService/DeleteManifest',
@@ -416,6 +427,31 @@ class RegistryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListTagHistory(self, request, context):
+        """Lists what happened to a tag, as the gateway's index saw it: what it pointed to, since when, and who announced it. It
+        needs the right for ListTags.
+
+        Errors:
+        INVALID_ARGUMENT  INVALID_FIELD: `repository` or `tag` is invalid; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+        FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindTags(self, request, context):
+        """Finds tags of all repositories in the gateway's index: those that point to a digest, or whose names contain a text.
+        Tags of repositories for which the caller may not call ListTags are left out.
+
+        Errors:
+        INVALID_ARGUMENT  INVALID_FIELD: `digest`, `name_contains` or `prefix` is invalid, or neither of the first two is set; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+        FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
+        UNAVAILABLE  INDEX_NOT_READY: the index has not read the whole registry yet.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteManifest(self, request, context):
         """Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
         while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
@@ -561,6 +597,16 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.WatchEvents,
                     request_deserializer=portus_dot_registry_dot_v1_dot_watch__pb2.WatchEventsRequest.FromString,
                     response_serializer=portus_dot_registry_dot_v1_dot_watch__pb2.WatchEventsResponse.SerializeToString,
+            ),
+            'ListTagHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTagHistory,
+                    request_deserializer=portus_dot_registry_dot_v1_dot_tag__history__pb2.ListTagHistoryRequest.FromString,
+                    response_serializer=portus_dot_registry_dot_v1_dot_tag__history__pb2.ListTagHistoryResponse.SerializeToString,
+            ),
+            'FindTags': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindTags,
+                    request_deserializer=portus_dot_registry_dot_v1_dot_tag__history__pb2.FindTagsRequest.FromString,
+                    response_serializer=portus_dot_registry_dot_v1_dot_tag__history__pb2.FindTagsResponse.SerializeToString,
             ),
             'DeleteManifest': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteManifest,
@@ -984,6 +1030,60 @@ class RegistryService(object):
             '/portus.registry.v1.RegistryService/WatchEvents',
             portus_dot_registry_dot_v1_dot_watch__pb2.WatchEventsRequest.SerializeToString,
             portus_dot_registry_dot_v1_dot_watch__pb2.WatchEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTagHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portus.registry.v1.RegistryService/ListTagHistory',
+            portus_dot_registry_dot_v1_dot_tag__history__pb2.ListTagHistoryRequest.SerializeToString,
+            portus_dot_registry_dot_v1_dot_tag__history__pb2.ListTagHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindTags(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/portus.registry.v1.RegistryService/FindTags',
+            portus_dot_registry_dot_v1_dot_tag__history__pb2.FindTagsRequest.SerializeToString,
+            portus_dot_registry_dot_v1_dot_tag__history__pb2.FindTagsResponse.FromString,
             options,
             channel_credentials,
             insecure,

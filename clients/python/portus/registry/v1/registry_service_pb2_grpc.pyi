@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from portus.registry.v1 import registry_service_pb2 as _registry_service_pb2
+from portus.registry.v1 import tag_history_pb2 as _tag_history_pb2
 from portus.registry.v1 import watch_pb2 as _watch_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -221,6 +222,23 @@ class RegistryServiceStub:
       FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
       OUT_OF_RANGE  CURSOR_EXPIRED: the changes after the cursor are not kept any more. List again: watch with `current_state`.
       OUT_OF_RANGE  CURSOR_UNKNOWN: the cursor is of another index, or the index was built anew. List again.
+      UNAVAILABLE  INDEX_NOT_READY: the index has not read the whole registry yet.
+    """
+    ListTagHistory: _grpc.UnaryUnaryMultiCallable[_tag_history_pb2.ListTagHistoryRequest, _tag_history_pb2.ListTagHistoryResponse]
+    """Lists what happened to a tag, as the gateway's index saw it: what it pointed to, since when, and who announced it. It
+    needs the right for ListTags.
+
+    Errors:
+      INVALID_ARGUMENT  INVALID_FIELD: `repository` or `tag` is invalid; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+      FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
+    """
+    FindTags: _grpc.UnaryUnaryMultiCallable[_tag_history_pb2.FindTagsRequest, _tag_history_pb2.FindTagsResponse]
+    """Finds tags of all repositories in the gateway's index: those that point to a digest, or whose names contain a text.
+    Tags of repositories for which the caller may not call ListTags are left out.
+
+    Errors:
+      INVALID_ARGUMENT  INVALID_FIELD: `digest`, `name_contains` or `prefix` is invalid, or neither of the first two is set; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+      FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
       UNAVAILABLE  INDEX_NOT_READY: the index has not read the whole registry yet.
     """
     DeleteManifest: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteManifestRequest, _registry_service_pb2.DeleteManifestResponse]
@@ -478,6 +496,23 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
       FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
       OUT_OF_RANGE  CURSOR_EXPIRED: the changes after the cursor are not kept any more. List again: watch with `current_state`.
       OUT_OF_RANGE  CURSOR_UNKNOWN: the cursor is of another index, or the index was built anew. List again.
+      UNAVAILABLE  INDEX_NOT_READY: the index has not read the whole registry yet.
+    """
+    ListTagHistory: _aio.UnaryUnaryMultiCallable[_tag_history_pb2.ListTagHistoryRequest, _tag_history_pb2.ListTagHistoryResponse]  # type: ignore[assignment]
+    """Lists what happened to a tag, as the gateway's index saw it: what it pointed to, since when, and who announced it. It
+    needs the right for ListTags.
+
+    Errors:
+      INVALID_ARGUMENT  INVALID_FIELD: `repository` or `tag` is invalid; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+      FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
+    """
+    FindTags: _aio.UnaryUnaryMultiCallable[_tag_history_pb2.FindTagsRequest, _tag_history_pb2.FindTagsResponse]  # type: ignore[assignment]
+    """Finds tags of all repositories in the gateway's index: those that point to a digest, or whose names contain a text.
+    Tags of repositories for which the caller may not call ListTags are left out.
+
+    Errors:
+      INVALID_ARGUMENT  INVALID_FIELD: `digest`, `name_contains` or `prefix` is invalid, or neither of the first two is set; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+      FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
       UNAVAILABLE  INDEX_NOT_READY: the index has not read the whole registry yet.
     """
     DeleteManifest: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteManifestRequest, _registry_service_pb2.DeleteManifestResponse]  # type: ignore[assignment]
@@ -810,6 +845,35 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
           FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
           OUT_OF_RANGE  CURSOR_EXPIRED: the changes after the cursor are not kept any more. List again: watch with `current_state`.
           OUT_OF_RANGE  CURSOR_UNKNOWN: the cursor is of another index, or the index was built anew. List again.
+          UNAVAILABLE  INDEX_NOT_READY: the index has not read the whole registry yet.
+        """
+
+    @_abc_1.abstractmethod
+    def ListTagHistory(
+        self,
+        request: _tag_history_pb2.ListTagHistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tag_history_pb2.ListTagHistoryResponse, _abc.Awaitable[_tag_history_pb2.ListTagHistoryResponse]]:
+        """Lists what happened to a tag, as the gateway's index saw it: what it pointed to, since when, and who announced it. It
+        needs the right for ListTags.
+
+        Errors:
+          INVALID_ARGUMENT  INVALID_FIELD: `repository` or `tag` is invalid; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+          FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
+        """
+
+    @_abc_1.abstractmethod
+    def FindTags(
+        self,
+        request: _tag_history_pb2.FindTagsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_tag_history_pb2.FindTagsResponse, _abc.Awaitable[_tag_history_pb2.FindTagsResponse]]:
+        """Finds tags of all repositories in the gateway's index: those that point to a digest, or whose names contain a text.
+        Tags of repositories for which the caller may not call ListTags are left out.
+
+        Errors:
+          INVALID_ARGUMENT  INVALID_FIELD: `digest`, `name_contains` or `prefix` is invalid, or neither of the first two is set; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+          FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
           UNAVAILABLE  INDEX_NOT_READY: the index has not read the whole registry yet.
         """
 

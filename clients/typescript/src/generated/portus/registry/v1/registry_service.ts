@@ -27,6 +27,7 @@ import { ImageConfig } from "./image_config.js";
 import { Descriptor, Manifest, Platform } from "./manifest.js";
 import { Referrer } from "./referrer.js";
 import { TagDetails } from "./tag_details.js";
+import { FindTagsRequest, FindTagsResponse, ListTagHistoryRequest, ListTagHistoryResponse } from "./tag_history.js";
 import { WatchEventsRequest, WatchEventsResponse } from "./watch.js";
 
 export const protobufPackage = "portus.registry.v1";
@@ -4152,6 +4153,43 @@ export const RegistryServiceService = {
     responseDeserialize: (value: Buffer): WatchEventsResponse => WatchEventsResponse.decode(value),
   },
   /**
+   * Lists what happened to a tag, as the gateway's index saw it: what it pointed to, since when, and who announced it. It
+   * needs the right for ListTags.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `tag` is invalid; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+   *   FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
+   */
+  listTagHistory: {
+    path: "/portus.registry.v1.RegistryService/ListTagHistory" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListTagHistoryRequest): Buffer =>
+      Buffer.from(ListTagHistoryRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListTagHistoryRequest => ListTagHistoryRequest.decode(value),
+    responseSerialize: (value: ListTagHistoryResponse): Buffer =>
+      Buffer.from(ListTagHistoryResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListTagHistoryResponse => ListTagHistoryResponse.decode(value),
+  },
+  /**
+   * Finds tags of all repositories in the gateway's index: those that point to a digest, or whose names contain a text.
+   * Tags of repositories for which the caller may not call ListTags are left out.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `digest`, `name_contains` or `prefix` is invalid, or neither of the first two is set; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+   *   FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
+   *   UNAVAILABLE  INDEX_NOT_READY: the index has not read the whole registry yet.
+   */
+  findTags: {
+    path: "/portus.registry.v1.RegistryService/FindTags" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: FindTagsRequest): Buffer => Buffer.from(FindTagsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): FindTagsRequest => FindTagsRequest.decode(value),
+    responseSerialize: (value: FindTagsResponse): Buffer => Buffer.from(FindTagsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): FindTagsResponse => FindTagsResponse.decode(value),
+  },
+  /**
    * Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
    * while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
    * or through an index in it. Signatures and other referrers of the manifest do not prevent its delete. The gateway
@@ -4408,6 +4446,25 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    *   UNAVAILABLE  INDEX_NOT_READY: the index has not read the whole registry yet.
    */
   watchEvents: handleServerStreamingCall<WatchEventsRequest, WatchEventsResponse>;
+  /**
+   * Lists what happened to a tag, as the gateway's index saw it: what it pointed to, since when, and who announced it. It
+   * needs the right for ListTags.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `tag` is invalid; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+   *   FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
+   */
+  listTagHistory: handleUnaryCall<ListTagHistoryRequest, ListTagHistoryResponse>;
+  /**
+   * Finds tags of all repositories in the gateway's index: those that point to a digest, or whose names contain a text.
+   * Tags of repositories for which the caller may not call ListTags are left out.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `digest`, `name_contains` or `prefix` is invalid, or neither of the first two is set; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+   *   FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
+   *   UNAVAILABLE  INDEX_NOT_READY: the index has not read the whole registry yet.
+   */
+  findTags: handleUnaryCall<FindTagsRequest, FindTagsResponse>;
   /**
    * Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
    * while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
@@ -4769,6 +4826,53 @@ export interface RegistryServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<WatchEventsResponse>;
+  /**
+   * Lists what happened to a tag, as the gateway's index saw it: what it pointed to, since when, and who announced it. It
+   * needs the right for ListTags.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `tag` is invalid; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+   *   FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
+   */
+  listTagHistory(
+    request: ListTagHistoryRequest,
+    callback: (error: ServiceError | null, response: ListTagHistoryResponse) => void,
+  ): ClientUnaryCall;
+  listTagHistory(
+    request: ListTagHistoryRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListTagHistoryResponse) => void,
+  ): ClientUnaryCall;
+  listTagHistory(
+    request: ListTagHistoryRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListTagHistoryResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Finds tags of all repositories in the gateway's index: those that point to a digest, or whose names contain a text.
+   * Tags of repositories for which the caller may not call ListTags are left out.
+   *
+   * Errors:
+   *   INVALID_ARGUMENT  INVALID_FIELD: `digest`, `name_contains` or `prefix` is invalid, or neither of the first two is set; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
+   *   FAILED_PRECONDITION  INDEX_DISABLED: the gateway has no index.
+   *   UNAVAILABLE  INDEX_NOT_READY: the index has not read the whole registry yet.
+   */
+  findTags(
+    request: FindTagsRequest,
+    callback: (error: ServiceError | null, response: FindTagsResponse) => void,
+  ): ClientUnaryCall;
+  findTags(
+    request: FindTagsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: FindTagsResponse) => void,
+  ): ClientUnaryCall;
+  findTags(
+    request: FindTagsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: FindTagsResponse) => void,
+  ): ClientUnaryCall;
   /**
    * Deletes a manifest and with it every tag that points to it. Unless `force` is set, the delete is refused
    * while a tag that is not in `expected_tags` points to the manifest, and while a tagged index contains it, directly
