@@ -64,7 +64,7 @@ TESTS: Final[dict[str, Sequence[str]]] = {
     "operations/emulated_tag_deletion.py": ("rpc/test_emulated_tag_deletion.py",),
     "operations/guarded_deletion.py": ("operations/test_remaining_tags.py", *_DELETE),
     "operations/large_documents.py": ("operations/test_manifest_presence.py", "operations/test_manifest_dependents.py"),
-    "operations/manifest_dependents.py": (_GUARDED,),
+    "operations/manifest_dependents.py": (_GUARDED, "rpc/test_large_manifests.py", *_BATCH),
     "operations/manifest_presence.py": (_GUARDED, *_DELETE),
     "operations/remaining_tags.py": (_GUARDED,),
     "operations/tag_deletion.py": ("rpc/test_delete_tag.py",),

@@ -237,7 +237,7 @@ async def test_an_index_that_arrives_damaged_may_contain_anything(registry: DevR
 
 async def test_an_unknown_type_is_judged_by_its_content(registry: DevRegistry) -> None:
     digest = pushed(registry, "1.0", image("a"))
-    pushed(registry, "plain", raw_manifest(b'{"some": "thing"}', "application/vnd.example+json"))
+    pushed(registry, "plain", raw_manifest(b'{"some": {"manifests": []}}', "application/vnd.example+json"))
     listing = {"Manifests": [{"digest": digest}]}
     pushed(registry, "odd", raw_manifest(json.dumps(listing).encode(), "application/vnd.example+json"))
     pushed(registry, "none", raw_manifest(b"no JSON", "application/vnd.example"))
