@@ -351,6 +351,26 @@ async def test_a_look_that_is_too_old_is_made_anew(
     assert reasons(outcomes) == [*([f"v{n}"] for n in range(7)), "TAGGED"]
 
 
+async def test_a_tag_that_moves_to_an_index_during_the_batch_protects_what_the_index_contains(
+    registry: DevRegistry, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_deletion, "_MOST_AT_ONCE", 1)
+    whole = multi_platform()
+    first = registry.push("team/app", "latest", content=image("first"))
+    child = registry.push("team/app", "child", content=whole.children[0])
+    with registry.inject(Fault(route="manifests", method="DELETE", answer_delay=0.3)):
+        deleting = asyncio.ensure_future(delete(gateway, (first, ["latest"]), (child, ["child"])))
+        await registry.requests.wait_for(1, method="DELETE")
+        while registry.holds("team/app", first):
+            await asyncio.sleep(0.01)
+        registry.push("team/app", "latest", content=whole)
+        deleted, refused = await deleting
+    assert deleted == DeleteManifestResponse(digest=first, remaining_tags=["latest"])
+    assert isinstance(refused, Failure)
+    assert (refused.reason, refused.subjects) == ("REFERENCED", ("latest",))
+    assert registry.holds("team/app", child)
+
+
 async def test_more_than_one_group_of_deletes(
     registry: DevRegistry, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -220,6 +220,25 @@ async def test_a_caller_who_goes_away_leaves_no_tag_half_way(registry: DevRegist
     assert registry.holds("team/app", digest)
 
 
+async def test_a_caller_who_goes_away_during_the_look_after_the_move_leaves_no_tag_half_way(
+    registry: DevRegistry, gateway: Gateway
+) -> None:
+    digest = registry.push("team/app", "1.0")
+    # The looks before the move are the first two.
+    with registry.inject(Fault(route="manifests", method="HEAD", after=2, times=1, answer_delay=0.5)):
+        call = asyncio.ensure_future(delete(gateway, "1.0", digest))
+        await registry.requests.wait_for(1, method="PUT", route="manifests")
+        looks = registry.requests.count(method="HEAD", route="manifests")
+        await registry.requests.wait_for(looks + 1, method="HEAD", route="manifests")
+        assert registry.tags("team/app") not in ({}, {"1.0": digest})
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await soon(gateway.calls.ended.wait())
+    assert registry.tags("team/app") == {}
+    assert registry.holds("team/app", digest)
+
+
 def test_a_placeholder_is_told_by_its_exact_bytes() -> None:
     from portus_gateway.distribution.manifest_parsing import parse_manifest
 
