@@ -20,7 +20,7 @@ demo: .venv/installed ## shows the gateway's main job on a registry in memory
 	@PATH="$(CURDIR)/$(BIN):$$PATH" deploy/demo
 
 test: .venv/installed $(CONTRACT) ## all tests except those of the Go, TypeScript and Java clients
-	$(PYTEST) --ignore=tests/clients/interop $(addprefix --deselect=,$(BUILT))
+	$(PYTEST) --ignore=tests/clients/interop --ignore=tests/release $(addprefix --deselect=,$(BUILT))
 
 test-model: .venv/installed ## random calls while the registry changes and fails, checked against a model (3 minutes; MODEL_SEED repeats a run)
 	MODEL_SECONDS=$${MODEL_SECONDS:-180} $(BIN)/pytest tests/model
@@ -28,8 +28,8 @@ test-model: .venv/installed ## random calls while the registry changes and fails
 test-attack: .venv/installed ## attacks on a running gateway
 	$(PYTEST) tests/attack
 
-test-clients: clients ## the same scenario with the clients of all languages
-	$(PYTEST) tests/clients/interop $(BUILT)
+test-clients: clients ## the same scenario with the clients of all languages; a release, made and used
+	$(PYTEST) tests/clients/interop tests/release $(BUILT)
 
 mutation: .venv/installed ## changes the code in small ways and checks that tests fail (hours; MODULE=access/policy.py for one module)
 	$(BIN)/python -m tests.mutation $(MODULE)
@@ -72,6 +72,11 @@ requirements: .venv/installed ## pins the requirements of pyproject.toml
 .PHONY: version
 version: ## prints the version of all artifacts; VERSION=1.2.3 sets it
 	@clients/version $(VERSION)
+
+.PHONY: release
+release: .venv/installed ## all artifacts of VERSION, published nowhere (RELEASING.md); TRIAL=1 before the changelog has it
+	@test -n "$(VERSION)" || { echo "usage: make release VERSION=1.2.3" >&2; exit 2; }
+	$(BIN)/python deploy/release $(VERSION) $(if $(TRIAL),--trial)
 
 clean: ## removes what was installed and built
 	rm -rf .venv build dist clients/typescript/node_modules clients/typescript/dist clients/java/target

@@ -103,6 +103,7 @@ def copy(tmp_path: Path) -> Path:
     shutil.copytree(
         ROOT / "clients", tmp_path / "clients", ignore=shutil.ignore_patterns("node_modules", "dist", "target")
     )
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy", ignore=shutil.ignore_patterns("secrets"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
 
@@ -123,7 +124,7 @@ def test_make_version_sets_it_in_all_places(copy: Path) -> None:
     left = {
         str(path)
         for path in copy.rglob("*")
-        if path.suffix in (".toml", ".go", ".json", ".ts", ".xml", ".java", ".md")
+        if path.suffix in (".toml", ".go", ".json", ".ts", ".xml", ".java", ".md", ".yaml")
         if "grpcurl" not in path.parts and ours.search(path.read_text(errors="replace"))
     }
     assert left == set()
