@@ -7,9 +7,10 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto,
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
+from portus.registry.v1 import registry_service_pb2
 from portus_gateway.rpc import server
 from portus_gateway.rpc.descriptor_set import descriptor_set
-from tests.rpc.gateways import PATIENCE, REQUESTS, SERVICE, connected, serve, soon
+from tests.rpc.gateways import PATIENCE, SERVICE, connected, serve, soon
 from tests.rpc.scripted_registry import ScriptedRegistry
 
 VERSIONS = ["grpc.reflection.v1", "grpc.reflection.v1alpha"]
@@ -60,7 +61,7 @@ async def files_of(channel: grpc.aio.Channel, version: str, symbol: str) -> Desc
 @pytest.mark.parametrize(
     ("service", "methods"),
     [
-        (SERVICE, list(REQUESTS)),
+        (SERVICE, list(registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].methods_by_name)),
         ("grpc.health.v1.Health", ["Check", "Watch", "List"]),
         ("grpc.reflection.v1.ServerReflection", ["ServerReflectionInfo"]),
         ("grpc.reflection.v1alpha.ServerReflection", ["ServerReflectionInfo"]),
