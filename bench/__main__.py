@@ -20,6 +20,7 @@ from bench.process_figures import busy_share
 from bench.rows import (
     batch,
     beside_registry,
+    blobs,
     cached_calls,
     catalog,
     checked_calls,
@@ -55,6 +56,7 @@ _ROWS: Final[dict[str, Measure]] = {
     "overload": overload.measure,
     "tag-details": tag_details.measure,
     "deletes": deletes.measure,
+    "blobs": blobs.measure,
     "workers": workers.measure,
     "start-up": start_up.measure,
 }

@@ -15,6 +15,7 @@ BATCH_DELETE_MANIFESTS: Final = f"{_SERVICE}BatchDeleteManifests"
 DELETE_MANIFEST: Final = f"{_SERVICE}DeleteManifest"
 CATALOG: Final = f"{_SERVICE}Catalog"
 LIST_TAGS: Final = f"{_SERVICE}ListTags"
+READ_BLOB: Final = f"{_SERVICE}ReadBlob"
 STREAM_CATALOG: Final = f"{_SERVICE}StreamCatalog"
 
 # So stale that whatever is in the cache will do.

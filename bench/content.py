@@ -75,6 +75,25 @@ def put_image_with_configuration(storage: Path, repository: str, tag: str, creat
     _write(_home(storage, repository) / "_layers/sha256" / encoded / "link", f"sha256:{encoded}".encode())
 
 
+def put_blob(storage: Path, repository: str, size: int) -> str:
+    """Puts a blob of that many zeros into `repository`. Answers with its digest."""
+    chunk = bytes(1024 * 1024)
+    counted = hashlib.sha256()
+    folder = _root(storage) / "blobs"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "new").open("wb") as file:
+        for start in range(0, size, len(chunk)):
+            part = chunk[: size - start]
+            counted.update(part)
+            file.write(part)
+    encoded = counted.hexdigest()
+    home = folder / "sha256" / encoded[:2] / encoded
+    home.mkdir(parents=True, exist_ok=True)
+    (folder / "new").rename(home / "data")
+    _write(_home(storage, repository) / "_layers/sha256" / encoded / "link", f"sha256:{encoded}".encode())
+    return f"sha256:{encoded}"
+
+
 def put_empty_repository(storage: Path, repository: str) -> None:
     """A repository with nothing in it, which the catalog lists all the same."""
     home = _home(storage, repository)

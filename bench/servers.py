@@ -91,6 +91,13 @@ async def equal_work(folder: Path, answer: bytes) -> AsyncGenerator[Server, None
 
 
 @asynccontextmanager
+async def stream(size: int, count: int) -> AsyncGenerator[Server, None]:
+    """The bare grpc.aio server that answers with `count` messages of `size` bytes."""
+    async with _python("bench.stream_server", str(size), str(count)) as server:
+        yield server
+
+
+@asynccontextmanager
 async def delaying_proxy(upstream: str, *, seconds: float = 0.0, fail_every: int = 0) -> AsyncGenerator[Server, None]:
     """The proxy in front of `upstream`, which delays each way by `seconds`."""
     async with _python("bench.delaying_proxy", upstream, str(seconds), str(fail_every)) as server:
