@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Scans all layers of an image for files that run with the rights of their owner (setuid), and lists its SBOMs.
+
+    scan_image.py team/app:1.0 --platform linux/amd64
+
+Layers are read as streams: nothing is written to disk, and no layer is in memory as a whole. Each digest is verified.
+
+Exit status: 0 if nothing was found, 1 if there are such files, 2 if not all could be read.
+"""
+
+import argparse
+import json
+import os
+import stat
+import sys
+import tarfile
+
+from portus_client import Descriptor, Image, ImageName, Platform, RegistryClient, RegistryError
+
+_SBOM_TYPES = ("spdx+json", "cyclonedx+json")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Scans the layers of an image.")
+    parser.add_argument("image", type=ImageName.parse)
+    parser.add_argument("--platform", type=Platform.parse, default=Platform("linux", "amd64"))
+    arguments = parser.parse_args()
+    name: ImageName = arguments.image
+    address = os.environ.get("PORTUS_GATEWAY_ADDRESS", "127.0.0.1:50051")
+    try:
+        with RegistryClient(address, token_file=os.environ.get("PORTUS_GATEWAY_TOKEN_FILE")) as client:
+            return scan(client, name, arguments.platform)
+    except RegistryError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 2
+
+
+def scan(client: RegistryClient, name: ImageName, platform: Platform) -> int:
+    manifest = client.manifest(name.repository, name.reference, platform=platform)
+    if not isinstance(manifest.content, Image):
+        print(f"{name}: {manifest.content_error or 'there is no image for this platform'}", file=sys.stderr)
+        return 2
+    found = [path for layer in manifest.content.layers for path in setuid_files(client, name.repository, layer)]
+    for path in found:
+        print(f"setuid: {path}")
+    for sbom, packages in sboms(client, name.repository, manifest.descriptor.digest):
+        print(f"SBOM: {sbom.media_type}, {packages} packages")
+    return 1 if found else 0
+
+
+def setuid_files(client: RegistryClient, repository: str, layer: Descriptor) -> list[str]:
+    with client.read_blob(repository, layer.digest) as content, tarfile.open(fileobj=content, mode="r|*") as archive:
+        found = [member.name for member in archive if member.isfile() and member.mode & stat.S_ISUID]
+        # The digest is verified at the end of the blob, and the archive may end before it.
+        while content.read(1 << 20):
+            pass
+        return found
+
+
+def sboms(client: RegistryClient, repository: str, digest: str) -> list[tuple[Descriptor, int]]:
+    found = []
+    for referrer in client.referrers(repository, digest):
+        if referrer.error is not None:
+            raise referrer.error
+        for layer in referrer.layers:
+            if layer.media_type.endswith(_SBOM_TYPES):
+                with client.read_blob(repository, layer.digest) as content:
+                    document = json.load(content)
+                found.append((layer, len(document.get("packages") or document.get("components") or ())))
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
