@@ -75,6 +75,14 @@ policy: {configMap: policy}
 replicas: 1
 index: {enabled: true, size: 10Gi, storageClass: fast, notifications: {port: 8090, tokenSecret: notifications}}
 """,
+    "an index in PostgreSQL": REGISTRY
+    + OPEN
+    + """
+autoscaling: {enabled: true}
+index:
+  enabled: true
+  postgres: {url: 'postgresql://gateway@db.example/gateway', passwordSecret: database}
+""",
     "an index on a claim that exists": REGISTRY + OPEN + "replicas: 1\nindex: {enabled: true, existingClaim: mine}\n",
     "without an account, with every part": "registry: {url: 'http://registry:5000', anonymous: true}\n"
     + OPEN
@@ -141,6 +149,7 @@ def mounted(manifests: Manifests, folder: Path) -> dict[str, str]:
         "PORTUS_CALLER_TOKEN_FILE": f"scanner sha256:{HASH}\n".encode(),
         "PORTUS_POLICY_FILE": POLICY.encode(),
         "PORTUS_PAGE_TOKEN_KEY_FILE": b"k" * 40,
+        "PORTUS_INDEX_PASSWORD_FILE": b"s3cret",
         "PORTUS_NOTIFICATIONS_TOKEN_FILE": f"registry sha256:{HASH}\n".encode(),
     }
     variables = dict(manifests.settings)
@@ -218,7 +227,9 @@ async def test_a_policy_that_the_kubelet_replaces_is_used_without_a_restart(tmp_
         (REGISTRY + "tls: {certManager: {enabled: true}}\ncallers: {anonymous: true}", "issuerRef.name is required"),
         (REGISTRY + OPEN + "policy: {content: a, configMap: b}", "either policy.content"),
         (REGISTRY.replace("}", ", passwordSecret: {name: a}}") + OPEN, "either registry.password"),
-        (REGISTRY + OPEN + "index: {enabled: true}", "index.enabled needs replicas: 1"),
+        (REGISTRY + OPEN + "index: {enabled: true}", "or replicas: 1"),
+        (REGISTRY + OPEN + "index: {postgres: {passwordSecret: a}}", "index.postgres.url is required"),
+        (REGISTRY + OPEN + "index: {enabled: true, postgres: {url: 'postgresql://a:b@c/d'}}", "index.postgres.url"),
         (REGISTRY + OPEN + "index: {notifications: {port: 1, tokenSecret: a}}", "needs index.enabled"),
         (REGISTRY + OPEN + "replicas: 1\nindex: {enabled: true, notifications: {port: 1}}", "tokenSecret is required"),
         (REGISTRY + OPEN + "replica: 3", "replica"),

@@ -72,6 +72,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if or .Values.registry.ca.configMap .Values.registry.ca.secret -}}true{{- end -}}
 {{- end -}}
 
+{{/* Whether the index is in SQLite, on a volume. */}}
+{{- define "portus-gateway.indexVolume" -}}
+{{- if and .Values.index.enabled (not .Values.index.postgres.url) -}}true{{- end -}}
+{{- end -}}
+
 {{/* The settings that are no secrets: variables of the container. */}}
 {{- define "portus-gateway.settings" -}}
 {{- $files := "/etc/portus-gateway" -}}
@@ -130,7 +135,14 @@ PORTUS_ALLOW_DELETE: "true"
 PORTUS_PAGE_TOKEN_KEY_FILE: {{ printf "%s/page-token-keys/%s" $files .Values.pageTokenKeys.key }}
 {{- end }}
 {{- if .Values.index.enabled }}
+{{- if .Values.index.postgres.url }}
+PORTUS_INDEX: {{ .Values.index.postgres.url | quote }}
+{{- else }}
 PORTUS_INDEX: sqlite:///var/lib/portus-gateway/index.db
+{{- end }}
+{{- if .Values.index.postgres.passwordSecret }}
+PORTUS_INDEX_PASSWORD_FILE: {{ printf "%s/index-password/%s" $files .Values.index.postgres.key }}
+{{- end }}
 {{- if .Values.index.notifications.port }}
 PORTUS_NOTIFICATIONS_LISTEN: {{ printf ":%d" (int .Values.index.notifications.port) | quote }}
 PORTUS_NOTIFICATIONS_TOKEN_FILE: {{ printf "%s/notification-tokens/%s" $files .Values.index.notifications.key }}
@@ -166,8 +178,11 @@ PORTUS_{{ $name }}: {{ ternary ($value | int64 | toString) ($value | toString) (
 {{- if and $authenticates (not (include "portus-gateway.hasPolicy" .)) -}}
 {{- fail "set policy.content or policy.configMap: it says what each caller may do (docs/policy.md)" -}}
 {{- end -}}
-{{- if and .Values.index.enabled (or .Values.autoscaling.enabled (gt (int .Values.replicas) 1)) -}}
-{{- fail "index.enabled needs replicas: 1 and no autoscaling: two gateways never share an index in SQLite" -}}
+{{- if and (include "portus-gateway.indexVolume" .) (or .Values.autoscaling.enabled (gt (int .Values.replicas) 1)) -}}
+{{- fail "index.enabled needs index.postgres.url, or replicas: 1 and no autoscaling: two gateways never share an index in SQLite" -}}
+{{- end -}}
+{{- if and .Values.index.postgres.passwordSecret (not .Values.index.postgres.url) -}}
+{{- fail "index.postgres.url is required with index.postgres.passwordSecret" -}}
 {{- end -}}
 {{- if and .Values.index.notifications.port (not .Values.index.enabled) -}}
 {{- fail "index.notifications needs index.enabled" -}}
