@@ -27,6 +27,8 @@ class Observed:
         self.delays: list[float] = []
         self.walks: list[bool] = []
         self.leads = False
+        self.watches = 0
+        self.lags: list[float] = []
 
     def notified(self, outcome: NotificationOutcome, count: int) -> None:
         self.events[outcome] = self.events.get(outcome, 0) + count
@@ -48,6 +50,12 @@ class Observed:
 
     def looked_at(self, state: IndexState | None, *, leads: bool) -> None:
         self.leads = leads
+
+    def watching(self, change: int) -> None:
+        self.watches += change
+
+    def watched(self, lag: float) -> None:
+        self.lags.append(lag)
 
     def walked(self, seconds: float, *, held: bool) -> None:
         self.walks.append(held)

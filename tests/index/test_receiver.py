@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import io
 import json
+import ssl
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,12 +12,14 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from portus_gateway.access.tls import ServerCertificate
 from portus_gateway.access.token_file import TokenFile
 from portus_gateway.index import receiver
 from portus_gateway.index.errors import StoreError
 from portus_gateway.index.receiver import Receiver
 from portus_gateway.index.store import Notice
 from portus_gateway.listen_address import ListenAddress
+from tests.clients.python.certificates import Authority
 from tests.index.registries import Observed
 from tests.index.test_notification import A, body, event
 
@@ -179,3 +182,31 @@ async def test_a_connection_that_sends_nothing_is_closed(tokens: TokenFile, monk
         async with asyncio.timeout(5):
             assert await reader.read() == b""
         writer.close()
+
+
+async def test_with_a_certificate_it_is_https_and_a_renewed_one_is_used_at_once(
+    tokens: TokenFile, tmp_path: Path
+) -> None:
+    first, second = Authority(), Authority()
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+
+    def install(authority: Authority) -> None:
+        pair = authority.issue("localhost")
+        certificate.write_bytes(pair.certificate)
+        key.write_bytes(pair.key)
+
+    install(first)
+    context = ServerCertificate(certificate, key).http_context()
+    async with Receiver(Marks(), tokens, ListenAddress("127.0.0.1", 0), Observed(), context) as running:
+        url = f"https://localhost:{running.address.port}/notifications"
+        assert await posted_over_tls(url, first) == 202
+        install(second)
+        assert await posted_over_tls(url, second) == 202
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await posted_over_tls(url, first)
+
+
+async def posted_over_tls(url: str, authority: Authority) -> int:
+    trust = ssl.create_default_context(cadata=authority.pem.decode())
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as session:
+        return await posted(url, session, body(event()), GOOD)

@@ -131,6 +131,18 @@ class TestClaims:
         (claim,) = await store.claim(1, 60)
         assert claim.by_walk
 
+    async def test_notifications_do_not_keep_the_walk_waiting_for_ever(self, store: SqlStore) -> None:
+        await write(store, "walked", reading())
+        await write(store, "busy", reading())
+        await store.request_read(["walked"])
+        (claim,) = await store.claim(1, 60)
+        # It has been waiting for longer than any notified repository may go before it.
+        await store.failed(claim, "", -40)
+        await store.notify([Notice("busy")])
+        await asyncio.sleep(0.03)
+        (claim,) = await store.claim(1, 60)
+        assert claim.repository == "walked"
+
     async def test_a_failed_read_changes_nothing_and_is_tried_later(self, store: SqlStore) -> None:
         await write(store, "app", reading({"v1": "a"}))
         await store.notify([Notice("app")])

@@ -59,7 +59,7 @@ class LiveIndex:
     ) -> None:
         self._open_store = open_store
         self._source = source
-        self._observer = observer
+        self.observer = observer
         self._plan = plan
         self._keeps = keeps
         self._store: SqlStore | None = None
@@ -182,10 +182,10 @@ class LiveIndex:
                 tasks.create_task(self.feed.run(store))
                 if self._keeps:
                     self._reader = Reader(
-                        store, self._source, self._observer, share=plan.share, digest_interval=plan.digest_interval
+                        store, self._source, self.observer, share=plan.share, digest_interval=plan.digest_interval
                     )
                     self._walker = Walker(
-                        store, self._source, self._observer, interval=plan.walk_interval, history=plan.history
+                        store, self._source, self.observer, interval=plan.walk_interval, history=plan.history
                     )
                     tasks.create_task(self._reader.run(self.changed))
                     tasks.create_task(self._look(store))
@@ -196,14 +196,14 @@ class LiveIndex:
             walker, self._walker, self._reader = self._walker, None, None
             self._store, self._problem = None, "it is closed"
             self._opened.clear()
-            self._observer.looked_at(None, leads=False)
+            self.observer.looked_at(None, leads=False)
             if walker is not None:
                 await _resign(walker)
 
     async def _look(self, store: IndexStore) -> NoReturn:
         """Tells the observer how the index is, from time to time. Raises `StoreError`."""
         while True:
-            self._observer.looked_at(await store.state(counted=True), leads=self.leads)
+            self.observer.looked_at(await store.state(counted=True), leads=self.leads)
             await asyncio.sleep(_LOOK)
 
     def _failed(self, failures: BaseExceptionGroup[StoreError]) -> None:

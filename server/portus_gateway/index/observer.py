@@ -40,6 +40,14 @@ class IndexObserver(Protocol):
         """The state of the index, with its numbers; None while the store cannot be used. `leads`: this process does."""
         ...
 
+    def watching(self, change: int) -> None:
+        """So many watches more, or less, run."""
+        ...
+
+    def watched(self, lag: float) -> None:
+        """Events were sent to a watcher, so many seconds after the index saw the last of them."""
+        ...
+
     def walked(self, seconds: float, *, held: bool) -> None:
         """A walk ended."""
         ...

@@ -179,7 +179,7 @@ class Transactions:
             # Materialized: PostgreSQL must choose once, and not once for each row.
             "WITH due AS MATERIALIZED (SELECT id FROM repositories"  # noqa: S608
             " WHERE dirty > 0 AND due_at <= $1 AND claimed_until <= $1"
-            f" ORDER BY priority, due_at LIMIT $3{self._dialect.skip_locked})"
+            f" ORDER BY due_at + 30.0 * priority LIMIT $3{self._dialect.skip_locked})"
             " UPDATE repositories SET fence = fence + 1, claimed_until = $2 WHERE id IN (SELECT id FROM due)"
             " RETURNING id, name, fence, dirty, attempts, priority",
             (now, now + seconds, most),

@@ -21,6 +21,8 @@ _LEASE: Final = 15.0
 _RENEWAL: Final = 5.0
 # How often the leader looks whether something is to be done.
 _LOOK: Final = 0.5
+# How often it looks for changes that are too old to be kept.
+_FORGET: Final = 60.0
 _FIRST_RETRY: Final = 2.0
 _LONGEST_RETRY: Final = 300.0
 # A walk is at most a tenth of the time: it is followed by a pause of nine times its length.
@@ -92,7 +94,7 @@ class Walker:
             await asyncio.gather(work, return_exceptions=True)
 
     async def _work(self) -> NoReturn:
-        retry, not_before = _FIRST_RETRY, 0.0
+        retry, not_before, forget_at = _FIRST_RETRY, 0.0, 0.0
         while True:
             await self._pass_on_wish()
             state = await self._store.state()
@@ -106,7 +108,10 @@ class Walker:
                     self._failed(error)
             if not state.ready:
                 await self._store.check_ready()
-            await self._store.forget(state.now - self._history)
+            if state.now >= forget_at:
+                forgotten = await self._store.forget(state.now - self._history)
+                # There may be more of them than one transaction takes.
+                forget_at = state.now if forgotten else state.now + _FORGET
             await asyncio.sleep(_LOOK)
 
     async def _pass_on_wish(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -75,6 +76,20 @@ class Watching:
         cursor = wanted.cursor or WatchCursor(state.epoch, state.head, ("", "") if wanted.current_state else None)
         _check(cursor, state)
         watch = _Watch(self._index, self._visibility, wanted, cursor)
+        observer = self._index.observer
+        observer.watching(1)
+        try:
+            async with aclosing(self._messages(watch, cursor, state)) as messages:
+                async for message in messages:
+                    if message.changes and message.as_of is not None:
+                        observer.watched(message.as_of - message.changes[-1].observed_at)
+                    yield message
+        finally:
+            observer.watching(-1)
+
+    async def _messages(
+        self, watch: "_Watch", cursor: WatchCursor, state: IndexState
+    ) -> AsyncGenerator[WatchMessage, None]:
         if cursor.listed is not None:
             async for message in watch.current_state(cursor.listed):
                 yield message

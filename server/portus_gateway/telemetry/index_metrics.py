@@ -74,6 +74,14 @@ class IndexMetrics:
 
         self._gauges = {name: Gauge(name, description, registry=registry) for name, description in INDEX_GAUGES.items()}
 
+        self._watchers = Gauge("portus_index_watchers", "Watches that run.", registry=registry)
+        self._watch_lag = Histogram(
+            "portus_index_watch_lag_seconds",
+            "From a change in the index to its sending to a watcher; long for a watcher that catches up.",
+            buckets=BUCKETS,
+            registry=registry,
+        )
+
     def notified(self, outcome: NotificationOutcome, count: int) -> None:
         if count:
             self._events.labels(outcome).inc(count)
@@ -97,6 +105,12 @@ class IndexMetrics:
     def walked(self, seconds: float, *, held: bool) -> None:
         self._walks.labels("held" if held else "complete").inc()
         self._walk_seconds.set(seconds)
+
+    def watching(self, change: int) -> None:
+        self._watchers.inc(change)
+
+    def watched(self, lag: float) -> None:
+        self._watch_lag.observe(max(0.0, lag))
 
     def looked_at(self, state: IndexState | None, *, leads: bool) -> None:
         gauges = self._gauges

@@ -31,7 +31,8 @@ CREATE TABLE repositories (
     claimed_until DOUBLE PRECISION NOT NULL DEFAULT 0,
     problem TEXT NOT NULL DEFAULT ''
 );
-CREATE INDEX repositories_due ON repositories (priority, due_at) WHERE dirty > 0;
+-- What was notified comes first, but the walk's reads wait for half a minute at most.
+CREATE INDEX repositories_due ON repositories ((due_at + 30.0 * priority)) WHERE dirty > 0;
 
 CREATE TABLE tags (
     repository BIGINT NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
