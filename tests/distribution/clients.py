@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from yarl import URL
@@ -31,6 +32,7 @@ class Counting:
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
     retries: list[str] = field(default_factory=list)
+    blob_bytes: int = 0
 
     def request_finished(self, *, method: str, route: str, outcome: str, seconds: float) -> None:
         assert seconds >= 0
@@ -42,6 +44,9 @@ class Counting:
 
     def token_reused(self) -> None:
         pass
+
+    def blob_read(self, size: int) -> None:
+        self.blob_bytes += size
 
     def retried(self, *, route: str) -> None:
         self.retries.append(route)
@@ -59,6 +64,7 @@ def client(
     concurrency: int = 8,
     downloads: int = 8,
     blob_origins: Iterable[str] = (),
+    ca_file: Path | None = None,
 ) -> DistributionClient:
     """A client that has an account where there is a token service, unless `credentials` says otherwise."""
     if credentials == "by realm":
@@ -73,6 +79,7 @@ def client(
             retries=retries,
             concurrency=concurrency,
             downloads=downloads,
+            ca_file=ca_file,
             blob_origins=frozenset(Origin.of(URL(origin)) for origin in blob_origins),
         ),
         observer,

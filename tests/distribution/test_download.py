@@ -3,13 +3,16 @@
 import asyncio
 import hashlib
 import re
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from portus_gateway.distribution import DistributionClient
 from portus_gateway.distribution.concern import Concern
+from portus_gateway.distribution.configuration import RetryPolicy, Timeouts
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.download import Part
 from portus_gateway.distribution.errors import (
@@ -25,6 +28,7 @@ from portus_gateway.distribution.errors import (
     UpstreamTimeout,
 )
 from portus_gateway.distribution.names import Repository
+from tests.access.certificates import Authority
 from tests.distribution.clients import PORTUS, Counting, client
 from tests.distribution.upstream import Upstream, answer, basic_challenge, refusal
 
@@ -282,8 +286,6 @@ async def test_a_registry_that_stalls_is_given_up(upstream: Upstream) -> None:
         return response
 
     upstream.script(stall)
-    from portus_gateway.distribution.configuration import RetryPolicy, Timeouts
-
     async with client(upstream.url, timeouts=Timeouts(read=0.2), retries=RetryPolicy(attempts=1)) as registry:
         with pytest.raises(UpstreamTimeout):
             await read(registry)
@@ -293,8 +295,6 @@ async def test_a_slow_reader_does_not_make_the_registry_look_slow(upstream: Upst
     """While nobody reads, the registry cannot send: this is not its fault."""
     content = CONTENT * 8
     upstream.script(lambda request: with_ranges(request, content))
-    from portus_gateway.distribution.configuration import RetryPolicy, Timeouts
-
     async with (
         client(upstream.url, timeouts=Timeouts(read=0.1, total=0.2), retries=RetryPolicy(attempts=1)) as registry,
         registry.open_blob(APP, Digest.of(content), Part()) as blob,
@@ -454,3 +454,41 @@ async def test_downloads_are_counted(upstream: Upstream) -> None:
     async with client(upstream.url, observer=counting) as registry:
         await read(registry)
     assert counting.requests == [("GET", "blobs", "200")]
+    assert counting.blob_bytes == SIZE
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_the_storage_may_use_tls_with_an_authority_of_its_own(
+    upstream: Upstream, tmp_path: Path, trusted: bool
+) -> None:
+    authority = Authority()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*authority.issue(dns=["localhost"]).write(tmp_path))
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes((authority if trusted else Authority()).pem)
+    async with Upstream(context) as storage:
+        address = f"https://localhost:{storage.port}"
+        upstream.script(answer(307, Location=f"{address}/signed"))
+        storage.script(with_ranges)
+        async with client(upstream.url, blob_origins=[address], ca_file=ca_file) as registry:
+            if trusted:
+                assert (await read(registry, DIGEST, Part(10, 20)))[1] == CONTENT[10:30]
+            else:
+                with pytest.raises(Unreachable, match="the certificate of the registry's storage is not trusted"):
+                    await read(registry)
+
+
+async def test_a_storage_that_redirects_from_https_to_http_is_not_followed(upstream: Upstream, tmp_path: Path) -> None:
+    authority = Authority()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*authority.issue(dns=["localhost"]).write(tmp_path))
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    async with Upstream(context) as storage, Upstream() as plain:
+        address = f"https://localhost:{storage.port}"
+        upstream.script(answer(307, Location=f"{address}/signed"))
+        storage.script(answer(307, Location=f"{plain.url}/signed"))
+        origins = [address, plain.url]
+        async with client(upstream.url, blob_origins=origins, ca_file=tmp_path / "ca.pem") as registry:
+            with pytest.raises(RegistryFault, match="from https to http"):
+                await read(registry)
+        assert not plain.requests

@@ -269,7 +269,7 @@ class Exchange:
                 connection.broke = True
                 raise
             if request.open_body is not None and response.status in _SUCCESSES:
-                request.open_body.opened(response, failed, self._slots.release)
+                request.open_body.opened(response, failed, self._slots.release, self._observer.blob_read)
                 _refuse_compressed(response, request)
                 return Answer(response.status, response.headers, b"")
             async with response:

@@ -26,6 +26,10 @@ class UpstreamObserver(Protocol):
         """A request will be sent again."""
         ...
 
+    def blob_read(self, size: int) -> None:
+        """So many bytes of a blob that is read piece by piece have come."""
+        ...
+
 
 class NotObserved:
     """Ignores everything."""
@@ -40,4 +44,7 @@ class NotObserved:
         pass
 
     def retried(self, *, route: str) -> None:
+        pass
+
+    def blob_read(self, size: int) -> None:
         pass

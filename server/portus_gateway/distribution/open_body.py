@@ -17,15 +17,26 @@ class OpenBody:
         self._response: aiohttp.ClientResponse | None = None
         self._failed: FailedExchange | None = None
         self._release: Callable[[], None] | None = None
+        self._observe: Callable[[int], None] = lambda _: None
 
     @property
     def is_open(self) -> bool:
         return self._release is not None
 
-    def opened(self, response: aiohttp.ClientResponse, failed: FailedExchange, release: Callable[[], None]) -> None:
-        """Takes over a response. `failed` translates errors while it is read. `release` gives the slot back."""
+    def opened(
+        self,
+        response: aiohttp.ClientResponse,
+        failed: FailedExchange,
+        release: Callable[[], None],
+        observe: Callable[[int], None],
+    ) -> None:
+        """Takes over a response.
+
+        `failed` translates errors while it is read. `release` gives the slot back. `observe` is told how many bytes
+        come.
+        """
         self.close()
-        self._response, self._failed, self._release = response, failed, release
+        self._response, self._failed, self._release, self._observe = response, failed, release, observe
 
     async def read(self, size: int) -> bytes:
         """The next bytes of the body, at most `size`. Empty at its end.
@@ -35,7 +46,9 @@ class OpenBody:
         if self._response is None or self._failed is None:
             raise AssertionError("no body is open")
         with self._failed:
-            return await self._response.content.read(size)
+            content = await self._response.content.read(size)
+        self._observe(len(content))
+        return content
 
     def close(self) -> None:
         """Closes the connection, unless the body was read to its end, and gives the slot back."""

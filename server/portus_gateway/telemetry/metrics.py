@@ -52,6 +52,9 @@ class Metrics:
             for reason in _ALERTED_REASONS | (_ALERTED_DELETE_REASONS if rpc.deletes else frozenset()):
                 self._reasons.labels(rpc.name, reason)
         self._retries = self._counter("portus_upstream_retries_total", "Requests that were sent again.", "route")
+        self._blob_bytes = self._counter(
+            "portus_upstream_blob_bytes_total", "Bytes of blobs that were read from the registry for ReadBlob."
+        )
         self._token_fetches = self._counter("portus_token_fetches_total", "Tokens that were asked for.", "outcome")
         for outcome in _TOKEN_OUTCOMES:
             self._token_fetches.labels(outcome)
@@ -117,6 +120,9 @@ class Metrics:
 
     def token_reused(self) -> None:
         self._token_reuses.inc()
+
+    def blob_read(self, size: int) -> None:
+        self._blob_bytes.inc(size)
 
     def retried(self, *, route: str) -> None:
         self._retries.labels(route).inc()
