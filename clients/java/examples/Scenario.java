@@ -1,24 +1,41 @@
 import io.grpc.ChannelCredentials;
 import io.grpc.StatusRuntimeException;
+import io.portus.client.Batch;
+import io.portus.client.BlobInputStream;
 import io.portus.client.ErrorDetails;
 import io.portus.client.PortusClient;
 import io.portus.client.Security;
 import io.portus.client.Timeouts;
+import io.portus.registry.v1.BatchDeleteManifestsRequest;
+import io.portus.registry.v1.BatchDeleteManifestsResult;
 import io.portus.registry.v1.CatalogRequest;
 import io.portus.registry.v1.DeleteManifestRequest;
+import io.portus.registry.v1.Descriptor;
+import io.portus.registry.v1.GetImageConfigRequest;
 import io.portus.registry.v1.GetManifestRequest;
+import io.portus.registry.v1.ImageConfig;
+import io.portus.registry.v1.ListReferrersRequest;
+import io.portus.registry.v1.ListTagsRequest;
 import io.portus.registry.v1.Manifest;
+import io.portus.registry.v1.Platform;
+import io.portus.registry.v1.ReadBlobRequest;
+import io.portus.registry.v1.Referrer;
 import io.portus.registry.v1.Repository;
+import io.portus.registry.v1.TagDetails;
 import java.io.IOException;
+import java.io.OutputStream;
+import java.io.UncheckedIOException;
 import java.nio.file.Path;
+import java.security.DigestOutputStream;
 import java.security.GeneralSecurityException;
 import java.security.MessageDigest;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.HexFormat;
 
 /**
- * Shows how to use the gateway: lists the catalog with its tags, verifies a manifest, tries a delete that is refused, and
- * requests a tag that does not exist.
+ * Shows how to use the gateway: lists the catalog with its tags, verifies a manifest, shows what is in the image and what
+ * refers to it, tries a delete that is refused, and requests a tag that does not exist.
  *
  * <pre>java -cp "target/*:target/dependency/*" examples/Scenario.java ADDRESS REPOSITORY TAG</pre>
  *
@@ -62,6 +79,8 @@ public final class Scenario {
       throw new IllegalStateException("the digest of the bytes is not " + digest);
     }
 
+    showContent(client, repository, tag, manifest);
+
     for (boolean validateOnly : new boolean[] {true, false}) {
       System.out.printf(
           "delete %s@%s, expecting the tag %s, validate only: %b%n", repository, digest, tag, validateOnly);
@@ -86,6 +105,70 @@ public final class Scenario {
     } catch (StatusRuntimeException error) {
       show(error);
     }
+  }
+
+  /** Shows what is in the image, the repository's tags, and what refers to the image. */
+  private static void showContent(PortusClient client, String repository, String tag, Manifest manifest)
+      throws GeneralSecurityException {
+    ImageConfig config =
+        client
+            .blocking()
+            .getImageConfig(GetImageConfigRequest.newBuilder().setRepository(repository).setTag(tag).build())
+            .getImageConfig();
+    System.out.printf("configuration of %s:%s%n", repository, tag);
+    System.out.printf("  created: %s%n", Instant.ofEpochSecond(config.getCreated().getSeconds()));
+    System.out.printf("  platform: %s%n", platform(config.getPlatform()));
+    System.out.printf("  digest: %s%n", config.getConfig().getDigest());
+
+    for (Descriptor layer : manifest.getImage().getLayersList()) {
+      System.out.printf("layer %s%n", layer.getDigest());
+      MessageDigest hash = MessageDigest.getInstance("SHA-256");
+      ReadBlobRequest wanted =
+          ReadBlobRequest.newBuilder().setRepository(repository).setDigest(layer.getDigest()).build();
+      try (BlobInputStream blob = client.openBlob(wanted);
+          DigestOutputStream hashed = new DigestOutputStream(OutputStream.nullOutputStream(), hash)) {
+        long size = blob.transferTo(hashed);
+        System.out.printf("  size: %d of %d%n", size, blob.size().orElseThrow());
+      } catch (IOException error) {
+        throw new UncheckedIOException(error);
+      }
+      System.out.printf("  SHA-256 of the bytes: sha256:%s%n", HexFormat.of().formatHex(hash.digest()));
+    }
+
+    System.out.printf("tags of %s%n", repository);
+    ListTagsRequest tags = ListTagsRequest.newBuilder().setRepository(repository).setOmitReferrerTags(true).build();
+    for (TagDetails details : client.tagDetails(tags)) {
+      String platform = details.getPlatformsCount() == 0 ? "no platform" : platform(details.getPlatforms(0));
+      System.out.printf(
+          "  %s: %s, %d bytes, %s%n",
+          details.getTag(), details.getContentDescriptor().getDigest(), details.getTotalSize(), platform);
+    }
+
+    String digest = manifest.getContentDescriptor().getDigest();
+    System.out.printf("referrers of %s@%s%n", repository, digest);
+    ListReferrersRequest referrers =
+        ListReferrersRequest.newBuilder().setRepository(repository).setDigest(digest).build();
+    for (Referrer referrer : client.referrers(referrers)) {
+      Descriptor descriptor = referrer.getContentDescriptor();
+      System.out.printf("  %s: %s%n", descriptor.getArtifactType(), descriptor.getDigest());
+    }
+
+    System.out.printf("batch of deletes in %s, validate only%n", repository);
+    BatchDeleteManifestsRequest deletes =
+        BatchDeleteManifestsRequest.newBuilder()
+            .setRepository(repository)
+            .addRequests(DeleteManifestRequest.newBuilder().setDigest(digest))
+            .setValidateOnly(true)
+            .build();
+    try (Batch<BatchDeleteManifestsResult> batch = client.batchDelete(deletes)) {
+      for (BatchDeleteManifestsResult result : batch) {
+        System.out.printf("  %d: %s%n", result.getRequestIndex(), ErrorDetails.of(result.getStatus()).reason());
+      }
+    }
+  }
+
+  private static String platform(Platform platform) {
+    return platform.getOs() + "/" + platform.getArchitecture();
   }
 
   private static String tagsOf(Repository repository) {

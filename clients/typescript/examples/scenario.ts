@@ -1,6 +1,6 @@
 /**
- * Shows how to use the gateway: lists the catalog with its tags, verifies a manifest, tries a delete that is refused, and
- * requests a tag that does not exist.
+ * Shows how to use the gateway: lists the catalog with its tags, verifies a manifest, shows what is in the image and what
+ * refers to it, tries a delete that is refused, and requests a tag that does not exist.
  *
  *     node dist/examples/scenario.js ADDRESS REPOSITORY TAG
  *
@@ -10,7 +10,16 @@
 import { createHash } from "node:crypto";
 import { argv, env, exit } from "node:process";
 
-import { plaintext, PortusClient, PortusError, type Repository, type Security, tls } from "../src/index.js";
+import {
+  type Manifest,
+  plaintext,
+  type Platform,
+  PortusClient,
+  PortusError,
+  type Repository,
+  type Security,
+  tls,
+} from "../src/index.js";
 
 async function run(client: PortusClient, repository: string, tag: string): Promise<void> {
   console.log("catalog");
@@ -33,6 +42,8 @@ async function run(client: PortusClient, repository: string, tag: string): Promi
     throw new Error(`the digest of the bytes is not ${digest}`);
   }
 
+  await showContent(client, repository, tag, manifest);
+
   for (const validateOnly of [true, false]) {
     console.log(`delete ${repository}@${digest}, expecting the tag ${tag}, validate only: ${validateOnly}`);
     try {
@@ -49,6 +60,53 @@ async function run(client: PortusClient, repository: string, tag: string): Promi
   } catch (error) {
     show(error);
   }
+}
+
+/** Shows what is in the image, the repository's tags, and what refers to the image. */
+async function showContent(client: PortusClient, repository: string, tag: string, manifest: Manifest): Promise<void> {
+  const { imageConfig } = await client.getImageConfig({ repository, reference: { $case: "tag", value: tag } });
+  console.log(`configuration of ${repository}:${tag}`);
+  console.log(`  created: ${imageConfig?.created?.toISOString().replace(".000", "")}`);
+  console.log(`  platform: ${platformOf(imageConfig?.platform)}`);
+  console.log(`  digest: ${imageConfig?.config?.digest}`);
+
+  const layers = manifest.content?.$case === "image" ? manifest.content.value.layers : [];
+  for (const { digest } of layers) {
+    console.log(`layer ${digest}`);
+    const blob = client.readBlob({ repository, digest });
+    const hash = createHash("sha256");
+    let size = 0;
+    for await (const chunk of blob) {
+      hash.update(chunk);
+      size += chunk.length;
+    }
+    console.log(`  size: ${size} of ${blob.size}`);
+    console.log(`  SHA-256 of the bytes: sha256:${hash.digest("hex")}`);
+  }
+
+  console.log(`tags of ${repository}`);
+  for await (const details of client.tagDetails({ repository, omitReferrerTags: true })) {
+    const { tag, descriptor, totalSize, platforms } = details;
+    const platform = platforms.length > 0 ? platformOf(platforms[0]) : "no platform";
+    console.log(`  ${tag}: ${descriptor?.digest}, ${totalSize} bytes, ${platform}`);
+  }
+
+  const digest = manifest.descriptor?.digest ?? "";
+  console.log(`referrers of ${repository}@${digest}`);
+  for await (const { descriptor } of client.referrers({ repository, digest })) {
+    console.log(`  ${descriptor?.artifactType}: ${descriptor?.digest}`);
+  }
+
+  console.log(`batch of deletes in ${repository}, validate only`);
+  const deletes = { repository, requests: [{ digest }], validateOnly: true };
+  for await (const { requestIndex, outcome } of client.batchDelete(deletes)) {
+    const reason = outcome?.$case === "status" ? new PortusError(outcome.value).reason : "";
+    console.log(`  ${requestIndex}: ${reason}`);
+  }
+}
+
+function platformOf(platform: Platform | undefined): string {
+  return `${platform?.os}/${platform?.architecture}`;
 }
 
 function tagsOf(repository: Repository): string {
@@ -91,6 +149,7 @@ const timeoutMs = 1000 * Number(env["PORTUS_GATEWAY_TIMEOUT"] ?? "30");
 const client = new PortusClient(address, security(), {
   timeoutMs,
   deleteTimeoutMs: timeoutMs,
+  streamTimeoutMs: timeoutMs,
 });
 try {
   await run(client, repository, tag);

@@ -1,7 +1,7 @@
 """Shows how to use the gateway.
 
-Lists the catalog with its tags, verifies a manifest, tries a delete that is refused, and requests a tag that does not
-exist.
+Lists the catalog with its tags, verifies a manifest, shows what is in the image and what refers to it, tries a delete
+that is refused, and requests a tag that does not exist.
 
     python scenario.py ADDRESS REPOSITORY TAG
 
@@ -13,7 +13,7 @@ import hashlib
 import os
 import sys
 
-from portus_client import RegistryClient, RegistryError, Repository, Tagged
+from portus_client import Image, Manifest, RegistryClient, RegistryError, Repository, Tagged
 
 
 def run(client: RegistryClient, repository: str, tag: str) -> None:
@@ -32,6 +32,8 @@ def run(client: RegistryClient, repository: str, tag: str) -> None:
     if computed != digest:
         raise SystemExit(f"scenario: the digest of the bytes is not {digest}")
 
+    show_content(client, repository, tag, manifest)
+
     for validate_only in (True, False):
         stated = "true" if validate_only else "false"
         print(f"delete {repository}@{digest}, expecting the tag {tag}, validate only: {stated}")
@@ -47,6 +49,42 @@ def run(client: RegistryClient, repository: str, tag: str) -> None:
         client.manifest(repository, "no-such-tag")
     except RegistryError as error:
         show(error)
+
+
+def show_content(client: RegistryClient, repository: str, tag: str, manifest: Manifest) -> None:
+    """Shows what is in the image, the repository's tags, and what refers to the image."""
+    config = client.image_config(repository, tag)
+    print(f"configuration of {repository}:{tag}")
+    print(f"  created: {config.created:%Y-%m-%dT%H:%M:%SZ}")
+    print(f"  platform: {config.platform}")
+    print(f"  digest: {config.config.digest}")
+
+    for layer in manifest.content.layers if isinstance(manifest.content, Image) else ():
+        print(f"layer {layer.digest}")
+        hasher = hashlib.sha256()
+        size = 0
+        with client.read_blob(repository, layer.digest) as blob:
+            for chunk in blob.chunks():
+                hasher.update(chunk)
+                size += len(chunk)
+            print(f"  size: {size} of {blob.size}")
+        print(f"  SHA-256 of the bytes: sha256:{hasher.hexdigest()}")
+
+    print(f"tags of {repository}")
+    for details in client.tag_details(repository, omit_referrer_tags=True):
+        digest = details.descriptor.digest if details.descriptor is not None else "unknown"
+        platform = details.platforms[0] if details.platforms else "no platform"
+        print(f"  {details.tag}: {digest}, {details.total_size} bytes, {platform}")
+
+    digest = manifest.descriptor.digest
+    print(f"referrers of {repository}@{digest}")
+    for referrer in client.referrers(repository, digest):
+        print(f"  {referrer.descriptor.artifact_type}: {referrer.descriptor.digest}")
+
+    print(f"batch of deletes in {repository}, validate only")
+    for result in client.batch_delete(repository, [digest], validate_only=True):
+        reason = result.outcome.reason if isinstance(result.outcome, RegistryError) else ""
+        print(f"  {result.index}: {reason}")
 
 
 def tags_of(repository: Repository) -> str:

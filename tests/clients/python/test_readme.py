@@ -1,5 +1,6 @@
 """The programs and commands in the README work as written, with `portus-gateway dev`."""
 
+import json
 import os
 import re
 import subprocess
@@ -27,7 +28,7 @@ def blocks(fence: str) -> list[str]:
     return re.findall(rf"^```{fence}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
-MANIFEST, DELETE, TESTING = blocks("python")
+MANIFEST, DETAILS, DELETE, TESTING = blocks("python")
 
 
 def output_of(program: str) -> str:
@@ -53,6 +54,17 @@ def test_the_first_program_prints_a_manifest_and_deletes_nothing(address: str) -
     known = run(address, "resolve", "team/app").output.split()[0]
     assert digest == known
     assert manifest.strip() == run(address, "manifest", f"team/app@{known}", "--raw").output.strip()
+
+
+def test_the_second_program_prints_the_configuration_and_the_sbom() -> None:
+    assert DOCUMENTED in DETAILS
+    (flavour,) = re.findall(r"`portus-gateway dev (--flavour [^`]+)` has an SBOM", README)
+    with real_gateway(*flavour.split()) as address:
+        built, referrer, content = output_of(DETAILS.replace(DOCUMENTED, address)).split("\n", 2)
+
+    assert built == "built on 2024-05-01 12:00:00+00:00 for linux/amd64"
+    assert referrer == "referrer application/spdx+json"
+    assert json.loads(content)["spdxVersion"] == "SPDX-2.3"
 
 
 def test_the_delete_is_refused_and_names_the_tag(address: str) -> None:

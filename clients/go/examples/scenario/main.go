@@ -1,5 +1,5 @@
-// Command scenario shows how to use the gateway: it lists the catalog with its tags, verifies a manifest, tries a delete
-// that is refused, and requests a tag that does not exist.
+// Command scenario shows how to use the gateway: it lists the catalog with its tags, verifies a manifest, shows what is in
+// the image and what refers to it, tries a delete that is refused, and requests a tag that does not exist.
 //
 //	scenario ADDRESS REPOSITORY TAG
 //
@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -67,6 +68,10 @@ func run(address, repository, tag string) error {
 		return fmt.Errorf("the digest of the bytes is not %s", digest)
 	}
 
+	if err := content(ctx, client, repository, tag, manifest); err != nil {
+		return err
+	}
+
 	for _, validateOnly := range []bool{true, false} {
 		fmt.Printf("delete %s@%s, expecting the tag %s, validate only: %t\n", repository, digest, tag, validateOnly)
 		deleted, err := client.DeleteManifest(ctx, &registryv1.DeleteManifestRequest{
@@ -92,6 +97,77 @@ func run(address, repository, tag string) error {
 	return show(err)
 }
 
+// content shows what is in the image, the repository's tags, and what refers to the image.
+func content(ctx context.Context, client *portus.Client, repository, tag string, manifest *registryv1.Manifest) error {
+	answer, err := client.GetImageConfig(ctx, &registryv1.GetImageConfigRequest{
+		Repository: repository,
+		Reference:  &registryv1.GetImageConfigRequest_Tag{Tag: tag},
+	})
+	if err != nil {
+		return err
+	}
+	config := answer.GetImageConfig()
+	fmt.Printf("configuration of %s:%s\n", repository, tag)
+	fmt.Printf("  created: %s\n", config.GetCreated().AsTime().Format(time.RFC3339))
+	fmt.Printf("  platform: %s\n", platform(config.GetPlatform()))
+	fmt.Printf("  digest: %s\n", config.GetConfig().GetDigest())
+
+	for _, layer := range manifest.GetImage().GetLayers() {
+		fmt.Printf("layer %s\n", layer.GetDigest())
+		blob, err := client.OpenBlob(ctx, &registryv1.ReadBlobRequest{Repository: repository, Digest: layer.GetDigest()})
+		if err != nil {
+			return err
+		}
+		hash := sha256.New()
+		size, err := io.Copy(hash, blob)
+		blob.Close()
+		if err != nil {
+			return err
+		}
+		fmt.Printf("  size: %d of %d\n", size, blob.Size())
+		fmt.Printf("  SHA-256 of the bytes: sha256:%x\n", hash.Sum(nil))
+	}
+
+	fmt.Printf("tags of %s\n", repository)
+	for details, err := range client.TagDetails(ctx, &registryv1.ListTagsRequest{Repository: repository, OmitReferrerTags: true}) {
+		if err != nil {
+			return err
+		}
+		platforms := "no platform"
+		if len(details.GetPlatforms()) > 0 {
+			platforms = platform(details.GetPlatforms()[0])
+		}
+		fmt.Printf("  %s: %s, %d bytes, %s\n", details.GetTag(), details.GetDescriptor_().GetDigest(), details.GetTotalSize(), platforms)
+	}
+
+	digest := manifest.GetDescriptor_().GetDigest()
+	fmt.Printf("referrers of %s@%s\n", repository, digest)
+	for referrer, err := range client.Referrers(ctx, &registryv1.ListReferrersRequest{Repository: repository, Digest: digest}) {
+		if err != nil {
+			return err
+		}
+		fmt.Printf("  %s: %s\n", referrer.GetDescriptor_().GetArtifactType(), referrer.GetDescriptor_().GetDigest())
+	}
+
+	fmt.Printf("batch of deletes in %s, validate only\n", repository)
+	deletes := &registryv1.BatchDeleteManifestsRequest{
+		Repository:   repository,
+		Requests:     []*registryv1.DeleteManifestRequest{{Digest: digest}},
+		ValidateOnly: true,
+	}
+	for result, err := range client.BatchDelete(ctx, deletes) {
+		if err != nil {
+			return err
+		}
+		fmt.Printf("  %d: %s\n", result.GetRequestIndex(), portus.FromStatus(result.GetStatus()).Reason)
+	}
+	return nil
+}
+
+func platform(platform *registryv1.Platform) string {
+	return platform.GetOs() + "/" + platform.GetArchitecture()
+}
+
 func dial(address string) (*portus.Client, error) {
 	security := portus.Plaintext()
 	if caFile := os.Getenv("PORTUS_GATEWAY_CA_FILE"); caFile != "" {
@@ -107,7 +183,8 @@ func dial(address string) (*portus.Client, error) {
 			return nil, err
 		}
 		timeout := time.Duration(seconds * float64(time.Second))
-		options = append(options, portus.WithTimeout(timeout), portus.WithDeleteTimeout(timeout))
+		options = append(options, portus.WithTimeout(timeout), portus.WithDeleteTimeout(timeout),
+			portus.WithStreamTimeout(timeout))
 	}
 	return portus.Dial(address, security, options...)
 }
