@@ -63,3 +63,11 @@ def test_a_place_that_is_given_back_can_be_taken_again_and_nothing_is_kept() -> 
 )
 def test_one_host_is_one_address_whatever_its_port(peer: str, address: str) -> None:
     assert address_of(peer) == address
+
+
+def test_one_place_that_is_given_back_is_one() -> None:
+    limit = OpenCallLimit()
+    first, _ = entered(limit, ["ipv4:10.0.0.1:1"] * 2)
+    limit.leave(first)
+    entered(limit, ["ipv4:10.0.0.1:1"])
+    assert "your connection" in refused(limit, "ipv4:10.0.0.1:1")
