@@ -5,7 +5,9 @@ import json
 import shutil
 import sys
 from asyncio.subprocess import PIPE
+from base64 import b64decode
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,8 +16,15 @@ from portus_gateway.devregistry import DevRegistry
 from tests.e2e.gateway_process import gateway_process
 
 SERVICE = "portus.registry.v1.RegistryService"
+INDEX_RPCS = ("WatchEvents",)
 RPCS = sorted(registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].methods_by_name)
 GRPCURL = shutil.which("grpcurl", path=str(Path(sys.executable).parent)) or shutil.which("grpcurl")
+
+
+def streamed(output: str) -> list[dict[str, Any]]:
+    """The messages of a stream, which grpcurl writes one after the other."""
+    messages: list[dict[str, Any]] = json.loads("[" + output.replace("}\n{", "},{") + "]")
+    return messages
 
 
 async def grpcurl(*arguments: str) -> tuple[int, str, str]:
@@ -64,7 +73,7 @@ async def test_it_calls_every_rpc(registry: DevRegistry, settings: dict[str, str
         assert catalog["repositories"][0] == {"name": "charts/shop", "tags": ["1.4.0"]}
         assert catalog["nextPageToken"]
         assert '"name": "team/old"' in await call("StreamCatalog", {"prefix": "team/"})
-        assert json.loads(await call("ListTags", {"repository": "team/old"})) == {"tags": ["1.0", "1.0.1"]}
+        assert json.loads(await call("ListTags", {"repository": "team/old"}))["tags"] == ["1.0", "1.0.1"]
         descriptor = json.loads(await call("ResolveManifest", asked))["descriptor"]
         assert descriptor["digest"] == image
         resolved = json.loads(await call("BatchResolveManifests", {"requests": [asked]}))
@@ -72,8 +81,7 @@ async def test_it_calls_every_rpc(registry: DevRegistry, settings: dict[str, str
         manifest = json.loads(await call("GetManifest", asked))["manifest"]
         assert manifest["descriptor"]["digest"] == image
         batch = await call("BatchGetManifests", {"requests": [{"repository": "team/none", "tag": "1"}, asked]})
-        # A stream: one object after the other.
-        messages = json.loads("[" + batch.replace("}\n{", "},{") + "]")
+        messages = streamed(batch)
         outcomes = {result.get("requestIndex", 0): result for message in messages for result in message["results"]}
         assert outcomes[0]["status"]["code"] == 5
         assert outcomes[1]["manifest"] == manifest
@@ -81,11 +89,26 @@ async def test_it_calls_every_rpc(registry: DevRegistry, settings: dict[str, str
         assert config["config"]["digest"] == manifest["image"]["imageId"]
         configs = json.loads(await call("BatchGetImageConfigs", {"requests": [asked]}))
         assert [result["imageConfig"] for result in configs["results"]] == [config]
-        deletion = {"repository": "team/old", "digest": image, "expected_tags": ["1.0", "1.0.1"]}
-        assert json.loads(await call("DeleteManifest", deletion))["deletedTags"] == ["1.0", "1.0.1"]
         layer = manifest["image"]["layers"][0]["digest"]
+        size, content = streamed(await call("ReadBlob", {"repository": "team/old", "digest": layer, "limit": 4}))
+        assert size == {"size": manifest["image"]["layers"][0]["size"]}
+        assert len(b64decode(content["chunk"])) == 4
+        assert json.loads(await call("ListReferrers", {"repository": "team/old", "digest": image})) == {}
+        tag = {"repository": "team/old", "tag": "1.0", "expected_digest": image, "validate_only": True}
+        assert json.loads(await call("DeleteTag", tag)) == {"digest": image}
+        both = {"digest": image, "expected_tags": ["1.0", "1.0.1"]}
+        several = {"repository": "team/old", "requests": [both], "validate_only": True}
+        deleted = json.loads(await call("BatchDeleteManifests", several))["results"][0]["deleted"]
+        assert deleted["deletedTags"] == ["1.0", "1.0.1"]
+        deletion = {"repository": "team/old", **both}
+        assert json.loads(await call("DeleteManifest", deletion))["deletedTags"] == ["1.0", "1.0.1"]
         assert json.loads(await call("DeleteBlob", {"repository": "team/old", "digest": layer})) == {"digest": layer}
-        assert sorted(called) == RPCS
+        # These need the live index, which this gateway does not have.
+        for rpc in INDEX_RPCS:
+            status, output, errors = await grpcurl("-d", "{}", gateway.address, f"{SERVICE}/{rpc}")
+            assert (status != 0, output) == (True, "")
+            assert "INDEX_DISABLED" in errors
+        assert sorted({*called, *INDEX_RPCS}) == RPCS
 
 
 @pytest.mark.parametrize("expected", [[], ["1.0"]])

@@ -75,11 +75,11 @@ REQUESTS: dict[str, Message] = {
     ),
     "ListReferrers": ListReferrersRequest(repository="team/app", digest=DIGEST.text),
     "ReadBlob": ReadBlobRequest(repository="team/app", digest=BLOB.text),
+    "DeleteTag": DeleteTagRequest(repository="team/app", tag="1.0", validate_only=True),
     "DeleteManifest": DeleteManifestRequest(repository="team/app", digest=DIGEST.text, force=True),
     "BatchDeleteManifests": BatchDeleteManifestsRequest(
         repository="team/app", requests=[DeleteManifestRequest(digest=DIGEST.text, force=True)]
     ),
-    "DeleteTag": DeleteTagRequest(repository="team/app", tag="1.0", validate_only=True),
     "DeleteBlob": DeleteBlobRequest(repository="team/app", digest=BLOB.text),
 }
 """A good request for each RPC."""
