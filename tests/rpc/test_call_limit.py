@@ -125,6 +125,33 @@ def test_the_last_places_are_for_callers_that_have_few(streaming: bool) -> None:
         assert not places._taken_by
 
 
+def test_a_caller_with_a_quarter_has_no_more_of_the_last_places() -> None:
+    limit = CallLimit(8)
+    for owner in "aaaabb":
+        limit.enter(owner, streaming=False)
+    with pytest.raises(TooManyCalls, match="2 of them for you"):
+        limit.enter("b", streaming=False)
+    limit.enter("c", streaming=False)
+
+
+def test_watches_have_places_of_their_own() -> None:
+    limit = CallLimit(1, watch_limit=4)
+    limit.enter("a", streaming=True)
+    for _ in range(3):
+        limit.enter("a", streaming=True, watching=True)
+    with pytest.raises(TooManyCalls, match="nearly its limit of 4 watches"):
+        limit.enter("a", streaming=True, watching=True)
+    limit.enter("b", streaming=True, watching=True)
+    with pytest.raises(TooManyCalls, match="its limit of 4 watches"):
+        limit.enter("c", streaming=True, watching=True)
+    with pytest.raises(TooManyCalls, match="its limit of 1 calls"):
+        limit.enter("c", streaming=False)
+    limit.leave("b", streaming=True, watching=True)
+    limit.enter("c", streaming=True, watching=True)
+    limit.leave("a", streaming=True)
+    limit.enter("c", streaming=True)
+
+
 def test_a_call_that_is_refused_takes_no_place() -> None:
     limit = CallLimit(4)
     limit.enter("a", streaming=True)
