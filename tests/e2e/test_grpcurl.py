@@ -16,7 +16,7 @@ from portus_gateway.devregistry import DevRegistry
 from tests.e2e.gateway_process import gateway_process
 
 SERVICE = "portus.registry.v1.RegistryService"
-INDEX_RPCS = ("WatchEvents",)
+INDEX_RPCS = ("FindTags", "ListTagHistory", "WatchEvents")
 RPCS = sorted(registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].methods_by_name)
 GRPCURL = shutil.which("grpcurl", path=str(Path(sys.executable).parent)) or shutil.which("grpcurl")
 
