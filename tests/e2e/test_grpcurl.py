@@ -16,7 +16,12 @@ from portus_gateway.devregistry import DevRegistry
 from tests.e2e.gateway_process import gateway_process
 
 SERVICE = "portus.registry.v1.RegistryService"
-INDEX_RPCS = ("FindTags", "ListTagHistory", "WatchEvents")
+INDEX_RPCS: dict[str, dict[str, str]] = {
+    "FindTags": {"name_contains": "1.0"},
+    "ListTagHistory": {"repository": "team/old", "tag": "1.0"},
+    "WatchEvents": {},
+}
+"""The RPCs that need the live index, with a good request for each."""
 RPCS = sorted(registry_service_pb2.DESCRIPTOR.services_by_name["RegistryService"].methods_by_name)
 GRPCURL = shutil.which("grpcurl", path=str(Path(sys.executable).parent)) or shutil.which("grpcurl")
 
@@ -103,9 +108,8 @@ async def test_it_calls_every_rpc(registry: DevRegistry, settings: dict[str, str
         deletion = {"repository": "team/old", **both}
         assert json.loads(await call("DeleteManifest", deletion))["deletedTags"] == ["1.0", "1.0.1"]
         assert json.loads(await call("DeleteBlob", {"repository": "team/old", "digest": layer})) == {"digest": layer}
-        # These need the live index, which this gateway does not have.
-        for rpc in INDEX_RPCS:
-            status, output, errors = await grpcurl("-d", "{}", gateway.address, f"{SERVICE}/{rpc}")
+        for rpc, request in INDEX_RPCS.items():
+            status, output, errors = await grpcurl("-d", json.dumps(request), gateway.address, f"{SERVICE}/{rpc}")
             assert (status != 0, output) == (True, "")
             assert "INDEX_DISABLED" in errors
         assert sorted({*called, *INDEX_RPCS}) == RPCS
