@@ -60,7 +60,7 @@ func (c *Client) BatchResolve(
 // continues.
 //
 // An error ends the iteration. The manifests without a result may or may not be deleted then. A call that began is not
-// repeated. If ctx has no deadline, the call has the client's stream timeout, or its timeout of deletes if that is longer.
+// repeated; a second range over the same iterator is a second call. If ctx has no deadline, the call has the client's stream timeout, or its timeout of deletes if that is longer.
 func (c *Client) BatchDelete(
 	ctx context.Context, request *registryv1.BatchDeleteManifestsRequest,
 ) iter.Seq2[*registryv1.BatchDeleteManifestsResult, error] {

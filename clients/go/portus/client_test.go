@@ -289,6 +289,27 @@ func TestReferrersComeFromAllPages(t *testing.T) {
 	}
 }
 
+func TestHistoryAndFoundTagsComeFromAllPages(t *testing.T) {
+	client := dial(t, (&gateway{}).start(t), portus.Plaintext())
+	var listed []string
+	for event, err := range client.TagHistory(context.Background(), &registryv1.ListTagHistoryRequest{Tag: "latest"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed = append(listed, event.GetDigest())
+	}
+	wanted := &registryv1.FindTagsRequest{Wanted: &registryv1.FindTagsRequest_NameContains{NameContains: "rc"}}
+	for found, err := range client.FoundTags(context.Background(), wanted) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed = append(listed, found.GetTag())
+	}
+	if want := []string{"b", "a", "1-rc", "2-rc"}; !slices.Equal(listed, want) {
+		t.Errorf("got %v, want %v", listed, want)
+	}
+}
+
 func TestIterationFetchesNoPageAheadAndEndsWithItsReader(t *testing.T) {
 	g := &gateway{tags: map[string]*registryv1.ListTagsResponse{"": {Tags: []string{"a", "b"}, NextPageToken: "2"}}}
 	client := dial(t, g.start(t), portus.Plaintext())

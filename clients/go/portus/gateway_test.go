@@ -135,6 +135,28 @@ func (g *gateway) WatchEvents(
 	return nil
 }
 
+func (g *gateway) ListTagHistory(
+	_ context.Context, request *registryv1.ListTagHistoryRequest,
+) (*registryv1.ListTagHistoryResponse, error) {
+	if request.GetTag() != "latest" {
+		return nil, status.Error(codes.InvalidArgument, "the arguments got lost")
+	}
+	if request.GetPageToken() == "" {
+		return &registryv1.ListTagHistoryResponse{Events: []*registryv1.Event{{Digest: "b"}}, NextPageToken: "2"}, nil
+	}
+	return &registryv1.ListTagHistoryResponse{Events: []*registryv1.Event{{Digest: "a"}}}, nil
+}
+
+func (g *gateway) FindTags(_ context.Context, request *registryv1.FindTagsRequest) (*registryv1.FindTagsResponse, error) {
+	if request.GetNameContains() != "rc" {
+		return nil, status.Error(codes.InvalidArgument, "the arguments got lost")
+	}
+	if request.GetPageToken() == "" {
+		return &registryv1.FindTagsResponse{Tags: []*registryv1.FoundTag{{Tag: "1-rc"}}, NextPageToken: "2"}, nil
+	}
+	return &registryv1.FindTagsResponse{Tags: []*registryv1.FoundTag{{Tag: "2-rc"}}}, nil
+}
+
 func (g *gateway) DeleteTag(ctx context.Context, _ *registryv1.DeleteTagRequest) (*registryv1.DeleteTagResponse, error) {
 	g.calls.Add(1)
 	deadline, _ := ctx.Deadline()

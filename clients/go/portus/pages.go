@@ -65,6 +65,32 @@ func (c *Client) Referrers(
 	})
 }
 
+// TagHistory iterates over what happened to a tag, the latest event first, as the gateway's index saw it. It works like
+// Repositories.
+func (c *Client) TagHistory(
+	ctx context.Context, request *registryv1.ListTagHistoryRequest,
+) iter.Seq2[*registryv1.Event, error] {
+	return pages(request.GetPageToken(), func(token string) ([]*registryv1.Event, string, error) {
+		page := proto.CloneOf(request)
+		page.PageToken = token
+		response, err := c.ListTagHistory(ctx, page)
+		return response.GetEvents(), response.GetNextPageToken(), err
+	})
+}
+
+// FoundTags iterates over the tags of all repositories that FindTags finds in the gateway's index. It works like
+// Repositories.
+func (c *Client) FoundTags(
+	ctx context.Context, request *registryv1.FindTagsRequest,
+) iter.Seq2[*registryv1.FoundTag, error] {
+	return pages(request.GetPageToken(), func(token string) ([]*registryv1.FoundTag, string, error) {
+		page := proto.CloneOf(request)
+		page.PageToken = token
+		response, err := c.FindTags(ctx, page)
+		return response.GetTags(), response.GetNextPageToken(), err
+	})
+}
+
 func pages[Item any](token string, fetch func(token string) ([]Item, string, error)) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
 		var none Item

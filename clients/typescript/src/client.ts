@@ -47,7 +47,14 @@ import {
 } from "./generated/portus/registry/v1/registry_service.js";
 import type { Referrer } from "./generated/portus/registry/v1/referrer.js";
 import type { TagDetails } from "./generated/portus/registry/v1/tag_details.js";
-import { WatchEventsRequest, type WatchEventsResponse } from "./generated/portus/registry/v1/watch.js";
+import {
+  FindTagsRequest,
+  type FindTagsResponse,
+  type FoundTag,
+  ListTagHistoryRequest,
+  type ListTagHistoryResponse,
+} from "./generated/portus/registry/v1/tag_history.js";
+import { type Event, WatchEventsRequest, type WatchEventsResponse } from "./generated/portus/registry/v1/watch.js";
 import { serviceConfig } from "./generated/service_config.js";
 import type { Security } from "./security.js";
 import { VERSION } from "./version.js";
@@ -193,6 +200,16 @@ export class PortusClient {
     return this.#unary(this.#client.listReferrers, ListReferrersRequest.fromPartial(request), options);
   }
 
+  /** One page of what happened to a tag. `tagHistory` iterates over all of them. */
+  listTagHistory(request: DeepPartial<ListTagHistoryRequest>, options?: CallOptions): Promise<ListTagHistoryResponse> {
+    return this.#unary(this.#client.listTagHistory, ListTagHistoryRequest.fromPartial(request), options);
+  }
+
+  /** One page of the tags that are found. `foundTags` iterates over all of them. */
+  findTags(request: DeepPartial<FindTagsRequest>, options?: CallOptions): Promise<FindTagsResponse> {
+    return this.#unary(this.#client.findTags, FindTagsRequest.fromPartial(request), options);
+  }
+
   deleteManifest(request: DeepPartial<DeleteManifestRequest>, options?: CallOptions): Promise<DeleteManifestResponse> {
     return this.#unary(this.#client.deleteManifest, DeleteManifestRequest.fromPartial(request), this.#ofDelete(options));
   }
@@ -254,6 +271,30 @@ export class PortusClient {
     return pages(request.pageToken ?? "", async (pageToken) => {
       const page = await this.listReferrers({ ...request, pageToken }, options);
       return { items: page.referrers, next: page.nextPageToken };
+    });
+  }
+
+  /**
+   * What happened to a tag, the latest event first, as the gateway's index saw it. Works like `repositories`.
+   */
+  tagHistory(
+    request: DeepPartial<ListTagHistoryRequest>,
+    options?: CallOptions,
+  ): AsyncGenerator<Event, void, undefined> {
+    return pages(request.pageToken ?? "", async (pageToken) => {
+      const page = await this.listTagHistory({ ...request, pageToken }, options);
+      return { items: page.events, next: page.nextPageToken };
+    });
+  }
+
+  /** The tags of all repositories that `findTags` finds in the gateway's index. Works like `repositories`. */
+  foundTags(
+    request: DeepPartial<FindTagsRequest>,
+    options?: CallOptions,
+  ): AsyncGenerator<FoundTag, void, undefined> {
+    return pages(request.pageToken ?? "", async (pageToken) => {
+      const page = await this.findTags({ ...request, pageToken }, options);
+      return { items: page.tags, next: page.nextPageToken };
     });
   }
 

@@ -47,6 +47,13 @@ export {
   type StreamCatalogRequest,
 } from "./generated/portus/registry/v1/registry_service.js";
 export type { TagDetails } from "./generated/portus/registry/v1/tag_details.js";
+export type {
+  FindTagsRequest,
+  FindTagsResponse,
+  FoundTag,
+  ListTagHistoryRequest,
+  ListTagHistoryResponse,
+} from "./generated/portus/registry/v1/tag_history.js";
 export {
   type Event,
   Event_Type,

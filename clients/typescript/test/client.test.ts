@@ -12,6 +12,7 @@ import {
   ListTagsResponse,
   StreamCatalogResponse,
 } from "../src/generated/portus/registry/v1/registry_service.js";
+import { FindTagsResponse, ListTagHistoryResponse } from "../src/generated/portus/registry/v1/tag_history.js";
 import { WatchEventsResponse } from "../src/generated/portus/registry/v1/watch.js";
 import type { RegistryServiceServer } from "../src/index.js";
 import { CHANNEL_OPTIONS, ListTagsRequest_View, plaintext, PortusClient, PortusError, status, VERSION } from "../src/index.js";
@@ -247,6 +248,25 @@ test("referrers come from all pages", async () => {
   });
   const referrers = await all(client.referrers({ digest: "sha256:1", artifactType: "application/spdx+json" }));
   assert.deepEqual(referrers.map(({ tag }) => tag), ["a", "b"]);
+});
+
+test("history and found tags come from all pages", async () => {
+  const client = await clientOf({
+    listTagHistory: ({ request }, answer) => {
+      const last = request.pageToken === "2";
+      const events = [{ tag: request.tag, digest: last ? "a" : "b" }];
+      answer(null, ListTagHistoryResponse.fromPartial({ events, nextPageToken: last ? "" : "2" }));
+    },
+    findTags: ({ request }, answer) => {
+      const last = request.pageToken === "2";
+      const tags = [{ tag: `${last ? 2 : 1}-${request.wanted?.value}` }];
+      answer(null, FindTagsResponse.fromPartial({ tags, nextPageToken: last ? "" : "2" }));
+    },
+  });
+  const events = await all(client.tagHistory({ repository: "team/app", tag: "latest" }));
+  assert.deepEqual(events.map(({ tag, digest }) => [tag, digest]), [["latest", "b"], ["latest", "a"]]);
+  const found = await all(client.foundTags({ wanted: { $case: "nameContains", value: "rc" } }));
+  assert.deepEqual(found.map(({ tag }) => tag), ["1-rc", "2-rc"]);
 });
 
 test("iteration fetches no page ahead, and an error ends it", async () => {

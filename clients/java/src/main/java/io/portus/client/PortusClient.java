@@ -20,10 +20,16 @@ import io.portus.registry.v1.BatchResolveManifestsResponse;
 import io.portus.registry.v1.BatchResolveManifestsResult;
 import io.portus.registry.v1.CatalogRequest;
 import io.portus.registry.v1.CatalogResponse;
+import io.portus.registry.v1.Event;
+import io.portus.registry.v1.FindTagsRequest;
+import io.portus.registry.v1.FindTagsResponse;
+import io.portus.registry.v1.FoundTag;
 import io.portus.registry.v1.GetImageConfigRequest;
 import io.portus.registry.v1.GetManifestRequest;
 import io.portus.registry.v1.ListReferrersRequest;
 import io.portus.registry.v1.ListReferrersResponse;
+import io.portus.registry.v1.ListTagHistoryRequest;
+import io.portus.registry.v1.ListTagHistoryResponse;
 import io.portus.registry.v1.ListTagsRequest;
 import io.portus.registry.v1.ListTagsResponse;
 import io.portus.registry.v1.ReadBlobRequest;
@@ -166,6 +172,30 @@ public final class PortusClient implements AutoCloseable {
             token -> blocking().listReferrers(request.toBuilder().setPageToken(token).build()),
             ListReferrersResponse::getReferrersList,
             ListReferrersResponse::getNextPageToken);
+  }
+
+  /**
+   * What happened to a tag, the latest event first, as the gateway's index saw it. Works like {@link #repositories}.
+   */
+  public Iterable<Event> tagHistory(ListTagHistoryRequest request) {
+    return () ->
+        new Pages<>(
+            request.getPageToken(),
+            token -> blocking().listTagHistory(request.toBuilder().setPageToken(token).build()),
+            ListTagHistoryResponse::getEventsList,
+            ListTagHistoryResponse::getNextPageToken);
+  }
+
+  /**
+   * The tags of all repositories that FindTags finds in the gateway's index. Works like {@link #repositories}.
+   */
+  public Iterable<FoundTag> foundTags(FindTagsRequest request) {
+    return () ->
+        new Pages<>(
+            request.getPageToken(),
+            token -> blocking().findTags(request.toBuilder().setPageToken(token).build()),
+            FindTagsResponse::getTagsList,
+            FindTagsResponse::getNextPageToken);
   }
 
   /**

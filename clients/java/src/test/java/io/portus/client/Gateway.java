@@ -26,10 +26,14 @@ import io.portus.registry.v1.DeleteManifestRequest;
 import io.portus.registry.v1.DeleteManifestResponse;
 import io.portus.registry.v1.DeleteTagRequest;
 import io.portus.registry.v1.DeleteTagResponse;
+import io.portus.registry.v1.FindTagsRequest;
+import io.portus.registry.v1.FindTagsResponse;
 import io.portus.registry.v1.GetManifestRequest;
 import io.portus.registry.v1.GetManifestResponse;
 import io.portus.registry.v1.ListReferrersRequest;
 import io.portus.registry.v1.ListReferrersResponse;
+import io.portus.registry.v1.ListTagHistoryRequest;
+import io.portus.registry.v1.ListTagHistoryResponse;
 import io.portus.registry.v1.ListTagsRequest;
 import io.portus.registry.v1.ListTagsResponse;
 import io.portus.registry.v1.ReadBlobRequest;
@@ -54,6 +58,8 @@ final class Gateway extends RegistryServiceGrpc.RegistryServiceImplBase implemen
   Function<DeleteManifestRequest, DeleteManifestResponse> deletion;
   Function<DeleteTagRequest, DeleteTagResponse> tagDeletion;
   Function<ListReferrersRequest, ListReferrersResponse> referrers;
+  Function<ListTagHistoryRequest, ListTagHistoryResponse> history;
+  Function<FindTagsRequest, FindTagsResponse> found;
   BiConsumer<BatchGetManifestsRequest, ServerCallStreamObserver<BatchGetManifestsResponse>> batch;
   BiConsumer<BatchGetImageConfigsRequest, StreamObserver<BatchGetImageConfigsResponse>> configs;
   BiConsumer<BatchResolveManifestsRequest, StreamObserver<BatchResolveManifestsResponse>> resolve;
@@ -137,6 +143,16 @@ final class Gateway extends RegistryServiceGrpc.RegistryServiceImplBase implemen
   @Override
   public void readBlob(ReadBlobRequest request, StreamObserver<ReadBlobResponse> observer) {
     blob.accept(request, (ServerCallStreamObserver<ReadBlobResponse>) observer);
+  }
+
+  @Override
+  public void listTagHistory(ListTagHistoryRequest request, StreamObserver<ListTagHistoryResponse> observer) {
+    answer(history, request, observer);
+  }
+
+  @Override
+  public void findTags(FindTagsRequest request, StreamObserver<FindTagsResponse> observer) {
+    answer(found, request, observer);
   }
 
   @Override

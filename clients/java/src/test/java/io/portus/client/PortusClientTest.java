@@ -18,10 +18,16 @@ import io.portus.registry.v1.DeleteManifestRequest;
 import io.portus.registry.v1.DeleteManifestResponse;
 import io.portus.registry.v1.DeleteTagRequest;
 import io.portus.registry.v1.DeleteTagResponse;
+import io.portus.registry.v1.Event;
+import io.portus.registry.v1.FindTagsRequest;
+import io.portus.registry.v1.FindTagsResponse;
+import io.portus.registry.v1.FoundTag;
 import io.portus.registry.v1.GetManifestRequest;
 import io.portus.registry.v1.GetManifestResponse;
 import io.portus.registry.v1.ListReferrersRequest;
 import io.portus.registry.v1.ListReferrersResponse;
+import io.portus.registry.v1.ListTagHistoryRequest;
+import io.portus.registry.v1.ListTagHistoryResponse;
 import io.portus.registry.v1.ListTagsRequest;
 import io.portus.registry.v1.ListTagsResponse;
 import io.portus.registry.v1.Manifest;
@@ -243,6 +249,34 @@ class PortusClientTest {
         .referrers(ListReferrersRequest.newBuilder().setArtifactType("application/spdx+json").build())
         .forEach(referrer -> listed.add(referrer.getTag()));
     assertEquals(List.of("a", "b"), listed);
+  }
+
+  @Test
+  void historyAndFoundTagsComeFromAllPages() {
+    gateway.history =
+        request -> {
+          boolean last = request.getPageToken().equals("2");
+          return ListTagHistoryResponse.newBuilder()
+              .addEvents(Event.newBuilder().setTag(request.getTag()).setDigest(last ? "a" : "b"))
+              .setNextPageToken(last ? "" : "2")
+              .build();
+        };
+    gateway.found =
+        request -> {
+          boolean last = request.getPageToken().equals("2");
+          return FindTagsResponse.newBuilder()
+              .addTags(FoundTag.newBuilder().setTag((last ? "2-" : "1-") + request.getNameContains()))
+              .setNextPageToken(last ? "" : "2")
+              .build();
+        };
+    List<String> listed = new ArrayList<>();
+    client
+        .tagHistory(ListTagHistoryRequest.newBuilder().setTag("latest").build())
+        .forEach(event -> listed.add(event.getTag() + " " + event.getDigest()));
+    client
+        .foundTags(FindTagsRequest.newBuilder().setNameContains("rc").build())
+        .forEach(found -> listed.add(found.getTag()));
+    assertEquals(List.of("latest b", "latest a", "1-rc", "2-rc"), listed);
   }
 
   @Test
