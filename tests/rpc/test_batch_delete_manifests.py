@@ -289,6 +289,27 @@ async def test_a_child_stays_if_the_delete_of_its_index_fails(
     assert registry.requests.count(method="DELETE") == 1
 
 
+@pytest.mark.parametrize("fault", ["status=500", "status=504", "status=409"])
+@pytest.mark.parametrize("look_is_old", [False, True])
+async def test_a_child_stays_if_the_delete_of_its_index_fails_that_has_no_tag(
+    registry: DevRegistry, gateway: Gateway, fault: str, look_is_old: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if look_is_old:
+        monkeypatch.setattr(batch_deletion, "_SHORTEST_VALIDITY", -100.0)
+    outer, whole, child = nested()
+    for content in (whole, outer):
+        registry.push("team/app", content=content)
+    with registry.inject(Fault.parse(f"manifests:method=DELETE,times=1,{fault}")):
+        outcomes = await delete(gateway, (child.digest, []), (whole.digest, []), (outer.digest, []))
+    for outcome in outcomes[:2]:
+        assert isinstance(outcome, Failure)
+        assert outcome.outcome == (Code.FAILED_PRECONDITION, "REFERENCED")
+        assert outer.digest in outcome.subjects
+        assert outer.digest in outcome.message
+    assert registry.requests.count(method="DELETE") == 1
+    assert registry.holds("team/app", child.digest)
+
+
 async def test_a_trial_refuses_a_child_too_if_the_registry_does_not_delete(
     registry: DevRegistry, gateway: Gateway
 ) -> None:

@@ -7,13 +7,14 @@ of tags. So the parts of a batch share one look at the tags, and the tags of the
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from portus_gateway.aio.carried_through import carried_through
 from portus_gateway.aio.deadline import DeadlineExceeded
 from portus_gateway.aio.in_parallel import for_each
 from portus_gateway.distribution.digest import Digest
-from portus_gateway.distribution.errors import DeleteOutcomeUnknown
+from portus_gateway.distribution.errors import DeleteOutcomeUnknown, NotFound
 from portus_gateway.distribution.manifest import Descriptor
 from portus_gateway.distribution.names import Tag
 from portus_gateway.errors import GatewayError
@@ -69,6 +70,7 @@ class _Run:
         self._concurrency = concurrency
         self._repository = wanted.repository
         self._validate_only = wanted.validate_only
+        self._parts = wanted.parts
         self._approved = approved
         self._waiting: dict[Digest, tuple[int, ManifestDeletion]] = {
             part.digest: (position, part) for position, part in enumerate(wanted.parts)
@@ -81,6 +83,8 @@ class _Run:
         """Why they could not be read."""
         self._look_ends = 0.0
         """The time until which the last look may be used (`time.monotonic`)."""
+        self._kept_indexes: dict[Digest, set[Digest]] = {}
+        """For each part that waits, the parts that contain it and were not deleted. Such an index needs no tag."""
         self._refusal: Exception | None = None
         self._is_refusal_known = False
 
@@ -100,16 +104,19 @@ class _Run:
                     return
             refused, allowed = self._judged(look)
             if refused:
+                self._note_kept_indexes(refused, look)
                 yield refused
             if not allowed:
                 continue
             if self._validate_only:
                 outcomes = await self._validated(allowed)
+                self._note_kept_indexes(outcomes, look)
                 yield outcomes
             else:
                 (outcomes, needs_look), cancellation = await carried_through(
                     self._deleted(allowed, _cancellation_of_this_task())
                 )
+                self._note_kept_indexes(outcomes, look)
                 yield outcomes
                 if cancellation is not None:
                     raise cancellation
@@ -166,7 +173,9 @@ class _Run:
         allowed: dict[Digest, tuple[Tag, ...]] = {}
         for digest in self._ready(look):
             _, part = self._waiting[digest]
-            dependents = look.dependents(digest)
+            # The tags of those that have one are among `index_tags`.
+            kept = {index for index in self._kept_indexes.get(digest, ()) if not look.tags.get(index)}
+            dependents = replace(look.dependents(digest), kept_indexes=tuple(sorted(kept, key=str)))
             try:
                 if self._index_failure is not None and not part.force:
                     raise self._index_failure
@@ -178,6 +187,17 @@ class _Run:
             if len(allowed) >= _MOST_AT_ONCE:
                 break
         return refused, allowed
+
+    def _note_kept_indexes(self, outcomes: Sequence[Outcome], look: Look) -> None:
+        """Notes which parts that wait are in what was not deleted. A later look need not see it: it may have no tag."""
+        kept = {
+            self._parts[outcome.part].digest
+            for outcome in outcomes
+            if not isinstance(outcome.result, Deleted | NotFound)
+        }
+        if kept:
+            for digest in self._waiting:
+                self._kept_indexes.setdefault(digest, set()).update(kept & look.before(digest))
 
     def _ready(self, look: Look) -> Sequence[Digest]:
         """The parts that wait, and that no other part that waits contains."""

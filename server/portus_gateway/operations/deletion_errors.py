@@ -22,8 +22,8 @@ class ManifestInUse(DeletionRefused):
     """Tags or tagged indexes still need the manifest.
 
     `TAGGED`: tags that the caller did not expect point to it, and would be deleted with it (Portus #974). `REFERENCED`:
-    only tagged indexes contain it, or may contain it, and could not be pulled without it. The violations name all of
-    both kinds.
+    only indexes contain it, or may contain it, and could not be pulled without it: tagged ones, and those of the same
+    batch that were not deleted. The violations name all of both kinds.
     """
 
     reason = "TAGGED"
@@ -35,15 +35,18 @@ class ManifestInUse(DeletionRefused):
         tags: Iterable[str] = (),
         index_tags: Iterable[str] = (),
         unreadable_index_tags: Iterable[str] = (),
+        kept_indexes: Iterable[str] = (),
     ) -> None:
         self.tags = tuple(tags)
         self.index_tags = tuple(index_tags)
         self.unreadable_index_tags = tuple(unreadable_index_tags)
+        self.kept_indexes = tuple(kept_indexes)
         super().__init__(message, reason="TAGGED" if self.tags else "REFERENCED")
         counts = {
             "tags": len(self.tags),
             "index_tags": len(self.index_tags),
             "unreadable_index_tags": len(self.unreadable_index_tags),
+            "kept_indexes": len(self.kept_indexes),
         }
         self.facts = {name: str(count) for name, count in counts.items() if count}
         self.precondition_violations = tuple(
@@ -56,6 +59,10 @@ class ManifestInUse(DeletionRefused):
                 [
                     PreconditionViolation("REFERENCED", tag, "its index cannot be read and may contain the manifest")
                     for tag in self.unreadable_index_tags
+                ],
+                [
+                    PreconditionViolation("REFERENCED", digest, "this index of the batch was not deleted")
+                    for digest in self.kept_indexes
                 ],
             )
         )
@@ -129,7 +136,15 @@ def manifest_in_use(manifest: str, dependents: Dependents) -> ManifestInUse:
         sentences.append(
             f"If none of the indexes that cannot be read contains it, set force. Their tags: {_shown(unreadable)}."
         )
-    return ManifestInUse(" ".join(sentences), tags=tags, index_tags=index_tags, unreadable_index_tags=unreadable)
+    kept = tuple(digest.text for digest in dependents.kept_indexes)
+    if kept:
+        sentences.append(
+            "Indexes of the same batch contain it and were not deleted. Their results say why. Delete them first, or"
+            f" set force to leave them incomplete: {_shown(kept)}."
+        )
+    return ManifestInUse(
+        " ".join(sentences), tags=tags, index_tags=index_tags, unreadable_index_tags=unreadable, kept_indexes=kept
+    )
 
 
 def unusable_tags(manifest: str, dependents: Dependents) -> UnusableTags:

@@ -90,7 +90,11 @@ def _tags_of(error: BaseException) -> dict[str, Value]:
     match error:
         case ManifestInUse():
             index_tags = (*error.index_tags, *error.unreadable_index_tags)
-            return {**first_of("tags", error.tags), **(first_of("index_tags", index_tags) if index_tags else {})}
+            return {
+                **first_of("tags", error.tags),
+                **(first_of("index_tags", index_tags) if index_tags else {}),
+                **(first_of("kept_indexes", error.kept_indexes) if error.kept_indexes else {}),
+            }
         case DeleteOutcomeUnknown():
             # All of them may be gone.
             return {"tags": list(error.tags)}

@@ -54,6 +54,8 @@ class Dependents:
     """Tags of indexes whose content cannot be read: they may contain the manifest."""
     unusable_tags: tuple[UnusableName, ...] = ()
     """Names among the tags that are no valid tags: they may point to the manifest, and nobody can ask."""
+    kept_indexes: tuple[Digest, ...] = ()
+    """Indexes that contain the manifest and that the same batch should have deleted, but did not."""
 
 
 class ManifestDependents:
