@@ -276,6 +276,51 @@ async def test_a_download_goes_on_at_a_registry_that_ignores_ranges(upstream: Up
         assert (await read(registry))[1] == CONTENT
 
 
+def in_slices(request: web.Request, size: int) -> web.StreamResponse:
+    """Answers with at most `size` bytes, and never says how large the blob is."""
+    found = _RANGE.fullmatch(request.headers.get("Range", ""))
+    start = int(found[1]) if found else 0
+    end = min(int((found and found[2]) or SIZE) + 1, start + size, SIZE)
+    if start >= SIZE:
+        return answer(416)
+    return answer(206, CONTENT[start:end], Content_Range=f"bytes {start}-{end - 1}/*")
+
+
+@pytest.mark.parametrize("part", [Part(), Part(1000), Part(1000, 2 * MIB), Part(1000, 10 * SIZE)], ids=str)
+async def test_a_short_range_of_a_blob_of_unknown_size_is_not_taken_for_its_end(upstream: Upstream, part: Part) -> None:
+    asked = 0
+    first_chunk = asyncio.Event()
+
+    async def respond(request: web.Request) -> web.StreamResponse:
+        nonlocal asked
+        if request.method == "HEAD":
+            response = web.StreamResponse()
+            response.enable_chunked_encoding()
+            return response
+        asked += 1
+        if "Range" not in request.headers:
+            # Breaks when the first bytes are read, without a length.
+            response = web.StreamResponse()
+            response.enable_chunked_encoding()
+            await response.prepare(request)
+            await response.write(CONTENT[:300_000])
+            await first_chunk.wait()
+            assert request.transport is not None
+            request.transport.close()
+            return response
+        return in_slices(request, MIB + 1)
+
+    upstream.script(respond)
+    received = b""
+    async with client(upstream.url) as registry, registry.open_blob(APP, DIGEST, part) as blob:
+        async for chunk in blob.chunks():
+            received += chunk
+            first_chunk.set()
+    end = SIZE if part.end is None else part.end
+    assert received == CONTENT[part.offset : end]
+    assert asked > 1
+
+
 async def test_a_registry_that_stalls_is_given_up(upstream: Upstream) -> None:
     async def stall(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

@@ -56,13 +56,15 @@ class Download:
         self._digest = digest
         self._retries = retries
         self._action = action
-        self._is_whole = part.offset == 0
+        self._offset = part.offset
         self._position = part.offset
         """Of the next byte that the reader gets."""
         self._end = part.end
         """Position after the last byte that the reader gets. None if it is not known."""
         self._skip = 0
         """How many bytes come before that one, because the registry ignores `Range`."""
+        self._more_may_follow = False
+        """Whether the current answer is a part of what was asked for, and nothing says where the blob ends."""
         self.size: int | None = None
         """Of the whole blob in bytes. None if the registry does not say it."""
 
@@ -77,7 +79,7 @@ class Download:
         `Unavailable` if it does not, and `DigestMismatch` at the end if these are all bytes of the blob and they are
         not those of the digest.
         """
-        actual = hashlib.new(self._digest.algorithm) if self._is_whole else None
+        actual = hashlib.new(self._digest.algorithm) if self._offset == 0 else None
         backoff, received, ended = Backoff(self._retries), 0, False
         while not self._is_complete:
             try:
@@ -129,7 +131,7 @@ class Download:
             # What came before the break is right so far. The next read meets the break again.
             if not parts:
                 raise
-        if not parts and self.size is not None:
+        if not parts and (self.size is not None or self._more_may_follow):
             raise self._cut_short()
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
@@ -139,6 +141,7 @@ class Download:
     async def _open(self) -> None:
         """Asks for what is missing."""
         self._skip = 0
+        self._more_may_follow = False
         asked = self._range()
         answer = await self._ask("GET", asked)
         match answer.status:
@@ -148,7 +151,7 @@ class Download:
                 self._knows(await self._size() if size is None else size)
                 self._skip = self._position
             case 206 if asked:
-                self._began_in_range(answer)
+                await self._began_in_range(answer)
             case 416 if asked:
                 await self._ends_before(answer)
             case 206:
@@ -163,22 +166,28 @@ class Download:
         end = "" if self._end is None or self._end > _LARGEST else self._end - 1
         return f"bytes={self._position}-{end}"
 
-    def _began_in_range(self, answer: Answer) -> None:
+    async def _began_in_range(self, answer: Answer) -> None:
         stated = ContentRange.read(answer.headers.get("Content-Range", ""))
         if stated is None or stated.start != self._position or (self._end is not None and stated.end > self._end):
             raise UntrustedAnswer(f"{self._action}: the registry did not send the range that it was asked for")
         length = _content_length(answer)
         if length is not None and length != stated.end - stated.start:
             raise UntrustedAnswer(f"{self._action}: the registry stated a range and a length that do not agree")
-        self._knows(stated.size)
-        if stated.size is None:
-            self._end = stated.end
+        size = stated.size
+        if size is None and self.size is None:
+            size = await self._size()
+        self._knows(size)
+        # A registry may send less than was asked for. The next request shows whether this was the end of the blob.
+        self._more_may_follow = self.size is None and (self._end is None or stated.end < self._end)
 
     async def _ends_before(self, refusal: Answer) -> None:
         """The registry has no byte in the range: the range begins at the end of the blob, or behind it."""
         size = size_without_range(refusal.headers.get("Content-Range", ""))
         if size is None:
             size = await self._size()
+        if size is None and self._position > self._offset:
+            # Something came from before this position, and nothing is at it.
+            size = self._position
         self._knows(size)
         if size != self._position:
             raise failure(refusal, self._action)
