@@ -138,6 +138,42 @@ async def test_the_type_of_a_referrer_that_its_index_does_not_state() -> None:
         assert (only.descriptor.digest, only.descriptor.artifact_type) == (SBOM.digest, SBOM_TYPE)
 
 
+async def test_an_empty_answer_of_the_api_does_not_hide_the_fallback_tag() -> None:
+    async with registry_with(flavour="oci-1.1") as (registry, gateway):
+        registry.push("team/app", content=SBOM)
+        registry.push("team/app", APP.digest.replace(":", "-"), content=fallback_index(SBOM))
+        with registry.inject(Fault(route="referrers", body=index([]).manifest)):
+            for artifact_type in ("", SBOM_TYPE):
+                (only,) = await listed(gateway, artifact_type=artifact_type)
+                assert (only.descriptor.digest, only.source) == (SBOM.digest, FALLBACK)
+            assert await listed(gateway, artifact_type=SIGNATURE_TYPE) == []
+
+
+async def test_what_a_fallback_index_says_is_not_believed() -> None:
+    """Anybody who may push can write it. The manifests say what they are, and what they refer to."""
+    of_another = artifact(SBOM_TYPE, {"sbom": b'{"spdx": 2}'}, subject=image("another"))
+    forged = json.loads(fallback_index(SBOM, of_another, APP, typed=False).manifest)
+    for entry in forged["manifests"]:
+        entry |= {"size": 7, "artifactType": SBOM_TYPE, "annotations": {"made": "up"}}
+    forged["manifests"][0]["mediaType"] = "application/vnd.docker.distribution.manifest.v2+json"
+    async with registry_with(flavour="3.1") as (registry, gateway):
+        for content in (SBOM, of_another):
+            registry.push("team/app", content=content)
+        made = Content(json.dumps(forged).encode(), index([]).media_type)
+        registry.push("team/app", APP.digest.replace(":", "-"), content=made)
+        found = {each.descriptor.digest: each for each in await listed(gateway)}
+        assert set(found) == {SBOM.digest, of_another.digest, APP.digest}
+        real = found[SBOM.digest]
+        assert not real.HasField("layers_status")
+        assert (real.descriptor.size, real.descriptor.media_type) == (len(SBOM.manifest), SBOM.media_type)
+        assert (real.descriptor.artifact_type, dict(real.descriptor.annotations)) == (SBOM_TYPE, {"made": "today"})
+        for digest in (of_another.digest, APP.digest):
+            told = read(found[digest].layers_status)
+            assert (told.code, told.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "CONTENT_INVALID")
+            assert "subject" in told.message
+            assert list(found[digest].layers) == []
+
+
 @FLAVOURS
 @pytest.mark.parametrize("page_size", [1, 2, 3, 7, 8, 100])
 async def test_pages(flavour: Flavour, page_size: int) -> None:

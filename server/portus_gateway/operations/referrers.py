@@ -66,9 +66,9 @@ class WantedReferrers:
 class ReferrerListing:
     """Lists referrers in `registry`. Up to `concurrency` manifests are read at the same time.
 
-    First come those that the registry's API names or, if it has none, the index under the fallback tag (OCI
-    distribution 1.1, "Referrers Tag Schema"). Then come those that cosign's tags point to. An error of any of these
-    requests is an error of the listing, because nothing else proves that there is nothing.
+    First come those that the registry's API names or, if it has none or names none, the index under the fallback tag
+    (OCI distribution 1.1, "Referrers Tag Schema"). Then come those that cosign's tags point to. An error of any of
+    these requests is an error of the listing, because nothing else proves that there is nothing.
     """
 
     def __init__(self, registry: Registry, concurrency: int) -> None:
@@ -82,7 +82,7 @@ class ReferrerListing:
         valid index, and `Unavailable` (LISTING_CHANGED) if the listing changed between two pages.
         """
         found, following = await self._named(wanted)
-        read = await self._with_layers(wanted.repository, found)
+        read = await self._with_layers(wanted, found)
         matching = tuple(each for each in read if _matches(each, wanted.artifact_type))
         fitting = matching[: _number_that_fits(matching)]
         if len(fitting) < len(matching):
@@ -122,6 +122,9 @@ class ReferrerListing:
             )
             for descriptor in page.referrers
         ]
+        if not items and not page.next_query and after is None:
+            # Some registries answer so to every request. Where the list is really empty, there is no fallback tag.
+            return await self._by_fallback_tag(wanted, "")
         following = Cursor("linked", "", page.next_query) if page.next_query else _COSIGN
         return _sliced(wanted, items, "" if after is None else after.name, following)
 
@@ -166,15 +169,18 @@ class ReferrerListing:
         shown = items[: wanted.size]
         return shown, shown[-1].place if len(shown) < len(items) else None
 
-    async def _with_layers(self, repository: Repository, found: Sequence[Referrer]) -> list[Referrer]:
+    async def _with_layers(self, wanted: WantedReferrers, found: Sequence[Referrer]) -> list[Referrer]:
         read: dict[int, Referrer] = {}
 
         async def look(number: int) -> None:
             referrer = found[number]
             try:
-                manifest = await self._registry.get_manifest(repository, referrer.descriptor.digest, _CONTENT_AGE)
+                digest = referrer.descriptor.digest
+                manifest = await self._registry.get_manifest(wanted.repository, digest, _CONTENT_AGE)
                 if manifest.problem is not None:
                     raise manifest.problem.error()
+                if referrer.source == "fallback tag":
+                    _check_subject(manifest, wanted.digest)
             except DeadlineExceeded:
                 raise
             except GatewayError as error:
@@ -192,11 +198,31 @@ _FRAME: Final = 128
 _STATUS_SIZE: Final = 1024
 
 
+def _check_subject(manifest: Manifest, digest: Digest) -> None:
+    """Raises `ContentUnclear` if an entry of a fallback tag's index does not refer to the manifest.
+
+    Anybody who may push can write that index, and a copied one can be of another image.
+    """
+    subject = manifest.content.subject if manifest.content is not None else None
+    # A digest of another algorithm may name the same manifest.
+    if subject is None or (subject.digest.algorithm == digest.algorithm and subject.digest != digest):
+        raise ContentUnclear(
+            "the index under the fallback tag lists it, but its `subject` is "
+            + ("not set" if subject is None else f"{subject.digest}"),
+            reason="CONTENT_INVALID",
+        )
+
+
 def _described(referrer: Referrer, manifest: Manifest) -> Referrer:
-    """The referrer with what its manifest says. What its source says comes first."""
+    """The referrer with what its manifest says. What the registry's API says of its type and annotations comes first.
+
+    The index under a fallback tag is written by clients. Of what it says, only the digest is verified.
+    """
     content = manifest.content
     layers = content.layers if isinstance(content, Image) else ()
-    descriptor = referrer.descriptor
+    descriptor = replace(referrer.descriptor, media_type=manifest.descriptor.media_type, size=manifest.descriptor.size)
+    if referrer.source == "fallback tag":
+        descriptor = replace(descriptor, artifact_type="", annotations={})
     config_type = content.config.media_type if isinstance(content, Image) and content.config is not None else ""
     artifact_type = descriptor.artifact_type or ("" if content is None else content.artifact_type)
     if referrer.source == "cosign tag" and artifact_type in ("", config_type):

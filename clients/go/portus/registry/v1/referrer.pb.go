@@ -82,7 +82,7 @@ func (Referrer_Source) EnumDescriptor() ([]byte, []int) {
 // A manifest that refers to another one: a signature, an attestation, an SBOM or another artifact.
 type Referrer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The manifest. `artifact_type` and `annotations` are set as the source or the manifest states them. For cosign's tags, `artifact_type`
+	// The manifest. `artifact_type` and `annotations` are set as the registry's API or the manifest states them. For cosign's tags, `artifact_type`
 	// is the media type of the manifest's first layer if the manifest states none.
 	Descriptor_ *Descriptor `protobuf:"bytes,1,opt,name=descriptor,proto3" json:"descriptor,omitempty"`
 	// How the gateway learned of it.
@@ -91,7 +91,8 @@ type Referrer struct {
 	Tag string `protobuf:"bytes,3,opt,name=tag,proto3" json:"tag,omitempty"`
 	// The layers of the manifest: a signature's payload, the SBOM. ReadBlob reads them by their digests.
 	Layers []*Descriptor `protobuf:"bytes,4,rep,name=layers,proto3" json:"layers,omitempty"`
-	// Set if the manifest could not be read or its content is not shown. `layers` is then empty because it is unknown.
+	// Set if the manifest could not be read, its content is not shown, or the fallback tag lists it and its `subject` is another manifest. `layers`
+	// is then empty.
 	LayersStatus  *status.Status `protobuf:"bytes,5,opt,name=layers_status,json=layersStatus,proto3" json:"layers_status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -209,7 +209,7 @@ type RegistryServiceClient interface {
 	//	DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
 	ReadBlob(ctx context.Context, in *ReadBlobRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadBlobResponse], error)
 	// Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API. If
-	// the registry has none, it reads the fallback tag. In both cases it also looks for cosign's tags. Each result says its source.
+	// the registry has none, or it lists nothing, it reads the fallback tag. In each case it also looks for cosign's tags. Each result says its source.
 	//
 	// Errors:
 	//
@@ -275,7 +275,8 @@ type RegistryServiceClient interface {
 	DeleteManifest(ctx context.Context, in *DeleteManifestRequest, opts ...grpc.CallOption) (*DeleteManifestResponse, error)
 	// Deletes up to 1000 manifests of one repository. The gateway checks the batch as a whole: it reads the tags once, deletes an index before
 	// its children, and deletes a child that only indexes of the same batch contain. Results are sent as soon as they are known, in any order.
-	// If one delete is refused or fails, its result has the status, and the others continue. If an index is not deleted, the manifests in it are refused as well.
+	// If one delete is refused or fails, its result has the status, and the others continue. If an index is not deleted, the manifests in it are refused as well
+	// (REFERENCED), even if no tag points to the index: `subject` of the violation is then the digest of the index.
 	//
 	// Errors:
 	//
@@ -745,7 +746,7 @@ type RegistryServiceServer interface {
 	//	DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
 	ReadBlob(*ReadBlobRequest, grpc.ServerStreamingServer[ReadBlobResponse]) error
 	// Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API. If
-	// the registry has none, it reads the fallback tag. In both cases it also looks for cosign's tags. Each result says its source.
+	// the registry has none, or it lists nothing, it reads the fallback tag. In each case it also looks for cosign's tags. Each result says its source.
 	//
 	// Errors:
 	//
@@ -811,7 +812,8 @@ type RegistryServiceServer interface {
 	DeleteManifest(context.Context, *DeleteManifestRequest) (*DeleteManifestResponse, error)
 	// Deletes up to 1000 manifests of one repository. The gateway checks the batch as a whole: it reads the tags once, deletes an index before
 	// its children, and deletes a child that only indexes of the same batch contain. Results are sent as soon as they are known, in any order.
-	// If one delete is refused or fails, its result has the status, and the others continue. If an index is not deleted, the manifests in it are refused as well.
+	// If one delete is refused or fails, its result has the status, and the others continue. If an index is not deleted, the manifests in it are refused as well
+	// (REFERENCED), even if no tag points to the index: `subject` of the violation is then the digest of the index.
 	//
 	// Errors:
 	//

@@ -65,7 +65,7 @@ class Referrer(message.Message):
     """The tag that it was found by: the fallback tag or cosign's tag. Empty for the registry's API."""
     @builtins.property
     def descriptor(self) -> manifest_pb2.Descriptor:
-        """The manifest. `artifact_type` and `annotations` are set as the source or the manifest states them. For cosign's tags, `artifact_type`
+        """The manifest. `artifact_type` and `annotations` are set as the registry's API or the manifest states them. For cosign's tags, `artifact_type`
         is the media type of the manifest's first layer if the manifest states none.
         """
 
@@ -75,7 +75,9 @@ class Referrer(message.Message):
 
     @builtins.property
     def layers_status(self) -> status_pb2.Status:
-        """Set if the manifest could not be read or its content is not shown. `layers` is then empty because it is unknown."""
+        """Set if the manifest could not be read, its content is not shown, or the fallback tag lists it and its `subject` is another manifest. `layers`
+        is then empty.
+        """
 
     def __init__(
         self,

@@ -395,7 +395,7 @@ class RegistryServiceServicer(object):
 
     def ListReferrers(self, request, context):
         """Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API. If
-        the registry has none, it reads the fallback tag. In both cases it also looks for cosign's tags. Each result says its source.
+        the registry has none, or it lists nothing, it reads the fallback tag. In each case it also looks for cosign's tags. Each result says its source.
 
         Errors:
         INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
@@ -481,7 +481,8 @@ class RegistryServiceServicer(object):
     def BatchDeleteManifests(self, request, context):
         """Deletes up to 1000 manifests of one repository. The gateway checks the batch as a whole: it reads the tags once, deletes an index before
         its children, and deletes a child that only indexes of the same batch contain. Results are sent as soon as they are known, in any order.
-        If one delete is refused or fails, its result has the status, and the others continue. If an index is not deleted, the manifests in it are refused as well.
+        If one delete is refused or fails, its result has the status, and the others continue. If an index is not deleted, the manifests in it are refused as well
+        (REFERENCED), even if no tag points to the index: `subject` of the violation is then the digest of the index.
 
         Errors:
         INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or

@@ -200,7 +200,7 @@ class RegistryServiceStub:
     """
     ListReferrers: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListReferrersRequest, _registry_service_pb2.ListReferrersResponse]
     """Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API. If
-    the registry has none, it reads the fallback tag. In both cases it also looks for cosign's tags. Each result says its source.
+    the registry has none, or it lists nothing, it reads the fallback tag. In each case it also looks for cosign's tags. Each result says its source.
 
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
@@ -266,7 +266,8 @@ class RegistryServiceStub:
     BatchDeleteManifests: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.BatchDeleteManifestsRequest, _registry_service_pb2.BatchDeleteManifestsResponse]
     """Deletes up to 1000 manifests of one repository. The gateway checks the batch as a whole: it reads the tags once, deletes an index before
     its children, and deletes a child that only indexes of the same batch contain. Results are sent as soon as they are known, in any order.
-    If one delete is refused or fails, its result has the status, and the others continue. If an index is not deleted, the manifests in it are refused as well.
+    If one delete is refused or fails, its result has the status, and the others continue. If an index is not deleted, the manifests in it are refused as well
+    (REFERENCED), even if no tag points to the index: `subject` of the violation is then the digest of the index.
 
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
@@ -474,7 +475,7 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """
     ListReferrers: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListReferrersRequest, _registry_service_pb2.ListReferrersResponse]  # type: ignore[assignment]
     """Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API. If
-    the registry has none, it reads the fallback tag. In both cases it also looks for cosign's tags. Each result says its source.
+    the registry has none, or it lists nothing, it reads the fallback tag. In each case it also looks for cosign's tags. Each result says its source.
 
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
@@ -540,7 +541,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     BatchDeleteManifests: _aio.UnaryStreamMultiCallable[_registry_service_pb2.BatchDeleteManifestsRequest, _registry_service_pb2.BatchDeleteManifestsResponse]  # type: ignore[assignment]
     """Deletes up to 1000 manifests of one repository. The gateway checks the batch as a whole: it reads the tags once, deletes an index before
     its children, and deletes a child that only indexes of the same batch contain. Results are sent as soon as they are known, in any order.
-    If one delete is refused or fails, its result has the status, and the others continue. If an index is not deleted, the manifests in it are refused as well.
+    If one delete is refused or fails, its result has the status, and the others continue. If an index is not deleted, the manifests in it are refused as well
+    (REFERENCED), even if no tag points to the index: `subject` of the violation is then the digest of the index.
 
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
@@ -817,7 +819,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ListReferrersResponse, _abc.Awaitable[_registry_service_pb2.ListReferrersResponse]]:
         """Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API. If
-        the registry has none, it reads the fallback tag. In both cases it also looks for cosign's tags. Each result says its source.
+        the registry has none, or it lists nothing, it reads the fallback tag. In each case it also looks for cosign's tags. Each result says its source.
 
         Errors:
           INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
@@ -913,7 +915,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_registry_service_pb2.BatchDeleteManifestsResponse], _abc.AsyncIterator[_registry_service_pb2.BatchDeleteManifestsResponse]]:
         """Deletes up to 1000 manifests of one repository. The gateway checks the batch as a whole: it reads the tags once, deletes an index before
         its children, and deletes a child that only indexes of the same batch contain. Results are sent as soon as they are known, in any order.
-        If one delete is refused or fails, its result has the status, and the others continue. If an index is not deleted, the manifests in it are refused as well.
+        If one delete is refused or fails, its result has the status, and the others continue. If an index is not deleted, the manifests in it are refused as well
+        (REFERENCED), even if no tag points to the index: `subject` of the violation is then the digest of the index.
 
         Errors:
           INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or

@@ -16,7 +16,7 @@ export const protobufFileName = "portus/registry/v1/referrer.proto";
 /** A manifest that refers to another one: a signature, an attestation, an SBOM or another artifact. */
 export interface Referrer {
   /**
-   * The manifest. `artifact_type` and `annotations` are set as the source or the manifest states them. For cosign's tags, `artifact_type`
+   * The manifest. `artifact_type` and `annotations` are set as the registry's API or the manifest states them. For cosign's tags, `artifact_type`
    * is the media type of the manifest's first layer if the manifest states none.
    */
   descriptor:
@@ -28,7 +28,10 @@ export interface Referrer {
   tag: string;
   /** The layers of the manifest: a signature's payload, the SBOM. ReadBlob reads them by their digests. */
   layers: Descriptor[];
-  /** Set if the manifest could not be read or its content is not shown. `layers` is then empty because it is unknown. */
+  /**
+   * Set if the manifest could not be read, its content is not shown, or the fallback tag lists it and its `subject` is another manifest. `layers`
+   * is then empty.
+   */
   layersStatus: Status | undefined;
 }
 

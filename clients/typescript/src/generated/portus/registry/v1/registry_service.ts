@@ -4109,7 +4109,7 @@ export const RegistryServiceService = {
   },
   /**
    * Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API. If
-   * the registry has none, it reads the fallback tag. In both cases it also looks for cosign's tags. Each result says its source.
+   * the registry has none, or it lists nothing, it reads the fallback tag. In each case it also looks for cosign's tags. Each result says its source.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
@@ -4225,7 +4225,8 @@ export const RegistryServiceService = {
   /**
    * Deletes up to 1000 manifests of one repository. The gateway checks the batch as a whole: it reads the tags once, deletes an index before
    * its children, and deletes a child that only indexes of the same batch contain. Results are sent as soon as they are known, in any order.
-   * If one delete is refused or fails, its result has the status, and the others continue. If an index is not deleted, the manifests in it are refused as well.
+   * If one delete is refused or fails, its result has the status, and the others continue. If an index is not deleted, the manifests in it are refused as well
+   * (REFERENCED), even if no tag points to the index: `subject` of the violation is then the digest of the index.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
@@ -4420,7 +4421,7 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
   readBlob: handleServerStreamingCall<ReadBlobRequest, ReadBlobResponse>;
   /**
    * Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API. If
-   * the registry has none, it reads the fallback tag. In both cases it also looks for cosign's tags. Each result says its source.
+   * the registry has none, or it lists nothing, it reads the fallback tag. In each case it also looks for cosign's tags. Each result says its source.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
@@ -4491,7 +4492,8 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
   /**
    * Deletes up to 1000 manifests of one repository. The gateway checks the batch as a whole: it reads the tags once, deletes an index before
    * its children, and deletes a child that only indexes of the same batch contain. Results are sent as soon as they are known, in any order.
-   * If one delete is refused or fails, its result has the status, and the others continue. If an index is not deleted, the manifests in it are refused as well.
+   * If one delete is refused or fails, its result has the status, and the others continue. If an index is not deleted, the manifests in it are refused as well
+   * (REFERENCED), even if no tag points to the index: `subject` of the violation is then the digest of the index.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
@@ -4781,7 +4783,7 @@ export interface RegistryServiceClient extends Client {
   ): ClientReadableStream<ReadBlobResponse>;
   /**
    * Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API. If
-   * the registry has none, it reads the fallback tag. In both cases it also looks for cosign's tags. Each result says its source.
+   * the registry has none, or it lists nothing, it reads the fallback tag. In each case it also looks for cosign's tags. Each result says its source.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
@@ -4913,7 +4915,8 @@ export interface RegistryServiceClient extends Client {
   /**
    * Deletes up to 1000 manifests of one repository. The gateway checks the batch as a whole: it reads the tags once, deletes an index before
    * its children, and deletes a child that only indexes of the same batch contain. Results are sent as soon as they are known, in any order.
-   * If one delete is refused or fails, its result has the status, and the others continue. If an index is not deleted, the manifests in it are refused as well.
+   * If one delete is refused or fails, its result has the status, and the others continue. If an index is not deleted, the manifests in it are refused as well
+   * (REFERENCED), even if no tag points to the index: `subject` of the violation is then the digest of the index.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` is invalid; `requests` is empty or too long; a request is invalid, names another repository, sets `validate_only`, or
