@@ -16,6 +16,12 @@ async def until_idle() -> None:
         await asyncio.sleep(0)
 
 
+async def refused(unread: UnreadAnswers, owner: str) -> None:
+    """One more answer of this owner may not even wait."""
+    with pytest.raises(TooManyUnreadAnswers):
+        await asyncio.wait_for(unread.wait(owner, 1), 1)
+
+
 async def test_an_owner_has_a_quarter_and_gets_it_back() -> None:
     unread = UnreadAnswers(LIMIT)
     assert unread.take("a", 60)
@@ -23,7 +29,12 @@ async def test_an_owner_has_a_quarter_and_gets_it_back() -> None:
     assert not unread.take("a", 1)
     assert unread.take("b", 100)
     unread.give_back("a", 40)
+    assert not unread.take("a", 41)
     assert unread.take("a", 40)
+    unread.give_back("a", 60)
+    unread.give_back("a", 40)
+    # With nothing of its own, one answer may be larger than the share.
+    assert unread.take("a", 101)
 
 
 async def test_all_together_have_the_limit() -> None:
@@ -90,8 +101,7 @@ async def test_no_more_waits_than_may_be_unread() -> None:
     waiting = [asyncio.ensure_future(unread.wait(owner, 100)) for owner in "abcd"]
     await until_idle()
     for owner in "ae":
-        with pytest.raises(TooManyUnreadAnswers):
-            await unread.wait(owner, 1)
+        await refused(unread, owner)
     for one in waiting:
         one.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
@@ -103,13 +113,11 @@ async def test_an_owner_whose_answers_wait_leaves_room_for_others() -> None:
     unread.take("b", 100)
     waiting = [asyncio.ensure_future(unread.wait("a", 100)) for _ in range(3)]
     await until_idle()
-    with pytest.raises(TooManyUnreadAnswers):
-        await unread.wait("a", 1)
+    await refused(unread, "a")
     waiting += [asyncio.ensure_future(unread.wait("b", 50)) for _ in range(2)]
     await until_idle()
     assert not any(one.done() for one in waiting)
-    with pytest.raises(TooManyUnreadAnswers):
-        await unread.wait("b", 1)
+    await refused(unread, "b")
     for one in waiting:
         one.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
@@ -120,3 +128,61 @@ def test_the_error_says_whose_answers_they_are() -> None:
     unread.take("a", 4 * 1024 * 1024)
     assert "answers of 8.0 MiB to this caller have not been read" in str(unread.error("a"))
     assert "other callers do not read" in str(unread.error("b"))
+
+
+async def test_an_answer_larger_than_the_limit_waits_if_no_other_does() -> None:
+    unread = UnreadAnswers(LIMIT)
+    unread.take("a", 100)
+    waiting = asyncio.ensure_future(unread.wait("b", LIMIT))
+    await until_idle()
+    assert not waiting.done()
+    unread.give_back("a", 100)
+    await asyncio.wait_for(waiting, 1)
+
+
+async def test_an_owner_of_whose_answers_a_quarter_waits_has_none_of_the_last_room() -> None:
+    unread = UnreadAnswers(LIMIT)
+    for owner in "ab":
+        unread.take(owner, 100)
+    waiting = [asyncio.ensure_future(unread.wait(owner, 50)) for owner in "aaaabb"]
+    await until_idle()
+    await refused(unread, "b")
+    waiting.append(asyncio.ensure_future(unread.wait("a", 1)))
+    await until_idle()
+    # It has more than a quarter, and was refused too.
+    assert isinstance(waiting.pop().exception(), TooManyUnreadAnswers)
+    for one in waiting:
+        one.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(one.cancelled() for one in waiting)
+    # Those who left do not count.
+    waiting = [asyncio.ensure_future(unread.wait("a", 100)) for _ in range(3)]
+    await until_idle()
+    assert not any(one.done() for one in waiting)
+    for one in waiting:
+        one.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_those_who_got_their_turn_do_not_wait_any_more() -> None:
+    unread = UnreadAnswers(LIMIT)
+    unread.take("a", 100)
+    for _ in range(20):
+        waiting = asyncio.ensure_future(unread.wait("a", 100))
+        await until_idle()
+        unread.give_back("a", 100)
+        await asyncio.wait_for(waiting, 1)
+    assert not unread.take("a", 1)
+    unread.give_back("a", 100)
+    assert unread.take("a", 100)
+
+
+async def test_memory_that_is_free_just_after_a_wait_was_cancelled_goes_to_the_next() -> None:
+    unread = UnreadAnswers(LIMIT)
+    unread.take("a", 100)
+    leaving, staying = (asyncio.ensure_future(unread.wait("a", 100)) for _ in range(2))
+    await until_idle()
+    leaving.cancel()
+    unread.give_back("a", 100)
+    await asyncio.wait_for(staying, 1)
+    assert leaving.cancelled()

@@ -56,7 +56,7 @@ class UnreadAnswers:
         try:
             await waiting.turn
         except asyncio.CancelledError:
-            if waiting.turn.done() and not waiting.turn.cancelled():
+            if not waiting.turn.cancelled():
                 self.give_back(owner, answer)
             raise
         finally:
