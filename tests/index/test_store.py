@@ -224,7 +224,9 @@ class TestHints:
     async def test_unknown_repositories_are_bounded(self, store: SqlStore) -> None:
         await write(store, "known", reading())
         assert await store.notify([Notice(f"forged{number}") for number in range(5)]) == 2
+        assert (await store.state(counted=True)).dirty == 3
         assert await store.notify([Notice("forged9"), Notice("known")]) == 1
+        assert (await store.state(counted=True)).dirty == 4
 
     async def test_an_announced_repository_is_not_listed_before_it_was_read(self, store: SqlStore) -> None:
         await store.notify([Notice("app")])
