@@ -210,3 +210,17 @@ async def posted_over_tls(url: str, authority: Authority) -> int:
     trust = ssl.create_default_context(cadata=authority.pem.decode())
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as session:
         return await posted(url, session, body(event()), GOOD)
+
+
+async def test_a_connection_that_comes_while_it_ends_is_closed(tokens: TokenFile) -> None:
+    for _ in range(20):
+        async with Receiver(Marks(), tokens, ListenAddress("127.0.0.1", 0), Observed()) as running:
+            address = running.address
+            opening = [asyncio.create_task(asyncio.open_connection(address.host, address.port)) for _ in range(5)]
+            await asyncio.sleep(0)
+        for opened in await asyncio.gather(*opening, return_exceptions=True):
+            if not isinstance(opened, BaseException):
+                reader, writer = opened
+                async with asyncio.timeout(5):
+                    assert await reader.read() == b""
+                writer.close()

@@ -83,6 +83,7 @@ class Receiver:
         self._waiting: list[_Waiting] = []
         self._committing: asyncio.Task[None] | None = None
         self._warned = False
+        self._ended = False
 
     async def __aenter__(self) -> Self:
         application = web.Application(client_max_size=_BODY_LIMIT)
@@ -109,7 +110,10 @@ class Receiver:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._ended = True
         self._server.close()
+        # Connections that are being accepted are there after this, or are closed.
+        await asyncio.sleep(0)
         await self._runner.cleanup()
         if self._committing is not None:
             self._committing.cancel()
@@ -123,8 +127,9 @@ class Receiver:
 
     def _connection(self) -> asyncio.Protocol:
         server = self._runner.server
-        if server is None:
-            raise RuntimeError("the receiver of notifications has ended")
+        if server is None or self._ended:
+            # It was accepted before the end, and is made after it.
+            return _Closed()
         handler = bounded_connection(server, _MOST_CONNECTIONS)
         # One that sends nothing must not keep its place.
         asyncio.get_running_loop().call_later(_LONGEST_CONNECTION, handler.force_close)
@@ -214,3 +219,10 @@ class Receiver:
             for each in batch:
                 if not each.taken.done():
                     each.taken.set_result(None)
+
+
+class _Closed(asyncio.Protocol):
+    """A connection that comes too late: it is closed at once, and its registry sends again."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
