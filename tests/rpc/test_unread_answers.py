@@ -156,7 +156,7 @@ async def test_an_owner_of_whose_answers_a_quarter_waits_has_none_of_the_last_ro
     await asyncio.gather(*waiting, return_exceptions=True)
     assert all(one.cancelled() for one in waiting)
     # Those who left do not count.
-    waiting = [asyncio.ensure_future(unread.wait("a", 100)) for _ in range(3)]
+    waiting = [asyncio.ensure_future(unread.wait(owner, size)) for owner, size in (*[("a", 100)] * 3, ("b", 50))]
     await until_idle()
     assert not any(one.done() for one in waiting)
     for one in waiting:
@@ -173,6 +173,14 @@ async def test_those_who_got_their_turn_do_not_wait_any_more() -> None:
         unread.give_back("a", 100)
         await asyncio.wait_for(waiting, 1)
     assert not unread.take("a", 1)
+    # As many may wait as at first.
+    waits = [asyncio.ensure_future(unread.wait("a", 100)) for _ in range(3)]
+    await until_idle()
+    assert not any(one.done() for one in waits)
+    await refused(unread, "a")
+    for one in waits:
+        one.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
     unread.give_back("a", 100)
     assert unread.take("a", 100)
 
