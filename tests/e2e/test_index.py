@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import grpc
@@ -15,6 +15,7 @@ from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from portus.registry.v1.watch_pb2 import WatchEventsRequest
 from portus_gateway.devregistry import DevRegistry
 from tests.e2e.gateway_process import GatewayProcess, gateway_process, outcome
+from tests.index.postgres_server import PostgresServer, postgres_server
 from tests.index.registries import until
 
 
@@ -125,3 +126,36 @@ async def test_the_registrys_settings_have_a_new_token_and_its_hash() -> None:
     assert status == 0
     token = output.partition("Bearer ")[2].partition("]")[0]
     assert errors.strip() == f"registry sha256:{hashlib.sha256(token.encode()).hexdigest()}"
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[PostgresServer]:
+    with postgres_server() as server:
+        yield server
+
+
+async def test_a_watch_goes_on_at_another_replica_which_takes_over_the_work(
+    registry: DevRegistry, variables: dict[str, str], postgres: PostgresServer
+) -> None:
+    shared = variables | {"PORTUS_INDEX": postgres.new_database(), "PORTUS_INDEX_WALK_INTERVAL": "1s"}
+    async with (
+        gateway_process("serve", "--listen", "127.0.0.1:0", **shared) as first,
+        gateway_process("serve", "--listen", "127.0.0.1:0", **shared) as second,
+    ):
+        await ready(first)
+        cursor = await cursor_of(first)
+        assert await cursor_of(second) == cursor
+        # It leads, so that the other one has to find out that it is gone.
+        first.signal(signal.SIGKILL)
+        await first.ended()
+        registry.push("team/app", "v3")
+        async with grpc.aio.insecure_channel(second.address) as channel:
+            call = RegistryServiceStub(channel).WatchEvents(WatchEventsRequest(after_cursor=cursor))
+            tags: list[str] = []
+            async with asyncio.timeout(60):
+                async for message in call:
+                    tags += [event.tag for event in message.events]
+                    if tags:
+                        break
+            call.cancel()
+            assert tags == ["v3"]

@@ -15,6 +15,8 @@ from tests import programs
 _PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 # PostgreSQL does not run as root.
 _USER = "postgres"
+WITH_PASSWORD = "portus_index"
+"""The name of the user who needs a password, once a test has made it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,9 @@ def postgres_server() -> Iterator[PostgresServer]:
             os.chown(folder, owner.pw_uid, owner.pw_gid)
         data = folder / "data"
         _run("initdb", "--pgdata", str(data), "--username", _USER, "--auth", "trust", "--no-sync", "--encoding=UTF8")
+        # Everybody is let in, but for one user who needs a password.
+        access = data / "pg_hba.conf"
+        access.write_text(f"local all {WITH_PASSWORD} scram-sha-256\n{access.read_text()}")
         options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off -c max_connections=60"
         _run("pg_ctl", "--pgdata", str(data), "--log", str(folder / "log"), "--wait", "-o", options, "start")
         try:

@@ -9,7 +9,7 @@ import pytest
 from portus_gateway.index.errors import StoreError, StoreUnusable
 from portus_gateway.index.postgres import PostgresStore
 from portus_gateway.index.store import Notice
-from tests.index.postgres_server import PostgresServer
+from tests.index.postgres_server import WITH_PASSWORD, PostgresServer
 from tests.index.stores import LIMITS, REGISTRY, all_changes, reading, write
 
 
@@ -34,6 +34,29 @@ async def test_a_server_that_is_not_there(tmp_path: Path) -> None:
 async def test_a_password_file_that_is_not_there(tmp_path: Path) -> None:
     error = await failure(PostgresStore("postgresql://portus@host/index", REGISTRY, password_file=tmp_path / "none"))
     assert "password file of the index cannot be read" in str(error)
+
+
+async def test_the_password_comes_from_a_file_and_a_wrong_one_is_told(postgres: PostgresServer, tmp_path: Path) -> None:
+    url = postgres.new_database()
+    owner = await asyncpg.connect(url)
+    await owner.execute(f"DROP ROLE IF EXISTS {WITH_PASSWORD}")
+    await owner.execute(f"CREATE ROLE {WITH_PASSWORD} LOGIN PASSWORD 'secret'")
+    await owner.execute(f"GRANT CREATE ON SCHEMA public TO {WITH_PASSWORD}")
+    await owner.close()
+    as_user = url.replace("postgres@", f"{WITH_PASSWORD}@")
+    password = tmp_path / "password"
+    password.write_text("secret\n")
+    async with PostgresStore(as_user, REGISTRY, password_file=password, limits=LIMITS) as store:
+        await write(store, "app", reading({"v1": "a"}))
+    password.write_text("wrong\n")
+    error = await failure(PostgresStore(as_user, REGISTRY, password_file=password))
+    assert isinstance(error, StoreUnusable)
+    assert "rejects the user or its password" in str(error)
+    assert "wrong" not in str(error)
+    owner = await asyncpg.connect(url)
+    await owner.execute(f"DROP OWNED BY {WITH_PASSWORD} CASCADE")
+    await owner.execute(f"DROP ROLE {WITH_PASSWORD}")
+    await owner.close()
 
 
 async def test_a_user_that_may_not_write(postgres: PostgresServer) -> None:
