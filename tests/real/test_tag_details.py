@@ -26,6 +26,7 @@ async def listed(gateway: "RegistryServiceAsyncStub", request: ListTagsRequest) 
     """All pages."""
     pages = [await gateway.ListTags(request)]
     while pages[-1].next_page_token:
+        assert len(pages) < 100, "the listing has no end"
         request.page_token = pages[-1].next_page_token
         pages.append(await gateway.ListTags(request))
     return pages

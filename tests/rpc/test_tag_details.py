@@ -87,6 +87,7 @@ async def pages(gateway: Gateway, **asked: object) -> list[ListTagsResponse]:
     """All pages."""
     got = [await page(gateway, **asked)]
     while got[-1].next_page_token:
+        assert len(got) < 1000, "the listing has no end"
         got.append(await page(gateway, page_token=got[-1].next_page_token, **asked))
     return got
 
