@@ -18,7 +18,7 @@ def tags(*names: str) -> tuple[Tag, ...]:
 
 WITH_TAGS = "To delete it with its tags"
 WITH_INDEXES = "Delete the indexes that contain it first"
-UNREADABLE = "If none of the indexes that cannot be read contains it"
+UNREADABLE = "Try again later. Set force only if none of them contains it"
 
 
 @pytest.mark.parametrize(

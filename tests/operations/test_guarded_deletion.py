@@ -195,7 +195,9 @@ async def test_a_tagged_index_stops_the_delete_and_only_force_overrides_it() -> 
 
 async def test_an_index_that_cannot_be_read_stops_every_delete_unless_forced() -> None:
     registry = WithIndexes()
-    with pytest.raises(ManifestInUse, match=r"cannot be read contains it, set force\. Their tags: broken") as refused:
+    with pytest.raises(
+        ManifestInUse, match=r"Set force only if none of them contains it\. Their tags: broken"
+    ) as refused:
         await delete(registry, digest_of("one"), ["1.0"])
     assert refused.value.reason == "REFERENCED"
     assert await delete(registry, digest_of("one"), force=True) == ["1.0"]

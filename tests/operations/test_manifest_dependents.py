@@ -160,6 +160,20 @@ class OfOddTypes(ScriptedRegistry):
         return replace(await super().resolve_manifest(repository, reference), media_type="application/json")
 
 
+async def test_an_index_that_is_gone_although_a_tag_pointed_to_it_may_have_been_replaced_by_another() -> None:
+    """The tag may have moved meanwhile, to an index that contains the manifest."""
+    digest = manifest_of("one").descriptor.digest
+    gone = OfOddTypes(NotFound("no", reason="MANIFEST_UNKNOWN"))
+    found = await ManifestDependents(gone, 4).of(APP, digest, with_indexes=True)
+    assert found == Dependents(tags=(Tag("1.0"),), unreadable_index_tags=(Tag("old"),))
+
+
+async def test_a_policy_that_hides_an_index_meanwhile_is_an_error() -> None:
+    hidden = OfOddTypes(Hidden("no", reason="MANIFEST_UNKNOWN"))
+    with pytest.raises(Hidden):
+        await ManifestDependents(hidden, 4).of(APP, manifest_of("one").descriptor.digest, with_indexes=True)
+
+
 async def test_a_manifest_of_schema_1_is_no_index_and_another_refusal_an_error() -> None:
     digest = manifest_of("one").descriptor.digest
     schema_1 = OfOddTypes(Unsupported("too old", reason="SCHEMA_1"))

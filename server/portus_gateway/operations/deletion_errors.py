@@ -134,7 +134,8 @@ def manifest_in_use(manifest: str, dependents: Dependents) -> ManifestInUse:
         )
     if unreadable:
         sentences.append(
-            f"If none of the indexes that cannot be read contains it, set force. Their tags: {_shown(unreadable)}."
+            "The registry did not send some tagged indexes, or not in a readable form. Try again later. Set force only"
+            f" if none of them contains it. Their tags: {_shown(unreadable)}."
         )
     kept = tuple(digest.text for digest in dependents.kept_indexes)
     if kept:

@@ -185,9 +185,12 @@ class Look:
         try:
             # A digest's content cannot change, so a remembered answer is as good as a new one.
             manifest = await self.registry.get_manifest(self.repository, digest, math.inf)
+        except Hidden:
+            raise
         except NotFound:
-            # An index may list what is not there, and a tag may have moved meanwhile.
-            return ()
+            # An index may list what is not there. But a tag that pointed to it a moment ago may have moved since, to an
+            # index that was not read.
+            return None if self.tags.get(digest) else ()
         except Unsupported as error:
             if error.reason == "SCHEMA_1":
                 return ()
