@@ -40,6 +40,7 @@ NO_PROOF: list[Scripted] = [
     refusal(403, "DENIED"),
     refusal(401, "UNAUTHORIZED"),
     refusal(404, "UNSUPPORTED"),
+    answer(404, '{"repositories": ["team/app"]}'),
     refusal(500, "UNKNOWN"),
 ]
 
