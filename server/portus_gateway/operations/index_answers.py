@@ -168,13 +168,15 @@ class IndexAnswers:
         last, more = "", True
         while more:
             try:
-                rows = (await index.store.catalog(last, prefix, _STREAM_PAGE, tags=include_tags)).repositories
+                page = await index.store.catalog(last, prefix, _STREAM_PAGE, tags=include_tags)
             except StoreError as error:
                 raise IndexUnavailable(str(error)) from error
+            rows = page.repositories
             more = len(rows) == _STREAM_PAGE
             last = rows[-1].name if rows else last
             shown = [row for row in rows if visible is None or visible(row.name)]
-            entries, as_of = await self._entries(index, shown, state, include_tags, max_staleness)
+            # By the clock of this page: a slow reader may take this page long after the stream began.
+            entries, as_of = await self._entries(index, shown, page.state, include_tags, max_staleness)
             yield entries, Freshness(as_of, _cursor(state))
 
     async def _entries(
