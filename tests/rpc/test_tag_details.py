@@ -217,6 +217,14 @@ async def test_a_layer_of_several_images_counts_once(registry: DevRegistry, gate
     assert (await details(gateway)).total_size == sizes(one) + config["size"]
 
 
+async def test_a_size_of_more_than_63_bits_is_unset(registry: DevRegistry, gateway: Gateway) -> None:
+    layers = [{"mediaType": "x", "digest": f"sha256:{number:064}", "size": 2**62} for number in range(3)]
+    registry.push("team/app", "1.0", content=changed(image("app"), {"layers": layers}))
+    found = await details(gateway)
+    assert not found.HasField("total_size")
+    assert (found.created.ToJsonString(), outcome(found)) == (CREATED, None)
+
+
 async def test_images_in_an_index_in_an_index_count(registry: DevRegistry, gateway: Gateway) -> None:
     inner = multi_platform("inner", ["linux/amd64", "linux/arm64"])
     outer = index([inner, image("outer", platform="linux/s390x", created="2025-02-03T00:00:00Z")])
