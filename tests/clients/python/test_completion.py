@@ -111,6 +111,8 @@ NAMES = [
     ["catalog", "--prefix"],
     ["watch", "--prefix"],
     ["tag", "rm"],
+    ["referrers"],
+    ["blob"],
 ]
 
 
