@@ -25,7 +25,7 @@ from portus_gateway.distribution.paging import walk
 from portus_gateway.errors import GatewayError
 from portus_gateway.index.observer import IndexObserver
 from portus_gateway.index.source import Source
-from portus_gateway.index.store import Applied, Claim, IndexStore, Reading
+from portus_gateway.index.store import Applied, Claim, IndexStore, Reading, storable
 
 _log = structlog.get_logger(__name__)
 
@@ -135,7 +135,9 @@ class Reader:
             async with self._slots:
                 exists = await self._source.is_listed(repository)
             return Reading(frozenset(), {}, exists=exists)
-        digests: dict[str, Digest | None] = {str(name): None for name in listed if isinstance(name, UnusableName)}
+        digests: dict[str, Digest | None] = {
+            storable(name.text): None for name in listed if isinstance(name, UnusableName)
+        }
         wanted = self._wanted(claim, [name for name in listed if isinstance(name, Tag)])
         asked = wanted[:_MOST_DIGESTS]
         left = len(wanted) - len(asked)
@@ -159,7 +161,8 @@ class Reader:
                     _log.debug("a tag could not be read", repository=claim.repository, tag=tag.name, problem=str(error))
 
         await for_each(asked, ask, at_once=self._share)
-        return Reading(frozenset(map(str, listed)), digests, unread=left)
+        names = frozenset(name.name if isinstance(name, Tag) else storable(name.text) for name in listed)
+        return Reading(names, digests, unread=left)
 
     async def _tags(self, repository: Repository) -> list[Tag | UnusableName]:
         async def page(cursor: Cursor | None) -> Page[Tag | UnusableName]:

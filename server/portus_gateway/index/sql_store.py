@@ -23,13 +23,11 @@ from portus_gateway.index.store import (
     TagEntry,
     TagRows,
     WalkEnd,
+    storable,
 )
 from portus_gateway.index.transactions import Dialect, Transaction, Transactions
 
 Result = TypeVar("Result")
-
-# Names of registries that are not valid can have any characters and any length. PostgreSQL takes no zero character.
-_LONGEST_UNUSABLE = 1024
 
 
 class SqlStore(ABC):
@@ -100,7 +98,7 @@ class SqlStore(ABC):
         return await self._write(partial(self._transactions.apply, claim, reading), durable=True)
 
     async def failed(self, claim: Claim, problem: str, retry_in: float) -> None:
-        await self._write(partial(self._transactions.failed, claim, problem, retry_in))
+        await self._write(partial(self._transactions.failed, claim, storable(problem), retry_in))
 
     async def extend(self, claim: Claim, seconds: float) -> bool:
         return await self._write(partial(self._transactions.extend, claim, seconds))
@@ -115,7 +113,7 @@ class SqlStore(ABC):
         await self._write(partial(self._transactions.resign, holder))
 
     async def walk_page(self, started: float, names: Sequence[str], unusable: Sequence[str] = ()) -> None:
-        await self._write(partial(self._transactions.walk_page, started, names, [_storable(name) for name in unusable]))
+        await self._write(partial(self._transactions.walk_page, started, names, [storable(name) for name in unusable]))
 
     async def end_walk(self, started: float) -> WalkEnd:
         return await self._write(partial(self._transactions.end_walk, started))
@@ -156,7 +154,3 @@ class SqlStore(ABC):
 
 def _new_epoch() -> str:
     return secrets.token_hex(8)
-
-
-def _storable(name: str) -> str:
-    return name[:_LONGEST_UNUSABLE].replace("\0", "�").encode(errors="replace").decode()

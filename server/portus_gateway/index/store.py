@@ -14,6 +14,15 @@ MOST_CHANGES = 1000
 """The most changes that one question to the store answers."""
 
 
+# Names that are not valid can have any characters and any length.
+_LONGEST_UNUSABLE = 1024
+
+
+def storable(name: str) -> str:
+    """A foreign text as every store can keep it: PostgreSQL takes no zero character, and UTF-8 no half of a pair."""
+    return name[:_LONGEST_UNUSABLE].replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
 class ChangeType(IntEnum):
     """The numbers are stored, and are those of the contract (`Event.Type`)."""
 

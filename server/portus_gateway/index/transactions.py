@@ -236,7 +236,7 @@ class Transactions:
         yield Statement(
             "UPDATE repositories SET claimed_until = 0, due_at = $3, attempts = attempts + 1, problem = $4"
             " WHERE id = $1 AND fence = $2",
-            (claim.id, claim.fence, now + retry_in, problem[:1024]),
+            (claim.id, claim.fence, now + retry_in, problem),
         )
 
     def extend(self, claim: Claim, seconds: float) -> Transaction[bool]:
