@@ -50,7 +50,7 @@ TESTS: Final[dict[str, Sequence[str]]] = {
     "access/token_file.py": (),
     "access/watched_file.py": (*_FILES, "access/test_reloaded_file.py", "access/test_tls.py"),
     "distribution/authorization.py": ("distribution/test_learned_challenges.py", "distribution/test_account.py"),
-    "distribution/blobs.py": (_GUARDED, *_DELETE),
+    "distribution/blobs.py": ("distribution/test_download.py", _GUARDED, *_DELETE),
     "distribution/deletion.py": ("distribution/test_waits.py", *_DELETE, _GUARDED, _AUDITED),
     "distribution/origin.py": ("distribution/test_authorization.py", "distribution/test_paging.py"),
     "distribution/repository_evidence.py": (),
