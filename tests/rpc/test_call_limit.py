@@ -147,6 +147,8 @@ def test_watches_have_places_of_their_own() -> None:
     with pytest.raises(TooManyCalls, match="its limit of 1 calls"):
         limit.enter("c", streaming=False)
     limit.leave("b", streaming=True, watching=True)
+    with pytest.raises(TooManyCalls, match="its limit of 1 calls"):
+        limit.enter("c", streaming=False)
     limit.enter("c", streaming=True, watching=True)
     limit.leave("a", streaming=True)
     limit.enter("c", streaming=True)
