@@ -19,7 +19,7 @@ ROWS = (
     ("cli",),
     ("workers",),
     ("app",),
-    ("access_control", "index_store", "process"),
+    ("access_control", "process"),
     ("reloading",),
     ("telemetry",),
     ("settings",),
@@ -34,7 +34,7 @@ ROWS = (
 RANKS = {name: rank for rank, row in enumerate(ROWS) for name in row}
 # The registry in memory stands beside the house: `cli` starts it, and tests use it.
 BESIDE = "devregistry"
-MOST_AT_THE_TOP = 11
+MOST_AT_THE_TOP = 10
 
 
 def part_of(module: str) -> str:

@@ -151,6 +151,30 @@ def test_the_password_comes_from_one_place(environment: pytest.MonkeyPatch, tmp_
     assert settings.load().password_file == file
 
 
+@pytest.mark.parametrize(
+    ("address", "part"),
+    [
+        ("index.db", "must be sqlite:// and the absolute path of a file"),
+        ("sqlite://index.db", "must be sqlite:// and the absolute path of a file"),
+        ("sqlite:///var/lib/portus/", "must be sqlite:// and the absolute path of a file"),
+        ("mysql://localhost/portus", "must be sqlite:// and the absolute path of a file"),
+        ("postgresql://portus:s3cret@localhost/portus", "set PORTUS_INDEX_PASSWORD_FILE"),
+    ],
+)
+def test_the_index_is_a_file_or_a_database(address: str, part: str) -> None:
+    message = problem(index=address)
+    assert message.startswith("PORTUS_INDEX (--index): ")
+    assert part in message
+    assert "s3cret" not in message
+
+
+def test_postgresql_needs_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "has_postgres_library", lambda: False)
+    assert problem(index="postgresql://localhost/portus") == (
+        'PORTUS_INDEX (--index): PostgreSQL needs asyncpg: pip install "portus-gateway[server,postgres]"'
+    )
+
+
 @pytest.mark.parametrize("content", [None, b"", b"\n", b"\xff"])
 def test_a_password_file_has_to_have_a_password(
     environment: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None

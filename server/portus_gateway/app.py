@@ -19,7 +19,7 @@ from portus_gateway.distribution import (
 )
 from portus_gateway.distribution.configuration import RetryPolicy, Timeouts
 from portus_gateway.index.live_index import IndexPlan, LiveIndex
-from portus_gateway.index_store import index_store
+from portus_gateway.index.store_address import store_at
 from portus_gateway.listen_address import ListenAddress
 from portus_gateway.operations.deletion import Deletion
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
@@ -188,7 +188,8 @@ def _index(settings: Settings, client: DistributionClient, metrics: Metrics, *, 
         digest_interval=settings.index_digest_interval,
         history=settings.index_history,
     )
-    return LiveIndex(index_store(settings, settings.index, keeps=keeps), client, metrics.index, plan, keeps=keeps)
+    store = store_at(settings.index, settings.registry_url, password_file=settings.index_password_file, keeps=keeps)
+    return LiveIndex(store, client, metrics.index, plan, keeps=keeps)
 
 
 def distribution_configuration(settings: Settings) -> Configuration:

@@ -21,6 +21,7 @@ from yarl import URL
 from portus_gateway.distribution.configuration import CONCURRENCY, DOWNLOADS, MANIFEST_LIMIT, RetryPolicy, Timeouts
 from portus_gateway.distribution.credentials import PasswordFile
 from portus_gateway.distribution.origin import Origin
+from portus_gateway.index.store_address import has_postgres_library, is_postgres, sqlite_path
 from portus_gateway.listen_address import DEFAULT_LISTEN, ListenAddress
 from portus_gateway.rpc.limits import ServerLimits
 from portus_gateway.setting_types import (
@@ -50,8 +51,6 @@ _LIMITS = ServerLimits()
 Value: TypeAlias = str | bool
 # They have no flag, because other users of the machine can read command lines.
 SECRETS = frozenset({"password"})
-POSTGRES_SCHEMES = ("postgresql://", "postgres://")
-"""What a value of `index` begins with that names a PostgreSQL database."""
 _AUTHENTICATORS = ("tls_client_ca_file", "caller_token_file", "jwt_issuer")
 
 
@@ -518,18 +517,20 @@ class Settings(BaseSettings):
     @field_validator("index")
     @classmethod
     def _index(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(POSTGRES_SCHEMES):
-            # Only whether it is valid: the path is made where it is used.
-            store_path(value)
-        elif value is not None and URL(value).password is not None:
-            raise ValueError("must not contain a password: set PORTUS_INDEX_PASSWORD_FILE")
+        if value is not None and not is_postgres(value):
+            sqlite_path(value)
+        elif value is not None:
+            if URL(value).password is not None:
+                raise ValueError("must not contain a password: set PORTUS_INDEX_PASSWORD_FILE")
+            if not has_postgres_library():
+                raise ValueError('PostgreSQL needs asyncpg: pip install "portus-gateway[server,postgres]"')
         return value
 
     @field_validator("index_password_file")
     @classmethod
     def _index_password_file(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         index = info.data.get("index")
-        if value is not None and (index is None or not index.startswith(POSTGRES_SCHEMES)):
+        if value is not None and (index is None or not is_postgres(index)):
             raise ValueError("is for PostgreSQL: set PORTUS_INDEX to a postgresql:// address, or unset this")
         return value
 
@@ -558,17 +559,6 @@ class Settings(BaseSettings):
     def authenticates(self) -> bool:
         """Whether a way for callers to authenticate is set up."""
         return _authenticates(self.model_dump(include=set(_AUTHENTICATORS)))
-
-
-def store_path(index: str) -> Path:
-    """The file that a value of `index` names. Raises `ValueError`."""
-    path = index.removeprefix("sqlite://")
-    if path == index or not path.startswith("/") or path.endswith("/"):
-        raise ValueError(
-            "must be sqlite:// and the absolute path of a file, such as sqlite:///var/lib/portus/index.db, or"
-            " postgresql://user@host/database"
-        )
-    return Path(path)
 
 
 def _authenticates(values: Mapping[str, object]) -> bool:

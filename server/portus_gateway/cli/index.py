@@ -20,7 +20,7 @@ from portus_gateway.index.comparison import compared
 from portus_gateway.index.errors import StoreError
 from portus_gateway.index.sql_store import SqlStore
 from portus_gateway.index.store import IndexStore, TagEntry
-from portus_gateway.index_store import index_store
+from portus_gateway.index.store_address import store_at
 from portus_gateway.settings import InvalidSettings, Problem, Settings
 from portus_gateway.telemetry import logs
 
@@ -154,7 +154,7 @@ def _run(work: Callable[[Settings], Coroutine[object, None, int]]) -> None:
 def _store(loaded: Settings) -> Callable[[], SqlStore]:
     if loaded.index is None:
         raise InvalidSettings([Problem("index", "is not set, so there is no index")])
-    return index_store(loaded, loaded.index, keeps=False)
+    return store_at(loaded.index, loaded.registry_url, password_file=loaded.index_password_file, keeps=False)
 
 
 async def _tags(store: IndexStore) -> AsyncGenerator[TagEntry, None]:
