@@ -23,10 +23,9 @@ def one_request_of(rpc: Rpc) -> Descriptor:
 
 
 def lists_repositories(rpc: Rpc) -> bool:
-    return any(
-        field.message_type is not None and field.message_type.full_name == REPOSITORY
-        for field in method_of(rpc).output_type.fields
-    )
+    """Whether each item of the response names the repository that it belongs to, or is one."""
+    items = [field.message_type for field in method_of(rpc).output_type.fields if field.message_type is not None]
+    return any(item.full_name == REPOSITORY or "repository" in item.fields_by_name for item in items)
 
 
 @pytest.mark.parametrize("rpc", ROWS)
@@ -41,7 +40,8 @@ def test_what_its_messages_show(rpc: Rpc) -> None:
 @pytest.mark.parametrize("rpc", ROWS)
 def test_a_batch_needs_the_right_of_its_single_requests_and_a_catalog_that_of_its_tags(rpc: Rpc) -> None:
     right = rpc.repository_right
-    if rpc.lists_repositories:
+    # The history of a tag belongs to the list of tags.
+    if rpc.lists_repositories or rpc.name == "ListTagHistory":
         assert right is RPCS["ListTags"]
     else:
         assert right is RPCS[one_request_of(rpc).name.removesuffix("Request")]

@@ -153,7 +153,7 @@ class Download:
             case 206 if asked:
                 await self._began_in_range(answer)
             case 416 if asked:
-                await self._ends_before(answer)
+                await self._refused_range(answer, asked)
             case 206:
                 raise UntrustedAnswer(f"{self._action}: the registry sent a part where all of it was asked for")
             case _:
@@ -180,8 +180,8 @@ class Download:
         # A registry may send less than was asked for. The next request shows whether this was the end of the blob.
         self._more_may_follow = self.size is None and (self._end is None or stated.end < self._end)
 
-    async def _ends_before(self, refusal: Answer) -> None:
-        """The registry has no byte in the range: the range begins at the end of the blob, or behind it."""
+    async def _refused_range(self, refusal: Answer, asked: str) -> None:
+        """The registry has no byte in the range, or wants both ends of it, as that of go-containerregistry does."""
         size = size_without_range(refusal.headers.get("Content-Range", ""))
         if size is None:
             size = await self._size()
@@ -189,8 +189,12 @@ class Download:
             # Something came from before this position, and nothing is at it.
             size = self._position
         self._knows(size)
-        if size != self._position:
+        if size == self._position:
+            return
+        if size is None or self._range() == asked:
             raise failure(refusal, self._action)
+        # The end is known now.
+        await self._open()
 
     async def _size(self) -> int | None:
         """The size that the registry states when it is asked for nothing else. None if it states none."""
