@@ -23,7 +23,9 @@ def one_request_of(rpc: Rpc) -> Descriptor:
 
 
 def lists_repositories(rpc: Rpc) -> bool:
-    """Whether each item of the response names the repository that it belongs to, or is one."""
+    """Whether the items of the response are repositories, or belong to repositories that the request does not name."""
+    if "repository" in one_request_of(rpc).fields_by_name:
+        return False
     items = [field.message_type for field in method_of(rpc).output_type.fields if field.message_type is not None]
     return any(item.full_name == REPOSITORY or "repository" in item.fields_by_name for item in items)
 

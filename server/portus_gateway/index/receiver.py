@@ -36,6 +36,7 @@ _LONGEST_CONNECTION: Final = 30.0
 _READING: Final = 5.0
 # A registry waits for one second, unless it is told otherwise.
 _COMMIT: Final = 0.8
+_ACCEPTING_TURNS: Final = 3
 # How many requests one transaction takes in.
 _MOST_AT_ONCE: Final = 256
 
@@ -112,8 +113,9 @@ class Receiver:
     ) -> None:
         self._ended = True
         self._server.close()
-        # Connections that are being accepted are there after this, or are closed.
-        await asyncio.sleep(0)
+        # A connection that is being accepted is made in one turn of the event loop and known to aiohttp in the next.
+        for _ in range(_ACCEPTING_TURNS):
+            await asyncio.sleep(0)
         await self._runner.cleanup()
         if self._committing is not None:
             self._committing.cancel()
