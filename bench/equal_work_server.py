@@ -7,22 +7,20 @@ metadata.
 on. The token file is the gateway's: lines of `name sha256:<hexadecimal digest>`.
 """
 
-import asyncio
 import hashlib
 import sys
 from itertools import count
 from pathlib import Path
-from typing import cast
 
 import grpc
-import uvloop
 
+from bench.grpc_server import run
 from portus.registry.v1 import registry_service_pb2 as proto
 
 _Context = grpc.aio.ServicerContext[proto.GetManifestRequest, proto.GetManifestResponse]
 
 
-async def _serve(answer: proto.GetManifestResponse, callers: dict[bytes, str]) -> None:
+def _handler(answer: proto.GetManifestResponse, callers: dict[bytes, str]) -> object:
     ids = count()
 
     async def get_manifest(request: proto.GetManifestRequest, context: "_Context") -> proto.GetManifestResponse:
@@ -35,26 +33,11 @@ async def _serve(answer: proto.GetManifestResponse, callers: dict[bytes, str]) -
         context.set_trailing_metadata((("x-request-id", f"{next(ids):016x}"),))
         return answer
 
-    # The stubs describe handlers of the synchronous API.
-    handler = cast(
-        "grpc.RpcMethodHandler[bytes, bytes]",
-        grpc.unary_unary_rpc_method_handler(
-            get_manifest,
-            request_deserializer=proto.GetManifestRequest.FromString,
-            response_serializer=proto.GetManifestResponse.SerializeToString,
-        ),
+    return grpc.unary_unary_rpc_method_handler(
+        get_manifest,
+        request_deserializer=proto.GetManifestRequest.FromString,
+        response_serializer=proto.GetManifestResponse.SerializeToString,
     )
-
-    class Everything(grpc.GenericRpcHandler):
-        def service(self, _: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
-            return handler
-
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    server.add_generic_rpc_handlers((Everything(),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    print(f"127.0.0.1:{port}", flush=True)
-    await server.wait_for_termination()
 
 
 def _callers(file: Path) -> dict[bytes, str]:
@@ -63,6 +46,4 @@ def _callers(file: Path) -> dict[bytes, str]:
 
 
 if __name__ == "__main__":
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        response = proto.GetManifestResponse.FromString(Path(sys.argv[1]).read_bytes())
-        runner.run(_serve(response, _callers(Path(sys.argv[2]))))
+    run(_handler(proto.GetManifestResponse.FromString(Path(sys.argv[1]).read_bytes()), _callers(Path(sys.argv[2]))))
