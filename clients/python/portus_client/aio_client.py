@@ -27,7 +27,7 @@ from portus_client.referrer import Referrer
 from portus_client.registry_info import RegistryInfo
 from portus_client.repository import CatalogPage, Repository
 from portus_client.tag import TagDetails, TagPage, TagView
-from portus_client.tag_search import FoundTag, PageTokens, found_tag
+from portus_client.tag_search import FoundTag, found_tag
 from portus_client.watch import LONGEST_WATCH, Event, WatchProgress, WatchUpdate, watch_event
 
 if TYPE_CHECKING:
@@ -228,13 +228,12 @@ class AsyncRegistryClient(Connection):
         self, repository: str, tag: str, *, timeout: float | None = None
     ) -> AsyncGenerator[Event, None]:
         """See `RegistryClient.tag_history`."""
-        pages = PageTokens()
-        while pages.more:
-            request = requests.tag_history(repository, tag, pages.token)
-            page = await self._call(self._stub.ListTagHistory, request, self._terms(timeout))
+        pages = Pages(requests.tag_history(repository, tag))
+        while pages.request is not None:
+            page = await self._call(self._stub.ListTagHistory, pages.request, self._terms(timeout))
             for event in page.events:
                 yield watch_event(event)
-            pages.advance(page.next_page_token)
+            pages.advance(page)
 
     async def find_tags(
         self,
@@ -245,13 +244,12 @@ class AsyncRegistryClient(Connection):
         timeout: float | None = None,
     ) -> AsyncGenerator[FoundTag, None]:
         """See `RegistryClient.find_tags`."""
-        pages = PageTokens()
-        while pages.more:
-            request = requests.find_tags(digest, name_contains, prefix, pages.token)
-            page = await self._call(self._stub.FindTags, request, self._terms(timeout))
+        pages = Pages(requests.find_tags(digest, name_contains, prefix))
+        while pages.request is not None:
+            page = await self._call(self._stub.FindTags, pages.request, self._terms(timeout))
             for tag in page.tags:
                 yield found_tag(tag)
-            pages.advance(page.next_page_token)
+            pages.advance(page)
 
     async def resolve(
         self,

@@ -25,7 +25,7 @@ from portus_client.referrer import Referrer
 from portus_client.registry_info import RegistryInfo
 from portus_client.repository import CatalogPage, Repository
 from portus_client.tag import TagDetails, TagPage, TagView
-from portus_client.tag_search import FoundTag, PageTokens, found_tag
+from portus_client.tag_search import FoundTag, found_tag
 from portus_client.watch import LONGEST_WATCH, Event, WatchProgress, WatchUpdate, watch_event
 
 Request = TypeVar("Request")
@@ -248,13 +248,12 @@ class RegistryClient(Connection):
 
     def tag_history(self, repository: str, tag: str, *, timeout: float | None = None) -> Iterator[Event]:
         """Lists what happened to a tag, the latest first, as the gateway's index saw it. It need not exist any more."""
-        pages = PageTokens()
-        while pages.more:
-            request = requests.tag_history(repository, tag, pages.token)
-            page = self._call(self._stub.ListTagHistory, request, self._terms(timeout))
+        pages = Pages(requests.tag_history(repository, tag))
+        while pages.request is not None:
+            page = self._call(self._stub.ListTagHistory, pages.request, self._terms(timeout))
             for event in page.events:
                 yield watch_event(event)
-            pages.advance(page.next_page_token)
+            pages.advance(page)
 
     def find_tags(
         self,
@@ -267,13 +266,12 @@ class RegistryClient(Connection):
         """Finds tags of all repositories in the gateway's index: on `digest`, or whose names contain `name_contains`.
 
         Tags of repositories whose tags you may not list are left out. `timeout` is for each page."""
-        pages = PageTokens()
-        while pages.more:
-            request = requests.find_tags(digest, name_contains, prefix, pages.token)
-            page = self._call(self._stub.FindTags, request, self._terms(timeout))
+        pages = Pages(requests.find_tags(digest, name_contains, prefix))
+        while pages.request is not None:
+            page = self._call(self._stub.FindTags, pages.request, self._terms(timeout))
             for tag in page.tags:
                 yield found_tag(tag)
-            pages.advance(page.next_page_token)
+            pages.advance(page)
 
     def resolve(
         self,

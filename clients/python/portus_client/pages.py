@@ -10,9 +10,16 @@ from portus.registry.v1.registry_service_pb2 import (
     ListTagsRequest,
     ListTagsResponse,
 )
+from portus.registry.v1.tag_history_pb2 import (
+    FindTagsRequest,
+    FindTagsResponse,
+    ListTagHistoryRequest,
+    ListTagHistoryResponse,
+)
 from portus_client import errors
 
-Request = TypeVar("Request", ListTagsRequest, ListReferrersRequest)
+Request = TypeVar("Request", ListTagsRequest, ListReferrersRequest, ListTagHistoryRequest, FindTagsRequest)
+Response = ListTagsResponse | ListReferrersResponse | ListTagHistoryResponse | FindTagsResponse
 
 
 class Pages(Generic[Request]):
@@ -23,7 +30,7 @@ class Pages(Generic[Request]):
         self.request: Request | None = first
         """The request of the next page. None after the last page."""
 
-    def advance(self, page: ListTagsResponse | ListReferrersResponse) -> None:
+    def advance(self, page: Response) -> None:
         """Goes on to the page after `page`. Raises `RegistryError` if its token came before: the listing is endless."""
         token = page.next_page_token
         if not token or self.request is None:

@@ -66,16 +66,14 @@ def tags(
     )
 
 
-def tag_history(repository: str, tag: str, page_token: str) -> tag_history_pb2.ListTagHistoryRequest:
-    return tag_history_pb2.ListTagHistoryRequest(
-        repository=repository, tag=tag, page_size=_TAGS_PAGE_SIZE, page_token=page_token
-    )
+def tag_history(repository: str, tag: str) -> tag_history_pb2.ListTagHistoryRequest:
+    return tag_history_pb2.ListTagHistoryRequest(repository=repository, tag=tag, page_size=_TAGS_PAGE_SIZE)
 
 
-def find_tags(digest: str, name_contains: str, prefix: str, page_token: str) -> tag_history_pb2.FindTagsRequest:
+def find_tags(digest: str, name_contains: str, prefix: str) -> tag_history_pb2.FindTagsRequest:
     if bool(digest) == bool(name_contains):
         raise ValueError("give either a digest or a part of a name")
-    request = tag_history_pb2.FindTagsRequest(prefix=prefix, page_size=_TAGS_PAGE_SIZE, page_token=page_token)
+    request = tag_history_pb2.FindTagsRequest(prefix=prefix, page_size=_TAGS_PAGE_SIZE)
     if digest:
         request.digest = digest
     else:
