@@ -10,14 +10,13 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Protocol
 
 import structlog
 from aiohttp import web
 
 from portus_gateway.access.errors import KeysUnavailable
-from portus_gateway.aio.http_connections import bounded_connection
+from portus_gateway.aio.http_server import HttpServer
 from portus_gateway.index.errors import StoreError
 from portus_gateway.index.notification import NotAnEnvelope, parse_envelope
 from portus_gateway.index.observer import IndexObserver
@@ -36,7 +35,6 @@ _LONGEST_CONNECTION: Final = 30.0
 _READING: Final = 5.0
 # A registry waits for one second, unless it is told otherwise.
 _COMMIT: Final = 0.8
-_ACCEPTING_TURNS: Final = 3
 # How many requests one transaction takes in.
 _MOST_AT_ONCE: Final = 256
 
@@ -62,7 +60,7 @@ class _Waiting:
     taken: "asyncio.Future[None]"
 
 
-class Receiver:
+class Receiver(HttpServer):
     """Serves `POST /notifications` on `listen`; an async context manager. Raises `OSError` where it cannot listen.
 
     Requests need one of `tokens`. Requests that come at the same time are one transaction of `marks`.
@@ -78,64 +76,28 @@ class Receiver:
     ) -> None:
         self._marks = marks
         self._tokens = tokens
-        self._listen = listen
         self._observer = observer
-        self._tls = tls
         self._waiting: list[_Waiting] = []
         self._committing: asyncio.Task[None] | None = None
         self._warned = False
-        self._ended = False
-
-    async def __aenter__(self) -> Self:
         application = web.Application(client_max_size=_BODY_LIMIT)
         application.router.add_post(PATH, self._answer)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0, keepalive_timeout=15.0)
-        await self._runner.setup()
-        try:
-            self._server = await asyncio.get_running_loop().create_server(
-                self._connection,
-                self._listen.host,
-                self._listen.port,
-                ssl=self._tls,
-                ssl_handshake_timeout=None if self._tls is None else _READING,
-                reuse_address=True,
-            )
-        except BaseException:
-            await self._runner.cleanup()
-            raise
-        return self
+        super().__init__(
+            application,
+            listen,
+            most_connections=_MOST_CONNECTIONS,
+            # One that sends nothing must not keep its place.
+            longest_connection=_LONGEST_CONNECTION,
+            keepalive=15.0,
+            tls=tls,
+            longest_handshake=_READING,
+        )
 
-    async def __aexit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._ended = True
-        self._server.close()
-        # A connection that is being accepted is made in one turn of the event loop and known to aiohttp in the next.
-        for _ in range(_ACCEPTING_TURNS):
-            await asyncio.sleep(0)
-        await self._runner.cleanup()
+    async def __aexit__(self, *error: object) -> None:
+        await super().__aexit__(*error)
         if self._committing is not None:
             self._committing.cancel()
             await asyncio.gather(self._committing, return_exceptions=True)
-
-    @property
-    def address(self) -> ListenAddress:
-        """Where it listens, with the real port."""
-        port: int = self._server.sockets[0].getsockname()[1]
-        return self._listen.with_port(port)
-
-    def _connection(self) -> asyncio.Protocol:
-        server = self._runner.server
-        if server is None or self._ended:
-            # It was accepted before the end, and is made after it.
-            return _Closed()
-        handler = bounded_connection(server, _MOST_CONNECTIONS)
-        # One that sends nothing must not keep its place.
-        asyncio.get_running_loop().call_later(_LONGEST_CONNECTION, handler.force_close)
-        return handler
 
     async def _answer(self, request: web.Request) -> web.Response:
         if not await self._is_authorized(request):
@@ -221,10 +183,3 @@ class Receiver:
             for each in batch:
                 if not each.taken.done():
                     each.taken.set_result(None)
-
-
-class _Closed(asyncio.Protocol):
-    """A connection that comes too late: it is closed at once, and its registry sends again."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()

@@ -1,0 +1,97 @@
+"""An HTTP server whose connections are bounded, and of which none is left open at its end."""
+
+import asyncio
+import ssl
+from typing import Final, Self
+
+from aiohttp import web
+
+from portus_gateway.listen_address import ListenAddress
+
+# A connection that is being accepted is made in one turn of the event loop and known to aiohttp in the next.
+_ACCEPTING_TURNS: Final = 3
+
+
+class HttpServer:
+    """Serves `application` on `listen`. An async context manager; entering raises `OSError` if it cannot listen there.
+
+    If there are `most_connections` already, the oldest makes room for a new one: whoever holds connections can neither
+    keep others out nor use up the file descriptors of the process. No connection lasts longer than
+    `longest_connection`. A connection is kept for `keepalive` after an answer, and its TLS handshake ends within
+    `longest_handshake`. All times are in seconds.
+    """
+
+    def __init__(
+        self,
+        application: web.Application,
+        listen: ListenAddress,
+        *,
+        most_connections: int,
+        longest_connection: float | None = None,
+        keepalive: float = 3630.0,  # as aiohttp has it
+        tls: ssl.SSLContext | None = None,
+        longest_handshake: float | None = None,
+    ) -> None:
+        self._listen = listen
+        self._most_connections = most_connections
+        self._longest_connection = longest_connection
+        self._tls = tls
+        self._longest_handshake = longest_handshake
+        self._ended = False
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0, keepalive_timeout=keepalive)
+
+    async def __aenter__(self) -> Self:
+        await self._runner.setup()
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                self._connection,
+                self._listen.host,
+                self._listen.port,
+                ssl=self._tls,
+                ssl_handshake_timeout=None if self._tls is None else self._longest_handshake,
+                reuse_address=True,
+            )
+        except BaseException:
+            await self._runner.cleanup()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._ended = True
+        self._server.close()
+        for _turn in range(_ACCEPTING_TURNS):
+            await asyncio.sleep(0)
+        await self._runner.cleanup()
+
+    @property
+    def address(self) -> ListenAddress:
+        """Where it listens, with the real port."""
+        port: int = self._server.sockets[0].getsockname()[1]
+        return self._listen.with_port(port)
+
+    def _connection(self) -> asyncio.Protocol:
+        server = self._runner.server
+        if server is None or self._ended:
+            # It was accepted before the end, and is made after it.
+            return _Closed()
+        loop = asyncio.get_running_loop()
+        # Many connections may be accepted at once. The server counts them only after that.
+        loop.call_soon(_close_oldest, server, self._most_connections)
+        handler = server()
+        if self._longest_connection is not None:
+            loop.call_later(self._longest_connection, handler.force_close)
+        return handler
+
+
+class _Closed(asyncio.Protocol):
+    """A connection that comes too late: it is closed at once."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+def _close_oldest(server: web.Server, most: int) -> None:
+    connections = server.connections
+    # One place is for the new one.
+    for oldest in connections[: max(0, len(connections) - most + 1)]:
+        oldest.force_close()
