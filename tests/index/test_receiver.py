@@ -6,7 +6,7 @@ import io
 import json
 import ssl
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import aiohttp
@@ -221,6 +221,8 @@ async def test_a_connection_that_comes_while_it_ends_is_closed(tokens: TokenFile
         for opened in await asyncio.gather(*opening, return_exceptions=True):
             if not isinstance(opened, BaseException):
                 reader, writer = opened
-                async with asyncio.timeout(5):
-                    assert await reader.read() == b""
+                # The kernel resets one that was not accepted yet.
+                with suppress(ConnectionResetError):
+                    async with asyncio.timeout(5):
+                        assert await reader.read() == b""
                 writer.close()

@@ -4,10 +4,13 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 
 import aiohttp
 from aiohttp import web
+
+from portus_gateway.aio.http_server import HttpServer
+from portus_gateway.listen_address import ListenAddress
 
 
 class NotificationFaults:
@@ -43,7 +46,7 @@ class NotificationFaults:
             await self._pass_on(self._forged(body))
         return web.Response(status=await self._pass_on(body))
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         for task in tuple(self._late):
             task.cancel()
         await asyncio.gather(*self._late, return_exceptions=True)
@@ -82,11 +85,6 @@ async def notification_faults(
     faults = NotificationFaults(choice, token)
     application = web.Application()
     application.router.add_post("/notifications", faults.take)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield faults, f"http://127.0.0.1:{runner.addresses[0][1]}/notifications"
-    finally:
-        await faults.close()
-        await runner.cleanup()
+    server = HttpServer(application, ListenAddress("127.0.0.1", 0), most_connections=256)
+    async with aclosing(faults), server:
+        yield faults, f"http://{server.address}/notifications"

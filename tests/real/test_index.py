@@ -247,9 +247,6 @@ def notifications_to(url: str) -> Settings:
     return {"endpoints": [endpoint]}
 
 
-# In some runs, one connection is open when the test ends. Its owner, the test or the index, is not known yet. The
-# warning is shown and does not fail this test, which is about what the index says.
-@pytest.mark.filterwarnings("default::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 @pytest.mark.parametrize("program", [programs.docker_registry, programs.distribution], ids=["2.8", "3.1"])
 async def test_the_index_converges(program: Callable[[], str], kind: str, tmp_path: Path) -> None:

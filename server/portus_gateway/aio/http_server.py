@@ -8,7 +8,7 @@ from aiohttp import web
 
 from portus_gateway.listen_address import ListenAddress
 
-# A connection that is being accepted is made in one turn of the event loop and known to aiohttp in the next.
+# A connection is accepted in one turn of the event loop, made in the next, and known to aiohttp in the one after that.
 _ACCEPTING_TURNS: Final = 3
 
 
@@ -58,9 +58,7 @@ class HttpServer:
 
     async def __aexit__(self, *_: object) -> None:
         self._ended = True
-        self._server.close()
-        for _turn in range(_ACCEPTING_TURNS):
-            await asyncio.sleep(0)
+        await close_listener(self._server)
         await self._runner.cleanup()
 
     @property
@@ -81,6 +79,21 @@ class HttpServer:
         if self._longest_connection is not None:
             loop.call_later(self._longest_connection, handler.force_close)
         return handler
+
+
+async def close_listener(server: asyncio.Server) -> None:
+    """Closes a server's listening sockets, once all connections that it has accepted are made.
+
+    asyncio does not close a connection that was accepted before `Server.close` and would be made after it: the socket
+    stays open until it is collected as garbage (CPython 3.11, an assertion in `Server._attach`).
+    """
+    loop = asyncio.get_running_loop()
+    for listening in server.sockets:
+        # From now on no connection is accepted. uvloop has no reader here, and does not need this.
+        loop.remove_reader(listening.fileno())
+    for _turn in range(_ACCEPTING_TURNS):
+        await asyncio.sleep(0)
+    server.close()
 
 
 class _Closed(asyncio.Protocol):

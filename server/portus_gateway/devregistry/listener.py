@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from portus_gateway.aio.http_server import close_listener
+
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _SHUTDOWN_SECONDS = 0.5
@@ -20,7 +22,7 @@ class Listener:
         self._host = host
         self._port = port
         self._ssl_context = ssl_context
-        self._runner: web.ServerRunner | None = None
+        self._listening: asyncio.Server | None = None
         self._closing: asyncio.Event | None = None
 
     @property
@@ -41,24 +43,21 @@ class Listener:
         return self._closing
 
     async def start(self) -> None:
-        if self._runner is not None:
+        if self._listening is not None:
             raise RuntimeError("the server is already running")
-        server = web.Server(self._handler, handler_cancellation=True, access_log=None)
-        runner = web.ServerRunner(server, shutdown_timeout=_SHUTDOWN_SECONDS)
-        await runner.setup()
-        try:
-            site = web.TCPSite(runner, self._host, self._port, ssl_context=self._ssl_context, backlog=_BACKLOG)
-            await site.start()
-        except BaseException:
-            await runner.cleanup()
-            raise
-        self._port = runner.addresses[0][1]
+        self._server = web.Server(self._handler, handler_cancellation=True, access_log=None)
+        listening = await asyncio.get_running_loop().create_server(
+            self._server, self._host, self._port, ssl=self._ssl_context, backlog=_BACKLOG, reuse_address=True
+        )
+        self._port = listening.sockets[0].getsockname()[1]
         self._closing = asyncio.Event()
-        self._runner = runner
+        self._listening = listening
 
     async def close(self) -> None:
-        if self._runner is None:
+        if self._listening is None:
             return
-        runner, self._runner = self._runner, None
+        listening, self._listening = self._listening, None
         self.closing.set()
-        await runner.cleanup()
+        await close_listener(listening)
+        self._server.pre_shutdown()
+        await self._server.shutdown(_SHUTDOWN_SECONDS)
