@@ -11,7 +11,7 @@ ATOMIC_SIZE: Final = 4096
 """Bytes that a pipe takes at once (PIPE_BUF of Linux): lines of several processes up to this size do not mix."""
 
 # What identifies the record that a line continues.
-_IDENTITY: Final = ("time", "event", "request_id", "caller")
+_IDENTITY: Final = ("time", "event", "request_id", "trace_id", "caller")
 # No text of a record needs more characters. ASCII takes one byte each, others up to twelve in JSON.
 _LONGEST_TEXT: Final = 512
 _LONGEST_ESCAPED: Final = 600

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
-from portus_gateway.aio import fair_share
+from portus_gateway.aio import fair_share, spans
 from portus_gateway.aio.deadline import SharedDeadline
 from portus_gateway.errors import GatewayError
 
@@ -38,9 +38,13 @@ class SingleFlight(Generic[Key, Result]):
     Work belongs to no caller: it runs in its own task and context, and the cancellation of one caller does not affect
     the others. It has the latest deadline of its callers (`deadline.remaining`), and it is cancelled when the last of
     them leaves. It must bound its own time.
+
+    In a trace, a run is a step called `name` of its first caller. The others have a step "wait for `name`" with a link
+    to it.
     """
 
-    def __init__(self, *, joins_running: bool = False, patience: float = PATIENCE) -> None:
+    def __init__(self, name: str = "shared work", *, joins_running: bool = False, patience: float = PATIENCE) -> None:
+        self._name = name
         self._joins_running = joins_running
         self._patience = patience
         self._states: dict[Key, _KeyState[Result]] = {}
@@ -53,10 +57,14 @@ class SingleFlight(Generic[Key, Result]):
             state = self._states[key] = _KeyState()
         flight = self._flight_for_new_caller(key, state, work)
         waiter: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        joined = spans.begun(f"wait for {self._name}") if flight.waiters else None
+        if joined is not None and flight.span is not None:
+            joined.link(flight.span)
         flight.waiters.add(waiter)
         flight.deadline.extend()
         try:
-            return await waiter
+            with spans.Step(joined):
+                return await waiter
         finally:
             flight.waiters.discard(waiter)
             if not flight.waiters:
@@ -69,6 +77,7 @@ class SingleFlight(Generic[Key, Result]):
             if flight is not None:
                 flight.end_timer()
                 flight.fail(WorkEnded())
+                flight.end_span(WorkEnded.reason)
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -89,12 +98,13 @@ class SingleFlight(Generic[Key, Result]):
             return running
         if running is not None and not self._joins_running:
             if state.next_flight is None:
-                state.next_flight = _Flight(work)
+                state.next_flight = _Flight(work, spans.begun(self._name))
+                state.next_flight.waits_for_turn(self._name)
                 state.next_flight.timer = loop.call_later(self._patience, self._begin_next, key, state)
             return state.next_flight
         if running is not None and running.begun is not None and loop.time() - running.begun <= self._patience:
             return running
-        flight = _Flight(work)
+        flight = _Flight(work, spans.begun(self._name))
         self._begin(key, state, flight)
         return flight
 
@@ -102,6 +112,9 @@ class SingleFlight(Generic[Key, Result]):
         state.running.append(flight)
         context = flight.deadline.context()
         context.run(fair_share.work_for, flight.owner)
+        if flight.span is not None:
+            flight.turn_came()
+            context.run(spans.work_in, flight.span)
         task = asyncio.create_task(flight.run(), context=context)
         flight.task = task
         self._tasks.add(task)
@@ -117,20 +130,25 @@ class SingleFlight(Generic[Key, Result]):
         self, key: Key, state: "_KeyState[Result]", flight: "_Flight[Result]", task: "asyncio.Task[Result]"
     ) -> None:
         self._tasks.discard(task)
+        failure = ""
         if task.cancelled():
+            failure = "cancelled"
             flight.fail(WorkEnded())
         elif (error := task.exception()) is not None:
+            failure = spans.kind_of(error)
             flight.fail(error)
         elif flight in state.running:
             # Earlier runs were slower. This result is not older than the calls that wait for them.
             for earlier in state.running[: state.running.index(flight) + 1]:
                 earlier.succeed(task.result())
+        flight.end_span(failure)
         self._remove(key, state, flight)
 
     def _abandon(self, key: Key, state: "_KeyState[Result]", flight: "_Flight[Result]") -> None:
         """Ends a run that nobody waits for. The next caller does not share it."""
         if flight is state.next_flight:
             flight.end_timer()
+            flight.end_span("cancelled")
             state.next_flight = None
         elif flight.task is not None:
             flight.task.cancel()
@@ -152,6 +170,8 @@ class _Flight(Generic[Result]):
     """One run of work, and the callers that wait for its result."""
 
     work: Callable[[], Awaitable[Result]]
+    span: spans.Span | None
+    """In the trace of the first caller."""
     deadline: SharedDeadline = field(default_factory=SharedDeadline)
     owner: str = field(default_factory=fair_share.owner)
     """That of the first caller."""
@@ -159,6 +179,8 @@ class _Flight(Generic[Result]):
     task: "asyncio.Task[Result] | None" = None
     begun: float | None = None
     timer: asyncio.TimerHandle | None = None
+    turn: spans.Span | None = None
+    """Its wait for the running flight to end."""
 
     async def run(self) -> Result:
         self.begun = asyncio.get_running_loop().time()
@@ -175,6 +197,19 @@ class _Flight(Generic[Result]):
                 waiter.set_exception(error)
                 # The caller may be cancelled before it reads the error; asyncio would log that.
                 waiter.exception()
+
+    def waits_for_turn(self, name: str) -> None:
+        self.turn = None if self.span is None else self.span.child(f"wait for running {name}")
+
+    def turn_came(self) -> None:
+        if self.turn is not None:
+            self.turn.end()
+
+    def end_span(self, error: str) -> None:
+        if self.turn is not None:
+            self.turn.end(error)
+        if self.span is not None:
+            self.span.end(error)
 
     def end_timer(self) -> None:
         if self.timer is not None:

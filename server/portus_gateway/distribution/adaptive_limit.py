@@ -7,6 +7,7 @@ as TCP does (RFC 5681). So what the server can serve need not be known beforehan
 import asyncio
 import time
 
+from portus_gateway.aio import spans
 from portus_gateway.aio.fair_share import FairQueue, owner
 
 
@@ -38,7 +39,8 @@ class AdaptiveLimit:
         mine = owner()
         self._waiting.append(mine, turn)
         try:
-            await turn
+            with spans.step("wait for slot"):
+                await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 # The slot was given just when its caller was cancelled.

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from yarl import URL
 
-from portus_gateway.aio import deadline
+from portus_gateway.aio import deadline, spans
 from portus_gateway.distribution.authorization import Authorization, Authorized, Refusal
 from portus_gateway.distribution.challenge_search import ChallengeSearch
 from portus_gateway.distribution.error_document import ErrorDocument
@@ -111,7 +111,8 @@ class Admission:
         """The answer to the same request a little later; None if the caller does not wait for that long."""
         if not deadline.allows(self._clock_delay):
             return None
-        await asyncio.sleep(self._clock_delay)
+        with spans.step("wait until token is valid"):
+            await asyncio.sleep(self._clock_delay)
         return await self._sender.send(request, url, carried)
 
     async def _refused(

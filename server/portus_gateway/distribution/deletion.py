@@ -5,6 +5,7 @@ content still exists.
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from portus_gateway.aio import spans
 from portus_gateway.aio.deadline import DeadlineExceeded
 from portus_gateway.distribution.error_document import ErrorDocument
 from portus_gateway.distribution.errors import (
@@ -101,5 +102,12 @@ class Deletion:
             body_limit=_BODY_LIMIT,
             total=self._timeout,
         )
-        async with self._slots:
+        if self._slots.locked():
+            with spans.step("wait for slot of deletes"):
+                await self._slots.acquire()
+        else:
+            await self._slots.acquire()
+        try:
             return await self._transport.send(request)
+        finally:
+            self._slots.release()

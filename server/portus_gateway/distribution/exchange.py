@@ -13,7 +13,7 @@ import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from portus_gateway.aio import deadline
+from portus_gateway.aio import deadline, spans
 from portus_gateway.aio.carried_through import carried_through
 from portus_gateway.distribution.adaptive_limit import AdaptiveLimit
 from portus_gateway.distribution.concealment import Concealment
@@ -30,8 +30,8 @@ from portus_gateway.distribution.errors import (
 from portus_gateway.distribution.failed_exchange import FailedExchange
 from portus_gateway.distribution.observer import UpstreamObserver
 from portus_gateway.distribution.open_body import OpenBody
-from portus_gateway.distribution.origin import Origin
-from portus_gateway.distribution.peer import Peer
+from portus_gateway.distribution.origin import Origin, without_secrets
+from portus_gateway.distribution.peer import STORAGE, Peer
 from portus_gateway.distribution.retry import Backoff, retry_after
 
 # How much is read of an answer that reports an error.
@@ -113,6 +113,8 @@ class Connection:
     """Whether it had served another request before."""
     broke: bool = False
     """Whether it ended before an answer began."""
+    number: int = 0
+    """How many attempts came before this one."""
 
 
 def connection_traces() -> aiohttp.TraceConfig:
@@ -174,8 +176,10 @@ class Exchange:
         """
         backoff = Backoff(self._retries if request.repeatable else RetryPolicy(attempts=1))
         session = self._session
+        number = 0
         while True:
-            connection = Connection()
+            connection = Connection(number=number)
+            number += 1
             outcome = await self._attempt(request, credentials, session, connection)
             if connection.is_kept and connection.broke and request.repeatable:
                 session = self._fresh_session
@@ -192,7 +196,8 @@ class Exchange:
                     raise outcome
                 return outcome
             self._observer.retried(route=request.route)
-            await asyncio.sleep(pause)
+            with spans.step("wait before retry"):
+                await asyncio.sleep(pause)
 
     async def _attempt(
         self, request: Request, credentials: Credentials | None, session: aiohttp.ClientSession, connection: Connection
@@ -214,6 +219,7 @@ class Exchange:
                 self._slots.release()
 
     async def _observed(self, request: Request, session: aiohttp.ClientSession, connection: Connection) -> Answer:
+        span = _begun(request, connection.number)
         started = time.monotonic()
         outcome = "cancelled"
         try:
@@ -231,6 +237,8 @@ class Exchange:
                 self._slots.overloaded(started)
             raise
         finally:
+            if span is not None:
+                _end(span, outcome)
             self._observer.request_finished(
                 method=request.method,
                 route=request.route,
@@ -315,6 +323,37 @@ async def _at_most(response: aiohttp.ClientResponse, limit: int) -> bytes:
     if wanted <= 0:
         response.close()
     return b"".join(chunks)
+
+
+def _begun(request: Request, number: int) -> spans.Span | None:
+    """The span of an attempt, if the call is traced. The peer, if it is not the storage, continues the trace.
+
+    The URL is without its query: storage takes signatures in it, and registries their own cursors.
+    """
+    parent = spans.current()
+    if parent is None:
+        return None
+    attributes: dict[str, spans.Value] = {
+        "http.request.method": request.method,
+        "server.address": request.url.host or "",
+        "server.port": request.url.port or 0,
+        "url.full": without_secrets(request.url),
+        "portus.route": request.route,
+    }
+    if number:
+        attributes["http.request.resend_count"] = number
+    span = parent.child(f"{request.method} {request.route}", "client", attributes)
+    if request.peer is not STORAGE:
+        request.headers.update(span.headers)
+    return span
+
+
+def _end(span: spans.Span, outcome: str) -> None:
+    if outcome.isdecimal():
+        span.set("http.response.status_code", int(outcome))
+    # A challenge and a missing tag are ordinary answers.
+    fails = not outcome.isdecimal() or (int(outcome) >= 400 and outcome not in ("401", "404"))
+    span.end(outcome if fails else "")
 
 
 def _outcome(error: DistributionError) -> str:

@@ -13,6 +13,7 @@ from cachetools import LRUCache
 from multidict import CIMultiDict
 from yarl import URL
 
+from portus_gateway.aio import spans
 from portus_gateway.aio.single_flight import SingleFlight
 from portus_gateway.distribution.concern import Concern
 from portus_gateway.distribution.credentials import Credentials, account_of
@@ -89,7 +90,7 @@ class TokenSource:
         self._observer = observer
         self._works: str | None = None
         self._tokens: LRUCache[TokenRequest, Token] = LRUCache(_KEPT)
-        self._flights: SingleFlight[TokenRequest, Token] = SingleFlight(joins_running=True)
+        self._flights: SingleFlight[TokenRequest, Token] = SingleFlight("token fetch", joins_running=True)
 
     async def token(self, request: TokenRequest, *, refused: Token | None = None) -> Token:
         """A token for `request`. It is not `refused`, which the registry did not accept.
@@ -107,6 +108,9 @@ class TokenSource:
         await self._flights.close()
 
     async def _fetch_and_keep(self, request: TokenRequest) -> Token:
+        span = spans.current()
+        if span is not None:
+            span.set("portus.scopes", " ".join(request.scopes))
         started = time.perf_counter()
         outcome = "failed"
         try:

@@ -11,6 +11,7 @@ import structlog
 from portus_gateway.access.audit_log import AuditLog, Record, Value
 from portus_gateway.access.budgets import Budgets
 from portus_gateway.access.caller import Caller
+from portus_gateway.aio import spans
 from portus_gateway.errors import GatewayError
 from portus_gateway.operations.deletion_outcome import first_of, reason_of
 
@@ -133,7 +134,10 @@ class DeletionAudit:
             )
 
     def _identified(self, record: Record) -> Record:
-        return {"event": record["event"], "request_id": self._request_id(), **record}
+        identity: dict[str, Value] = {"event": record["event"], "request_id": self._request_id()}
+        if trace := spans.trace_id():
+            identity["trace_id"] = trace
+        return {**identity, **record}
 
 
 def _key(caller: Caller | None) -> str:

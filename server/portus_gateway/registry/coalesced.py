@@ -25,7 +25,7 @@ class CoalescedRegistry(ForwardingRegistry):
 
     def __init__(self, registry: Registry, *, patience: float = PATIENCE) -> None:
         super().__init__(registry)
-        self._flights: SingleFlight[Hashable, object] = SingleFlight(patience=patience)
+        self._flights: SingleFlight[Hashable, object] = SingleFlight("registry read", patience=patience)
 
     async def __aenter__(self) -> Self:
         return self

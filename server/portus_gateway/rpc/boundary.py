@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from portus_gateway.access.rpcs import Rpc
 from portus_gateway.aio import deadline
 from portus_gateway.rpc.call_limit import CallLimit
+from portus_gateway.rpc.call_tracing import CallTracer
 from portus_gateway.rpc.interception import Handler, Interceptor
 from portus_gateway.rpc.limits import ServerLimits
 from portus_gateway.rpc.observation import CallObserver
@@ -43,9 +44,10 @@ class Boundary:
         call_limit: CallLimit,
         observer: CallObserver,
         interceptors: Sequence[Interceptor] = (),
+        tracer: CallTracer | None = None,
     ) -> None:
         unread = UnreadAnswers(limits.max_unread_bytes)
-        self._serving = Serving(limits, call_limit, observer, unread, tuple(interceptors))
+        self._serving = Serving(limits, call_limit, observer, unread, tuple(interceptors), tracer)
 
     def listens_on(self, ports: Collection[int]) -> None:
         """Says on which ports the server listens."""

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError, Message
 from portus_gateway.access.current_call import Call, current_call
 from portus_gateway.access.errors import CallerConcurrencyExceeded
 from portus_gateway.access.rpcs import Rpc
-from portus_gateway.aio import deadline
+from portus_gateway.aio import deadline, spans
 from portus_gateway.aio.carried_through import SHUTDOWN
 from portus_gateway.aio.deadline import DeadlineExceeded
 from portus_gateway.aio.fair_share import work_for
@@ -23,6 +23,7 @@ from portus_gateway.errors import FieldViolation, GatewayError, forget_frames
 from portus_gateway.rpc import request_id, retry_pushback
 from portus_gateway.rpc.call_errors import InvalidFields, ShuttingDown, TooManyCalls
 from portus_gateway.rpc.call_limit import CallLimit
+from portus_gateway.rpc.call_tracing import CallSpan, CallTracer
 from portus_gateway.rpc.connections import close_connections
 from portus_gateway.rpc.interception import Interceptor
 from portus_gateway.rpc.known_error import known_error
@@ -78,6 +79,7 @@ class Serving:
     observer: CallObserver
     unread: UnreadAnswers
     interceptors: tuple[Interceptor, ...]
+    tracer: CallTracer | None = None
     ports: tuple[int, ...] = ()
     """The ports that the server listens on."""
     draining: bool = False
@@ -141,6 +143,7 @@ class ServedCall:
         "_request",
         "_seconds",
         "_serving",
+        "_span",
         "_started",
         "_task",
         "_unread_at",
@@ -167,6 +170,7 @@ class ServedCall:
         self._reading = False
         self._request: Message | None = None
         self._seconds: float | None = None
+        self._span: CallSpan | None = None
         self._started = time.perf_counter()
         self._task = asyncio.current_task()
         self._unread_at = math.inf
@@ -239,8 +243,9 @@ class ServedCall:
     async def wait_to_hold(self, size: int) -> None:
         """Takes memory for an answer as soon as there is some. Raises `TooManyUnreadAnswers` at the time limit."""
         try:
-            async with asyncio.timeout(self.remaining()):
-                await self._serving.unread.wait(self.call.owner, size)
+            with spans.step("wait for memory"):
+                async with asyncio.timeout(self.remaining()):
+                    await self._serving.unread.wait(self.call.owner, size)
         except TimeoutError:
             raise self._serving.unread.error(self.call.owner) from None
         self._held += size
@@ -314,11 +319,14 @@ class ServedCall:
                 try:
                     await interceptor.enter(self)
                 except CallerConcurrencyExceeded as full:
+                    self._trace()
                     await self._when_there_is_a_place(partial(interceptor.enter, self), full)
             except GatewayError as error:
+                self._trace()
                 await interceptor.refused(self, error)
                 raise
             self._entered += 1
+        self._trace()
         if self.method.rpc is not None:
             try:
                 self._take_place()
@@ -328,17 +336,28 @@ class ServedCall:
             known = bool(self._context.auth_context().get(_CLIENT_CERTIFICATE))
             self._place = self._serving.open_calls.enter(self.method.open, self.call.peer, known=known)
 
+    def _trace(self) -> None:
+        """Begins the span of the call, if there is a tracer. To be called when the caller is known, or never will be:
+        strangers must not be able to make the gateway record anything.
+        """
+        tracer, caller = self._serving.tracer, self.call.known_caller
+        if tracer is None or self._span is not None or self.method.rpc is None or caller is None:
+            return
+        self._span = tracer.call_began(self.call, caller, self.method.name, time.perf_counter() - self._started)
+        spans.work_in(self._span)
+
     async def _when_there_is_a_place(self, enter: Callable[[], Awaitable[None]], full: GatewayError) -> None:
         if not any(call._answered for call in self._serving.calls):
             raise full
-        for delay in _PLACE_DELAYS[:-1]:
-            await asyncio.sleep(delay)
-            try:
-                return await enter()
-            except (TooManyCalls, CallerConcurrencyExceeded):
-                continue
-        await asyncio.sleep(_PLACE_DELAYS[-1])
-        return await enter()
+        with spans.step("wait for place"):
+            for delay in _PLACE_DELAYS[:-1]:
+                await asyncio.sleep(delay)
+                try:
+                    return await enter()
+                except (TooManyCalls, CallerConcurrencyExceeded):
+                    continue
+            await asyncio.sleep(_PLACE_DELAYS[-1])
+            return await enter()
 
     @property
     def _watches(self) -> bool:
@@ -383,7 +402,8 @@ class ServedCall:
         return gone or not isinstance(error, Exception)
 
     async def _send(self, error: GatewayError) -> BaseException:
-        status = status_of(error, resource_of(self.method.rpc, self._request, error))
+        trace_id = "" if self._span is None else self._span.trace_id
+        status = status_of(error, resource_of(self.method.rpc, self._request, error), trace_id=trace_id)
         code = code_of(error)
         self._observe(code, error.reason, problem_of(error))
         self._request = self._data = None
@@ -420,6 +440,8 @@ class ServedCall:
             self._serving.observer.call_finished(finished)
         except Exception:
             _log.exception("the observer of calls failed")
+        if self._span is not None:
+            self._span.call_finished(finished)
 
     async def _read(self) -> bytes:
         if self._data is None:

@@ -17,6 +17,7 @@ from portus_gateway.operations.watching import Watching
 from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc.boundary import Boundary
 from portus_gateway.rpc.call_limit import CallLimit
+from portus_gateway.rpc.call_tracing import CallTracer
 from portus_gateway.rpc.health import Health
 from portus_gateway.rpc.interception import InterceptedHandlers, Interceptor
 from portus_gateway.rpc.limits import ServerLimits
@@ -82,6 +83,7 @@ class GatewayServer:
         page_tokens: PageTokens | None = None,
         index: LiveIndex | None = None,
         visibility: Visibility | None = None,
+        tracer: CallTracer | None = None,
     ) -> None:
         self._limits = limits
         self._reflection = reflection
@@ -96,6 +98,7 @@ class GatewayServer:
             call_limit=CallLimit(limits.max_concurrent_calls, limits.max_watches),
             observer=observer,
             interceptors=interceptors,
+            tracer=tracer,
         )
         listing = CatalogListing(registry, limits.max_upstream_requests)
         self._servicer = RegistryServicer(

@@ -168,8 +168,14 @@ def problem_of(error: GatewayError) -> str:
     return text if code_of(error) in GATEWAY_FAULTS or text != str(error) else ""
 
 
-def status_of(error: GatewayError, resource: ResourceInfo | None = None, *, limit: int = SERIALIZED_LIMIT) -> Status:
-    """The rich status for an error; `resource` is what it is about.
+def status_of(
+    error: GatewayError,
+    resource: ResourceInfo | None = None,
+    *,
+    limit: int = SERIALIZED_LIMIT,
+    trace_id: str = "",
+) -> Status:
+    """The rich status for an error; `resource` is what it is about, `trace_id` the trace of the call if it has one.
 
     Serialized it has at most `limit` bytes, which have to be 1 KiB or more: the message and long texts are cut, and
     of lists as much is kept as fits.
@@ -179,6 +185,8 @@ def status_of(error: GatewayError, resource: ResourceInfo | None = None, *, limi
     status = Status(code=number, message=_cut(_message(error), min(MESSAGE_LIMIT, limit // 2)))
     details = _Details(status, limit)
     facts = {name: _cut(fact, _DESCRIPTION_LIMIT) for name, fact in error.facts.items()}
+    if trace_id:
+        facts["trace_id"] = trace_id
     details.add(ErrorInfo(reason=_cut(error.reason, 63), domain=DOMAIN, metadata=facts))
     delay = _retry_delay(error, code)
     if delay is not None:

@@ -9,6 +9,7 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 from portus_gateway.access.current_call import current_request_id
+from portus_gateway.aio import spans
 from portus_gateway.telemetry.log_writer import LogWriter
 
 Format = Literal["auto", "human", "json"]
@@ -24,15 +25,16 @@ _writers: Final[list[LogWriter]] = []
 def configure(form: Format, level: str, stream: TextIO | None = None, *, worker: int | None = None) -> None:
     """Sets logging up for the whole process, the standard library's included. To be called once.
 
-    `level` is `debug`, `info`, `warning` or `error`. Each event of a call carries its request id, and each event of a
-    process that is one of several carries its number, `worker`. No event waits for whoever reads the log.
+    `level` is `debug`, `info`, `warning` or `error`. Each event of a call carries its request id, and its trace id if
+    it has one. Each event of a process that is one of several carries its number, `worker`. No event waits for whoever
+    reads the log.
     """
     stream = stream or sys.stderr
     human = form == "human" or (form == "auto" and stream.isatty())
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if human else "iso", utc=not human),
-        _request_id,
+        _identified,
     ]
     if worker is not None:
         shared.append(_Worker(worker))
@@ -115,10 +117,10 @@ def _tell_dropped(lines: int) -> None:
     _log.warning("log lines were dropped, because nobody read the log", lines=lines)
 
 
-def _request_id(_: object, __: str, event: EventDict) -> EventDict:
-    current = current_request_id()
-    if current:
-        event.setdefault("request_id", current)
+def _identified(_: object, __: str, event: EventDict) -> EventDict:
+    for name, value in (("request_id", current_request_id()), ("trace_id", spans.trace_id())):
+        if value:
+            event.setdefault(name, value)
     return event
 
 
