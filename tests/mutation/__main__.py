@@ -110,7 +110,7 @@ def _outcomes(module: str, tree: ast.Module, found: Sequence[Mutant]) -> list[Ou
     def outcome(mutant: Mutant, known: Outcome) -> Outcome:
         if known is not Outcome.NOT_TRIED:
             return known
-        tests = unchanged.tests_of(mutant.line, mutant.last_line)
+        tests = unchanged.tests_of(mutant.line, mutant.last_line, {})
         with mutant.applied():
             seconds = SECONDS_FOR_IMPORTS + unchanged.time_for(tests)
             return trial_anew(name, file, tree, tests, unchanged, seconds, log)

@@ -12,6 +12,8 @@ from tests.mutation.executed_lines import ExecutedLines
 _MOST_SECONDS = 40.0
 # A change can make a loop endless. On a busy machine tests take some times as long as they took before.
 _SECONDS_BESIDE = 6
+# What a trial takes beside its tests.
+_SECONDS_OF_A_TRIAL = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +28,30 @@ class Baseline:
     def runs_at_import(self, first: int, last: int) -> bool:
         return not self.at_import.isdisjoint(range(first, last + 1))
 
-    def tests_of(self, first: int, last: int) -> list[str]:
+    def tests_of(self, first: int, last: int, kills: Mapping[str, int], killer: str | None = None) -> list[str]:
         """The tests that can notice a change of these lines, the most promising first.
 
-        These are the tests that ran the lines: those of the mirrored file, then the others, quick ones first. Then come
+        These are `killer`, which noticed it in an earlier run; the tests that ran the lines: those that noticed most
+        other changes for their time (`kills`), those of the mirrored file, then the others, quick ones first. Then come
         all other tests of the mirrored file: what runs on threads that are not Python's own, such as the TLS handshakes
         of gRPC, was not seen.
         """
         wanted = set(range(first, last + 1))
         always = self.runs_at_import(first, last)
 
-        def rank(test: str) -> tuple[bool, bool, float]:
-            return not (always or wanted & self.lines[test]), not self._is_mirrored(test), self.seconds[test]
+        def rank(test: str) -> tuple[bool, bool, float, bool, float]:
+            return (
+                test != killer,
+                not (always or wanted & self.lines[test]),
+                -kills.get(test, 0) / (self.seconds[test] + _SECONDS_OF_A_TRIAL),
+                not self._is_mirrored(test),
+                self.seconds[test],
+            )
 
         chosen: list[str] = []
         for test in sorted(self.lines, key=rank):
             was_seen = always or wanted & self.lines[test]
-            if not was_seen and not self._is_mirrored(test):
+            if not was_seen and not self._is_mirrored(test) and test != killer:
                 continue
             if chosen and sum(map(self.seconds.__getitem__, [*chosen, test])) > _MOST_SECONDS:
                 break

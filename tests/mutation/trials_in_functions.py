@@ -16,6 +16,7 @@ from tests.mutation.baseline import Baseline
 from tests.mutation.changed_functions import LiveFunctions
 from tests.mutation.child import NOT_TRIED_STATUS, Outcome, exit_status, outcome_of
 from tests.mutation.executed_lines import ExecutedLines
+from tests.mutation.killers import Killers
 from tests.mutation.mutants import Mutant
 from tests.mutation.time_limits import TimeLimits
 
@@ -33,6 +34,7 @@ class TrialsInFunctions:
         self._tree = tree
         self._found = found
         self._mirror = mirror
+        self._folder = folder
         self._log = log
         self._executed = ExecutedLines(str(file))
         self.lines = folder / "lines.json"
@@ -47,37 +49,56 @@ class TrialsInFunctions:
         if status != 0:
             raise pytest.exit.Exception("the tests fail without a mutant, or there are none", returncode=1)
         unchanged = Baseline.read(self._mirror, self.lines)
+        killers = Killers.read(self._folder)
         functions = LiveFunctions(str(self._file))
         # What is there already is not looked at again in each process.
         gc.collect()
         gc.freeze()
-        outcomes = [self._try(session, functions, mutant, unchanged).value for mutant in self._found]
+        outcomes = [self._try(session, functions, mutant, unchanged, killers).value for mutant in self._found]
         self.outcomes.write_text(json.dumps(outcomes))
+        killers.write()
         return True
 
     def _measure(self, session: pytest.Session) -> int:
         session.config.pluginmanager.register(self._executed)
         session.config.pluginmanager.register(_Failures())
         self._executed.begin()
-        status = _run(session, session.items)
+        if not session.items:
+            return 5
+        failed = _failed(session, session.items)
         baseline.write(self._executed, self.lines)
-        return status
+        return int(failed is not None)
 
-    def _try(self, session: pytest.Session, functions: LiveFunctions, mutant: Mutant, unchanged: Baseline) -> Outcome:
+    def _try(
+        self,
+        session: pytest.Session,
+        functions: LiveFunctions,
+        mutant: Mutant,
+        unchanged: Baseline,
+        killers: Killers,
+    ) -> Outcome:
         if unchanged.runs_at_import(mutant.line, mutant.last_line):
             return Outcome.NOT_TRIED
-        tests = unchanged.tests_of(mutant.line, mutant.last_line)
+        items = {item.nodeid: item for item in session.items}
+        killer = killers.of(mutant)
+        tests = unchanged.tests_of(mutant.line, mutant.last_line, killers.kills, killer if killer in items else None)
         if not tests:
             return Outcome.SURVIVED
-        items = {item.nodeid: item for item in session.items}
 
         def run() -> int:
             session.config.pluginmanager.register(TimeLimits(unchanged))
             with mutant.applied():
-                changed = functions.change(self._tree)
-            return _run(session, [items[test] for test in tests]) if changed else NOT_TRIED_STATUS
+                if not functions.change(self._tree):
+                    return NOT_TRIED_STATUS
+            failed = _failed(session, [items[test] for test in tests])
+            if failed is not None:
+                killers.note_in_trial(failed)
+            return int(failed is not None)
 
-        return outcome_of(run, self._log, unchanged.time_for(tests))
+        outcome = outcome_of(run, self._log, unchanged.time_for(tests))
+        killers.note(mutant)
+        print(f"\n{outcome.value}: {mutant}", flush=True)
+        return outcome
 
 
 class _Failures:
@@ -88,10 +109,10 @@ class _Failures:
             print(f"\n{report.nodeid} fails without a mutant:\n{report.longreprtext}")
 
 
-def _run(session: pytest.Session, items: Sequence[pytest.Item]) -> int:
-    """Runs tests until one fails."""
+def _failed(session: pytest.Session, items: Sequence[pytest.Item]) -> str | None:
+    """Runs tests until one fails: which one that is."""
     for item, following in zip(items, [*items[1:], None], strict=True):
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         if session.testsfailed:
-            return 1
-    return 0 if items else 5
+            return item.nodeid
+    return None
