@@ -1,5 +1,8 @@
 """What is wrong with a request: which field, and that the registry never hears of it."""
 
+from collections.abc import Sequence
+from copy import deepcopy
+
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
@@ -7,22 +10,36 @@ from google.protobuf.message import Message
 
 from portus.registry.v1.manifest_pb2 import Platform
 from portus.registry.v1.registry_service_pb2 import (
+    BatchDeleteManifestsRequest,
     BatchGetImageConfigsRequest,
     BatchGetManifestsRequest,
+    BatchResolveManifestsRequest,
     CatalogRequest,
     DeleteBlobRequest,
     DeleteManifestRequest,
+    DeleteTagRequest,
     GetImageConfigRequest,
     GetManifestRequest,
+    ListReferrersRequest,
     ListTagsRequest,
     ReadBlobRequest,
     ResolveManifestRequest,
     StreamCatalogRequest,
 )
+from portus.registry.v1.tag_history_pb2 import FindTagsRequest, ListTagHistoryRequest
+from portus.registry.v1.watch_pb2 import WatchEventsRequest
 from portus_gateway.devregistry import DevRegistry
 from portus_gateway.distribution import Digest, Repository, Tag
 from portus_gateway.distribution import Platform as PlatformValue
-from portus_gateway.operations.deletion import BlobDeletion, ManifestDeletion
+from portus_gateway.distribution.page import Cursor
+from portus_gateway.index.watch_cursor import WatchCursor
+from portus_gateway.operations import index_search
+from portus_gateway.operations.deletion import BatchDeletion, BlobDeletion, ManifestDeletion, TagDeletion
+from portus_gateway.operations.referrers import WantedReferrers
+from portus_gateway.operations.tag_details import View
+from portus_gateway.operations.tag_listing import WantedTags
+from portus_gateway.operations.watching import WantedEvents
+from portus_gateway.registry.protocol import Part
 from portus_gateway.rpc import request_parsing
 from portus_gateway.rpc.call_errors import InvalidFields
 from portus_gateway.rpc.page_tokens import PageTokens
@@ -150,7 +167,91 @@ BAD: list[tuple[str, Message, list[str]]] = [
     ("BatchGetManifests", BatchGetManifestsRequest(requests=[GetManifestRequest()] * 1001), ["requests"]),
     ("BatchGetImageConfigs", BatchGetImageConfigsRequest(), ["requests"]),
     ("BatchGetImageConfigs", BatchGetImageConfigsRequest(requests=[GetImageConfigRequest()] * 1001), ["requests"]),
+    ("BatchResolveManifests", BatchResolveManifestsRequest(), ["requests"]),
+    ("BatchResolveManifests", BatchResolveManifestsRequest(requests=[ResolveManifestRequest()] * 1001), ["requests"]),
+    *[("DeleteTag", DeleteTagRequest(repository=name, tag="1"), ["repository"]) for name in BAD_REPOSITORIES],
+    *[("DeleteTag", DeleteTagRequest(repository="a", tag=tag), ["tag"]) for tag in BAD_TAGS],
+    (
+        "DeleteTag",
+        DeleteTagRequest(repository="A", tag="-", expected_digest="x"),
+        ["expected_digest", "repository", "tag"],
+    ),
+    ("DeleteTag", DeleteTagRequest(repository="a", tag="1", expected_digest="x"), ["expected_digest"]),
+    *[
+        ("ListReferrers", ListReferrersRequest(repository=name, digest=DIGEST), ["repository"])
+        for name in BAD_REPOSITORIES
+    ],
+    *[("ListReferrers", ListReferrersRequest(repository="a", digest=text), ["digest"]) for text in BAD_DIGESTS],
+    ("ListReferrers", ListReferrersRequest(repository="a", digest=DIGEST, page_size=-1), ["page_size"]),
+    ("ListReferrers", ListReferrersRequest(repository="a", digest=DIGEST, page_token="x"), ["page_token"]),
+    (
+        "ListReferrers",
+        ListReferrersRequest(repository="a", digest=DIGEST, artifact_type="x" * 256),
+        ["artifact_type"],
+    ),
+    (
+        "ListReferrers",
+        ListReferrersRequest(repository="A", digest="x", artifact_type="x" * 256, page_size=-1, page_token="x"),
+        ["artifact_type", "digest", "page_size", "page_token", "repository"],
+    ),
+    # What the index answers.
+    ("WatchEvents", WatchEventsRequest(prefix="x" * 256), ["prefix"]),
+    ("WatchEvents", WatchEventsRequest(repositories=["a", "A", "b", "-"]), ["repositories[1]", "repositories[3]"]),
+    ("WatchEvents", WatchEventsRequest(repositories=["A"] * 1001), ["repositories"]),
+    ("WatchEvents", WatchEventsRequest(after_cursor="x"), ["after_cursor"]),
+    ("WatchEvents", WatchEventsRequest(after_cursor=""), ["after_cursor"]),
+    ("WatchEvents", WatchEventsRequest(heartbeat_interval=Duration()), ["heartbeat_interval"]),
+    ("WatchEvents", WatchEventsRequest(heartbeat_interval=Duration(nanos=999_999_999)), ["heartbeat_interval"]),
+    ("WatchEvents", WatchEventsRequest(heartbeat_interval=Duration(seconds=300, nanos=1)), ["heartbeat_interval"]),
+    (
+        "WatchEvents",
+        WatchEventsRequest(
+            prefix="x" * 256, repositories=["A"], after_cursor="x", heartbeat_interval=Duration(seconds=-1)
+        ),
+        ["after_cursor", "heartbeat_interval", "prefix", "repositories[0]"],
+    ),
+    *[("ListTagHistory", ListTagHistoryRequest(repository=name, tag="1"), ["repository"]) for name in BAD_REPOSITORIES],
+    *[("ListTagHistory", ListTagHistoryRequest(repository="a", tag=tag), ["tag"]) for tag in BAD_TAGS],
+    ("ListTagHistory", ListTagHistoryRequest(repository="a", tag="1", page_size=-1), ["page_size"]),
+    ("ListTagHistory", ListTagHistoryRequest(repository="a", tag="1", page_token="x"), ["page_token"]),
+    (
+        "ListTagHistory",
+        ListTagHistoryRequest(repository="A", tag="-", page_size=-1, page_token="x"),
+        ["page_size", "page_token", "repository", "tag"],
+    ),
+    ("FindTags", FindTagsRequest(), ["wanted"]),
+    ("FindTags", FindTagsRequest(name_contains=""), ["name_contains"]),
+    ("FindTags", FindTagsRequest(name_contains="x" * 129), ["name_contains"]),
+    *[("FindTags", FindTagsRequest(digest=text), ["digest"]) for text in BAD_DIGESTS],
+    (
+        "FindTags",
+        FindTagsRequest(digest="x", prefix="x" * 256, page_size=-1, page_token="x"),
+        ["digest", "page_size", "page_token", "prefix"],
+    ),
 ]
+BAD_PARTS: list[tuple[BatchDeleteManifestsRequest, list[str]]] = [
+    (BatchDeleteManifestsRequest(repository="a"), ["requests"]),
+    (BatchDeleteManifestsRequest(repository="a", requests=[DeleteManifestRequest()] * 1001), ["requests"]),
+    (BatchDeleteManifestsRequest(repository="A", requests=[DeleteManifestRequest(digest=DIGEST)]), ["repository"]),
+    (
+        BatchDeleteManifestsRequest(
+            repository="a",
+            requests=[
+                DeleteManifestRequest(repository="a", digest=DIGEST),
+                DeleteManifestRequest(repository="b", digest="x", expected_tags=["-"], validate_only=True),
+                DeleteManifestRequest(digest=DIGEST),
+            ],
+        ),
+        [
+            "requests[1].digest",
+            "requests[1].expected_tags[0]",
+            "requests[1].repository",
+            "requests[1].validate_only",
+            "requests[2].digest",
+        ],
+    ),
+]
+"""In a batch of deletes, a bad part is reason enough to delete nothing."""
 
 
 async def test_bad_fields_are_all_named_and_the_registry_is_not_asked(registry: DevRegistry, gateway: Gateway) -> None:
@@ -165,6 +266,38 @@ async def test_bad_fields_are_all_named_and_the_registry_is_not_asked(registry: 
     assert registry.tokens.requests.total == 0
 
 
+async def test_bad_fields_of_all_parts_of_a_batch_of_deletes_are_named_at_once(
+    registry: DevRegistry, gateway: Gateway
+) -> None:
+    for request, fields in BAD_PARTS:
+        failed = await failure_of(finish(gateway.channel, "BatchDeleteManifests", request))
+        assert failed.outcome == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"), request
+        assert sorted(failed.fields) == fields, request
+    assert registry.requests.total == 0
+
+
+async def test_a_digest_that_is_deleted_twice_in_a_batch_is_named_with_its_first_place(gateway: Gateway) -> None:
+    other = f"sha256:{'1' * 64}"
+    parts = [DeleteManifestRequest(digest=digest) for digest in (other, DIGEST, DIGEST, DIGEST)]
+    request = BatchDeleteManifestsRequest(repository="a", requests=parts)
+    failed = await failure_of(finish(gateway.channel, "BatchDeleteManifests", request))
+    assert failed.fields == {
+        "requests[2].digest": "is the digest of requests[1]",
+        "requests[3].digest": "is the digest of requests[1]",
+    }
+
+
+async def test_an_order_of_tags_that_is_not_known_is_shown_cut(gateway: Gateway) -> None:
+    async def refused(order: str, view: ListTagsRequest.View.ValueType = ListTagsRequest.FULL) -> str:
+        request = ListTagsRequest(repository="a", order_by=order, view=view)
+        return (await failure_of(finish(gateway.channel, "ListTags", request))).fields["order_by"]
+
+    advice = "is no order of tags: write `name` or `created desc`"
+    assert await refused("x" * 80) == f"'{'x' * 80}' {advice}"
+    assert await refused("x" * 81) == f"'{'x' * 80}…' {advice}"
+    assert await refused("created desc", ListTagsRequest.DESCRIPTORS) == "`created desc` needs the view FULL"
+
+
 async def test_a_violation_says_what_would_be_right(gateway: Gateway) -> None:
     failed = await failure_of(
         finish(gateway.channel, "GetManifest", GetManifestRequest(repository="Team", digest="sha256:0"))
@@ -176,14 +309,14 @@ async def test_a_violation_says_what_would_be_right(gateway: Gateway) -> None:
 
 
 def test_every_field_of_every_request_is_here_or_cannot_be_wrong() -> None:
-    never_wrong = {"include_tags", "omit_referrer_tags", "force", "validate_only"}
+    never_wrong = {"include_tags", "omit_referrer_tags", "force", "validate_only", "current_state"}
     for kind in {type(request) for _, request, _ in BAD}:
         tried = {
             field.partition(".")[0].partition("[")[0]
             for _, request, fields in BAD
             if type(request) is kind
             for field in fields
-        } - {"reference"}
+        } - {"reference", "wanted"}
         assert tried == {field.name for field in kind.DESCRIPTOR.fields} - never_wrong, kind
 
 
@@ -197,6 +330,11 @@ def test_page_sizes(asked: int, size: int) -> None:
     tokens = PageTokens(KEY)
     assert request_parsing.catalog_page(CatalogRequest(page_size=asked), tokens).size == size
     assert request_parsing.tag_page(ListTagsRequest(repository="a", page_size=asked), tokens).size == size
+    referrers = ListReferrersRequest(repository="a", digest=DIGEST, page_size=asked)
+    assert request_parsing.referrers_page(referrers, tokens).size == size
+    history = ListTagHistoryRequest(repository="a", tag="1", page_size=asked)
+    assert request_parsing.tag_history(history, tokens).size == size
+    assert request_parsing.find_tags(FindTagsRequest(digest=DIGEST, page_size=asked), tokens).size == size
 
 
 def test_a_prefix_may_be_as_long_as_a_repository_name() -> None:
@@ -247,22 +385,215 @@ def test_deletions() -> None:
         force=True,
         validate_only=True,
     )
-    blob = request_parsing.blob_deletion(DeleteBlobRequest(repository="a", digest=DIGEST))
-    assert blob == BlobDeletion(repository=Repository("a"), digest=Digest(DIGEST))
+    for validate_only in (False, True):
+        blob = request_parsing.blob_deletion(
+            DeleteBlobRequest(repository="a", digest=DIGEST, validate_only=validate_only)
+        )
+        assert blob == BlobDeletion(repository=Repository("a"), digest=Digest(DIGEST), validate_only=validate_only)
+        tag = request_parsing.tag_deletion(
+            DeleteTagRequest(repository="a", tag="1", expected_digest=DIGEST, validate_only=validate_only)
+        )
+        assert tag == TagDeletion(
+            repository=Repository("a"), tag=Tag("1"), expected_digest=Digest(DIGEST), validate_only=validate_only
+        )
+    any_digest = request_parsing.tag_deletion(DeleteTagRequest(repository="a", tag="1"))
+    assert any_digest == TagDeletion(repository=Repository("a"), tag=Tag("1"))
 
 
-def test_a_thousand_expected_tags_are_not_too_many() -> None:
-    request = DeleteManifestRequest(repository="a", digest=DIGEST, expected_tags=[f"v{n}" for n in range(1000)])
-    assert len(request_parsing.manifest_deletion(request).expected_tags) == 1000
+@pytest.mark.parametrize("validate_only", [False, True])
+def test_a_batch_of_deletions(validate_only: bool) -> None:
+    other = f"sha256:{'1' * 64}"
+    parsed = request_parsing.manifest_batch_deletion(
+        BatchDeleteManifestsRequest(
+            repository="a",
+            validate_only=validate_only,
+            requests=[
+                DeleteManifestRequest(digest=DIGEST, expected_tags=["v1"]),
+                DeleteManifestRequest(repository="a", digest=other, force=True),
+            ],
+        )
+    )
+    first = ManifestDeletion(
+        repository=Repository("a"),
+        digest=Digest(DIGEST),
+        expected_tags=frozenset({Tag("v1")}),
+        validate_only=validate_only,
+    )
+    second = ManifestDeletion(repository=Repository("a"), digest=Digest(other), force=True, validate_only=validate_only)
+    assert parsed == BatchDeletion((first, second))
 
 
-def test_sha_512_is_a_digest_too() -> None:
-    text = "sha512:" + "0" * 128
-    parsed = request_parsing.manifest_read(ResolveManifestRequest(repository="a", digest=text))
-    assert parsed.reference == Digest(text)
+def test_a_blob_read() -> None:
+    parsed = request_parsing.blob_read(ReadBlobRequest(repository="a", digest=DIGEST, offset=3, limit=1))
+    assert parsed == request_parsing.BlobRead(Repository("a"), Digest(DIGEST), Part(3, 1))
+    whole = request_parsing.blob_read(ReadBlobRequest(repository="a", digest=DIGEST))
+    assert whole.part == Part(0, None)
 
 
-def test_the_error_keeps_the_violations_in_the_requests_order() -> None:
-    with pytest.raises(InvalidFields) as refused:
-        request_parsing.manifest_read(ResolveManifestRequest(repository="A", tag="-"))
-    assert [violation.field for violation in refused.value.field_violations] == ["repository", "tag"]
+def test_a_page_of_tags() -> None:
+    parsed = request_parsing.tag_page(
+        ListTagsRequest(
+            repository="a",
+            view=ListTagsRequest.FULL,
+            digest=DIGEST,
+            omit_referrer_tags=True,
+            order_by="  created   desc ",
+        ),
+        PageTokens(KEY),
+    )
+    assert parsed == WantedTags(
+        repository=Repository("a"),
+        size=100,
+        view=View.FULL,
+        digest=Digest(DIGEST),
+        omit_referrer_tags=True,
+        newest_first=True,
+    )
+
+
+@pytest.mark.parametrize("order", ["", " ", "name", "name asc", " name  asc "])
+def test_tags_are_in_the_order_of_their_names(order: str) -> None:
+    request = ListTagsRequest(repository="a", order_by=order)
+    assert request_parsing.tag_page(request, PageTokens(KEY)) == WantedTags(repository=Repository("a"), size=100)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"view": ListTagsRequest.DESCRIPTORS},
+        {"digest": DIGEST},
+        {"omit_referrer_tags": True},
+        {"order_by": "name"},
+    ],
+    ids=str,
+)
+def test_what_the_index_cannot_answer_is_read_from_the_registry(more: dict[str, str | bool]) -> None:
+    asked = ListTagsRequest(repository="a", max_staleness=Duration(seconds=9))
+    assert request_parsing.tag_staleness(asked) == 9
+    asked.MergeFrom(ListTagsRequest(**more))  # type: ignore[arg-type]
+    assert request_parsing.tag_staleness(asked) == 0
+
+
+def test_watched_events() -> None:
+    plain = request_parsing.wanted_events(WatchEventsRequest())
+    assert plain == WantedEvents("", frozenset(), None, current_state=False, heartbeat=15.0)
+    state = request_parsing.wanted_events(WatchEventsRequest(prefix="team/", current_state=True))
+    assert state == WantedEvents("team/", frozenset(), None, current_state=True, heartbeat=15.0)
+    cursor = WatchCursor("epoch", 7)
+    request = WatchEventsRequest(repositories=["b", "a", "b"], after_cursor=cursor.encode())
+    assert request_parsing.wanted_events(request) == WantedEvents(
+        "", frozenset({"a", "b"}), cursor, current_state=False, heartbeat=15.0
+    )
+
+
+def test_a_thousand_repositories_can_be_watched() -> None:
+    request = WatchEventsRequest(repositories=[f"a{number}" for number in range(1000)])
+    assert len(request_parsing.wanted_events(request).repositories) == 1000
+
+
+@pytest.mark.parametrize("seconds", [1, 300])
+def test_the_heartbeat_is_1_to_300_seconds(seconds: int) -> None:
+    request = WatchEventsRequest(heartbeat_interval=Duration(seconds=seconds))
+    assert request_parsing.wanted_events(request).heartbeat == seconds
+
+
+def test_tags_are_found_by_digest_or_by_a_part_of_their_names() -> None:
+    found = request_parsing.find_tags(FindTagsRequest(digest=DIGEST, prefix="team/"), PageTokens(KEY))
+    assert found == index_search.WantedTags(Digest(DIGEST), "", "team/", 100, None)
+    for part in ("x", "x" * 128):
+        found = request_parsing.find_tags(FindTagsRequest(name_contains=part), PageTokens(KEY))
+        assert found == index_search.WantedTags(None, part, "", 100, None)
+
+
+def test_an_artifact_type_may_have_255_characters() -> None:
+    request = ListReferrersRequest(repository="a", digest=DIGEST, artifact_type="x" * 255)
+    wanted = request_parsing.referrers_page(request, PageTokens(KEY))
+    assert wanted == WantedReferrers(
+        repository=Repository("a"), digest=Digest(DIGEST), size=100, artifact_type="x" * 255
+    )
+
+
+TOKENS = PageTokens(KEY)
+CURSOR = Cursor("after", "x")
+OTHER_DIGEST = f"sha256:{'1' * 64}"
+
+
+def page_of(request: Message, token: str) -> tuple[str, Cursor | None]:
+    """The token of the page after that of `request`, and where the page of `token` begins."""
+    request = deepcopy(request)
+    match request:
+        case CatalogRequest():
+            request.page_token = token
+            catalog = request_parsing.catalog_page(request, TOKENS)
+            return request_parsing.catalog_token(CURSOR, catalog, TOKENS), catalog.after
+        case ListTagsRequest():
+            request.page_token = token
+            tags = request_parsing.tag_page(request, TOKENS)
+            return request_parsing.tag_token(CURSOR, tags, TOKENS), tags.after
+        case ListReferrersRequest():
+            request.page_token = token
+            referrers = request_parsing.referrers_page(request, TOKENS)
+            return request_parsing.referrers_token(CURSOR, referrers, TOKENS), referrers.after
+        case ListTagHistoryRequest():
+            request.page_token = token
+            history = request_parsing.tag_history(request, TOKENS)
+            return request_parsing.tag_history_token(CURSOR, history, TOKENS), history.after
+        case FindTagsRequest():
+            request.page_token = token
+            found = request_parsing.find_tags(request, TOKENS)
+            return request_parsing.find_tags_token(CURSOR, request, TOKENS), found.after
+    raise AssertionError(request)
+
+
+FULL = ListTagsRequest.FULL
+PAGES: dict[str, Sequence[Message]] = {
+    "Catalog": [CatalogRequest(), CatalogRequest(include_tags=True), CatalogRequest(prefix="a")],
+    "ListTags": [
+        ListTagsRequest(repository="a"),
+        ListTagsRequest(repository="b"),
+        ListTagsRequest(repository="a", view=ListTagsRequest.DESCRIPTORS),
+        ListTagsRequest(repository="a", view=FULL),
+        ListTagsRequest(repository="a", view=FULL, order_by="created desc"),
+        ListTagsRequest(repository="a", digest=DIGEST),
+        ListTagsRequest(repository="a", digest=OTHER_DIGEST),
+        ListTagsRequest(repository="a", omit_referrer_tags=True),
+    ],
+    "ListReferrers": [
+        ListReferrersRequest(repository="a", digest=DIGEST),
+        ListReferrersRequest(repository="b", digest=DIGEST),
+        ListReferrersRequest(repository="a", digest=OTHER_DIGEST),
+        ListReferrersRequest(repository="a", digest=DIGEST, artifact_type="a/b"),
+    ],
+    "ListTagHistory": [
+        ListTagHistoryRequest(repository="a", tag="1"),
+        ListTagHistoryRequest(repository="b", tag="1"),
+        ListTagHistoryRequest(repository="a", tag="2"),
+    ],
+    "FindTags": [
+        FindTagsRequest(name_contains="a"),
+        FindTagsRequest(name_contains="b"),
+        FindTagsRequest(digest=DIGEST),
+        FindTagsRequest(digest=OTHER_DIGEST),
+        FindTagsRequest(digest=DIGEST, prefix="a"),
+    ],
+}
+
+
+@pytest.mark.parametrize("rpc", PAGES)
+def test_a_page_token_is_for_the_request_that_it_was_made_for(rpc: str) -> None:
+    tokens = [page_of(request, "")[0] for request in PAGES[rpc]]
+    for request, own in zip(PAGES[rpc], tokens, strict=True):
+        for token in tokens:
+            if token == own:
+                assert page_of(request, token) == (own, CURSOR)
+            else:
+                with pytest.raises(InvalidFields, match="page_token: not valid for this request"):
+                    page_of(request, token)
+
+
+def test_a_page_token_of_one_rpc_is_not_valid_for_another() -> None:
+    token, _ = page_of(ListTagHistoryRequest(repository="a", tag="1"), "")
+    for rpc, requests in PAGES.items():
+        if rpc != "ListTagHistory":
+            with pytest.raises(InvalidFields, match="page_token: not valid for this request"):
+                page_of(requests[0], token)
