@@ -1,9 +1,11 @@
 """Changes the modules that keep strangers out, one small change at a time: a test has to fail for each.
 
-    python -m tests.mutation [--only TEXT] [MODULE ...]
+    python -m tests.mutation [--all] [--only TEXT] [MODULE ...]
 
-Modules are named within `server/portus_gateway`: `access/policy.py`, or a folder: `access`. `--only` tries the mutants
-whose line as it is printed holds TEXT. Ends with status 1 if a mutant survives that `survivors.toml` does not name.
+Modules are named within `server/portus_gateway`: `access/policy.py`, or a folder: `access`. A module is passed over if
+it and its tests are as they were in its last run: `results.toml`. `--all` tries it all the same, because other modules
+and what the tests share may have changed. `--only` tries the mutants whose line as it is printed holds TEXT. Ends with
+status 1 if a mutant survives that `survivors.toml` does not name.
 """
 
 import argparse
@@ -20,9 +22,11 @@ from typing import Final
 from tests.mutation.accepted import Accepted
 from tests.mutation.baseline import Baseline
 from tests.mutation.child import Outcome, exit_status
+from tests.mutation.killers import Killers
 from tests.mutation.modules import TESTS, files_for
 from tests.mutation.mutants import Mutant, mutants
 from tests.mutation.pytest_options import run_pytest
+from tests.mutation.results import Result, Results, fingerprint
 from tests.mutation.trial_anew import trial_anew
 from tests.mutation.trials_in_functions import TrialsInFunctions
 
@@ -52,6 +56,7 @@ SECONDS_FOR_IMPORTS: Final = 20
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation")
     parser.add_argument("modules", nargs="*", metavar="MODULE", default=list(TESTS))
+    parser.add_argument("--all", action="store_true")
     parser.add_argument("--only", default="", metavar="TEXT")
     arguments = parser.parse_args()
     modules = [module for module in TESTS if any(_is_within(module, wanted) for wanted in arguments.modules)]
@@ -59,13 +64,27 @@ def main() -> int:
         parser.error(f"no such module is covered; these are: {', '.join(TESTS)}")
     for library in LIBRARIES:
         importlib.import_module(library)
-    accepted = Accepted.read(Path(__file__).with_name("survivors.toml"))
-    to_mend = [module for module in modules if _run(module, accepted, arguments.only)]
+    here = Path(__file__).parent
+    accepted = Accepted.read(here / "survivors.toml")
+    results = Results.read(here / "results.toml")
+    to_mend = []
+    for module in modules:
+        files = [PACKAGE / module, *(ROOT / file for file in _test_files(module)), here / "mutants.py"]
+        tried = fingerprint(files, accepted.changes.get(module, ()))
+        if results.is_known(module, tried) and not arguments.all and not arguments.only:
+            print(f"{module}: unchanged")
+            continue
+        result = _run(module, accepted, arguments.only, tried)
+        if result is None:
+            to_mend.append(module)
+            results.forget(module)
+        elif not arguments.only:
+            results.note(module, result)
     return int(bool(to_mend))
 
 
-def _run(module: str, accepted: Accepted, only: str) -> bool:
-    """Tries all mutants of a module, and prints what survives. Whether there is anything to mend."""
+def _run(module: str, accepted: Accepted, only: str, tried: str) -> Result | None:
+    """Tries all mutants of a module, and prints what survives. None if there is anything to mend."""
     begun = time.monotonic()
     tree = ast.parse((PACKAGE / module).read_text())
     found = [mutant for mutant in mutants(tree) if only in str(mutant)]
@@ -73,7 +92,7 @@ def _run(module: str, accepted: Accepted, only: str) -> bool:
         outcomes = _outcomes(module, tree, found)
     except RuntimeError as error:
         print(f"{module}: {error}", flush=True)
-        return True
+        return None
     survivors = [mutant for mutant, outcome in zip(found, outcomes, strict=True) if outcome is Outcome.SURVIVED]
     unknown = [mutant for mutant in survivors if not accepted.includes(module, mutant)]
     outdated = [] if only else accepted.not_among(module, survivors)
@@ -90,13 +109,15 @@ def _run(module: str, accepted: Accepted, only: str) -> bool:
     for entry in outdated:
         print(f"  survivors.toml names what does not survive: {entry}")
     sys.stdout.flush()
-    return bool(unknown or outdated)
+    if unknown or outdated:
+        return None
+    return Result(len(found), counts[Outcome.KILLED], counts[Outcome.TIMED_OUT], len(survivors), tried)
 
 
 def _outcomes(module: str, tree: ast.Module, found: Sequence[Mutant]) -> list[Outcome]:
     """What becomes of each mutant. Raises `RuntimeError` if a test fails without any."""
     file = PACKAGE / module
-    files = files_for(module, [str(path.relative_to(ROOT / "tests")) for path in ROOT.glob("tests/*/test_*.py")])
+    files = _test_files(module)
     folder = ROOT / "build/mutation" / module
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "log"
@@ -107,16 +128,26 @@ def _outcomes(module: str, tree: ast.Module, found: Sequence[Mutant]) -> list[Ou
     unchanged = Baseline.read(files[0], in_functions.lines)
     name = f"portus_gateway.{module.removesuffix('.py').replace('/', '.')}"
 
+    killers = Killers.read(folder)
+
     def outcome(mutant: Mutant, known: Outcome) -> Outcome:
         if known is not Outcome.NOT_TRIED:
             return known
-        tests = unchanged.tests_of(mutant.line, mutant.last_line, {})
+        tests = unchanged.tests_of(mutant.line, mutant.last_line, killers.kills, killers.of(mutant))
         with mutant.applied():
             seconds = SECONDS_FOR_IMPORTS + unchanged.time_for(tests)
-            return trial_anew(name, file, tree, tests, unchanged, seconds, log)
+            found = trial_anew(name, file, tree, tests, unchanged, killers, seconds, log)
+        killers.note(mutant)
+        return found
 
     known = map(Outcome, json.loads(in_functions.outcomes.read_text()))
-    return list(map(outcome, found, known))
+    outcomes = list(map(outcome, found, known))
+    killers.write()
+    return outcomes
+
+
+def _test_files(module: str) -> list[str]:
+    return files_for(module, [str(path.relative_to(ROOT / "tests")) for path in ROOT.glob("tests/*/test_*.py")])
 
 
 def _is_within(module: str, wanted: str) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.mutation.mutants import Mutant
@@ -14,14 +14,15 @@ class Killers:
 
     folder: Path
     tests: dict[str, str]
-    kills: Counter[str] = field(default_factory=Counter)
-    """How many mutants of this run each test noticed."""
+    kills: Counter[str]
+    """How many mutants each test noticed, in this run or the one before."""
 
     @classmethod
     def read(cls, folder: Path) -> "Killers":
         """Those of earlier runs."""
         file = _file(folder)
-        return cls(folder, json.loads(file.read_text()) if file.exists() else {})
+        tests: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
+        return cls(folder, tests, Counter(tests.values()))
 
     def of(self, mutant: Mutant) -> str | None:
         return self.tests.get(_name(mutant))
@@ -31,7 +32,9 @@ class Killers:
 
     def note(self, mutant: Mutant) -> None:
         """Notes the test that the trial of the mutant has left. There is none if the process was ended."""
-        self.tests.pop(_name(mutant), None)
+        before = self.tests.pop(_name(mutant), None)
+        if before is not None:
+            self.kills[before] -= 1
         if self._noted.exists():
             test = self._noted.read_text()
             self._noted.unlink()

@@ -8,6 +8,7 @@ import pytest
 from tests.mutation.accepted import Accepted
 from tests.mutation.modules import TESTS, files_for
 from tests.mutation.mutants import mutants
+from tests.mutation.results import Result, Results, fingerprint
 
 ROOT = Path(__file__).parents[2]
 TEST_FILES = [str(path.relative_to(ROOT / "tests")) for path in ROOT.glob("tests/*/test_*.py")]
@@ -81,3 +82,30 @@ def test_what_may_survive_is_a_change_of_the_module_and_has_a_reason() -> None:
     for module, changes in accepted.changes.items():
         tree = ast.parse((ROOT / "server/portus_gateway" / module).read_text())
         assert sorted(changes - {(mutant.function, mutant.change) for mutant in mutants(tree)}) == []
+
+
+def test_a_module_is_known_until_it_or_its_tests_or_its_survivors_change(tmp_path: Path) -> None:
+    file = tmp_path / "policy.py"
+    file.write_text("x = 1")
+    path = tmp_path / "results.toml"
+    path.write_text("# What this is.\n")
+    tried = fingerprint([file], [])
+    results = Results.read(path)
+    assert not results.is_known("access/policy.py", tried)
+    results.note("access/policy.py", Result(mutants=2, killed=1, timed_out=0, listed=1, of=tried))
+    again = Results.read(path)
+    assert again.by_module == results.by_module
+    assert path.read_text().startswith("# What this is.\n\n")
+    assert again.is_known("access/policy.py", tried)
+    assert not again.is_known("access/policy.py", fingerprint([file], [("f", "without `g()`")]))
+    file.write_text("x = 2")
+    assert not again.is_known("access/policy.py", fingerprint([file], []))
+    again.forget("access/policy.py")
+    assert Results.read(path).by_module == {}
+
+
+def test_what_was_tried_is_covered_and_left_nothing_to_mend() -> None:
+    results = Results.read(Path(__file__).with_name("results.toml")).by_module
+    assert set(results) <= set(TESTS)
+    for result in results.values():
+        assert result.mutants == result.killed + result.timed_out + result.listed

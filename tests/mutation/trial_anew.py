@@ -13,6 +13,7 @@ import pytest
 
 from tests.mutation.baseline import Baseline
 from tests.mutation.child import Outcome, outcome_of
+from tests.mutation.killers import Killers
 from tests.mutation.pytest_options import run_pytest
 from tests.mutation.time_limits import TimeLimits
 
@@ -53,12 +54,24 @@ class _Selection:
         )
 
 
+class _Noting:
+    """A pytest plugin that notes the test that fails."""
+
+    def __init__(self, killers: Killers) -> None:
+        self._killers = killers
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self._killers.note_in_trial(report.nodeid)
+
+
 def trial_anew(
     module: str,
     file: Path,
     changed: ast.Module,
     tests: Sequence[str],
     unchanged: Baseline,
+    killers: Killers,
     seconds: float,
     log: Path,
 ) -> Outcome:
@@ -68,6 +81,6 @@ def trial_anew(
         code = compile(ast.fix_missing_locations(changed), str(file), "exec")
         sys.meta_path.insert(0, _Finder(module, str(file), code))
         files = sorted({test.partition("::")[0] for test in tests})
-        return run_pytest(files, _Selection(tests), TimeLimits(unchanged))
+        return run_pytest(files, _Selection(tests), TimeLimits(unchanged), _Noting(killers))
 
     return outcome_of(run, log, seconds)
