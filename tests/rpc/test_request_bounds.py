@@ -99,6 +99,45 @@ def test_parts_are_counted_in_inner_messages_too(requests: int, features: int, u
         assert count_parts(data, BATCH, most=parts - 1) is None
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        b"\x08\x01",
+        # A negative number, as long as a number can be.
+        b"\x08" + b"\xff" * 9 + b"\x01",
+        # Values whose bytes would be more fields, or the begin of a long number.
+        b"\xfd\x07" + b"\x08" * 4,
+        b"\xfd\x07" + b"\xff" * 4,
+        b"\xf9\x07" + b"\x08" * 8,
+        b"\xf9\x07" + b"\xff" * 8,
+        # Text of an unknown field: of 8, and of 300 bytes.
+        b"\xfa\x07\x08" + b"\x08" * 8,
+        b"\xfa\x07\xac\x02" + b"\x08" * 300,
+    ],
+    ids=bytes.hex,
+)
+def test_a_field_counts_once_whatever_its_bytes_are(field: bytes) -> None:
+    assert count_parts(field * 100, BATCH, most=1000) == 100
+
+
+def test_a_number_that_is_too_long_ends_the_count() -> None:
+    assert count_parts(b"\x80" * 10 + b"\x00" + b"\x08\x01" * 5, BATCH, most=1000) == 1
+
+
+def test_the_smallest_parts_are_counted_too() -> None:
+    check_parts(b"\x08\x01" * MOST_PARTS, BATCH)
+    with pytest.raises(InvalidFields, match=f"has more than {MOST_PARTS} fields"):
+        check_parts(b"\x08\x01" * (MOST_PARTS + 1), BATCH)
+
+
+def test_no_more_is_counted_than_may_be() -> None:
+    data = b"\x0a\x00" * 4_000_000
+    begun = time.process_time()
+    with pytest.raises(InvalidFields):
+        check_parts(data, BATCH)
+    assert time.process_time() - begun < 0.5
+
+
 async def test_a_compressed_request_is_refused() -> None:
     registry = ScriptedRegistry()
     async with (
