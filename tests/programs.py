@@ -40,6 +40,23 @@ def buildah() -> str:
     return required("buildah", _INSTALL)
 
 
+def pgbouncer() -> Path:
+    """Debian's PgBouncer, which is not in everybody's PATH."""
+    found = Path("/usr/sbin/pgbouncer")
+    if not found.exists():
+        missing(f"{found} is not installed: {_INSTALL}")
+    return found
+
+
+def postgresql() -> Path:
+    """The folder with PostgreSQL's programs: the newest that Debian's packages have installed."""
+    folders = Path("/usr/lib/postgresql").glob("*/bin/initdb")
+    found = max(folders, key=lambda program: float(program.parts[-3]), default=None)
+    if found is None:
+        missing(f"PostgreSQL is not installed: {_INSTALL}")
+    return found.parent
+
+
 def kustomize() -> str:
     """kustomize, as `tests/deploy/install` builds it."""
     return required("kustomize", "run tests/deploy/install", _ROOT / "build/tools")

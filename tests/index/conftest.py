@@ -9,6 +9,7 @@ import pytest
 from portus_gateway.index.postgres import PostgresStore
 from portus_gateway.index.sql_store import SqlStore
 from portus_gateway.index.sqlite import SqliteStore
+from tests.index.pgbouncer import PgBouncer, pgbouncer
 from tests.index.postgres_server import PostgresServer, postgres_server
 from tests.index.stores import LIMITS, REGISTRY
 
@@ -22,11 +23,18 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(scope="session")
+def pooler(postgres: PostgresServer) -> Iterator[PgBouncer]:
+    """PgBouncer in transaction mode before that server."""
+    with pgbouncer(postgres) as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgres", "pooler"])
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> OpenStore:
     """Opens the same empty database each time."""
-    if request.param == "postgres":
-        server: PostgresServer = request.getfixturevalue("postgres")
+    if request.param != "sqlite":
+        server: PostgresServer | PgBouncer = request.getfixturevalue(request.param)
         url = server.new_database()
 
         def opened_postgres(registry: str = REGISTRY, *, keeps: bool = True) -> SqlStore:  # noqa: ARG001

@@ -12,9 +12,8 @@ from pathlib import Path
 
 from tests import programs
 
-_PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 # PostgreSQL does not run as root.
-_USER = "postgres"
+USER = "postgres"
 WITH_PASSWORD = "portus_index"
 """The name of the user who needs a password, once a test has made it."""
 
@@ -29,17 +28,15 @@ class PostgresServer:
         """The address of a new, empty database."""
         name = f"index_{secrets.token_hex(6)}"
         self.run("createdb", "--host", str(self.folder), "--template", "template0", name)
-        return f"postgresql://{_USER}@/{name}?host={self.folder}"
+        return f"postgresql://{USER}@/{name}?host={self.folder}"
 
     def run(self, program: str, *arguments: str) -> None:
         _run(program, *arguments)
 
 
 def _run(program: str, *arguments: str) -> None:
-    path = str(_PROGRAMS / program)
-    if not os.path.exists(path):
-        programs.missing(f"{path} is not there: apt install postgresql-15")
-    as_user = [] if os.getuid() else ["runuser", "-u", _USER, "--"]
+    path = str(programs.postgresql() / program)
+    as_user = [] if os.getuid() else ["runuser", "-u", USER, "--"]
     finished = subprocess.run([*as_user, path, *arguments], capture_output=True, text=True, cwd="/", check=False)
     assert finished.returncode == 0, finished.stderr
 
@@ -50,14 +47,14 @@ def postgres_server() -> Iterator[PostgresServer]:
     folder.mkdir(mode=0o700)
     try:
         if not os.getuid():
-            owner = pwd.getpwnam(_USER)
+            owner = pwd.getpwnam(USER)
             os.chown(folder, owner.pw_uid, owner.pw_gid)
         data = folder / "data"
-        _run("initdb", "--pgdata", str(data), "--username", _USER, "--auth", "trust", "--no-sync", "--encoding=UTF8")
+        _run("initdb", "--pgdata", str(data), "--username", USER, "--auth", "trust", "--no-sync", "--encoding=UTF8")
         # Everybody is let in, but for one user who needs a password.
         access = data / "pg_hba.conf"
         access.write_text(f"local all {WITH_PASSWORD} scram-sha-256\n{access.read_text()}")
-        options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off -c max_connections=60"
+        options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off -c max_connections=200"
         _run("pg_ctl", "--pgdata", str(data), "--log", str(folder / "log"), "--wait", "-o", options, "start")
         try:
             yield PostgresServer(folder)

@@ -63,6 +63,8 @@ class PostgresStore(SqlStore):
                 command_timeout=_STATEMENT,
                 # PgBouncer gives each transaction another session, which does not know prepared statements.
                 statement_cache_size=0,
+                # A transaction leaves nothing in its session. Behind PgBouncer, a reset would concern another session.
+                reset=_nothing_to_reset,
                 server_settings={"application_name": "portus-gateway"},
             )
             async with self._pool.acquire() as connection, connection.transaction():
@@ -102,6 +104,10 @@ class PostgresStore(SqlStore):
             raise
         except (asyncpg.PostgresError, *_LOST, TimeoutError) as error:
             raise _store_error(error) from error
+
+
+async def _nothing_to_reset(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Saves the query of asyncpg's own reset after each transaction. asyncpg still ends an open transaction."""
 
 
 async def _migrate(connection: "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]") -> None:
