@@ -61,6 +61,11 @@ def test_the_tags_of_indexes_are_there_if_there_are_some() -> None:
     assert (in_use["tags"], in_use["index_tags"]) == ([], ["b", "c"])
 
 
+def test_the_indexes_that_were_not_deleted_are_there_if_there_are_some() -> None:
+    assert "kept_indexes" not in described(ManifestInUse("no", tags=["a"]))
+    assert described(ManifestInUse("no", kept_indexes=["sha256:1"]))["kept_indexes"] == ["sha256:1"]
+
+
 def test_of_an_unknown_outcome_all_tags_are_named() -> None:
     error = DeleteOutcomeUnknown("the registry did not answer")
     error.tags = tuple(f"v{number:03}" for number in range(100))
