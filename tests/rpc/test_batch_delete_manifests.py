@@ -310,15 +310,16 @@ async def test_a_child_stays_if_the_delete_of_its_index_fails_that_has_no_tag(
     assert registry.holds("team/app", child.digest)
 
 
+@pytest.mark.parametrize("tags", [["whole"], []])
 async def test_a_trial_refuses_a_child_too_if_the_registry_does_not_delete(
-    registry: DevRegistry, gateway: Gateway
+    registry: DevRegistry, gateway: Gateway, tags: list[str]
 ) -> None:
     whole = multi_platform()
-    registry.push("team/app", "whole", content=whole)
+    registry.push("team/app", *tags, content=whole)
     registry.deletion_enabled = False
     for validate_only in (True, False):
         outcomes = await delete(
-            gateway, (whole.children[0].digest, []), (whole.digest, ["whole"]), validate_only=validate_only
+            gateway, (whole.children[0].digest, []), (whole.digest, tags), validate_only=validate_only
         )
         assert reasons(outcomes) == ["REFERENCED", "UNSUPPORTED"]
 
@@ -370,6 +371,36 @@ async def test_a_look_that_is_too_old_is_made_anew(
         registry.push("team/app", "new", content=image("7"))
         outcomes = await deleting
     assert reasons(outcomes) == [*([f"v{n}"] for n in range(7)), "TAGGED"]
+
+
+async def test_a_trial_that_takes_long_still_allows_a_child_whose_index_may_go(
+    registry: DevRegistry, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_deletion, "_SHORTEST_VALIDITY", -100.0)
+    whole = multi_platform()
+    registry.push("team/app", "whole", content=whole)
+    parts = ((whole.children[0].digest, []), (whole.digest, ["whole"]))
+    assert reasons(await delete(gateway, *parts, validate_only=True)) == [[], ["whole"]]
+    assert reasons(await delete(gateway, *parts)) == [[], ["whole"]]
+
+
+async def test_a_child_stays_if_its_index_was_refused_and_lost_its_tags_since(
+    registry: DevRegistry, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_deletion, "_SHORTEST_VALIDITY", -100.0)
+    whole = multi_platform()
+    child = whole.children[0].digest
+    registry.push("team/app", "whole", content=whole)
+    other = registry.push("team/app", "other", content=image("other"))
+    with registry.inject(Fault(route="manifests", method="DELETE", answer_delay=0.3)):
+        deleting = asyncio.ensure_future(delete(gateway, (child, []), (whole.digest, []), (other, ["other"])))
+        await registry.requests.wait_for(1, method="DELETE")
+        registry.untag("team/app", "whole")
+        outcomes = await deleting
+    assert reasons(outcomes) == ["REFERENCED", "TAGGED", ["other"]]
+    assert isinstance(outcomes[0], Failure)
+    assert outcomes[0].subjects == (whole.digest,)
+    assert registry.holds("team/app", child)
 
 
 async def test_a_tag_that_moves_to_an_index_during_the_batch_protects_what_the_index_contains(
