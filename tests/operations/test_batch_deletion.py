@@ -1,16 +1,18 @@
 """Batches of deletes: what does not need HTTP to be shown. `rpc/test_batch_delete_manifests.py` has the rest."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from portus_gateway.aio.deadline import DeadlineExceeded
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import DeleteOutcomeUnknown, RegistryFault, UpstreamTimeout
+from portus_gateway.distribution.manifest import OCI_INDEX, Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.operations.deletion import BatchDeletion, Deleted, ManifestDeletion
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
+from portus_gateway.registry.protocol import Reference
 from tests.scripted_registry import ScriptedRegistry, manifest_of
 
 APP = Repository("team/app")
@@ -108,6 +110,31 @@ async def test_the_deadline_ends_the_whole_batch(subject: str) -> None:
     scripted.failures[subject] = DeadlineExceeded("late")
     with pytest.raises(DeadlineExceeded):
         await outcomes(scripted, part(0), part(1))
+    assert scripted.deleted == []
+
+
+async def test_a_deadline_that_ends_while_an_index_is_read_ends_the_whole_batch() -> None:
+    class WithIndex(Registry):
+        async def resolve_manifest(
+            self, repository: Repository, reference: Reference, max_staleness: float = 0
+        ) -> Descriptor:
+            found = await super().resolve_manifest(repository, reference, max_staleness)
+            return replace(found, media_type=OCI_INDEX) if reference == Tag("v1") else found
+
+        async def get_manifest(
+            self,
+            repository: Repository,
+            reference: Reference,
+            max_staleness: float = 0,
+            known: Manifest | None = None,
+        ) -> Manifest:
+            if reference == digest(1):
+                raise DeadlineExceeded("late")
+            return await super().get_manifest(repository, reference, max_staleness, known)
+
+    scripted = WithIndex({"team/app": {"v0": "image 0", "v1": "image 1"}})
+    with pytest.raises(DeadlineExceeded):
+        await outcomes(scripted, part(0))
     assert scripted.deleted == []
 
 

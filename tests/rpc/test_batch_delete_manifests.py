@@ -373,13 +373,49 @@ async def test_a_look_that_is_too_old_is_made_anew(
     assert reasons(outcomes) == [*([f"v{n}"] for n in range(7)), "TAGGED"]
 
 
+async def test_indexes_that_could_be_read_only_in_an_earlier_look_still_go_before_what_they_contain(
+    registry: DevRegistry, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_deletion, "_SHORTEST_VALIDITY", -100.0)
+    monkeypatch.setattr(batch_deletion, "_MOST_AT_ONCE", 1)
+    whole = multi_platform()
+    child = whole.children[0].digest
+    registry.push("team/app", "whole", content=whole)
+    first, other = (registry.push("team/app", tag, content=image(tag)) for tag in ("first", "other"))
+    parts: list[Part] = [(first, ["first"]), (child, [], True), (whole.digest, [], True), (other, ["other"])]
+    with registry.inject(Fault(route="manifests", method="DELETE", times=1, answer_delay=0.3)):
+        deleting = asyncio.ensure_future(delete(gateway, *parts))
+        await registry.requests.wait_for(1, method="DELETE")
+        # The first GET is for the tag that went, the second one for the index.
+        with registry.inject(Fault(route="manifests", method="GET", after=1, times=1, status=429)):
+            outcomes = await deleting
+    assert reasons(outcomes) == [["first"], [], ["whole"], ["other"]]
+    deleted = [record.target.rpartition("/")[2] for record in registry.requests.select(method="DELETE", status=202)]
+    assert deleted == [first, whole.digest, child, other]
+
+
+async def test_indexes_that_could_not_be_read_are_read_in_the_next_look(
+    registry: DevRegistry, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_deletion, "_SHORTEST_VALIDITY", -100.0)
+    monkeypatch.setattr(batch_deletion, "_MOST_AT_ONCE", 1)
+    registry.push("team/app", "whole", content=multi_platform())
+    forced, other = (registry.push("team/app", tag, content=image(tag)) for tag in ("forced", "other"))
+    with registry.inject(Fault(route="manifests", method="DELETE", times=1, answer_delay=0.3)):
+        with registry.inject(Fault(route="manifests", method="GET", status=429)):
+            deleting = asyncio.ensure_future(delete(gateway, (forced, [], True), (other, ["other"])))
+            await registry.requests.wait_for(1, method="DELETE")
+        outcomes = await deleting
+    assert reasons(outcomes) == [["forced"], ["other"]]
+
+
 async def test_a_trial_that_takes_long_still_allows_a_child_whose_index_may_go(
     registry: DevRegistry, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch_deletion, "_SHORTEST_VALIDITY", -100.0)
     whole = multi_platform()
     registry.push("team/app", "whole", content=whole)
-    parts = ((whole.children[0].digest, []), (whole.digest, ["whole"]))
+    parts: tuple[Part, Part] = ((whole.children[0].digest, []), (whole.digest, ["whole"]))
     assert reasons(await delete(gateway, *parts, validate_only=True)) == [[], ["whole"]]
     assert reasons(await delete(gateway, *parts)) == [[], ["whole"]]
 

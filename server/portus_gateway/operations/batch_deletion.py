@@ -175,7 +175,7 @@ class _Run:
             _, part = self._waiting[digest]
             # The tags of those that have one are among `index_tags`.
             kept = {index for index in self._kept_indexes.get(digest, ()) if not look.tags.get(index)}
-            dependents = replace(look.dependents(digest), kept_indexes=tuple(sorted(kept, key=str)))
+            dependents = replace(look.dependents(digest), kept_indexes=tuple(sorted(kept)))
             try:
                 if self._index_failure is not None and not part.force:
                     raise self._index_failure
