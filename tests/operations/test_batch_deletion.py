@@ -7,12 +7,20 @@ import pytest
 
 from portus_gateway.aio.deadline import DeadlineExceeded
 from portus_gateway.distribution.digest import Digest
-from portus_gateway.distribution.errors import DeleteOutcomeUnknown, RegistryFault, UpstreamTimeout
+from portus_gateway.distribution.errors import (
+    DeleteOutcomeUnknown,
+    RegistryFault,
+    Unavailable,
+    Unsupported,
+    UpstreamTimeout,
+)
 from portus_gateway.distribution.manifest import OCI_INDEX, Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.operations.deletion import BatchDeletion, Deleted, ManifestDeletion
+from portus_gateway.operations.deletion_errors import ManifestInUse
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.registry.protocol import Reference
+from tests.operations.old_looks import old_looks as old_looks
 from tests.scripted_registry import ScriptedRegistry, manifest_of
 
 APP = Repository("team/app")
@@ -152,6 +160,63 @@ async def test_a_trial_asks_once_whether_the_registry_deletes() -> None:
     assert results == [Deleted(digest=digest(n), tags=(Tag(f"v{n}"),)) for n in range(3)]
     assert scripted.asked.count("deletion in team/app") == 1
     assert scripted.deleted == []
+
+
+async def test_a_trial_asks_once_too_if_the_registry_does_not_delete() -> None:
+    scripted = registry(3)
+    scripted.failures["deletion"] = Unsupported("no")
+    results = await outcomes(scripted, *(part(n, validate_only=True) for n in range(3)))
+    assert results == [scripted.failures["deletion"]] * 3
+    assert scripted.asked.count("deletion in team/app") == 1
+
+
+async def test_the_deadline_ends_a_trial_too() -> None:
+    scripted = registry(2)
+    scripted.failures["deletion"] = DeadlineExceeded("late")
+    with pytest.raises(DeadlineExceeded):
+        await outcomes(scripted, part(0, validate_only=True))
+
+
+@pytest.mark.parametrize("validate_only", [False, True])
+async def test_a_part_that_is_not_approved_is_not_deleted(validate_only: bool) -> None:
+    scripted = registry(2)
+    refusal = Unavailable("there is no room in the audit log")
+
+    async def approved(position: int) -> None:
+        if position == 0:
+            raise refusal
+
+    batch = BatchDeletion((part(0, validate_only=validate_only), part(1, validate_only=validate_only)))
+    found = {}
+    async for known in GuardedDeletion(scripted, True, 4).delete_batch(batch, approved):
+        found.update({outcome.part: outcome.result for outcome in known})
+    assert found == {0: refusal, 1: Deleted(digest=digest(1), tags=(Tag("v1"),))}
+    assert scripted.deleted == ([] if validate_only else [f"team/app@{digest(1)}"])
+
+
+@pytest.mark.usefixtures("old_looks")
+async def test_after_a_delete_that_failed_an_old_look_is_not_used_either() -> None:
+    class Pushed(Registry):
+        async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
+            self.repositories["team/app"]["new"] = "image 1"
+            await super().delete_manifest(repository, digest)
+
+    scripted = Pushed({"team/app": {"v0": "image 0", "v1": "image 1"}})
+    scripted.failures[digest(0).text] = fault = RegistryFault("no")
+    failed, refused = await outcomes(scripted, part(0), part(1), concurrency=1)
+    assert failed == fault
+    assert isinstance(refused, ManifestInUse)
+    assert refused.tags == ("new",)
+    assert scripted.deleted == []
+
+
+@pytest.mark.usefixtures("old_looks")
+async def test_each_look_is_used_for_one_delete_however_old_it_is() -> None:
+    scripted = registry(3)
+    async with asyncio.timeout(5):
+        results = await outcomes(scripted, *map(part, range(3)), concurrency=1)
+    assert results == [Deleted(digest=digest(n), tags=(Tag(f"v{n}"),)) for n in range(3)]
+    assert scripted.asked.count("tags of team/app") == 3
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from portus.registry.v1.registry_service_pb2 import (
 from portus_gateway.devregistry import Content, DevRegistry, Fault, image, index, multi_platform
 from portus_gateway.devregistry.flavours import Flavour
 from portus_gateway.operations import batch_deletion
+from tests.operations.old_looks import old_looks as old_looks
 from tests.rpc.failures import Failure, failure_of, read
 from tests.rpc.gateways import Gateway, serve_over, soon
 
@@ -373,10 +374,10 @@ async def test_a_look_that_is_too_old_is_made_anew(
     assert reasons(outcomes) == [*([f"v{n}"] for n in range(7)), "TAGGED"]
 
 
+@pytest.mark.usefixtures("old_looks")
 async def test_indexes_that_could_be_read_only_in_an_earlier_look_still_go_before_what_they_contain(
     registry: DevRegistry, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_deletion, "_SHORTEST_VALIDITY", -100.0)
     monkeypatch.setattr(batch_deletion, "_MOST_AT_ONCE", 1)
     whole = multi_platform()
     child = whole.children[0].digest
@@ -394,10 +395,10 @@ async def test_indexes_that_could_be_read_only_in_an_earlier_look_still_go_befor
     assert deleted == [first, whole.digest, child, other]
 
 
+@pytest.mark.usefixtures("old_looks")
 async def test_indexes_that_could_not_be_read_are_read_in_the_next_look(
     registry: DevRegistry, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_deletion, "_SHORTEST_VALIDITY", -100.0)
     monkeypatch.setattr(batch_deletion, "_MOST_AT_ONCE", 1)
     registry.push("team/app", "whole", content=multi_platform())
     forced, other = (registry.push("team/app", tag, content=image(tag)) for tag in ("forced", "other"))
@@ -409,10 +410,10 @@ async def test_indexes_that_could_not_be_read_are_read_in_the_next_look(
     assert reasons(outcomes) == [["forced"], ["other"]]
 
 
+@pytest.mark.usefixtures("old_looks")
 async def test_a_trial_that_takes_long_still_allows_a_child_whose_index_may_go(
-    registry: DevRegistry, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    registry: DevRegistry, gateway: Gateway
 ) -> None:
-    monkeypatch.setattr(batch_deletion, "_SHORTEST_VALIDITY", -100.0)
     whole = multi_platform()
     registry.push("team/app", "whole", content=whole)
     parts: tuple[Part, Part] = ((whole.children[0].digest, []), (whole.digest, ["whole"]))
@@ -420,10 +421,10 @@ async def test_a_trial_that_takes_long_still_allows_a_child_whose_index_may_go(
     assert reasons(await delete(gateway, *parts)) == [[], ["whole"]]
 
 
+@pytest.mark.usefixtures("old_looks")
 async def test_a_child_stays_if_its_index_was_refused_and_lost_its_tags_since(
-    registry: DevRegistry, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    registry: DevRegistry, gateway: Gateway
 ) -> None:
-    monkeypatch.setattr(batch_deletion, "_SHORTEST_VALIDITY", -100.0)
     whole = multi_platform()
     child = whole.children[0].digest
     registry.push("team/app", "whole", content=whole)
