@@ -15,7 +15,9 @@ from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from portus.registry.v1.watch_pb2 import Event, WatchEventsRequest, WatchEventsResponse
 from portus_gateway.devregistry import DevRegistry, Fault
 from portus_gateway.index.sqlite import SqliteStore
+from portus_gateway.index.store import TagEntry
 from portus_gateway.index.watch_cursor import WatchCursor
+from portus_gateway.operations import watching
 from tests.index.gateways import TOKEN, IndexedGateway, caller, indexed_gateway
 from tests.index.registries import until
 from tests.index.test_notification import body, event
@@ -161,6 +163,28 @@ async def test_a_list_of_the_current_state_can_be_continued(registry: DevRegistr
         rest.end()
         seen = [each for each in told(watch.events) + told(rest.events) if each[0] == "TAG_CREATED"]
         assert len(seen) == len(set(seen)) == 803
+
+
+async def test_heartbeats_while_the_current_state_has_nothing_for_the_caller(
+    gateway: IndexedGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "_AT_ONCE", 1)
+    read = SqliteStore.repository_tags
+
+    async def slow(store: SqliteStore, after: tuple[str, str], prefix: str, most: int) -> list[TagEntry]:
+        await asyncio.sleep(0.6)
+        return await read(store, after, prefix, most)
+
+    monkeypatch.setattr(SqliteStore, "repository_tags", slow)
+    watch = Watch(gateway, WatchEventsRequest(current_state=True, repositories=["no/app"], heartbeat_interval=SECOND))
+    heartbeat = await watch.message()
+    assert not heartbeat.current_state_complete
+    assert heartbeat.cursor != ""
+    assert not heartbeat.HasField("as_of")
+    while not (await watch.message()).current_state_complete:
+        pass
+    assert watch.events == []
+    watch.end()
 
 
 async def test_only_the_wanted_repositories(registry: DevRegistry, gateway: IndexedGateway) -> None:

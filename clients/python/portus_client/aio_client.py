@@ -3,7 +3,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import grpc
 
 from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from portus.registry.v1.watch_pb2 import WatchEventsResponse
 from portus_client import batch, channel, conversion, errors, requests
 from portus_client.aio_blob_reader import AsyncBlobReader
 from portus_client.batch import BatchResult, Chunk, ManifestRequest
@@ -28,7 +29,7 @@ from portus_client.registry_info import RegistryInfo
 from portus_client.repository import CatalogPage, Repository
 from portus_client.tag import TagDetails, TagPage, TagView
 from portus_client.tag_search import FoundTag, found_tag
-from portus_client.watch import LONGEST_WATCH, Event, WatchProgress, WatchUpdate, watch_event
+from portus_client.watch import GIVE_UP_AFTER, LONGEST_WATCH, Event, WatchProgress, WatchUpdate, watch_event
 
 if TYPE_CHECKING:
     # Only the type stubs have it.
@@ -52,6 +53,8 @@ class AsyncRegistryClient(Connection):
             opened = grpc.aio.insecure_channel(self.address, channel.options())
         else:
             opened = grpc.aio.secure_channel(self.address, credentials, channel.options())
+        if not self._channels:
+            self._closed = asyncio.Event()
         # Calls on the channel before go on. One that is still older is closed by gRPC, after its last call.
         self._channels = (*self._channels[-1:], opened)
         self._newest_stub = RegistryServiceStub(opened)
@@ -63,6 +66,7 @@ class AsyncRegistryClient(Connection):
 
     async def close(self) -> None:
         """Closes the connection and cancels calls that are still running."""
+        self._closed.set()
         for opened in self._channels:
             await opened.close()
 
@@ -196,6 +200,7 @@ class AsyncRegistryClient(Connection):
         after_cursor: str = "",
         current_state: bool = False,
         heartbeat_interval: timedelta | None = None,
+        give_up_after: timedelta | None = GIVE_UP_AFTER,
     ) -> AsyncGenerator[WatchUpdate, None]:
         """See `RegistryClient.watch`. To end the watch as soon as you stop early, use `contextlib.aclosing`."""
         progress = WatchProgress(
@@ -204,25 +209,52 @@ class AsyncRegistryClient(Connection):
             after_cursor=after_cursor,
             current_state=current_state,
             heartbeat_interval=heartbeat_interval,
+            give_up_after=give_up_after,
+            start_timeout=self._timeout,
         )
         while True:
-            error = None
-            call = self._stream(
-                self._stub.WatchEvents,
-                progress.request(),
-                self._with_deadline(LONGEST_WATCH),
-                lambda message: (progress.received(message),),
-            )
+            updates = self._watch_once(progress)
             try:
-                async with aclosing(call):
-                    async for update in call:
+                async with aclosing(updates):
+                    async for update in updates:
                         yield update
-            except RegistryError as failure:
-                error = failure
-                lost = progress.failed(failure)
+                pause = progress.ended()
+            except RegistryError as error:
+                self._check_open()
+                lost, pause = progress.failed(error)
                 if lost is not None:
                     yield lost
-            await asyncio.sleep(progress.pause(error))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closed.wait(), pause)
+            self._check_open()
+
+    async def _watch_once(self, progress: WatchProgress) -> AsyncGenerator[WatchUpdate, None]:
+        terms = self._with_deadline(LONGEST_WATCH)
+        call = self._stub.WatchEvents(progress.request(), timeout=terms.timeout, metadata=terms.metadata)
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout(progress.longest_silence):
+                        with errors.raised_for(terms.request_id):
+                            message = await call.read()
+                except TimeoutError:
+                    raise progress.is_silent() from None
+                except asyncio.CancelledError:
+                    # gRPC raises this when the channel is closed, too.
+                    task = asyncio.current_task()
+                    if task is None or not task.cancelling():
+                        self._check_open()
+                    raise
+                if not isinstance(message, WatchEventsResponse):
+                    return
+                yield progress.received(message)
+        finally:
+            # If the caller stops early, the gateway stops too.
+            call.cancel()
+
+    def _check_open(self) -> None:
+        if self._closed.is_set():
+            raise errors.client_error(grpc.StatusCode.CANCELLED, "the client was closed")
 
     async def tag_history(
         self, repository: str, tag: str, *, timeout: float | None = None
@@ -372,7 +404,7 @@ class AsyncRegistryClient(Connection):
         if deletes.is_empty:
             return
         found = self._stream(
-            self._stub.BatchDeleteManifests, deletes.request(), self._stream_terms(timeout), deletes.results
+            self._stub.BatchDeleteManifests, deletes.request(), self._batch_delete_terms(timeout), deletes.results
         )
         async with aclosing(found):
             async for item in found:

@@ -1,6 +1,6 @@
 """The client for threads."""
 
-import time
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from functools import partial
@@ -24,9 +24,10 @@ from portus_client.pages import Pages
 from portus_client.referrer import Referrer
 from portus_client.registry_info import RegistryInfo
 from portus_client.repository import CatalogPage, Repository
+from portus_client.silence import SilenceGuard
 from portus_client.tag import TagDetails, TagPage, TagView
 from portus_client.tag_search import FoundTag, found_tag
-from portus_client.watch import LONGEST_WATCH, Event, WatchProgress, WatchUpdate, watch_event
+from portus_client.watch import GIVE_UP_AFTER, LONGEST_WATCH, Event, WatchProgress, WatchUpdate, watch_event
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -48,6 +49,8 @@ class RegistryClient(Connection):
             opened = grpc.insecure_channel(self.address, channel.options())
         else:
             opened = grpc.secure_channel(self.address, credentials, channel.options())
+        if not self._channels:
+            self._closed = threading.Event()
         # Calls on the channel before go on. One that is still older is closed by gRPC, after its last call.
         self._channels = (*self._channels[-1:], opened)
         self._newest_stub = RegistryServiceStub(opened)
@@ -59,6 +62,7 @@ class RegistryClient(Connection):
 
     def close(self) -> None:
         """Closes the connection. Calls that are still running raise `Cancelled`."""
+        self._closed.set()
         for opened in self._channels:
             opened.close()
 
@@ -212,6 +216,7 @@ class RegistryClient(Connection):
         after_cursor: str = "",
         current_state: bool = False,
         heartbeat_interval: timedelta | None = None,
+        give_up_after: timedelta | None = GIVE_UP_AFTER,
     ) -> Iterator[WatchUpdate]:
         """Sends what changes in the registry, as the gateway's index sees it, without an end.
 
@@ -219,8 +224,13 @@ class RegistryClient(Connection):
         of a `catalog_page`; or, with `current_state`, with all that there is. While nothing happens, an update without
         events comes every `heartbeat_interval` (default: 15 s).
 
-        After an interruption the watch continues by itself at its last cursor. If the gateway does not have the changes
-        since then any more, an update with `list_again` says so, and the current state follows.
+        The watch continues by itself at its last cursor when the gateway stops, when the connection is lost, when a
+        limit of the gateway is reached, and when nothing comes for three heartbeats. If this fails for `give_up_after`,
+        the last error is raised (None: never). If no gateway has answered yet, it is raised after the client's
+        `timeout`. Errors that would come again are raised at once, such as `PermissionDenied` and `InvalidArgument`.
+
+        If the gateway does not have the changes since the cursor any more, an update with `list_again` says so, and the
+        current state follows. `close` ends the watch with `Cancelled`.
         """
         progress = WatchProgress(
             prefix=prefix,
@@ -228,23 +238,45 @@ class RegistryClient(Connection):
             after_cursor=after_cursor,
             current_state=current_state,
             heartbeat_interval=heartbeat_interval,
+            give_up_after=give_up_after,
+            start_timeout=self._timeout,
         )
         while True:
-            error = None
-            call = self._stream(
-                self._stub.WatchEvents,
-                progress.request(),
-                self._with_deadline(LONGEST_WATCH),
-                lambda message: (progress.received(message),),
-            )
             try:
-                yield from call
-            except RegistryError as failure:
-                error = failure
-                update = progress.failed(failure)
+                yield from self._watch_once(progress)
+                pause = progress.ended()
+            except RegistryError as error:
+                self._check_open()
+                update, pause = progress.failed(error)
                 if update is not None:
                     yield update
-            time.sleep(progress.pause(error))
+            self._closed.wait(pause)
+            self._check_open()
+
+    def _watch_once(self, progress: WatchProgress) -> Iterator[WatchUpdate]:
+        terms = self._with_deadline(LONGEST_WATCH)
+        call = self._stub.WatchEvents(progress.request(), timeout=terms.timeout, metadata=terms.metadata)
+        try:
+            with SilenceGuard(call.cancel, progress.longest_silence) as silence:
+                messages = iter(call)
+                while True:
+                    silence.begins()
+                    try:
+                        with errors.raised_for(terms.request_id):
+                            message = next(messages, None)
+                    except RegistryError as error:
+                        raise (progress.is_silent() if silence.has_ended else error) from error
+                    silence.received()
+                    if message is None:
+                        return
+                    yield progress.received(message)
+        finally:
+            # If the caller stops early, the gateway stops too.
+            call.cancel()
+
+    def _check_open(self) -> None:
+        if self._closed.is_set():
+            raise errors.client_error(grpc.StatusCode.CANCELLED, "the client was closed")
 
     def tag_history(self, repository: str, tag: str, *, timeout: float | None = None) -> Iterator[Event]:
         """Lists what happened to a tag, the latest first, as the gateway's index saw it. It need not exist any more."""
@@ -429,7 +461,7 @@ class RegistryClient(Connection):
         if deletes.is_empty:
             return
         yield from self._stream(
-            self._stub.BatchDeleteManifests, deletes.request(), self._stream_terms(timeout), deletes.results
+            self._stub.BatchDeleteManifests, deletes.request(), self._batch_delete_terms(timeout), deletes.results
         )
         deletes.check_complete()
 

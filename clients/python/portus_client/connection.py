@@ -38,9 +38,10 @@ class Connection(ABC):
 
     - `address`: `host:port`, or a name in gRPC's syntax (`dns:///gateway:50051`, `unix:/run/gateway`).
     - `timeout`: the deadline of a call, in seconds. Each call can set its own.
-    - `stream_timeout`: the deadline of `catalog` as a whole, and of every 1,000 requests of `batch_manifests`, in
-      seconds.
+    - `stream_timeout`: the deadline of `catalog` as a whole, of every 1,000 requests of a batch, and of each call of
+      `read_blob`, in seconds.
     - `delete_timeout`: the deadline of a delete, in seconds. When it expires, the manifest may or may not be deleted.
+      `batch_delete` has the longer one of this and `stream_timeout`.
     - `ca_file`: CA certificates that sign the gateway's certificate, in PEM format. Default: the public CAs.
     - `certificate_file`, `key_file`: the client certificate and its key for mTLS, in PEM format. They are read again
       when they are renewed: the next call then uses a new connection.
@@ -108,6 +109,9 @@ class Connection(ABC):
 
     def _delete_terms(self, timeout: float | None) -> CallTerms:
         return self._with_deadline(self._delete_timeout if timeout is None else timeout)
+
+    def _batch_delete_terms(self, timeout: float | None) -> CallTerms:
+        return self._stream_terms(max(self._stream_timeout, self._delete_timeout) if timeout is None else timeout)
 
     def _with_deadline(self, timeout: float) -> CallTerms:
         request_id = uuid.uuid4().hex

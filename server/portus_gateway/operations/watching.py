@@ -134,8 +134,11 @@ class _Watch:
             after = (entries[-1].repository, entries[-1].tag) if entries else after
             changes = list(self._chosen(_present(entries, repository, self._sequence)))
             repository = after[0]
-            if changes and more:
+            # A caller that may see little of a large registry gets heartbeats meanwhile.
+            due = time.monotonic() - self._sent_at >= self._wanted.heartbeat
+            if more and (changes or due):
                 cursor = WatchCursor(self._epoch, self._sequence, after)
+                self._sent_at = time.monotonic()
                 yield WatchMessage(changes, cursor.encode(), None)
         self._sent_at = time.monotonic()
         yield WatchMessage(

@@ -236,8 +236,8 @@ class Gateway(RegistryServiceServicer):
         )
         self.failures: dict[str, list[Status]] = {}
         self.history = [watch_pb2.Event.TAG_CREATED]
-        self.watches: list[list[watch_pb2.WatchEventsResponse | Status]] = []
-        """What each call of WatchEvents sends; a status ends the call with it."""
+        self.watches: list[list[watch_pb2.WatchEventsResponse | Status | None]] = []
+        """What each call of WatchEvents sends; a status ends the call with it, and None is silence until it ends."""
         self.referenced: set[str] = set()
         self.unusable_tags: dict[str, tuple[str, ...]] = {}
         self.kept_tags: set[str] = set()
@@ -253,6 +253,7 @@ class Gateway(RegistryServiceServicer):
         """The positions at which the next reads of a blob break, in this order."""
         self.listing_ended = threading.Event()
         self.blob_ended = threading.Event()
+        self.watch_ended = threading.Event()
         self.batch_ended = threading.Event()
         self._closed = threading.Event()
         self._server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)])
@@ -352,8 +353,14 @@ class Gateway(RegistryServiceServicer):
     def WatchEvents(  # noqa: N802
         self, request: watch_pb2.WatchEventsRequest, context: grpc.ServicerContext
     ) -> Iterator[watch_pb2.WatchEventsResponse]:
+        ended = threading.Event()
+        context.add_callback(ended.set)
+        context.add_callback(self.watch_ended.set)
         self._begin("WatchEvents", request, context)
         for step in self.watches.pop(0) if self.watches else ():
+            if step is None:
+                ended.wait()
+                return
             if isinstance(step, Status):
                 _fail(context, step)
             yield step

@@ -448,6 +448,12 @@ def test_calls_have_a_deadline_by_default_and_can_set_their_own(client: Client, 
     assert 0 < gateway.time_given < 10
 
 
+def test_a_batch_of_deletes_has_the_longer_deadline(connect: Open, gateway: Gateway) -> None:
+    for deadlines, expected in (({}, 600), ({"stream_timeout": 1}, 120), ({"delete_timeout": 3600}, 3600)):
+        list(connect(gateway.address, **deadlines).batch_delete("team/app", [IMAGE_DIGEST]))
+        assert abs(gateway.time_given - expected) < 10
+
+
 def test_a_string_is_not_accepted_as_a_list_of_tags(client: Client, gateway: Gateway) -> None:
     with pytest.raises(TypeError, match="must be a list of tags"):
         client.delete_manifest("team/app", IMAGE_DIGEST, expected_tags="v1")
