@@ -6,6 +6,7 @@ package portus
 
 import (
 	_ "embed" // for the service config
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -45,12 +46,20 @@ var ServiceConfig string
 type Client struct {
 	registryv1.RegistryServiceClient
 	connection *grpc.ClientConn
+	// Closed by Close. nil for a connection of the caller.
+	closed chan struct{}
+	close  func()
+	// How long a watch waits for a gateway at the beginning.
+	startTimeout time.Duration
 }
 
 // NewClient makes a client that uses your own connection, made with or without DialOptions. Close does not close that
 // connection.
 func NewClient(connection grpc.ClientConnInterface) *Client {
-	return &Client{RegistryServiceClient: registryv1.NewRegistryServiceClient(connection)}
+	return &Client{
+		RegistryServiceClient: registryv1.NewRegistryServiceClient(connection),
+		startTimeout:          DefaultTimeout,
+	}
 }
 
 // Dial makes a client of the gateway at target: `host:port`, or any name that gRPC resolves, such as
@@ -70,6 +79,9 @@ func Dial(target string, security Security, options ...Option) (*Client, error) 
 	}
 	client := NewClient(connection)
 	client.connection = connection
+	client.closed = make(chan struct{})
+	client.close = sync.OnceFunc(func() { close(client.closed) })
+	client.startTimeout = settings.timeouts.call
 	return client, nil
 }
 
@@ -78,6 +90,7 @@ func (c *Client) Close() error {
 	if c.connection == nil {
 		return nil
 	}
+	c.close()
 	return c.connection.Close()
 }
 

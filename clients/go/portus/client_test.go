@@ -161,9 +161,10 @@ func TestStreamWithoutDeadlineHasTheClients(t *testing.T) {
 
 func TestWatchHasNoDeadlineUnlessSet(t *testing.T) {
 	limited := make(chan bool, 1)
-	g := &gateway{watch: func(ctx context.Context) {
-		_, set := ctx.Deadline()
+	g := &gateway{watch: func(_ *registryv1.WatchEventsRequest, stream watchStream) error {
+		_, set := stream.Context().Deadline()
 		limited <- set
+		return nil
 	}}
 	client := dial(t, g.start(t), portus.Plaintext(), portus.WithStreamTimeout(300*time.Millisecond))
 	soon, cancel := context.WithTimeout(context.Background(), 20*time.Second)

@@ -18,11 +18,14 @@ import (
 
 type blobStream = grpc.ServerStreamingServer[registryv1.ReadBlobResponse]
 
+type watchStream = grpc.ServerStreamingServer[registryv1.WatchEventsResponse]
+
 type batchStream = grpc.ServerStreamingServer[registryv1.BatchGetManifestsResponse]
 
 // gateway gives the responses that a test sets.
 type gateway struct {
 	registryv1.UnimplementedRegistryServiceServer
+	server  *grpc.Server
 	calls   atomic.Int32
 	catalog func(context.Context, *registryv1.CatalogRequest) (*registryv1.CatalogResponse, error)
 	tags    map[string]*registryv1.ListTagsResponse
@@ -33,7 +36,7 @@ type gateway struct {
 	configs func(*registryv1.BatchGetImageConfigsRequest, grpc.ServerStreamingServer[registryv1.BatchGetImageConfigsResponse]) error
 	deletes func(*registryv1.BatchDeleteManifestsRequest, grpc.ServerStreamingServer[registryv1.BatchDeleteManifestsResponse]) error
 	blob    func(*registryv1.ReadBlobRequest, blobStream) error
-	watch   func(context.Context)
+	watch   func(*registryv1.WatchEventsRequest, watchStream) error
 	// The pages of ListReferrers by their tokens.
 	referrers map[string]*registryv1.ListReferrersResponse
 	// The requests of ListTags.
@@ -129,10 +132,10 @@ func (g *gateway) ListReferrers(
 }
 
 func (g *gateway) WatchEvents(
-	_ *registryv1.WatchEventsRequest, stream grpc.ServerStreamingServer[registryv1.WatchEventsResponse],
+	request *registryv1.WatchEventsRequest, stream grpc.ServerStreamingServer[registryv1.WatchEventsResponse],
 ) error {
-	g.watch(stream.Context())
-	return nil
+	g.calls.Add(1)
+	return g.watch(request, stream)
 }
 
 func (g *gateway) ListTagHistory(
@@ -172,6 +175,7 @@ func (g *gateway) start(t *testing.T, options ...grpc.ServerOption) string {
 		t.Fatal(err)
 	}
 	server := grpc.NewServer(options...)
+	g.server = server
 	registryv1.RegisterRegistryServiceServer(server, g)
 	go server.Serve(listener)
 	t.Cleanup(server.Stop)
