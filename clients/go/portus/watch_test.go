@@ -215,7 +215,7 @@ func TestWatchGivesUp(t *testing.T) {
 	busy := refusal(codes.ResourceExhausted, "TOO_MANY_CALLS", 0)
 	w := watching([]any{message("1"), busy}, []any{busy})
 	_, failure := collect(t, w, &registryv1.WatchEventsRequest{}, portus.GiveUpAfter(500*time.Millisecond))
-	if calls := len(w.began); failure.Code != codes.ResourceExhausted || calls < 3 || calls > 6 {
+	if calls := len(w.began); failure.Code != codes.ResourceExhausted || calls < 2 || calls > 6 {
 		t.Errorf("got %v after %d calls", failure, calls)
 	}
 }

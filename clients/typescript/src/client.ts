@@ -58,6 +58,7 @@ import { type Event, WatchEventsRequest, type WatchEventsResponse } from "./gene
 import { serviceConfig } from "./generated/service_config.js";
 import type { Security } from "./security.js";
 import { VERSION } from "./version.js";
+import { updatesOf, type WatchOptions, type WatchUpdate } from "./watch.js";
 
 /** Maximum duration of a call, retries included. */
 export const DEFAULT_TIMEOUT_MS = 30_000;
@@ -146,6 +147,8 @@ export class PortusClient {
   readonly #timeoutMs: number;
   readonly #deleteTimeoutMs: number;
   readonly #streamTimeoutMs: number;
+  // Ends the watches, which would connect again.
+  readonly #closing = new AbortController();
 
   /** `address` is `host:port`, or any name that gRPC resolves, such as `dns:///host:port`. */
   constructor(address: string, security: Security, options: ClientOptions = {}) {
@@ -163,6 +166,7 @@ export class PortusClient {
    * must then end with `process.exit`.
    */
   close(): void {
+    this.#closing.abort();
     this.#client.close();
   }
 
@@ -312,10 +316,28 @@ export class PortusClient {
   }
 
   /**
-   * What changes in the registry, as the gateway's index sees it, without an end. A message without events comes while
-   * nothing happens. `cursor` of a message is where another watch can continue, as `start`. There is no timeout unless
-   * you set one; `signal` ends the watch.
+   * What changes in the registry, as the gateway's index sees it. It begins where the request says, and has no end: leave
+   * the loop, or abort `signal`, to end it at once.
+   *
+   * It continues by itself at its last cursor when the gateway stops, when the connection is lost, when a limit of the
+   * gateway is reached, and when nothing comes for three heartbeats. If this fails for `giveUpAfterMs`, the last error is
+   * thrown; if no gateway has answered yet, after the client's timeout. Errors that would come again are thrown at once,
+   * such as PERMISSION_DENIED and INVALID_ARGUMENT.
+   *
+   * If the gateway does not have the changes since the cursor any more, an update with `listAgain` says so, and the
+   * current state follows.
    */
+  watch(
+    request: DeepPartial<WatchEventsRequest> = {},
+    options: WatchOptions = {},
+  ): AsyncGenerator<WatchUpdate, void, undefined> {
+    const { metadata } = options;
+    const call = (next: WatchEventsRequest, signal: AbortSignal) =>
+      this.#stream(this.#client.watchEvents, next, { ...(metadata && { metadata }), signal }, Infinity);
+    return updatesOf(call, WatchEventsRequest.fromPartial(request), options, this.#timeoutMs, this.#closing.signal);
+  }
+
+  /** One call of WatchEvents, which ends when it is interrupted. `watch` continues by itself. There is no timeout unless you set one. */
   watchEvents(
     request: DeepPartial<WatchEventsRequest> = {},
     options?: CallOptions,

@@ -7,6 +7,7 @@ export * from "./client.js";
 export * from "./errors.js";
 export * from "./security.js";
 export * from "./version.js";
+export { DEFAULT_GIVE_UP_AFTER_MS, type WatchOptions, type WatchUpdate } from "./watch.js";
 
 export type { Status } from "./generated/google/rpc/status.js";
 export type { ImageConfig, ImageHistory } from "./generated/portus/registry/v1/image_config.js";
