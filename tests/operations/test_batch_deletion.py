@@ -16,6 +16,7 @@ from portus_gateway.distribution.errors import (
 )
 from portus_gateway.distribution.manifest import OCI_INDEX, Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag
+from portus_gateway.operations import batch_deletion
 from portus_gateway.operations.deletion import BatchDeletion, Deleted, ManifestDeletion
 from portus_gateway.operations.deletion_errors import ManifestInUse
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
@@ -94,6 +95,44 @@ async def test_where_the_tags_cannot_be_checked_afterwards_the_outcomes_are_unkn
     for number, result in enumerate(results):
         assert isinstance(result, DeleteOutcomeUnknown)
         assert result.tags == (f"v{number}",)
+
+
+class WithUntagged(Registry):
+    """Has a manifest without a tag too: `digest(9)`."""
+
+    def _manifest(self, repository: Repository, reference: Reference) -> Manifest | None:
+        return manifest_of("image 9") if reference == digest(9) else super()._manifest(repository, reference)
+
+
+async def test_the_tags_that_are_kept_are_told_beside_a_manifest_without_tags() -> None:
+    scripted = WithUntagged({"team/app": {"v0": "image 0"}})
+    results = await outcomes(scripted, part(0), part(9))
+    assert results == [Deleted(digest=digest(0), remaining_tags=(Tag("v0"),)), Deleted(digest=digest(9))]
+
+
+async def test_a_manifest_without_tags_is_deleted_for_certain() -> None:
+    class FailingAfterwards(WithUntagged):
+        async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
+            await super().delete_manifest(repository, digest)
+            self.failures["team/app:v0"] = UpstreamTimeout("too slow")
+
+    unknown, deleted = await outcomes(FailingAfterwards({"team/app": {"v0": "image 0"}}), part(0), part(9))
+    assert isinstance(unknown, DeleteOutcomeUnknown)
+    assert deleted == Deleted(digest=digest(9))
+
+
+async def test_where_tags_could_not_be_checked_all_are_looked_at_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    class FailingAfterwards(Registry):
+        async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
+            await super().delete_manifest(repository, digest)
+            self.failures["team/app:v0"] = UpstreamTimeout("too slow")
+
+    monkeypatch.setattr(batch_deletion, "_MOST_AT_ONCE", 1)
+    scripted = FailingAfterwards({"team/app": {"v0": "image 0", "v1": "image 1"}}, deletes_tags=False)
+    unknown, failed = await outcomes(scripted, part(0), part(1))
+    assert isinstance(unknown, DeleteOutcomeUnknown)
+    assert failed == scripted.failures["team/app:v0"]
+    assert scripted.deleted == [f"team/app@{digest(0)}"]
 
 
 async def test_a_lost_answer_names_the_tags_that_may_be_gone() -> None:

@@ -202,8 +202,9 @@ async def test_whether_a_tag_has_moved_is_not_guessed() -> None:
 async def test_a_move_that_was_never_sent_has_its_own_error() -> None:
     registry = Registry()
     registry.failures["push"] = Unavailable("connection refused", sent=False)
-    with pytest.raises(Unavailable, match="connection refused"):
+    with pytest.raises(Unavailable, match="connection refused") as refused:
         await delete(registry)
+    assert not isinstance(refused.value, DeleteOutcomeUnknown)
 
 
 @pytest.mark.parametrize(
