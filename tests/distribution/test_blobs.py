@@ -12,6 +12,7 @@ from portus_gateway.distribution.errors import (
     NotFound,
     RedirectRefused,
     RegistryFault,
+    Unavailable,
 )
 from tests.distribution.clients import PORTUS, client
 from tests.distribution.test_manifests import APP, RAW, SHA256
@@ -133,6 +134,30 @@ async def test_a_blob_that_a_get_finds_is_there_however_large(upstream: Upstream
     upstream.script(no_heads)
     async with client(upstream.url) as registry:
         assert await registry.blob_exists(APP, SHA256)
+
+
+@pytest.mark.parametrize("status", [400, 404, 451])
+async def test_a_refused_head_is_looked_into_with_a_get(upstream: Upstream, status: int) -> None:
+    upstream.script(answer(status), refusal(404, "BLOB_UNKNOWN"), answer(status), answer(200, RAW))
+    async with client(upstream.url) as registry:
+        assert not await registry.blob_exists(APP, SHA256)
+        assert await registry.blob_exists(APP, SHA256)
+    assert [seen.method for seen in upstream.requests] == ["HEAD", "GET"] * 2
+
+
+async def test_only_a_404_says_that_there_is_no_blob(upstream: Upstream) -> None:
+    upstream.script(answer(403), refusal(403, "BLOB_UNKNOWN"))
+    async with client(upstream.url) as registry:
+        with pytest.raises(Denied):
+            await registry.blob_exists(APP, SHA256)
+
+
+async def test_a_head_that_fails_says_nothing_about_the_blob(upstream: Upstream) -> None:
+    upstream.script(answer(500))
+    async with client(upstream.url) as registry:
+        with pytest.raises((RegistryFault, Unavailable)):
+            await registry.blob_exists(APP, SHA256)
+    assert {seen.method for seen in upstream.requests} == {"HEAD"}
 
 
 @pytest.mark.parametrize("status", [302, 303, 307, 308])
