@@ -46,6 +46,7 @@ async def test_a_blob_is_read_and_verified(upstream: Upstream) -> None:
         with pytest.raises(NotFound):
             await registry.get_blob(APP, SHA256)
     assert upstream.requests[0].target == f"/v2/team/app/blobs/{SHA256}"
+    assert upstream.requests[0].headers["Accept"] == "*/*"
 
 
 async def test_a_blob_is_read_up_to_the_size_of_manifests(upstream: Upstream) -> None:
