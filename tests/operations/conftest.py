@@ -30,7 +30,7 @@ def configuration_of(registry: DevRegistry) -> Configuration:
         url=registry.url,
         credentials=Credentials(registry.username, StaticPassword(registry.password)),
         token_realm=registry.realm,
-        timeouts=Timeouts(connect=2, read=2, total=5, delete=0.3),
+        timeouts=Timeouts(connect=2, read=2, total=5, delete=1),
         retries=RetryPolicy(attempts=1),
     )
 
