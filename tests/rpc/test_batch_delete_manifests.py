@@ -101,6 +101,8 @@ async def test_the_tags_are_looked_at_once(registry: DevRegistry, gateway: Gatew
     # Each manifest once, and each tag once. Afterwards the tags are listed again.
     assert reads(registry) == (before[0] + 55 + 60, before[1] + 2 * lists)
     assert sum(record.status == 202 for record in registry.requests.select(method="DELETE")) == 55
+    # No image is read, because none of them contains another.
+    assert not registry.requests.select(method="GET", route="manifests", status=200)
 
 
 async def test_one_failure_ends_nothing_else(registry: DevRegistry, gateway: Gateway) -> None:
