@@ -209,6 +209,12 @@ async def test_each_index_is_read_once_and_then_remembered(registry: DevRegistry
     assert registry.requests.count(route="manifests", method="HEAD") == 20
 
 
+async def test_an_index_is_not_read_to_find_out_what_needs_it(registry: DevRegistry) -> None:
+    digest = pushed(registry, "1.0", index([image("a")]))
+    with registry.inject(Fault(route="manifests", method="GET", status=503)):
+        assert await needing(registry, digest) == (["1.0"], [], [])
+
+
 async def test_no_index_is_read_where_nobody_wants_to_know(registry: DevRegistry) -> None:
     whole = multi_platform()
     pushed(registry, "1.0", whole)
