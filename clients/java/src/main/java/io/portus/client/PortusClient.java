@@ -38,6 +38,7 @@ import io.portus.registry.v1.RegistryServiceGrpc;
 import io.portus.registry.v1.Repository;
 import io.portus.registry.v1.ResolveManifestRequest;
 import io.portus.registry.v1.TagDetails;
+import io.portus.registry.v1.WatchEventsRequest;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
@@ -47,6 +48,8 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 
 /**
@@ -67,9 +70,13 @@ public final class PortusClient implements AutoCloseable {
   private static final Duration KEEPALIVE_TIMEOUT = Duration.ofSeconds(5);
 
   private final ManagedChannel channel;
+  private final Timeouts timeouts;
+  // They would connect again.
+  private final Set<Watch> watches = ConcurrentHashMap.newKeySet();
 
-  private PortusClient(ManagedChannel channel) {
+  private PortusClient(ManagedChannel channel, Timeouts timeouts) {
     this.channel = channel;
+    this.timeouts = timeouts;
   }
 
   /**
@@ -84,7 +91,7 @@ public final class PortusClient implements AutoCloseable {
 
   /** The same as {@link #connect(String, ChannelCredentials)}, with other timeouts. */
   public static PortusClient connect(String target, ChannelCredentials credentials, Timeouts timeouts) {
-    return new PortusClient(configure(Grpc.newChannelBuilder(target, credentials), timeouts).build());
+    return new PortusClient(configure(Grpc.newChannelBuilder(target, credentials), timeouts).build(), timeouts);
   }
 
   /**
@@ -283,9 +290,32 @@ public final class PortusClient implements AutoCloseable {
     return new BlobInputStream(blocking(), request);
   }
 
-  /** Closes the connection. Calls that are still running fail. */
+  /**
+   * What changes in the registry, as the gateway's index sees it, from where the request says. {@link Watch} describes how
+   * it goes on after an interruption. Close it.
+   *
+   * <pre>{@code
+   * try (Watch watch = client.watch(WatchEventsRequest.newBuilder().setCurrentState(true).build())) {
+   *   for (WatchUpdate update : watch) { … }
+   * }
+   * }</pre>
+   */
+  public Watch watch(WatchEventsRequest request) {
+    return watch(request, Watch.DEFAULT_GIVE_UP_AFTER);
+  }
+
+  /** The same as {@link #watch(WatchEventsRequest)}. It tries for so long to go on while no message comes. */
+  public Watch watch(WatchEventsRequest request, Duration giveUpAfter) {
+    Watch watch =
+        new Watch(channel, request, giveUpAfter, timeouts.call(), WatchProgress.Times.DEFAULT, watches::remove);
+    watches.add(watch);
+    return watch;
+  }
+
+  /** Closes the connection. Watches end. Calls that are still running fail. */
   @Override
   public void close() {
+    List.copyOf(watches).forEach(Watch::close);
     channel.shutdownNow();
   }
 

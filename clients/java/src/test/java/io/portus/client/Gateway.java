@@ -65,6 +65,8 @@ final class Gateway extends RegistryServiceGrpc.RegistryServiceImplBase implemen
   BiConsumer<BatchResolveManifestsRequest, StreamObserver<BatchResolveManifestsResponse>> resolve;
   BiConsumer<BatchDeleteManifestsRequest, StreamObserver<BatchDeleteManifestsResponse>> deletes;
   BiConsumer<ReadBlobRequest, ServerCallStreamObserver<ReadBlobResponse>> blob;
+  BiConsumer<WatchEventsRequest, ServerCallStreamObserver<WatchEventsResponse>> watch =
+      (request, observer) -> observer.onCompleted();
 
   /** The deadline of the last call. */
   volatile Deadline lastDeadline;
@@ -157,7 +159,7 @@ final class Gateway extends RegistryServiceGrpc.RegistryServiceImplBase implemen
 
   @Override
   public void watchEvents(WatchEventsRequest request, StreamObserver<WatchEventsResponse> observer) {
-    observer.onCompleted();
+    watch.accept(request, (ServerCallStreamObserver<WatchEventsResponse>) observer);
   }
 
   @Override
