@@ -1,11 +1,15 @@
 """An HTTP server whose connections are bounded, and of which none is left open at its end."""
 
 import asyncio
+import logging
 import ssl
+from collections import defaultdict
 from typing import Final, Self
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
+from portus_gateway.aio.source_network import network_of
 from portus_gateway.listen_address import ListenAddress
 
 # A connection is accepted in one turn of the event loop, made in the next, and known to aiohttp in the one after that.
@@ -15,10 +19,12 @@ _ACCEPTING_TURNS: Final = 3
 class HttpServer:
     """Serves `application` on `listen`. An async context manager; entering raises `OSError` if it cannot listen there.
 
-    If there are `most_connections` already, the oldest makes room for a new one: whoever holds connections can neither
-    keep others out nor use up the file descriptors of the process. No connection lasts longer than
-    `longest_connection`. A connection is kept for `keepalive` after an answer, and its TLS handshake ends within
-    `longest_handshake`. All times are in seconds.
+    If there are `most_connections` already, one makes room for a new one: the oldest of the address that has the most.
+    So whoever holds connections, or opens many, can neither keep others out nor use up the file descriptors of the
+    process. No connection lasts longer than `longest_connection`. A connection is kept for `keepalive` after an
+    answer, and its TLS handshake ends within `longest_handshake`. All times are in seconds.
+
+    Bodies of requests are not decompressed: a stranger could stall the process with a few bytes.
     """
 
     def __init__(
@@ -38,7 +44,14 @@ class HttpServer:
         self._tls = tls
         self._longest_handshake = longest_handshake
         self._ended = False
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0, keepalive_timeout=keepalive)
+        self._runner = web.AppRunner(
+            application,
+            access_log=None,
+            shutdown_timeout=1.0,
+            keepalive_timeout=keepalive,
+            auto_decompress=False,
+            logger=_log,
+        )
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
@@ -74,7 +87,7 @@ class HttpServer:
             return _Closed()
         loop = asyncio.get_running_loop()
         # Many connections may be accepted at once. The server counts them only after that.
-        loop.call_soon(_close_oldest, server, self._most_connections)
+        loop.call_soon(_make_room, server, self._most_connections)
         handler = server()
         if self._longest_connection is not None:
             loop.call_later(self._longest_connection, handler.force_close)
@@ -103,8 +116,31 @@ class _Closed(asyncio.Protocol):
         transport.close()
 
 
-def _close_oldest(server: web.Server, most: int) -> None:
-    connections = server.connections
+class _OwnFaultsOnly(logging.Filter):
+    """Leaves out requests that are no HTTP. Each would be a traceback, and strangers can send any number of them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
+
+
+_log: Final = logging.getLogger(__name__)
+_log.addFilter(_OwnFaultsOnly())
+
+
+def _make_room(server: web.Server, most: int) -> None:
+    connections = [each for each in server.connections if each.transport is not None]
     # One place is for the new one.
-    for oldest in connections[: max(0, len(connections) - most + 1)]:
-        oldest.force_close()
+    surplus = len(connections) - most + 1
+    if surplus <= 0:
+        return
+    # From the newest to the oldest.
+    by_source: defaultdict[str, list[web.RequestHandler]] = defaultdict(list)
+    for connection in reversed(connections):
+        by_source[_source_of(connection)].append(connection)
+    for _ in range(surplus):
+        max(by_source.values(), key=len).pop().force_close()
+
+
+def _source_of(connection: web.RequestHandler) -> str:
+    peer = connection.peername
+    return network_of(peer[0]) if isinstance(peer, tuple) else ""

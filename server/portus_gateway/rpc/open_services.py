@@ -1,6 +1,5 @@
 """What callers without a credential may hold: the calls of health and reflection, which are open to everybody."""
 
-import ipaddress
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,11 +7,9 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import unquote
 
+from portus_gateway.aio.source_network import network_of
 from portus_gateway.rpc.call_errors import TooManyCalls
 from portus_gateway.rpc.service_names import HEALTH_SERVICE, REFLECTION_V1_SERVICE, REFLECTION_V1ALPHA_SERVICE
-
-# A site's IPv6 network has this prefix, and one host any number of addresses in it.
-_IPV6_PREFIX: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,13 +99,7 @@ class OpenCallLimit:
 def address_of(peer: str) -> str:
     """The IP address of a peer (`ipv4:127.0.0.1:40000`), or the network of an IPv6 address; `unix` for sockets."""
     kind, _, rest = peer.partition(":")
-    host = unquote(rest).rpartition(":")[0].strip("[]").partition("%")[0]
     try:
-        address = ipaddress.ip_address(host)
+        return network_of(unquote(rest).rpartition(":")[0].strip("[]"))
     except ValueError:
         return kind
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return str(ipaddress.ip_network((address, _IPV6_PREFIX), strict=False))
-    return str(address)
