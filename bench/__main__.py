@@ -27,6 +27,7 @@ from bench.rows import (
     coalescing,
     deletes,
     guards,
+    index_catalog,
     large_catalog,
     mixed_load,
     overload,
@@ -57,6 +58,7 @@ _ROWS: Final[dict[str, Measure]] = {
     "tag-details": tag_details.measure,
     "deletes": deletes.measure,
     "blobs": blobs.measure,
+    "index-catalog": index_catalog.measure,
     "workers": workers.measure,
     "start-up": start_up.measure,
 }

@@ -1,5 +1,6 @@
 """The requests that the bench makes, and single calls where no load is wanted."""
 
+import asyncio
 from typing import Final
 
 import grpc
@@ -18,13 +19,17 @@ LIST_TAGS: Final = f"{_SERVICE}ListTags"
 READ_BLOB: Final = f"{_SERVICE}ReadBlob"
 STREAM_CATALOG: Final = f"{_SERVICE}StreamCatalog"
 
-# So stale that whatever is in the cache will do.
-_ANY_AGE = Duration(seconds=24 * 3600)
+_GET_REGISTRY_INFO: Final = f"{_SERVICE}GetRegistryInfo"
+WATCH_EVENTS: Final = f"{_SERVICE}WatchEvents"
+
+ANY_AGE: Final = Duration(seconds=24 * 3600)
+"""So stale that whatever is in the cache or in the index will do."""
+_PAUSE: Final = 0.1
 
 
 def get_manifest(repository: str, tag: str, *, cached: bool) -> proto.GetManifestRequest:
     """A request for a tag; unless `cached`, the answer has to be checked with the registry."""
-    return proto.GetManifestRequest(repository=repository, tag=tag, max_staleness=_ANY_AGE if cached else None)
+    return proto.GetManifestRequest(repository=repository, tag=tag, max_staleness=ANY_AGE if cached else None)
 
 
 def channel(server: Server) -> grpc.aio.Channel:
@@ -36,6 +41,17 @@ def channel(server: Server) -> grpc.aio.Channel:
 def metadata(server: Server) -> tuple[tuple[str, str], ...]:
     """The caller's token, if the gateway wants one."""
     return (("authorization", f"Bearer {server.token}"),) if server.token else ()
+
+
+async def index_ready(gateway: Server) -> None:
+    """Returns when the gateway's index has read the whole registry."""
+    async with channel(gateway) as connection:
+        call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = connection.unary_unary(_GET_REGISTRY_INFO)
+        while True:
+            answer = await call(b"", metadata=metadata(gateway))
+            if proto.GetRegistryInfoResponse.FromString(answer).index.state == proto.IndexStatus.READY:
+                return
+            await asyncio.sleep(_PAUSE)
 
 
 async def answer_of(server: Server, request: bytes) -> bytes:

@@ -7,12 +7,15 @@ to hang.
 import asyncio
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import IO
 
 
-async def finished(command: Sequence[str], given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-    """Runs `command` to its end, with `given` as its standard input. The result has its output and its errors."""
-    return await asyncio.to_thread(subprocess.run, command, input=given, capture_output=True, check=False)
+async def finished(
+    command: Sequence[str], given: bytes | None = None, folder: Path | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Runs `command` in `folder` to its end, with `given` as its standard input. The result has output and errors."""
+    return await asyncio.to_thread(subprocess.run, command, input=given, capture_output=True, check=False, cwd=folder)
 
 
 async def begun(

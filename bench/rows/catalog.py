@@ -14,28 +14,35 @@ from bench.figure import Figure
 from bench.statistics import interleaved, ratios
 from portus.registry.v1 import registry_service_pb2 as proto
 
-_REPOSITORIES, _TAGS = 1000, 5
-_CONCURRENCIES = (4, 8, 16, 32, 64)
-_DELAY = 0.01
+REPOSITORIES, TAGS = 1000, 5
+CONCURRENCIES = (4, 8, 16, 32, 64)
+"""How many requests at a time the script makes."""
+DELAY = 0.01
 # A command line takes some 20 ms for a repository: so many of them tell what a thousand would take.
 _REPOSITORIES_OF_PEERS = 50
 
 
 async def measure(folder: Path, rounds: int, _: float) -> list[Figure]:
     """Against a tuned script at its best concurrency; behind the delay, against one after the other and the peers."""
-    names = sorted(f"team-{number % 10}/app-{number}" for number in range(_REPOSITORIES))
-    tags = [f"v1.{number}" for number in range(_TAGS)]
-    for name in names:
-        content.put_image(folder / "registry/storage", name, tags, content.image(name))
+    names = put_catalog(folder / "registry/storage")
     async with servers.registry(folder / "registry") as registry:
         figures = await _near(folder, registry, rounds)
-        async with servers.delaying_proxy(registry.address, seconds=_DELAY) as proxy:
+        async with servers.delaying_proxy(registry.address, seconds=DELAY) as proxy:
             figures += await _far(folder, proxy, names, rounds)
     return figures
 
 
+def put_catalog(storage: Path) -> list[str]:
+    """Writes the repositories. Answers with their names."""
+    names = sorted(f"team-{number % 10}/app-{number}" for number in range(REPOSITORIES))
+    tags = [f"v1.{number}" for number in range(TAGS)]
+    for name in names:
+        content.put_image(storage, name, tags, content.image(name))
+    return names
+
+
 async def _near(folder: Path, registry: servers.Server, rounds: int) -> list[Figure]:
-    tried = {number: await _direct(registry, number) for number in _CONCURRENCIES}
+    tried = {number: await _direct(registry, number) for number in CONCURRENCIES}
     best = min(tried, key=tried.__getitem__)
     async with servers.gateway(folder / "near", registry.address) as gateway:
         await _stream(gateway)
@@ -53,7 +60,7 @@ async def _near(folder: Path, registry: servers.Server, rounds: int) -> list[Fig
             runs=ratios(times[name], times["direct"]),
             unit="times",
             bar=bar,
-            against=f"tuned aiohttp script, {best} at a time (its best of {', '.join(map(str, _CONCURRENCIES))})",
+            against=f"tuned aiohttp script, {best} at a time (its best of {', '.join(map(str, CONCURRENCIES))})",
             measured=f"{median(times[name]):.2f} s; direct {median(times['direct']):.2f} s",
             raw={**times, "direct by concurrency": tried},
         )
@@ -74,7 +81,7 @@ async def _far(folder: Path, proxy: servers.Server, names: list[str], rounds: in
         # One after the other takes half a minute.
         times = await interleaved(measures, min(rounds, 2))
     near = median(times["gateway"])
-    away = f"behind {_DELAY * 1000:.0f} ms each way"
+    away = f"behind {DELAY * 1000:.0f} ms each way"
     figures = [
         Figure(
             name=f"catalog with tags {away}",
@@ -106,7 +113,7 @@ async def _far(folder: Path, proxy: servers.Server, names: list[str], rounds: in
 
 async def _direct(registry: servers.Server, concurrency: int) -> float:
     seconds, tags = await direct_client.whole_catalog(registry.address, concurrency)
-    _complete(tags)
+    check_complete(tags)
     return seconds
 
 
@@ -122,19 +129,19 @@ async def _stream(gateway: servers.Server) -> float:
                 len(repository.tags) for repository in proto.StreamCatalogResponse.FromString(response).repositories
             )
         seconds = time.perf_counter() - began
-    _complete(tags)
+    check_complete(tags)
     return seconds
 
 
 async def _page(gateway: servers.Server) -> float:
-    request = proto.CatalogRequest(include_tags=True, page_size=_REPOSITORIES).SerializeToString()
+    request = proto.CatalogRequest(include_tags=True, page_size=REPOSITORIES).SerializeToString()
     async with calls.channel(gateway) as channel:
         await channel.channel_ready()
         began = time.perf_counter()
         call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(calls.CATALOG)
         answer = proto.CatalogResponse.FromString(await call(request, metadata=calls.metadata(gateway)))
         seconds = time.perf_counter() - began
-    _complete(sum(len(repository.tags) for repository in answer.repositories))
+    check_complete(sum(len(repository.tags) for repository in answer.repositories))
     return seconds
 
 
@@ -142,13 +149,14 @@ async def _peer(peer: command_line_peers.Peer, registry: servers.Server, names: 
     seconds = await command_line_peers.whole_catalog(
         peer, registry.address, names[:_REPOSITORIES_OF_PEERS], _peer_processes()
     )
-    return seconds * _REPOSITORIES / _REPOSITORIES_OF_PEERS
+    return seconds * REPOSITORIES / _REPOSITORIES_OF_PEERS
 
 
 def _peer_processes() -> int:
     return 4 * (os.cpu_count() or 1)
 
 
-def _complete(tags: int) -> None:
-    if tags != _REPOSITORIES * _TAGS:
-        raise AssertionError(f"{tags} tags, and not {_REPOSITORIES * _TAGS}: the answer is wrong, however fast")
+def check_complete(tags: int) -> None:
+    """Raises `AssertionError` if these are not all."""
+    if tags != REPOSITORIES * TAGS:
+        raise AssertionError(f"{tags} tags, and not {REPOSITORIES * TAGS}: the answer is wrong, however fast")

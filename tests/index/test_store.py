@@ -338,6 +338,47 @@ class TestAnswers:
         rows = await store.catalog("", "team/", 10, tags=False)
         assert [entry.name for entry in rows.repositories] == ["team/a", "team/b"]
 
+    async def test_a_catalog_that_was_listed_before_has_the_tags_of_now(
+        self, store: SqlStore, open_store: OpenStore
+    ) -> None:
+        async def tags() -> dict[str, tuple[str, ...]]:
+            return {entry.name: entry.tags for entry in (await store.catalog("", "team/", 10, tags=True)).repositories}
+
+        assert await tags() == {"team/a": ("v1", "v2"), "team/b": ("v1",)}
+        await write(store, "team/a", reading({"v2": "a", "v3": "a"}))
+        assert await tags() == {"team/a": ("v2", "v3"), "team/b": ("v1",)}
+        await store.deleted("team/a", tag="v2")
+        assert await tags() == {"team/a": ("v3",), "team/b": ("v1",)}
+        await store.deleted("team/b", digest=digest("a"))
+        assert await tags() == {"team/a": ("v3",), "team/b": ()}
+        async with open_store(keeps=False) as other:
+            await write(other, "team/b", reading({"new": "a"}))
+        assert await tags() == {"team/a": ("v3",), "team/b": ("new",)}
+        await write(store, "team/a", GONE)
+        assert await tags() == {"team/b": ("new",)}
+
+    async def test_a_claim_is_used_up_when_it_was_applied(self, store: SqlStore) -> None:
+        await store.notify([Notice("team/a")])
+        claim = await claimed(store, "team/a")
+        assert await store.apply(claim, reading({"v3": "a"}))
+        assert await store.apply(claim, reading({"v4": "a"})) is None
+        assert [entry.tag for entry in (await store.tags("team/a", "", 10)).tags] == ["v3"]
+
+    async def test_tags_that_the_registry_did_not_resolve_are_told_from_the_others(self, store: SqlStore) -> None:
+        await write(store, "team/b", reading({"broken\n": None, "v1": "a"}))
+        rows = await store.catalog("", "team/", 10, tags=True)
+        assert [(entry.tags, entry.resolved) for entry in rows.repositories] == [
+            (("v1", "v2"), True),
+            (("broken\n", "v1"), False),
+        ]
+
+    async def test_a_page_with_a_prefix_continues_and_begins_at_it(self, store: SqlStore) -> None:
+        for after in ("", "other", "team"):
+            rows = await store.catalog(after, "team/", 1, tags=True)
+            assert [entry.name for entry in rows.repositories] == ["team/a"]
+        assert (await store.catalog("team/b", "team/", 1, tags=True)).repositories == ()
+        assert (await store.catalog("z", "team/", 1, tags=True)).repositories == ()
+
     async def test_names_are_in_the_order_of_their_bytes(self, store: SqlStore) -> None:
         await write(store, "team/x", reading({"b": "a", "B": "a", "_": "a", "a": "a"}))
         assert [entry.tag for entry in (await store.tags("team/x", "", 10)).tags] == ["B", "_", "a", "b"]

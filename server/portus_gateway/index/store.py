@@ -6,7 +6,7 @@ All times are seconds since 1970 by the store's clock, so that replicas with dif
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from portus_gateway.distribution.digest import Digest
 
@@ -18,9 +18,14 @@ MOST_CHANGES = 1000
 _LONGEST_UNUSABLE = 1024
 
 
+LAST_CHARACTER = "\U0010ffff"
+"""The last of all characters, which stands for nothing. Stored names do not have it."""
+
+
 def storable(name: str) -> str:
     """A foreign text as every store can keep it: PostgreSQL takes no zero character, and UTF-8 no half of a pair."""
-    return name[:_LONGEST_UNUSABLE].replace("\0", "\ufffd").encode(errors="replace").decode()
+    text = name[:_LONGEST_UNUSABLE].replace("\0", "\ufffd").replace(LAST_CHARACTER, "\ufffd")
+    return text.encode(errors="replace").decode()
 
 
 class ChangeType(IntEnum):
@@ -150,13 +155,18 @@ class IndexState:
     """When the digest that was checked longest ago was checked."""
 
 
-@dataclass(frozen=True, slots=True)
-class IndexedRepository:
-    """A repository and its tags in lexical order, as they were at `read_at`. None: not read yet."""
+class IndexedRepository(NamedTuple):
+    """A repository and its tags in lexical order, as they were at `read_at`. None: not read yet.
+
+    `resolved`: the registry resolved each of the tags, so that their names, and that of the repository, are valid.
+    `characters` counts those of all tags. A tuple, because an answer has thousands of them.
+    """
 
     name: str
     read_at: float | None
     tags: tuple[str, ...] = ()
+    resolved: bool = False
+    characters: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,9 @@ from typing import Final, TypeAlias, TypeVar
 
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.index.errors import StoreUnusable
+from portus_gateway.index.known_listings import KnownListings
 from portus_gateway.index.store import (
+    LAST_CHARACTER,
     Applied,
     CatalogRows,
     Change,
@@ -58,19 +60,21 @@ class Dialect:
     """An expression: the database's clock, in seconds since 1970."""
     for_update: str
     skip_locked: str
+    joined: str
+    """The function that joins the texts of several rows."""
 
 
-SQLITE: Final = Dialect("sqlite", "(julianday('now') - 2440587.5) * 86400.0", "", "")
+SQLITE: Final = Dialect("sqlite", "(julianday('now') - 2440587.5) * 86400.0", "", "", "group_concat")
 POSTGRES: Final = Dialect(
-    "postgres", "extract(epoch FROM clock_timestamp())::float8", " FOR UPDATE", " FOR UPDATE SKIP LOCKED"
+    "postgres", "extract(epoch FROM clock_timestamp())::float8", " FOR UPDATE", " FOR UPDATE SKIP LOCKED", "string_agg"
 )
 
 # A walk that misses more than these is not believed until a second one misses them too.
 _MISSING_SHARE: Final = 0.2
 _MISSING_COUNT: Final = 10
 _MOST_INSTANCES: Final = 1000
-# Later than any name that begins with the prefix before it.
-_AFTER_ALL: Final = "\U0010ffff"
+# How many repositories and tags are remembered: some megabytes.
+_REMEMBERED: Final = 20_000
 # A little later than at once: a push is announced before its tag is written, most often by some milliseconds.
 _FIRST_LOOK: Final = 0.015
 _ALGORITHMS: Final[Mapping[int, str]] = {1: "sha256", 2: "sha512"}
@@ -83,6 +87,7 @@ class Transactions:
     def __init__(self, dialect: Dialect, limits: StoreLimits) -> None:
         self._dialect = dialect
         self._limits = limits
+        self._listings = KnownListings(_REMEMBERED)
         self._state = (
             f"SELECT epoch, head, oldest, {dialect.now}, walk_started, walk_ended, walk_requested, ready"  # noqa: S608
             " FROM index_state"
@@ -371,28 +376,59 @@ class Transactions:
     def catalog(self, after: str, prefix: str, size: int, tags: bool) -> Transaction[CatalogRows]:
         # The state is read first: changes after it come by the cursor, and twice is harmless.
         state = yield from self.state()
-        chosen = (
-            "SELECT id, name, read_at FROM repositories WHERE name > $1 AND name >= $2 AND name < $3 AND known > 0"
-            " ORDER BY name LIMIT $4"
+        start, bound = _start(after, prefix)
+        rows = yield Statement(
+            "SELECT name, read_at, id, fence FROM repositories"  # noqa: S608
+            f" WHERE known > 0 AND name {start} $1 AND name < $2 ORDER BY name LIMIT $3",
+            (bound, prefix + LAST_CHARACTER, size),
         )
-        parameters = (after, prefix, prefix + _AFTER_ALL, size)
-        found: dict[str, tuple[float | None, list[str]]] = {}
-        if tags:
-            rows = yield Statement(
-                f"SELECT r.name, r.read_at, t.tag FROM ({chosen}) AS r LEFT JOIN tags AS t ON t.repository = r.id"  # noqa: S608
-                " ORDER BY r.name, t.tag",
-                parameters,
+        if not tags:
+            return CatalogRows(
+                tuple(
+                    IndexedRepository(_text(name), _float_or_none(read_at), (), read_at is not None)
+                    for name, read_at, _, _ in rows
+                ),
+                state,
             )
-            for name, read_at, tag in rows:
-                entry = found.setdefault(_text(name), (_float_or_none(read_at), []))
-                if tag is not None:
-                    entry[1].append(_text(tag))
-        else:
-            rows = yield Statement(chosen, parameters)
-            found = {_text(name): (_float_or_none(read_at), []) for _, name, read_at in rows}
+        known = [self._listings.get((identity, fence, read_at)) for _, read_at, identity, fence in rows]
+        unknown = [_text(row[0]) for row, listing in zip(rows, known, strict=True) if listing is None]
+        read: dict[str, IndexedRepository] = {}
+        if unknown:
+            read = yield from self._listed(unknown[0], unknown[-1])
         return CatalogRows(
-            tuple(IndexedRepository(name, read_at, tuple(names)) for name, (read_at, names) in found.items()), state
+            tuple(
+                # One that was deleted between the two statements is as one that was not read yet.
+                listing or read.get(_text(row[0])) or IndexedRepository(_text(row[0]), None)
+                for row, listing in zip(rows, known, strict=True)
+            ),
+            state,
         )
+
+    def _listed(self, first: str, last: str) -> Transaction[dict[str, IndexedRepository]]:
+        """The repositories from one name to another, with their tags."""
+        rows = yield Statement(
+            # One row for each repository: it takes longer to fetch thousands of rows than to find them.
+            "SELECT r.name, max(r.read_at), max(r.id), max(r.fence), count(t.digest),"  # noqa: S608
+            f" {self._dialect.joined}(t.tag, $3)"
+            " FROM repositories AS r LEFT JOIN tags AS t ON t.repository = r.id"
+            " WHERE r.known > 0 AND r.name >= $1 AND r.name <= $2 GROUP BY r.name",
+            (first, last, LAST_CHARACTER),
+        )
+        found: dict[str, IndexedRepository] = {}
+        for name, read_at, identity, fence, resolved, joined in rows:
+            # The databases join them in any order.
+            tags = () if joined is None else tuple(sorted(_text(joined).split(LAST_CHARACTER)))
+            repository = IndexedRepository(
+                _text(name),
+                _float_or_none(read_at),
+                tags,
+                read_at is not None and resolved == len(tags),
+                sum(map(len, tags)),
+            )
+            found[repository.name] = repository
+            if repository.read_at is not None:
+                self._listings.keep((_int(identity), _int(fence), repository.read_at), repository)
+        return found
 
     def tags(self, repository: str, after: str, size: int) -> Transaction[TagRows]:
         state = yield from self.state()
@@ -414,7 +450,7 @@ class Transactions:
             "SELECT r.name, coalesce(t.tag, ''), t.digest, t.checked_at, r.read_at FROM repositories AS r"
             " LEFT JOIN tags AS t ON t.repository = r.id WHERE r.known = 2 AND r.name >= $1 AND r.name < $2"
             " AND r.name >= $3 AND (r.name > $3 OR t.tag > $4) ORDER BY r.name, t.tag LIMIT $5",
-            (prefix, prefix + _AFTER_ALL, *after, size),
+            (prefix, prefix + LAST_CHARACTER, *after, size),
         )
         return list(map(_entry, rows))
 
@@ -436,7 +472,7 @@ class Transactions:
         rows = yield Statement(
             f"{_TAGS} WHERE t.digest = $1 AND r.name >= $2 AND r.name < $3"
             " AND (r.name > $4 OR (r.name = $4 AND t.tag > $5)) ORDER BY r.name, t.tag LIMIT $6",
-            (_encoded(digest), prefix, prefix + _AFTER_ALL, *after, size),
+            (_encoded(digest), prefix, prefix + LAST_CHARACTER, *after, size),
         )
         state = yield from self.state()
         return FoundTags(tuple(map(_entry, rows)), state)
@@ -445,7 +481,7 @@ class Transactions:
         rows = yield Statement(
             f"{_TAGS} WHERE r.name >= $1 AND r.name < $2 AND r.name >= $3 AND (r.name > $3 OR t.tag > $4)"
             " ORDER BY r.name, t.tag LIMIT $5",
-            (prefix, prefix + _AFTER_ALL, *after, size),
+            (prefix, prefix + LAST_CHARACTER, *after, size),
         )
         state = yield from self.state()
         return FoundTags(tuple(map(_entry, rows)), state)
@@ -559,7 +595,7 @@ class Transactions:
         mark = "dirty = 0, dirty_since = NULL, priority = 1" if settled else "dirty = 1"
         yield Statement(
             f"UPDATE repositories SET {mark}, known = $3, read_at = $4, claimed_until = 0, problem = '', due_at = $5,"  # noqa: S608
-            " attempts = $6 WHERE id = $1 AND fence = $2",
+            " attempts = $6, fence = fence + 1 WHERE id = $1 AND fence = $2",
             (
                 claim.id,
                 claim.fence,
@@ -700,6 +736,11 @@ def _change(row: Row) -> Change:
         notified_at=_float_or_none(row[7]),
         actor=_text(row[8]),
     )
+
+
+def _start(after: str, prefix: str) -> tuple[str, str]:
+    """How the names of a page compare with which text. SQLite begins at one such bound, and reads over the others."""
+    return (">", after) if after >= prefix else (">=", prefix)
 
 
 def _entry(row: Row) -> TagEntry:

@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from portus_gateway.distribution.errors import InvalidName, Unavailable
 from portus_gateway.distribution.names import Repository, Tag, UnusableName, is_tag
@@ -12,12 +12,15 @@ from portus_gateway.distribution.page import Cursor, Page
 from portus_gateway.errors import GatewayError
 from portus_gateway.index.errors import IndexUnavailable, StoreError
 from portus_gateway.index.live_index import LiveIndex
-from portus_gateway.index.store import IndexedRepository, IndexState
+from portus_gateway.index.store import CatalogRows, IndexedRepository, IndexState
 from portus_gateway.index.watch_cursor import WatchCursor
 from portus_gateway.operations.catalog_listing import MOST_BYTES, CatalogEntry, CatalogListing, TagNames, too_many_tags
 
+Entry: TypeAlias = CatalogEntry | IndexedRepository
+"""A repository of an answer. Most are as the store has them."""
+
 # How many repositories one query of a stream reads.
-_STREAM_PAGE: Final = 1000
+_STREAM_PAGE: Final = 1024
 # The bytes that a tag takes in a message in addition to its name.
 _FRAME: Final = 3
 
@@ -109,7 +112,7 @@ class IndexAnswers:
 
     async def catalog(
         self, size: int, after: Cursor | None, *, include_tags: bool, prefix: str, max_staleness: float
-    ) -> "tuple[Page[CatalogEntry], Freshness] | None":
+    ) -> "tuple[Page[Entry], Freshness] | None":
         """A page of the catalog. The tags of a repository that the index read too long ago come from the registry.
 
         Raises `Unavailable`.
@@ -148,36 +151,36 @@ class IndexAnswers:
 
     async def stream(
         self, *, include_tags: bool, prefix: str, max_staleness: float
-    ) -> "AsyncGenerator[tuple[list[CatalogEntry], Freshness], None] | None":
+    ) -> "AsyncGenerator[tuple[list[Entry], Freshness], None] | None":
         """The whole catalog, some repositories at a time."""
         index = self._index
         if max_staleness <= 0 or index is None:
             return None
         try:
-            state = await index.state()
-        except IndexUnavailable:
+            first = await index.store.catalog("", prefix, _STREAM_PAGE, tags=include_tags)
+        except (IndexUnavailable, StoreError):
             return None
-        if not _is_young(state, max_staleness):
+        if not _is_young(first.state, max_staleness):
             return None
-        return self._stream(index, state, include_tags, prefix, max_staleness)
+        return self._stream(index, first, include_tags, prefix, max_staleness)
 
     async def _stream(
-        self, index: LiveIndex, state: IndexState, include_tags: bool, prefix: str, max_staleness: float
-    ) -> "AsyncGenerator[tuple[list[CatalogEntry], Freshness], None]":
+        self, index: LiveIndex, page: CatalogRows, include_tags: bool, prefix: str, max_staleness: float
+    ) -> "AsyncGenerator[tuple[list[Entry], Freshness], None]":
+        cursor = _cursor(page.state)
         visible = self._visibility.visible()
-        last, more = "", True
-        while more:
-            try:
-                page = await index.store.catalog(last, prefix, _STREAM_PAGE, tags=include_tags)
-            except StoreError as error:
-                raise IndexUnavailable(str(error)) from error
+        while True:
             rows = page.repositories
-            more = len(rows) == _STREAM_PAGE
-            last = rows[-1].name if rows else last
             shown = [row for row in rows if visible is None or visible(row.name)]
             # By the clock of this page: a slow reader may take this page long after the stream began.
             entries, as_of = await self._entries(index, shown, page.state, include_tags, max_staleness)
-            yield entries, Freshness(as_of, _cursor(state))
+            yield entries, Freshness(as_of, cursor)
+            if len(rows) < _STREAM_PAGE:
+                return
+            try:
+                page = await index.store.catalog(rows[-1].name, prefix, _STREAM_PAGE, tags=include_tags)
+            except StoreError as error:
+                raise IndexUnavailable(str(error)) from error
 
     async def _entries(
         self,
@@ -186,11 +189,11 @@ class IndexAnswers:
         state: IndexState,
         include_tags: bool,
         max_staleness: float,
-    ) -> tuple[list[CatalogEntry], float]:
+    ) -> tuple[list[Entry], float]:
         """The entries of these rows, and as of when all of them hold."""
         as_of = state.now if state.walk_started is None else state.walk_started
         if not include_tags:
-            return [CatalogEntry(_repository(row.name), None) for row in rows], as_of
+            return [row if row.resolved else CatalogEntry(_repository(row.name), None) for row in rows], as_of
         # A row may have been written after the state was read.
         now = time.time()
         old = [row.name for row in rows if row.read_at is None or state.now - row.read_at > max_staleness]
@@ -199,7 +202,7 @@ class IndexAnswers:
             live = await self._listing.tags_of([_repository(name) for name in old])
             await index.refresh(old)
             as_of = min(as_of, now)
-        entries = []
+        entries: list[Entry] = []
         may_list_tags = self._visibility.tags_visible()
         for row in rows:
             if may_list_tags is not None and not may_list_tags(row.name):
@@ -207,8 +210,8 @@ class IndexAnswers:
             elif row.name in live:
                 entries.append(live[row.name])
             else:
-                as_of = as_of if row.read_at is None else min(as_of, row.read_at)
-                entries.append(CatalogEntry(_repository(row.name), _names(row.tags)))
+                as_of = as_of if row.read_at is None or row.read_at > as_of else row.read_at
+                entries.append(row if row.resolved else CatalogEntry(_repository(row.name), _names(row.tags)))
         return entries, as_of
 
     def _refusal(self, repository: Repository) -> GatewayError:
@@ -262,20 +265,23 @@ def _names(tags: tuple[str, ...]) -> TagNames:
     return TagNames(tuple(filter(is_tag, tags)) if unusable else tags, unusable)
 
 
-def _bounded(entries: list[CatalogEntry]) -> list[CatalogEntry]:
+def _bounded(entries: list[Entry]) -> list[Entry]:
     """The entries, with an error in place of tags that do not fit into one answer."""
     room = MOST_BYTES
-    bounded = []
+    bounded: list[Entry] = []
     for entry in entries:
         tags = entry.tags
         size = 0
-        if isinstance(tags, TagNames):
+        if isinstance(entry, IndexedRepository):
+            size = entry.characters + _FRAME * len(entry.tags)
+        elif isinstance(tags, TagNames):
             size = sum(map(len, tags.valid)) + 4 * sum(map(len, tags.unusable))
             size += _FRAME * (len(tags.valid) + len(tags.unusable))
         elif isinstance(tags, tuple):
             size = sum(4 * len(str(tag)) + _FRAME for tag in tags)
         if size > room:
-            bounded.append(CatalogEntry(entry.name, too_many_tags("this page of the catalog")))
+            name = _repository(entry.name) if isinstance(entry, IndexedRepository) else entry.name
+            bounded.append(CatalogEntry(name, too_many_tags("this page of the catalog")))
         else:
             room -= size
             bounded.append(entry)

@@ -11,6 +11,7 @@ import grpc
 
 from portus.registry.v1 import registry_service_pb2, registry_service_pb2_grpc, tag_history_pb2, watch_pb2
 from portus_gateway.access.current_call import current_call
+from portus_gateway.index.store import IndexedRepository
 from portus_gateway.operations.catalog_listing import CatalogEntry, CatalogListing
 from portus_gateway.operations.deletion import Deletion
 from portus_gateway.operations.image_config import image_config_for
@@ -36,6 +37,7 @@ from portus_gateway.rpc.manifest_batch import ManifestBatch
 from portus_gateway.rpc.packing import packed
 from portus_gateway.rpc.page_tokens import PageTokens
 from portus_gateway.rpc.part_failures import part_status
+from portus_gateway.rpc.repository_fields import grouped_repository_fields, repository_fields
 
 
 class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
@@ -112,17 +114,20 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         )
         if found is None:
             freshness = await self._answers.live()
-            page = await self._listing.page(
+            live = await self._listing.page(
                 wanted.size, wanted.after, include_tags=wanted.include_tags, prefix=wanted.prefix
             )
+            fields, following = repository_fields(live.items), live.next
         else:
-            page, freshness = found
-        return registry_service_pb2.CatalogResponse(
-            repositories=[conversion.repository(entry) for entry in page.items],
-            next_page_token=request_parsing.catalog_token(page.next, wanted, self._page_tokens),
+            indexed, freshness = found
+            fields, following = repository_fields(indexed.items), indexed.next
+        response = registry_service_pb2.CatalogResponse(
+            next_page_token=request_parsing.catalog_token(following, wanted, self._page_tokens),
             as_of=conversion.timestamp(freshness.as_of),
             cursor=freshness.cursor,
         )
+        response.MergeFromString(fields)
+        return response
 
     async def StreamCatalog(  # noqa: N802
         self, request: registry_service_pb2.StreamCatalogRequest, context: object
@@ -291,12 +296,14 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
 
 
 def _streamed(
-    entries: Sequence[CatalogEntry], freshness: Freshness
+    entries: Sequence[CatalogEntry | IndexedRepository], freshness: Freshness
 ) -> Iterator[registry_service_pb2.StreamCatalogResponse]:
-    for repositories in packed(entries, conversion.repository):
-        yield registry_service_pb2.StreamCatalogResponse(
-            repositories=repositories, as_of=conversion.timestamp(freshness.as_of), cursor=freshness.cursor
+    for repositories in grouped_repository_fields(entries):
+        response = registry_service_pb2.StreamCatalogResponse(
+            as_of=conversion.timestamp(freshness.as_of), cursor=freshness.cursor
         )
+        response.MergeFromString(repositories)
+        yield response
 
 
 def registry_service(servicer: RegistryServicer) -> grpc.GenericRpcHandler:

@@ -1,0 +1,77 @@
+"""Repositories in a response: each as the bytes of its field.
+
+A message object for each repository would take longer than everything else that an answer from the index needs.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Final
+
+from portus_gateway.index.store import IndexedRepository
+from portus_gateway.operations.catalog_listing import CatalogEntry
+from portus_gateway.rpc import conversion
+from portus_gateway.rpc.packing import MESSAGE_SIZE
+
+# The key of a field is its number and, here always, the type of what has a length (protobuf.dev, "Encoding").
+_FIRST_FIELD: Final = b"\x0a"
+_SECOND_FIELD: Final = b"\x12"
+
+
+def repository_fields(entries: Iterable[CatalogEntry | IndexedRepository]) -> bytes:
+    """The field `repositories` of a CatalogResponse or StreamCatalogResponse with these entries."""
+    return b"".join(map(_repository, entries))
+
+
+def grouped_repository_fields(entries: Iterable[CatalogEntry | IndexedRepository]) -> Iterator[bytes]:
+    """The same in groups of `MESSAGE_SIZE` at most. A larger repository comes alone."""
+    group: list[bytes] = []
+    size = 0
+    for entry in entries:
+        field = _repository(entry)
+        if group and size + len(field) > MESSAGE_SIZE:
+            yield b"".join(group)
+            group, size = [], 0
+        group.append(field)
+        size += len(field)
+    if group:
+        yield b"".join(group)
+
+
+def _repository(entry: CatalogEntry | IndexedRepository) -> bytes:
+    if isinstance(entry, CatalogEntry):
+        content = conversion.repository(entry).SerializeToString()
+        return b"".join((_FIRST_FIELD, _length(len(content)), content))
+    return _small(entry.name, entry.tags) if len(entry.tags) <= _SMALL else _indexed(entry.name, entry.tags)
+
+
+def _indexed(name: str, tags: tuple[str, ...]) -> bytes:
+    """The names are valid, and so have no other characters than those of ASCII."""
+    content = b"".join((_FIRST_FIELD, _length(len(name)), name.encode(), *map(_tag, tags)))
+    return b"".join((_FIRST_FIELD, _length(len(content)), content))
+
+
+# The same catalog is often listed again. Large repositories are not kept, so that this takes 2 MiB at most.
+_SMALL: Final = 16
+_small = lru_cache(2048)(_indexed)
+
+
+# The same tags are in many repositories.
+@lru_cache(4096)
+def _tag(name: str) -> bytes:
+    return b"".join((_SECOND_FIELD, _length(len(name)), name.encode()))
+
+
+def _length(value: int) -> bytes:
+    return _SHORT_LENGTHS[value] if value < len(_SHORT_LENGTHS) else _varint(value)
+
+
+def _varint(value: int) -> bytes:
+    parts = bytearray()
+    while value > 0x7F:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    parts.append(value)
+    return bytes(parts)
+
+
+_SHORT_LENGTHS: Final = tuple(map(_varint, range(512)))
