@@ -9,6 +9,7 @@ import structlog
 from portus_gateway import __version__
 from portus_gateway.access.page_token_keys import PageTokenKeys, PasswordKey, SecretKey
 from portus_gateway.access_control import access_control
+from portus_gateway.aio.spans import Tracer
 from portus_gateway.distribution import (
     Authentication,
     Configuration,
@@ -38,6 +39,7 @@ from portus_gateway.telemetry.call_log import CallLog
 from portus_gateway.telemetry.call_observers import CallObservers
 from portus_gateway.telemetry.gateway_health import GatewayHealth
 from portus_gateway.telemetry.metrics import Metrics
+from portus_gateway.telemetry.traces import traces
 
 _log = structlog.get_logger(__name__)
 
@@ -74,11 +76,12 @@ async def running(
     """
     metrics = Metrics(__version__)
     async with AsyncExitStack() as stack:
+        tracer = await stack.enter_async_context(traces(trusts_anonymous=not settings.authenticates))
         access = await stack.enter_async_context(access_control(settings))
         client = await stack.enter_async_context(DistributionClient(distribution_configuration(settings), metrics))
         # Each decorator below can be removed by deleting its line; tests/test_app.py does.
         registry: Registry = client
-        index = _index(settings, client, metrics, keeps=keeps_index)
+        index = _index(settings, client, metrics, tracer, keeps=keeps_index)
         if index is not None:
             await stack.enter_async_context(index)
             registry = NotedDeletes(registry, index)
@@ -117,6 +120,7 @@ async def running(
             page_tokens=PageTokens(
                 access.page_token_keys or _page_token_keys(_credentials(settings), page_token_secret)
             ),
+            tracer=tracer,
         )
 
         health = GatewayHealth(server.set_registry_serving)
@@ -159,6 +163,7 @@ async def running(
                 settings.notifications_listen,
                 metrics.index,
                 None if access.certificate is None else access.certificate.http_context(),
+                tracer,
             )
             notifications_address = (await stack.enter_async_context(receiver)).address
             _log.info("receiving notifications", address=str(notifications_address))
@@ -178,7 +183,9 @@ def _registry_problem(status: RegistryStatus) -> str:
     return public_text(status.problem) if status.problem is not None else "the registry cannot be used"
 
 
-def _index(settings: Settings, client: DistributionClient, metrics: Metrics, *, keeps: bool) -> LiveIndex | None:
+def _index(
+    settings: Settings, client: DistributionClient, metrics: Metrics, tracer: Tracer | None, *, keeps: bool
+) -> LiveIndex | None:
     if settings.index is None:
         return None
     plan = IndexPlan(
@@ -189,7 +196,7 @@ def _index(settings: Settings, client: DistributionClient, metrics: Metrics, *, 
         history=settings.index_history,
     )
     store = store_at(settings.index, settings.registry_url, password_file=settings.index_password_file, keeps=keeps)
-    return LiveIndex(store, client, metrics.index, plan, keeps=keeps)
+    return LiveIndex(store, client, metrics.index, plan, keeps=keeps, tracer=tracer)
 
 
 def distribution_configuration(settings: Settings) -> Configuration:

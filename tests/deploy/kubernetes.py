@@ -229,5 +229,8 @@ def _reference_problems(manifests: Manifests) -> Iterator[str]:
 def _setting_problems(manifests: Manifests) -> Iterator[str]:
     known = {variable_of(name) for name in Settings.model_fields}
     secret = {variable_of(name) for name in SECRETS}
-    yield from (f"{name} is no setting" for name in manifests.settings if name not in known)
+    # Those of OpenTelemetry are checked by its libraries.
+    ours = (name for name in manifests.settings if not name.startswith("OTEL_"))
+    yield from (f"{name} is no setting" for name in ours if name not in known)
+    yield from (f"{name} has credentials" for name in manifests.settings if name.endswith("_HEADERS"))
     yield from (f"{name} is a secret" for name in manifests.settings if name in secret)

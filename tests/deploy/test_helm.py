@@ -12,6 +12,7 @@ import yaml
 from portus_gateway import __version__, settings
 from portus_gateway.devregistry import EVERYTHING, DevRegistry, User
 from portus_gateway.settings import SECRETS, Settings, variable_of
+from portus_gateway.telemetry.traces import wanted
 from tests.access.certificates import Authority
 from tests.deploy.kubernetes import CHART, FILES, Manifests, at, helm, items, problems, render, texts
 from tests.deploy.project import ROOT
@@ -98,6 +99,10 @@ networkPolicy:
   egress: [{ports: [{port: 5000}]}]
 service: {port: 8443, annotations: {a: b}}
 settings: {MAX_CONCURRENT_CALLS: 1000, MAX_MANIFEST_BYTES: 16777216, CALLER_RATE: 2.5, REFLECTION: false}
+otel:
+  EXPORTER_OTLP_ENDPOINT: http://collector:4318
+  TRACES_SAMPLER: parentbased_traceidratio
+  TRACES_SAMPLER_ARG: 0.1
 image:
   repository: registry.example/portus-gateway
   digest: sha256:1111111111111111111111111111111111111111111111111111111111111111
@@ -235,6 +240,9 @@ async def test_a_policy_that_the_kubelet_replaces_is_used_without_a_restart(tmp_
         (REGISTRY + OPEN + "replica: 3", "replica"),
         (REGISTRY + OPEN + "settings: {LISTEN: ':1'}", "LISTEN"),
         (REGISTRY + OPEN + "settings: {PASSWORD: x}", "PASSWORD"),
+        # They have credentials.
+        (REGISTRY + OPEN + "otel: {EXPORTER_OTLP_HEADERS: 'api-key=x'}", "EXPORTER_OTLP_HEADERS"),
+        (REGISTRY + OPEN + "otel: {EXPORTER_OTLP_TRACES_HEADERS: 'api-key=x'}", "EXPORTER_OTLP_TRACES_HEADERS"),
         (REGISTRY.replace("https://", "https://user:word@") + OPEN, "url"),
     ],
 )
@@ -259,6 +267,17 @@ def test_a_change_of_a_setting_replaces_the_pods_and_one_of_the_policy_does_not(
     values = COMBINATIONS["tokens and a Secret with a certificate"]
     assert template(values) != template(values + "drainGraceSeconds: 30")
     assert template(values) == template(values.replace("scanner reads", "scanner reads all"))
+
+
+def test_variables_of_opentelemetry_are_those_that_ask_for_traces(tmp_path: Path) -> None:
+    values = COMBINATIONS["without an account, with every part"]
+    variables = render(values, tmp_path).settings
+    assert {name: value for name, value in variables.items() if name.startswith("OTEL_")} == {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": "0.1",
+    }
+    assert wanted(variables)
 
 
 def test_the_chart_has_the_version_of_the_gateway() -> None:

@@ -64,8 +64,10 @@ class GatewayProcess:
 
 
 def clean_environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """This environment without any setting of ours, and `variables`."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PORTUS_")} | dict(variables)
+    """This environment without any setting of ours or of OpenTelemetry, and `variables`."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PORTUS_", "OTEL_"))} | dict(
+        variables
+    )
 
 
 @asynccontextmanager

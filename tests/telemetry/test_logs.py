@@ -3,8 +3,11 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parents[2]
 
 # A process of its own: logging is set up once in each.
 SCRIPT = r"""
@@ -65,3 +68,24 @@ def test_json_is_one_event_a_line_with_the_time_the_level_and_the_event_first() 
         assert list(record)[:3] == ["timestamp", "level", "event"]
         assert record["worker"] == 2
         assert line.isascii()
+
+
+@pytest.mark.parametrize(("form", "shown"), [("human", "trace_id=5555"), ("json", '"trace_id": "5555')])
+def test_events_of_a_traced_call_have_its_trace_id_those_of_libraries_included(form: str, shown: str) -> None:
+    script = """
+import logging, sys
+import structlog
+from portus_gateway.aio import spans
+from portus_gateway.telemetry import logs
+from tests.recorded_spans import RecordedSpan
+logs.configure(sys.argv[1], "info")
+log = structlog.get_logger("test")
+log.info("before a call")
+with spans.Step(RecordedSpan()):
+    log.info("a call")
+    logging.getLogger("library").warning("from a library")
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script, form], capture_output=True, text=True, check=True, timeout=60, cwd=ROOT
+    )
+    assert [shown in line for line in run.stderr.splitlines()] == [False, True, True]

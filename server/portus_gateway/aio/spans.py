@@ -108,9 +108,11 @@ def step(name: str, kind: Kind = "internal", attributes: Mapping[str, Value] | N
     return Step(None if parent is None else parent.child(name, kind, attributes))
 
 
-def root_step(tracer: Tracer | None, name: str, attributes: Mapping[str, Value] | None = None) -> Step:
+def root_step(
+    tracer: Tracer | None, name: str, kind: Kind = "internal", attributes: Mapping[str, Value] | None = None
+) -> Step:
     """A block as a trace of its own. Without a tracer, it is not traced."""
-    return Step(None if tracer is None else tracer.root(name, attributes=attributes))
+    return Step(None if tracer is None else tracer.root(name, kind, attributes))
 
 
 def kind_of(error: BaseException) -> str:

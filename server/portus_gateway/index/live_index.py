@@ -9,6 +9,7 @@ from typing import Final, NoReturn, Self
 
 import structlog
 
+from portus_gateway.aio.spans import Tracer
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.index.change_feed import ChangeFeed
@@ -56,12 +57,14 @@ class LiveIndex:
         plan: IndexPlan,
         *,
         keeps: bool,
+        tracer: Tracer | None = None,
     ) -> None:
         self._open_store = open_store
         self._source = source
         self.observer = observer
         self._plan = plan
         self._keeps = keeps
+        self._tracer = tracer
         self._store: SqlStore | None = None
         self._reader: Reader | None = None
         self._walker: Walker | None = None
@@ -182,10 +185,20 @@ class LiveIndex:
                 tasks.create_task(self.feed.run(store))
                 if self._keeps:
                     self._reader = Reader(
-                        store, self._source, self.observer, share=plan.share, digest_interval=plan.digest_interval
+                        store,
+                        self._source,
+                        self.observer,
+                        share=plan.share,
+                        digest_interval=plan.digest_interval,
+                        tracer=self._tracer,
                     )
                     self._walker = Walker(
-                        store, self._source, self.observer, interval=plan.walk_interval, history=plan.history
+                        store,
+                        self._source,
+                        self.observer,
+                        interval=plan.walk_interval,
+                        history=plan.history,
+                        tracer=self._tracer,
                     )
                     tasks.create_task(self._reader.run(self.changed))
                     tasks.create_task(self._look(store))

@@ -9,6 +9,7 @@ from typing import Final, NoReturn
 
 import structlog
 
+from portus_gateway.aio import spans
 from portus_gateway.aio.in_parallel import for_each
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import (
@@ -53,13 +54,21 @@ class Reader:
     """
 
     def __init__(
-        self, store: IndexStore, source: Source, observer: IndexObserver, *, share: int, digest_interval: float
+        self,
+        store: IndexStore,
+        source: Source,
+        observer: IndexObserver,
+        *,
+        share: int,
+        digest_interval: float,
+        tracer: spans.Tracer | None = None,
     ) -> None:
         self._store = store
         self._source = source
         self._observer = observer
         self._share = share
         self._digest_interval = digest_interval
+        self._tracer = tracer
         self._slots = asyncio.Semaphore(share)
         self._woken = asyncio.Event()
 
@@ -125,6 +134,11 @@ class Reader:
 
     async def read(self, claim: Claim) -> Reading:
         """What the registry has of the repository. Raises `DistributionError`: then nothing is known."""
+        attributes = {"portus.repository": claim.repository}
+        with spans.root_step(self._tracer, "index read", attributes=attributes):
+            return await self._read(claim)
+
+    async def _read(self, claim: Claim) -> Reading:
         repository = Repository(claim.repository)
         try:
             listed = await self._tags(repository)

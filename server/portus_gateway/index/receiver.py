@@ -16,6 +16,7 @@ import structlog
 from aiohttp import web
 
 from portus_gateway.access.errors import KeysUnavailable
+from portus_gateway.aio import spans
 from portus_gateway.aio.http_server import HttpServer
 from portus_gateway.index.errors import StoreError
 from portus_gateway.index.notification import NotAnEnvelope, parse_envelope
@@ -73,10 +74,12 @@ class Receiver(HttpServer):
         listen: ListenAddress,
         observer: IndexObserver,
         tls: ssl.SSLContext | None = None,
+        tracer: spans.Tracer | None = None,
     ) -> None:
         self._marks = marks
         self._tokens = tokens
         self._observer = observer
+        self._tracer = tracer
         self._waiting: list[_Waiting] = []
         self._committing: asyncio.Task[None] | None = None
         self._warned = False
@@ -108,6 +111,14 @@ class Receiver(HttpServer):
                 headers={"WWW-Authenticate": "Bearer"},
                 text="the header `Authorization: Bearer <token>` is missing, or its token is not valid\n",
             )
+        attributes = {"http.request.method": "POST", "http.route": PATH, "client.address": request.remote or ""}
+        with spans.root_step(self._tracer, f"POST {PATH}", "server", attributes) as span:
+            response = await self._take_in(request)
+            if span is not None:
+                span.set("http.response.status_code", response.status)
+        return response
+
+    async def _take_in(self, request: web.Request) -> web.Response:
         try:
             async with asyncio.timeout(_READING):
                 body = await request.read()

@@ -7,6 +7,7 @@ from typing import Final, NoReturn
 
 import structlog
 
+from portus_gateway.aio import spans
 from portus_gateway.distribution.names import Repository
 from portus_gateway.distribution.paging import walk
 from portus_gateway.errors import GatewayError
@@ -36,13 +37,21 @@ class Walker:
     """
 
     def __init__(
-        self, store: IndexStore, source: Source, observer: IndexObserver, *, interval: float, history: float
+        self,
+        store: IndexStore,
+        source: Source,
+        observer: IndexObserver,
+        *,
+        interval: float,
+        history: float,
+        tracer: spans.Tracer | None = None,
     ) -> None:
         self._store = store
         self._source = source
         self._observer = observer
         self._interval = interval
         self._history = history
+        self._tracer = tracer
         self._holder = secrets.token_hex(8)
         self._fence: int | None = None
         self._problem = ""
@@ -100,7 +109,8 @@ class Walker:
             state = await self._store.state()
             if state.now >= not_before and self._is_due(state):
                 try:
-                    await self._walk(state.now)
+                    with spans.root_step(self._tracer, "index walk"):
+                        await self._walk(state.now)
                     retry = _FIRST_RETRY
                 except GatewayError as error:
                     not_before = state.now + retry

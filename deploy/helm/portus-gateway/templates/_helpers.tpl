@@ -149,8 +149,16 @@ PORTUS_NOTIFICATIONS_TOKEN_FILE: {{ printf "%s/notification-tokens/%s" $files .V
 {{- end }}
 {{- end }}
 {{- range $name, $value := .Values.settings }}
-PORTUS_{{ $name }}: {{ ternary ($value | int64 | toString) ($value | toString) (and (kindIs "float64" $value) (eq ($value | floor) ($value | float64))) | quote }}
+PORTUS_{{ $name }}: {{ include "portus-gateway.plain" $value }}
 {{- end }}
+{{- range $name, $value := .Values.otel }}
+OTEL_{{ $name }}: {{ include "portus-gateway.plain" $value }}
+{{- end }}
+{{- end -}}
+
+{{/* A value as a quoted text. Helm reads whole numbers as floating ones. */}}
+{{- define "portus-gateway.plain" -}}
+{{ ternary (. | int64 | toString) (. | toString) (and (kindIs "float64" .) (eq (. | floor) (. | float64))) | quote }}
 {{- end -}}
 
 {{/* Values that do not fit together: an error here is better than a pod that does not start. */}}
