@@ -213,6 +213,11 @@ async def test_an_index_is_not_read_to_find_out_what_needs_it(registry: DevRegis
     digest = pushed(registry, "1.0", index([image("a")]))
     with registry.inject(Fault(route="manifests", method="GET", status=503)):
         assert await needing(registry, digest) == (["1.0"], [], [])
+    inner = index([image("b")])
+    pushed(registry, "outer", index([inner]))
+    # The two tagged indexes are read first, in any order.
+    with registry.inject(Fault(route="manifests", method="GET", after=2, status=503)):
+        assert await needing(registry, inner.digest) == ([], ["outer"], [])
 
 
 async def test_no_index_is_read_where_nobody_wants_to_know(registry: DevRegistry) -> None:
@@ -225,9 +230,11 @@ async def test_no_index_is_read_where_nobody_wants_to_know(registry: DevRegistry
 async def test_a_child_that_is_not_there_hides_nothing(registry: DevRegistry) -> None:
     whole = index([index([image("gone")]), image("kept")])
     pushed(registry, "1.0", whole)
+    other = pushed(registry, "other", image("other"))
     registry.delete(APP.name, whole.children[0].digest)
     assert await needing(registry, whole.children[1].digest) == ([], ["1.0"], [])
     assert await needing(registry, whole.children[0].digest) == ([], ["1.0"], [])
+    assert await needing(registry, other) == (["other"], [], [])
 
 
 UNREADABLE = {

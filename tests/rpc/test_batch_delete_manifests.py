@@ -265,6 +265,17 @@ async def test_a_child_stays_that_another_index_contains(
     assert outcomes[0].subjects == ("other",)
 
 
+async def test_a_child_is_kept_by_the_index_over_its_index(registry: DevRegistry, gateway: Gateway) -> None:
+    outer, whole, child = nested()
+    registry.push("team/app", "outer", content=outer)
+    outcomes = await delete(gateway, (child.digest, []), (whole.digest, []))
+    assert reasons(outcomes) == ["REFERENCED", "REFERENCED"]
+    assert isinstance(outcomes[0], Failure)
+    assert isinstance(outcomes[1], Failure)
+    assert set(outcomes[0].subjects) == {"outer", whole.digest}
+    assert outcomes[1].subjects == ("outer",)
+
+
 @pytest.mark.parametrize("validate_only", [False, True])
 async def test_a_child_stays_if_its_index_is_refused(
     registry: DevRegistry, gateway: Gateway, validate_only: bool
