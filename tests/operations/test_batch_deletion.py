@@ -135,6 +135,13 @@ async def test_where_tags_could_not_be_checked_all_are_looked_at_anew(monkeypatc
     assert scripted.deleted == [f"team/app@{digest(0)}"]
 
 
+async def test_a_trial_of_both_digests_of_one_manifest_names_its_tags_with_each() -> None:
+    long = Digest.of(manifest_of("image 0").raw, "sha512")
+    other = ManifestDeletion(repository=APP, digest=long, expected_tags=frozenset({Tag("v0")}), validate_only=True)
+    results = await outcomes(registry(1), part(0, validate_only=True), other)
+    assert results == [Deleted(digest=name, tags=(Tag("v0"),)) for name in (digest(0), long)]
+
+
 async def test_a_lost_answer_names_the_tags_that_may_be_gone() -> None:
     scripted = registry(2)
     scripted.failures[digest(0).text] = DeleteOutcomeUnknown("the answer was lost")

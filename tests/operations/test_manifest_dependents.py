@@ -49,15 +49,18 @@ async def registry() -> AsyncIterator[DevRegistry]:
         yield served
 
 
-@asynccontextmanager
-async def looking_at(registry: DevRegistry) -> AsyncIterator[ManifestDependents]:
-    configuration = Configuration(
+def configuration_of(registry: DevRegistry) -> Configuration:
+    return Configuration(
         url=registry.url,
         credentials=Credentials(registry.username, StaticPassword(registry.password)),
         token_realm=registry.realm,
         retries=RetryPolicy(attempts=1),
     )
-    async with DistributionClient(configuration) as client:
+
+
+@asynccontextmanager
+async def looking_at(registry: DevRegistry) -> AsyncIterator[ManifestDependents]:
+    async with DistributionClient(configuration_of(registry)) as client:
         cached = CachedRegistry(client, 1024 * 1024, Unobserved())
         yield ManifestDependents(FreshRegistry(client, cached), 4)
 
@@ -311,6 +314,21 @@ async def test_a_manifest_has_a_digest_in_each_algorithm(registry: DevRegistry) 
     assert await needing(registry, child.digest) == (["child"], ["1.0", "2.0"], [])
     # The two indexes, and the manifest itself: its bytes tell its other digest.
     assert registry.requests.count(route="manifests", method="GET") == 3
+
+
+async def test_a_manifest_is_read_once_to_learn_its_other_digest(registry: DevRegistry) -> None:
+    child = image("child")
+    pushed(registry, "child", child)
+    content = child.manifest
+    entry = {"mediaType": OCI_MANIFEST, "digest": Digest.of(content, "sha512").text, "size": len(content)}
+    for number in range(4):
+        document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry] * (number + 1)}
+        pushed(registry, f"v{number}", raw_manifest(json.dumps(document).encode(), OCI_INDEX))
+    async with DistributionClient(configuration_of(registry)) as client:
+        found = await ManifestDependents(client, 4).of(APP, Digest(child.digest), with_indexes=True)
+    assert found.index_tags == tuple(Tag(f"v{number}") for number in range(4))
+    # The four indexes, and the manifest.
+    assert registry.requests.count(route="manifests", method="GET") == 5
 
 
 async def test_a_signature_is_kept_by_the_index_of_referrers_and_keeps_no_image(registry: DevRegistry) -> None:

@@ -208,8 +208,8 @@ class Look:
     async def _named(self, digest: Digest) -> set[Digest]:
         """Which of `wanted` the digest names. Each has a digest in each algorithm, and only its bytes tell them."""
         algorithm = digest.algorithm
-        if algorithm not in self.algorithms:
-            async with self._naming:
+        async with self._naming:
+            if algorithm not in self.algorithms:
                 await for_each(
                     [wanted for wanted in self.wanted if wanted.algorithm != algorithm],
                     partial(self._name, algorithm),
