@@ -82,6 +82,7 @@ TESTS: Final[dict[str, Sequence[str]]] = {
         "rpc/test_server.py",
         "rpc/test_drain.py",
         "rpc/test_streaming.py",
+        "rpc/test_served_call.py",
         "rpc/test_failed_calls_keep_nothing.py",
         "rpc/test_request_bounds.py",
     ),

@@ -171,6 +171,25 @@ async def test_a_stuck_call_gets_a_reason_at_the_end_of_the_grace(rpc: str) -> N
     assert failed.outcome == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
 
 
+@pytest.mark.parametrize("service", [SERVICE, "another.Service"])
+async def test_at_the_end_all_calls_get_a_reason(service: str) -> None:
+    entered = asyncio.Event()
+
+    async def wait(_: ListTagsRequest, __: object) -> ListTagsResponse:
+        entered.set()
+        return await asyncio.Future[ListTagsResponse]()
+
+    async with serve_behaviour(wait, service=service) as (boundary, _, channel):
+        method: grpc.aio.UnaryUnaryMultiCallable[ListTagsRequest, bytes] = channel.unary_unary(
+            f"/{service}/ListTags", ListTagsRequest.SerializeToString
+        )
+        call = asyncio.ensure_future(failure_of(method(LIST_TAGS)))
+        await soon(entered.wait())
+        boundary.end_calls()
+        failed = await soon(call)
+    assert failed.outcome == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+
+
 async def test_a_call_that_is_ended_twice_gets_a_reason() -> None:
     entered, ending, tidied = asyncio.Event(), asyncio.Event(), asyncio.Event()
 

@@ -1,0 +1,203 @@
+"""What a call holds until its answer has been read, and when it is ended: for callers who read or send nothing."""
+
+import asyncio
+import struct
+from collections.abc import AsyncGenerator, MutableMapping
+
+import grpc
+import pytest
+
+from portus.registry.v1.registry_service_pb2 import ListTagsRequest
+from portus_gateway.distribution import Repository
+from portus_gateway.rpc.server import ServerLimits
+from tests.attack.raw_http2 import END_STREAM, HEADERS, RST_STREAM, RawConnection
+from tests.rpc.failures import failure_of
+from tests.rpc.gateways import REQUESTS, SERVICE, Gateway, finish, serve, soon
+from tests.rpc.health_calls import check
+from tests.rpc.scripted_registry import ScriptedRegistry
+
+LIST_TAGS = ListTagsRequest(repository="team/app").SerializeToString()
+CLOSED = "a connection is closed, because its caller does not read its answers"
+
+
+def large() -> ScriptedRegistry:
+    """Its answers have more than 1 KiB, and take twice as much memory: one of them fits into 4 KiB."""
+    return ScriptedRegistry(
+        tags=[f"{number:0100}" for number in range(12)],
+        repositories=[Repository(f"{number}/" + "x" * 240) for number in range(5)],
+    )
+
+
+async def call(connection: RawConnection, rpc: str, *, deadline: str = "") -> int:
+    """Calls a method, and reads nothing. Answers with the stream."""
+    metadata = [("grpc-timeout", deadline)] if deadline else []
+    return await connection.call(f"/{SERVICE}/{rpc}", REQUESTS[rpc].SerializeToString(), metadata=metadata)
+
+
+async def closed(connection: RawConnection) -> None:
+    async for _ in connection.frames():
+        pass
+
+
+async def still_serves(connection: RawConnection) -> bool:
+    """Whether a call of the connection is answered. The answer has no message, so no window holds it up."""
+    stream = await connection.call(f"/{SERVICE}/ListTags", b"")
+    async for frame in connection.frames():
+        if frame.stream == stream and frame.kind == HEADERS and frame.flags & END_STREAM:
+            return True
+    return False
+
+
+async def finished(gateway: Gateway, count: int) -> list[tuple[grpc.StatusCode, str]]:
+    """How the first calls ended."""
+    while len(gateway.calls.finished) < count:
+        gateway.calls.ended.clear()
+        await soon(gateway.calls.ended.wait())
+    return [(ended.code, ended.reason) for ended in gateway.calls.finished[:count]]
+
+
+# --- Time -------------------------------------------------------------------------------------------------------
+
+
+async def test_the_connection_of_an_unread_answer_is_closed_after_twice_the_time_limit(
+    logs: list[MutableMapping[str, object]],
+) -> None:
+    limits = ServerLimits(max_call_duration=0.2)
+    async with (
+        serve(ScriptedRegistry(), limits=limits) as gateway,
+        RawConnection.open(gateway.address, window=0) as connection,
+    ):
+        await check(gateway.channel)
+        begun = asyncio.get_running_loop().time()
+        await call(connection, "ListTags")
+        assert await finished(gateway, 1) == [(grpc.StatusCode.OK, "")]
+        await soon(closed(connection))
+        assert asyncio.get_running_loop().time() - begun >= 0.4
+        # Nobody else's.
+        assert gateway.channel.get_state() == grpc.ChannelConnectivity.READY
+        assert [(log["event"], str(log["peer"]).rpartition(":")[0]) for log in logs] == [(CLOSED, "ipv4:127.0.0.1")]
+
+
+async def test_an_answer_that_has_been_read_closes_no_connection(logs: list[MutableMapping[str, object]]) -> None:
+    async with serve(ScriptedRegistry(), limits=ServerLimits(max_call_duration=0.1)) as gateway:
+        for _ in range(4):
+            await finish(gateway.channel, "ListTags")
+            await asyncio.sleep(0.1)
+        assert gateway.channel.get_state() == grpc.ChannelConnectivity.READY
+    assert logs == []
+
+
+async def test_the_connection_of_an_unread_stream_is_closed_at_the_time_limit(
+    logs: list[MutableMapping[str, object]],
+) -> None:
+    async with (
+        serve(ScriptedRegistry(), limits=ServerLimits(max_stream_duration=0.3)) as gateway,
+        RawConnection.open(gateway.address, window=0) as connection,
+    ):
+        await call(connection, "StreamCatalog")
+        assert await finished(gateway, 1) == [(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")]
+        await soon(closed(connection))
+    assert [log["event"] for log in logs] == [CLOSED]
+
+
+@pytest.mark.parametrize("rpc", ["ListTags", "StreamCatalog"])
+async def test_a_callers_own_deadline_ends_its_unread_call_and_not_its_connection(
+    rpc: str, logs: list[MutableMapping[str, object]]
+) -> None:
+    async with (
+        serve(ScriptedRegistry()) as gateway,
+        RawConnection.open(gateway.address, window=0) as connection,
+    ):
+        await call(connection, rpc, deadline="200m")
+        await finished(gateway, 1)
+        await asyncio.sleep(0.3)
+        assert await soon(still_serves(connection))
+    assert logs == []
+
+
+@pytest.mark.parametrize("rpc", ["ListTags", "StreamCatalog"])
+async def test_a_call_whose_request_does_not_come_is_ended_at_the_time_limit(rpc: str) -> None:
+    async def nothing() -> AsyncGenerator[bytes, None]:
+        await asyncio.Event().wait()
+        yield b""
+
+    limits = ServerLimits(max_call_duration=0.2, max_stream_duration=0.2)
+    registry = ScriptedRegistry()
+    async with serve(registry, limits=limits) as gateway:
+        begin: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = gateway.channel.stream_stream(f"/{SERVICE}/{rpc}")
+        waiting = begin(nothing())
+        failed = await soon(failure_of(_end_of(waiting)))
+    assert failed.outcome == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
+    assert "before its request had arrived" in failed.message
+    assert registry.asked == []
+
+
+async def _end_of(waiting: "grpc.aio.StreamStreamCall[bytes, bytes]") -> None:
+    async for _ in waiting:
+        pass
+
+
+async def test_a_call_without_a_request_is_told_so() -> None:
+    async def nothing() -> AsyncGenerator[bytes, None]:
+        none: list[bytes] = []
+        for message in none:
+            yield message
+
+    async with serve(ScriptedRegistry()) as gateway:
+        begin: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = gateway.channel.stream_stream(f"/{SERVICE}/ListTags")
+        failed = await soon(failure_of(_end_of(begin(nothing()))))
+    assert failed.outcome == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+    assert failed.fields == {"request": "missing: this method takes one message"}
+
+
+# --- Memory -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rpc", ["ListTags", "StreamCatalog"])
+async def test_an_answer_waits_for_memory_until_the_time_limit(rpc: str) -> None:
+    limits = ServerLimits(max_unread_bytes=4096, max_call_duration=0.5, max_stream_duration=0.5)
+    async with (
+        serve(large(), limits=limits) as gateway,
+        RawConnection.open(gateway.address, window=0) as connection,
+    ):
+        await call(connection, "ListTags")
+        assert await finished(gateway, 1) == [(grpc.StatusCode.OK, "")]
+        # Health needs no memory.
+        await check(gateway.channel)
+        await call(connection, rpc)
+        _, _, (code, reason) = await finished(gateway, 3)
+        if rpc == "ListTags":
+            assert (code, reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS")
+        else:
+            # The time limit of the stream ends at the same moment.
+            assert reason in ("TOO_MANY_CALLS", "DEADLINE_EXCEEDED")
+        # The memory of an answer that nobody can read any more is free.
+        await soon(closed(connection))
+        assert await finish(gateway.channel, rpc)
+
+
+@pytest.mark.parametrize("rpc", ["ListTags", "StreamCatalog"])
+async def test_an_answer_that_waits_is_sent_as_soon_as_there_is_memory(rpc: str) -> None:
+    async with (
+        serve(large(), limits=ServerLimits(max_unread_bytes=4096)) as gateway,
+        RawConnection.open(gateway.address, window=0) as connection,
+    ):
+        unread = await call(connection, rpc)
+        await soon(gateway.calls.came_in(1))
+        # Its answer is there.
+        await asyncio.sleep(0.1)
+        waiting = asyncio.ensure_future(finish(gateway.channel, "ListTags"))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        connection.send(RST_STREAM, 0, unread, struct.pack(">I", 8))
+        await connection.sent()
+        assert await soon(waiting)
+
+
+async def test_the_messages_of_a_stream_that_is_read_take_turns_in_the_memory() -> None:
+    names = [Repository(f"{number:04}/" + "x" * 240) for number in range(3000)]
+    async with serve(ScriptedRegistry(repositories=names), limits=ServerLimits(max_unread_bytes=4096)) as gateway:
+        assert len(await finish(gateway.channel, "StreamCatalog")) > 1
+        # Nothing is left behind.
+        for _ in range(2):
+            assert await finish(gateway.channel, "StreamCatalog")
