@@ -1,8 +1,10 @@
 """WatchEvents: every change in order, resumable, and for each caller what it may see."""
 
 import asyncio
+import base64
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -16,7 +18,7 @@ from portus.registry.v1.watch_pb2 import Event, WatchEventsRequest, WatchEventsR
 from portus_gateway.devregistry import DevRegistry, Fault
 from portus_gateway.index.sqlite import SqliteStore
 from portus_gateway.index.store import TagEntry
-from portus_gateway.index.watch_cursor import WatchCursor
+from portus_gateway.index.watch_cursor import SealedCursor, WatchCursor
 from portus_gateway.operations import watching
 from tests.index.gateways import TOKEN, IndexedGateway, caller, indexed_gateway
 from tests.index.registries import until
@@ -197,7 +199,17 @@ async def test_only_the_wanted_repositories(registry: DevRegistry, gateway: Inde
     watch.end()
 
 
-async def test_heartbeats_take_the_cursor_past_what_others_do(registry: DevRegistry, gateway: IndexedGateway) -> None:
+async def opened(tmp_path: Path, registry: DevRegistry, cursor: str) -> WatchCursor:
+    """What only the gateway can read."""
+    async with SqliteStore(tmp_path / "index.db", registry.url, keeps=False) as store:
+        found = SealedCursor.decode(cursor).opened((await store.state()).epoch)
+    assert found is not None
+    return found
+
+
+async def test_heartbeats_take_the_cursor_past_what_others_do(
+    registry: DevRegistry, gateway: IndexedGateway, tmp_path: Path
+) -> None:
     watch = Watch(gateway, WatchEventsRequest(prefix="nobody/", heartbeat_interval=SECOND))
     first = await watch.message()
     registry.push("team/app", "v3")
@@ -205,20 +217,21 @@ async def test_heartbeats_take_the_cursor_past_what_others_do(registry: DevRegis
     heartbeat = await watch.message()
     assert list(heartbeat.events) == []
     assert heartbeat.as_of.ToMicroseconds() > first.as_of.ToMicroseconds()
-    assert WatchCursor.decode(heartbeat.cursor).sequence > WatchCursor.decode(first.cursor).sequence
+    before, after = [await opened(tmp_path, registry, each.cursor) for each in (first, heartbeat)]
+    assert after.sequence > before.sequence
     watch.end()
+
+
+async def is_ready_for(gateway: IndexedGateway, name: str) -> bool:
+    info = await gateway.stub.GetRegistryInfo(GetRegistryInfoRequest(), metadata=caller(name))
+    return info.index.state == info.index.READY
 
 
 async def test_callers_see_events_of_repositories_whose_tags_they_may_list(
     registry: DevRegistry, tmp_path: Path
 ) -> None:
     async with indexed_gateway(registry, tmp_path, access=True) as gateway:
-
-        async def ready() -> bool:
-            info = await gateway.stub.GetRegistryInfo(GetRegistryInfoRequest(), metadata=caller("admin"))
-            return info.index.state == info.index.READY
-
-        await until(ready)
+        await until(partial(is_ready_for, gateway, "admin"))
         watch = Watch(gateway, WatchEventsRequest(current_state=True), caller("team"))
         while not (await watch.message()).current_state_complete:
             pass
@@ -232,8 +245,38 @@ async def test_callers_see_events_of_repositories_whose_tags_they_may_list(
         assert (await refused.failure())[0] is grpc.StatusCode.PERMISSION_DENIED
 
 
+async def test_a_cursor_of_another_caller_gives_no_rights(registry: DevRegistry, tmp_path: Path) -> None:
+    async with indexed_gateway(registry, tmp_path, access=True) as gateway:
+        await until(partial(is_ready_for, gateway, "admin"))
+        watch = Watch(gateway, WatchEventsRequest(), caller("admin"))
+        await watch.message()
+        watch.end()
+        for repository in ("other/app", "team/app"):
+            registry.push(repository, "v9")
+            await announced(gateway, repository)
+        other = Watch(gateway, WatchEventsRequest(after_cursor=watch.cursor), caller("team"))
+        assert await other.until(1) == [("TAG_CREATED", "team/app", "v9")]
+        other.end()
+
+
+async def test_a_cursor_in_the_current_state_names_nothing_that_is_hidden(
+    registry: DevRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "_AT_ONCE", 4)
+    registry.push("zz-hidden/app", "v1", "v2", "v3")
+    async with indexed_gateway(registry, tmp_path, access=True) as gateway:
+        await until(partial(is_ready_for, gateway, "admin"))
+        watch = Watch(gateway, WatchEventsRequest(current_state=True), caller("team"))
+        positions = []
+        while not (message := await watch.message()).current_state_complete:
+            assert b"hidden" not in base64.urlsafe_b64decode(message.cursor + "==")
+            positions.append((await opened(tmp_path, registry, message.cursor)).listed)
+        watch.end()
+        assert positions == [("zz-hidden/app", "v1")]
+
+
 async def test_cursors_that_cannot_be_continued(gateway: IndexedGateway, tmp_path: Path, registry: DevRegistry) -> None:
-    cursor = WatchCursor.decode((await gateway.stub.Catalog(CatalogRequest())).cursor)
+    cursor = await opened(tmp_path, registry, (await gateway.stub.Catalog(CatalogRequest())).cursor)
     foreign = WatchCursor("another", cursor.sequence)
     ahead = WatchCursor(cursor.epoch, cursor.sequence + 1)
     for unknown in (foreign, ahead):

@@ -32,7 +32,7 @@ from portus_gateway.devregistry import DevRegistry
 from portus_gateway.distribution import Digest, Repository, Tag
 from portus_gateway.distribution import Platform as PlatformValue
 from portus_gateway.distribution.page import Cursor
-from portus_gateway.index.watch_cursor import WatchCursor
+from portus_gateway.index.watch_cursor import SealedCursor, WatchCursor
 from portus_gateway.operations import index_search
 from portus_gateway.operations.deletion import BatchDeletion, BlobDeletion, ManifestDeletion, TagDeletion
 from portus_gateway.operations.referrers import WantedReferrers
@@ -479,8 +479,9 @@ def test_watched_events() -> None:
     assert plain == WantedEvents("", frozenset(), None, current_state=False, heartbeat=15.0)
     state = request_parsing.wanted_events(WatchEventsRequest(prefix="team/", current_state=True))
     assert state == WantedEvents("team/", frozenset(), None, current_state=True, heartbeat=15.0)
-    cursor = WatchCursor("epoch", 7)
-    request = WatchEventsRequest(repositories=["b", "a", "b"], after_cursor=cursor.encode())
+    text = WatchCursor("epoch", 7).encode()
+    cursor = SealedCursor.decode(text)
+    request = WatchEventsRequest(repositories=["b", "a", "b"], after_cursor=text)
     assert request_parsing.wanted_events(request) == WantedEvents(
         "", frozenset({"a", "b"}), cursor, current_state=False, heartbeat=15.0
     )

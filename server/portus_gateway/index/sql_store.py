@@ -153,4 +153,4 @@ class SqlStore(ABC):
 
 
 def _new_epoch() -> str:
-    return secrets.token_hex(8)
+    return secrets.token_hex(16)

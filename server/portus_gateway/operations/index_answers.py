@@ -167,6 +167,7 @@ class IndexAnswers:
     async def _stream(
         self, index: LiveIndex, page: CatalogRows, include_tags: bool, prefix: str, max_staleness: float
     ) -> "AsyncGenerator[tuple[list[Entry], Freshness], None]":
+        # It is another text each time that it is made, and has to be the same in all messages.
         cursor = _cursor(page.state)
         visible = self._visibility.visible()
         while True:

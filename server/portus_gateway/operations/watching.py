@@ -19,7 +19,7 @@ from portus_gateway.index.errors import (
 )
 from portus_gateway.index.live_index import LiveIndex
 from portus_gateway.index.store import Change, ChangeRows, ChangeType, IndexState, TagEntry
-from portus_gateway.index.watch_cursor import WatchCursor
+from portus_gateway.index.watch_cursor import SealedCursor, WatchCursor
 from portus_gateway.operations.index_answers import Visibility
 
 # Changes, or tags of the current state, that are read at a time and in one message at most.
@@ -35,7 +35,7 @@ class WantedEvents:
 
     prefix: str
     repositories: frozenset[str]
-    cursor: WatchCursor | None
+    cursor: SealedCursor | None
     current_state: bool
     heartbeat: float
 
@@ -73,8 +73,7 @@ class Watching:
         state = await self._index.state()
         if not state.ready:
             raise IndexNotReady
-        cursor = wanted.cursor or WatchCursor(state.epoch, state.head, ("", "") if wanted.current_state else None)
-        _check(cursor, state)
+        cursor = _beginning(wanted, state)
         watch = _Watch(self._index, self._visibility, wanted, cursor)
         observer = self._index.observer
         observer.watching(1)
@@ -202,11 +201,15 @@ class _Watch:
                 yield change
 
 
-def _check(cursor: WatchCursor, state: IndexState) -> None:
-    if cursor.epoch != state.epoch or cursor.sequence > state.head:
+def _beginning(wanted: WantedEvents, state: IndexState) -> WatchCursor:
+    if wanted.cursor is None:
+        return WatchCursor(state.epoch, state.head, ("", "") if wanted.current_state else None)
+    cursor = wanted.cursor.opened(state.epoch)
+    if cursor is None or cursor.sequence > state.head:
         raise CursorUnknown
     if cursor.sequence < state.oldest:
         raise CursorExpired
+    return cursor
 
 
 def _present(entries: Sequence[TagEntry], repository: str, sequence: int) -> Iterator[Change]:

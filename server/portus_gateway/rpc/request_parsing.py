@@ -16,7 +16,7 @@ from portus_gateway.distribution.errors import InvalidName
 from portus_gateway.distribution.manifest import Platform
 from portus_gateway.distribution.names import REPOSITORY_MAX_LENGTH, Repository, Tag, known_tag
 from portus_gateway.errors import FieldViolation
-from portus_gateway.index.watch_cursor import WatchCursor
+from portus_gateway.index.watch_cursor import SealedCursor
 from portus_gateway.operations import index_search
 from portus_gateway.operations.deletion import BatchDeletion, BlobDeletion, ManifestDeletion, TagDeletion
 from portus_gateway.operations.referrers import WantedReferrers
@@ -168,7 +168,7 @@ def wanted_events(request: watch_pb2.WatchEventsRequest) -> WantedEvents:
     cursor = None
     if request.WhichOneof("start") == "after_cursor":
         try:
-            cursor = WatchCursor.decode(request.after_cursor)
+            cursor = SealedCursor.decode(request.after_cursor)
         except ValueError as error:
             fields.refuse("after_cursor", str(error))
     heartbeat = _HEARTBEAT
