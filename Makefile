@@ -11,6 +11,10 @@ PYTEST := $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --m
 ARTIFACTS := tests/clients/test_artifacts.py
 BUILT := $(ARTIFACTS)::test_the_npm_package_has_only_the_licence_and_the_compiled_code $(ARTIFACTS)::test_the_jar_has_the_licence
 
+BASE = $(if $(PYTHON_IMAGE),--python-image $(PYTHON_IMAGE))
+STAND_IN := build/python-image
+TRIAL_RELEASE := build/release/trial
+
 .PHONY: help demo test test-model test-attack test-clients mutation lint lint-style lint-types lint-contract format protos clients bench requirements clean
 
 help: ## shows this list
@@ -28,8 +32,13 @@ test-model: .venv/installed ## random calls while the registry changes and fails
 test-attack: .venv/installed ## attacks on a running gateway
 	$(PYTEST) tests/attack
 
-test-clients: clients ## the same scenario with the clients of all languages; a release, made and used
-	$(PYTEST) tests/clients/interop tests/release $(BUILT)
+test-clients: clients $(STAND_IN) ## the same scenario with the clients of all languages; a release with its image, made and used
+	$(BIN)/python deploy/release "$$(clients/version)" --trial --python-image oci:$(CURDIR)/$(STAND_IN) --output $(TRIAL_RELEASE)
+	RELEASE=$(TRIAL_RELEASE) PYTHON_IMAGE=oci:$(CURDIR)/$(STAND_IN) $(PYTEST) tests/clients/interop tests/release $(BUILT)
+
+# What the image of the tests is built on: they use no registry.
+$(STAND_IN): tests/deploy/make-base-image
+	tests/deploy/make-base-image $@
 
 mutation: .venv/installed ## changes the code in small ways and checks that tests fail (hours; MODULE=access/policy.py for one module)
 	$(BIN)/python -m tests.mutation $(MODULE)
@@ -76,7 +85,11 @@ version: ## prints the version of all artifacts; VERSION=1.2.3 sets it
 .PHONY: release
 release: .venv/installed ## all artifacts of VERSION, published nowhere (RELEASING.md); TRIAL=1 before the changelog has it
 	@test -n "$(VERSION)" || { echo "usage: make release VERSION=1.2.3" >&2; exit 2; }
-	$(BIN)/python deploy/release $(VERSION) $(if $(TRIAL),--trial)
+	$(BIN)/python deploy/release $(VERSION) $(if $(TRIAL),--trial) $(BASE)
+
+.PHONY: image
+image: .venv/installed ## the container image and its SBOM, in build/image; PYTHON_IMAGE=... sets the base image
+	$(BIN)/python deploy/image $(BASE)
 
 clean: ## removes what was installed and built
 	rm -rf .venv build dist clients/typescript/node_modules clients/typescript/dist clients/java/target

@@ -1,29 +1,26 @@
-"""Images built by buildah, without an engine, in a storage of their own."""
+"""Images that buildah builds in a storage of its own."""
 
-import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeAlias
 
 from tests import programs
 
-Json: TypeAlias = "str | int | bool | list[Json] | dict[str, Json] | None"
-_PATIENCE_SECONDS = 900.0
+_PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class Buildah:
-    """buildah, and where it keeps what it makes."""
+    """buildah, and the folder of its storage."""
 
     program: str
     storage: Path
 
     def __call__(self, command: str, *arguments: str) -> str:
-        """Runs a command of buildah's, which has to end well; answers with what it wrote."""
+        """Runs a command of buildah, which has to succeed, and returns its output."""
         words = [self.program, "--storage-driver", "vfs", "--root", str(self.storage / "root")]
         words += ["--runroot", str(self.storage / "run"), command, *arguments]
         ended = subprocess.run(words, capture_output=True, text=True, timeout=_PATIENCE_SECONDS, check=False)
@@ -31,46 +28,21 @@ class Buildah:
         return ended.stdout
 
     def build(self, context: Path, *arguments: str) -> str:
-        """Builds an image; answers with its id."""
-        return self("bud", "--quiet", "--isolation", "chroot", "--format", "docker", *arguments, str(context)).strip()
+        """Builds an image, and returns its id."""
+        return self("bud", "--quiet", "--isolation", "chroot", *arguments, str(context)).strip()
 
     @contextmanager
-    def container(self, image: str) -> Iterator["Container"]:
+    def files(self, image: str) -> Iterator[Path]:
+        """The root folder of an image."""
         container = self("from", "--pull-never", image).strip()
         try:
-            yield Container(self, container)
+            yield Path(self("mount", container).strip())
         finally:
             self("rm", container)
-
-    def configuration(self, image: str) -> Mapping[str, Json]:
-        """What an image says of how it is run."""
-        inspected = json.loads(self("inspect", "--type", "image", image))
-        configuration: Mapping[str, Json] = inspected["Docker"]["config"]
-        return configuration
-
-
-@dataclass(frozen=True, slots=True)
-class Container:
-    """A container of an image: it has the image's user, variables and files."""
-
-    buildah: Buildah
-    name: str
-
-    def run(self, *command: str) -> str:
-        return self.buildah("run", "--isolation", "chroot", self.name, "--", *command)
-
-    @contextmanager
-    def files(self) -> Iterator[Path]:
-        """The container's root folder."""
-        root = Path(self.buildah("mount", self.name).strip())
-        try:
-            yield root
-        finally:
-            self.buildah("umount", self.name)
 
 
 @contextmanager
 def buildah() -> Iterator[Buildah]:
-    """Buildah with an empty storage, which goes at the end: pytest would keep its hundreds of megabytes."""
+    """buildah with an empty storage, which is removed at the end."""
     with TemporaryDirectory(prefix="portus-gateway-images-") as folder:
         yield Buildah(programs.buildah(), Path(folder))

@@ -13,11 +13,12 @@ _PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
 def requirements(kind: str) -> tuple[Requirement, ...]:
-    """What pyproject.toml asks for: to `build` a wheel, for the `server`, and for who works on it, `dev`."""
+    """What pyproject.toml asks for: to `build` a wheel or the `image`, for the `server`, and for development, `dev`."""
     build = _PYPROJECT["build-system"]["requires"]
     server = [*_PYPROJECT["project"]["dependencies"], *_PYPROJECT["project"]["optional-dependencies"]["server"]]
     wanted: dict[str, list[str]] = {
         "build": build,
+        "image": _PYPROJECT["dependency-groups"]["image"],
         "server": server,
         "dev": [*build, *server, *_PYPROJECT["dependency-groups"]["dev"]],
     }

@@ -1,4 +1,4 @@
-"""What reaches a build: .dockerignore, as buildah reads it."""
+"""Which files a build of the image gets: .dockerignore, as buildah reads it."""
 
 from pathlib import Path
 
@@ -12,6 +12,7 @@ NEEDED = (
     "clients/python/portus_client/service_config.json",
     "pyproject.toml",
     "requirements/build.txt",
+    "requirements/image.txt",
     "requirements/server.txt",
     "server/portus_gateway/cli/__init__.py",
     "server/portus_gateway/py.typed",
@@ -41,6 +42,6 @@ def test_only_what_the_image_is_made_of_reaches_the_build(tmp_path: Path) -> Non
 
     with buildah() as run:
         image = run.build(context, "--file", str(recipe))
-        with run.container(image) as container, container.files() as root:
+        with run.files(image) as root:
             sent = sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
     assert sent == sorted(NEEDED)

@@ -11,7 +11,7 @@ from packaging.version import Version
 
 from tests.deploy.project import ROOT, requirements
 
-KINDS = ("build", "dev", "server")
+KINDS = ("build", "dev", "image", "server")
 _HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 every_kind = pytest.mark.parametrize("kind", KINDS)
 

@@ -1,6 +1,5 @@
 """`deploy/release`: every artifact is installed in a clean place, and used once against the gateway of the wheel."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -16,40 +15,12 @@ import pytest
 
 from portus_gateway import __version__
 from tests.deploy.kubernetes import CHART, Manifests, helm
-from tests.programs import missing
+from tests.release.commands import ROOT, output_of
 
-ROOT = Path(__file__).parents[2]
-PATIENCE = 600.0
 REQUEST = '{"repository": "team/app", "tag": "latest"}'
 METHOD = "portus.registry.v1.RegistryService/ResolveManifest"
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 GO_MODULE = "github.com/portus-gateway/portus-gateway/clients/go"
-
-
-def output_of(*command: str | Path, folder: Path = ROOT, **variables: str) -> str:
-    ended = subprocess.run(
-        command,
-        cwd=folder,
-        env=os.environ | variables,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert ended.returncode == 0, f"{command} ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}"
-    return ended.stdout
-
-
-@pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All artifacts."""
-    for tool in ("npm", "mvn", "go"):
-        if shutil.which(tool) is None:
-            missing(f"{tool} is not installed")
-    folder = tmp_path_factory.mktemp("release")
-    output_of(sys.executable, ROOT / "deploy/release", __version__, "--trial", "--output", folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +79,7 @@ def test_all_artifacts_are_there_with_their_checksums(release: Path) -> None:
         f"npm/portus-gateway-client-{__version__}.tgz",
         *(f"{jar}{suffix}" for suffix in (".jar", "-sources.jar", "-javadoc.jar", ".pom")),
         f"helm/portus-gateway-{__version__}.tgz",
+        *(f"image/portus-gateway-{__version__}{suffix}" for suffix in (".oci.tar", ".cdx.json")),
         "portus-registry-v1.binpb",
         "release-notes.md",
     }
