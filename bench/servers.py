@@ -63,11 +63,19 @@ def registry_program() -> str:
     raise FileNotFoundError("no registry to measure with: run bench/install")
 
 
+@dataclass(frozen=True, slots=True)
+class Notified:
+    """Where a registry sends its notifications, with which token."""
+
+    url: str
+    token: str = field(repr=False)
+
+
 @asynccontextmanager
-async def registry(folder: Path) -> AsyncGenerator[Server, None]:
+async def registry(folder: Path, notified: Notified | None = None) -> AsyncGenerator[Server, None]:
     """A real registry that asks nobody for credentials, with its content in `folder/storage`."""
-    address = f"127.0.0.1:{_free_port()}"
-    configuration = _registry_configuration(folder, address)
+    address = free_address()
+    configuration = _registry_configuration(folder, address, notified)
     environment = {**os.environ, "OTEL_TRACES_EXPORTER": "none"}
     async with _process([registry_program(), "serve", str(configuration)], folder, environment) as process:
         await _accepting(address, process)
@@ -85,7 +93,7 @@ async def echo(folder: Path, answer: bytes) -> AsyncGenerator[Server, None]:
 async def equal_work(folder: Path, answer: bytes) -> AsyncGenerator[Server, None]:
     """The grpc.aio server that reads a token and a request, and serializes `answer`, a GetManifestResponse."""
     token = secrets.token_urlsafe(32)
-    files = (str(_file(folder, "answer", answer)), str(_token_file(folder, token)))
+    files = (str(_file(folder, "answer", answer)), str(token_file(folder, token)))
     async with _python("bench.equal_work_server", *files) as server:
         yield Server(server.address, server.pid, token)
 
@@ -94,6 +102,13 @@ async def equal_work(folder: Path, answer: bytes) -> AsyncGenerator[Server, None
 async def stream(size: int, count: int) -> AsyncGenerator[Server, None]:
     """The bare grpc.aio server that answers with `count` messages of `size` bytes."""
     async with _python("bench.stream_server", str(size), str(count)) as server:
+        yield server
+
+
+@asynccontextmanager
+async def sink() -> AsyncGenerator[Server, None]:
+    """The server that only counts notifications."""
+    async with _python("bench.sink_server") as server:
         yield server
 
 
@@ -127,7 +142,7 @@ async def gateway(
         **variables,
     }
     if authentication:
-        settings["PORTUS_CALLER_TOKEN_FILE"] = str(_token_file(folder, token))
+        settings["PORTUS_CALLER_TOKEN_FILE"] = str(token_file(folder, token))
         settings["PORTUS_POLICY_FILE"] = str(_policy_file(folder))
     log = _file(folder, "gateway.log", b"")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PORTUS_")} | settings
@@ -136,8 +151,8 @@ async def gateway(
         yield Server(str(listening["address"]), process.pid, token, str(listening["metrics"]))
 
 
-def _registry_configuration(folder: Path, address: str) -> Path:
-    settings = {
+def _registry_configuration(folder: Path, address: str, notified: Notified | None) -> Path:
+    settings: dict[str, object] = {
         "version": "0.1",
         "log": {"level": "error", "accesslog": {"disabled": True}},
         "storage": {
@@ -147,10 +162,23 @@ def _registry_configuration(folder: Path, address: str) -> Path:
         "catalog": {"maxentries": LARGEST_PAGE},
         "http": {"addr": address, "secret": secrets.token_urlsafe(18)},
     }
+    if notified is not None:
+        # As `portus-gateway index endpoint` prints them.
+        endpoint = {
+            "name": "bench",
+            "url": notified.url,
+            "headers": {"Authorization": [f"Bearer {notified.token}"]},
+            "timeout": "1s",
+            "threshold": 5,
+            "backoff": "1s",
+            "ignoredmediatypes": ["application/octet-stream"],
+        }
+        settings["notifications"] = {"endpoints": [endpoint]}
     return _file(folder, "configuration.json", json.dumps(settings).encode())  # JSON is YAML
 
 
-def _token_file(folder: Path, token: str) -> Path:
+def token_file(folder: Path, token: str) -> Path:
+    """A file of ten tokens, one of which is this one, that of `bench`."""
     tokens = {f"other-{number}": secrets.token_urlsafe(32) for number in range(9)} | {"bench": token}
     lines = [f"{name} sha256:{hashlib.sha256(value.encode()).hexdigest()}\n" for name, value in tokens.items()]
     return _file(folder, "tokens", "".join(lines).encode())
@@ -224,7 +252,8 @@ def _text(file: Path) -> str:
     return file.read_text()
 
 
-def _free_port() -> int:
+def free_address() -> str:
+    """An address of loopback that nothing listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+        return f"127.0.0.1:{listener.getsockname()[1]}"
