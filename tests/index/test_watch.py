@@ -17,7 +17,7 @@ from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from portus.registry.v1.watch_pb2 import Event, WatchEventsRequest, WatchEventsResponse
 from portus_gateway.devregistry import DevRegistry, Fault
 from portus_gateway.index.sqlite import SqliteStore
-from portus_gateway.index.store import TagEntry
+from portus_gateway.index.store import ChangeRows, TagEntry
 from portus_gateway.index.watch_cursor import SealedCursor, WatchCursor
 from portus_gateway.operations import watching
 from tests.index.gateways import TOKEN, IndexedGateway, caller, indexed_gateway
@@ -187,6 +187,33 @@ async def test_heartbeats_while_the_current_state_has_nothing_for_the_caller(
         pass
     assert watch.events == []
     watch.end()
+
+
+async def test_a_change_is_read_once_for_all_watches(
+    registry: DevRegistry, gateway: IndexedGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = 0
+    read = SqliteStore.changes
+
+    async def counted(store: SqliteStore, after: int, most: int) -> ChangeRows:
+        nonlocal reads
+        reads += 1
+        return await read(store, after, most)
+
+    monkeypatch.setattr(SqliteStore, "changes", counted)
+    watches = [Watch(gateway, WatchEventsRequest(heartbeat_interval=SECOND)) for _ in range(60)]
+    for watch in watches:
+        await watch.message()
+    before = reads
+    registry.push("team/app", "v3")
+    await announced(gateway, "team/app")
+    assert {tuple(await watch.until(1)) for watch in watches} == {(("TAG_CREATED", "team/app", "v3"),)}
+    for watch in watches:
+        # A heartbeat.
+        await watch.message()
+    assert reads - before < len(watches)
+    for watch in watches:
+        watch.end()
 
 
 async def test_only_the_wanted_repositories(registry: DevRegistry, gateway: IndexedGateway) -> None:

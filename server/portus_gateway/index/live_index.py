@@ -92,6 +92,7 @@ class LiveIndex:
     ) -> None:
         self._life.cancel()
         await asyncio.gather(self._life, return_exceptions=True)
+        await self.feed.close()
 
     @property
     def store(self) -> IndexStore:

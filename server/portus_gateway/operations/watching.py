@@ -61,6 +61,8 @@ class Watching:
     def drain(self) -> None:
         """Ends all watches. Each has sent a cursor to go on from."""
         self._draining.set()
+        if self._index is not None:
+            self._index.feed.wake()
 
     async def watch(self, wanted: WantedEvents) -> AsyncGenerator[WatchMessage, None]:
         """The messages of one watch. It ends by itself shortly before the call's time limit.
@@ -163,23 +165,14 @@ class _Watch:
             return self.message((), rows.state.now if complete else rows.changes[-1].observed_at)
         if complete:
             limit = deadline.remaining()
-            await self._wait(min(wait, wait if limit is None else max(0.0, limit - _BEFORE_LIMIT)), draining)
+            seconds = min(wait, wait if limit is None else max(0.0, limit - _BEFORE_LIMIT))
+            if not draining.is_set():
+                await self._index.feed.wait(self._sequence, seconds)
         return None
-
-    async def _wait(self, seconds: float, draining: asyncio.Event) -> None:
-        """Waits for changes, for the time to be over, or for the gateway to stop."""
-        waiting = asyncio.ensure_future(self._index.feed.wait(self._sequence, seconds))
-        stopping = asyncio.ensure_future(draining.wait())
-        try:
-            await asyncio.wait([waiting, stopping], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
-            stopping.cancel()
-            await asyncio.gather(waiting, stopping, return_exceptions=True)
 
     async def _rows(self) -> ChangeRows:
         try:
-            return await self._index.store.changes(self._sequence, _AT_ONCE)
+            return await self._index.feed.changes(self._index.store, self._sequence, _AT_ONCE)
         except StoreError as error:
             raise IndexUnavailable(str(error)) from error
 
