@@ -6,22 +6,32 @@ import io.portus.client.ErrorDetails;
 import io.portus.client.PortusClient;
 import io.portus.client.Security;
 import io.portus.client.Timeouts;
+import io.portus.client.Watch;
+import io.portus.client.WatchUpdate;
 import io.portus.registry.v1.BatchDeleteManifestsRequest;
 import io.portus.registry.v1.BatchDeleteManifestsResult;
+import io.portus.registry.v1.BatchResolveManifestsResult;
 import io.portus.registry.v1.CatalogRequest;
 import io.portus.registry.v1.DeleteManifestRequest;
+import io.portus.registry.v1.DeleteTagRequest;
 import io.portus.registry.v1.Descriptor;
+import io.portus.registry.v1.Event;
+import io.portus.registry.v1.FindTagsRequest;
+import io.portus.registry.v1.FoundTag;
 import io.portus.registry.v1.GetImageConfigRequest;
 import io.portus.registry.v1.GetManifestRequest;
 import io.portus.registry.v1.ImageConfig;
 import io.portus.registry.v1.ListReferrersRequest;
+import io.portus.registry.v1.ListTagHistoryRequest;
 import io.portus.registry.v1.ListTagsRequest;
 import io.portus.registry.v1.Manifest;
 import io.portus.registry.v1.Platform;
 import io.portus.registry.v1.ReadBlobRequest;
 import io.portus.registry.v1.Referrer;
 import io.portus.registry.v1.Repository;
+import io.portus.registry.v1.ResolveManifestRequest;
 import io.portus.registry.v1.TagDetails;
+import io.portus.registry.v1.WatchEventsRequest;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.UncheckedIOException;
@@ -32,10 +42,12 @@ import java.security.MessageDigest;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.HexFormat;
+import java.util.List;
+import java.util.stream.Stream;
 
 /**
- * Shows how to use the gateway: lists the catalog with its tags, verifies a manifest, shows what is in the image and what
- * refers to it, tries a delete that is refused, and requests a tag that does not exist.
+ * Shows how to use the gateway: lists the catalog with its tags, verifies a manifest, shows what is in the image, what
+ * refers to it and what the index knows of it, tries a delete that is refused, and requests a tag that does not exist.
  *
  * <pre>java -cp "target/*:target/dependency/*" examples/Scenario.java ADDRESS REPOSITORY TAG</pre>
  *
@@ -80,6 +92,7 @@ public final class Scenario {
     }
 
     showContent(client, repository, tag, manifest);
+    showIndex(client, repository, tag, digest);
 
     for (boolean validateOnly : new boolean[] {true, false}) {
       System.out.printf(
@@ -153,6 +166,38 @@ public final class Scenario {
       System.out.printf("  %s: %s%n", descriptor.getArtifactType(), descriptor.getDigest());
     }
 
+    System.out.printf("digests of %s and no-such-tag%n", tag);
+    String[] outcomes = new String[2];
+    List<ResolveManifestRequest> references =
+        Stream.of(tag, "no-such-tag")
+            .map(each -> ResolveManifestRequest.newBuilder().setRepository(repository).setTag(each).build())
+            .toList();
+    try (Batch<BatchResolveManifestsResult> batch = client.batchResolve(references)) {
+      for (BatchResolveManifestsResult result : batch) {
+        outcomes[result.getRequestIndex()] =
+            result.hasStatus()
+                ? ErrorDetails.of(result.getStatus()).reason()
+                : result.getContentDescriptor().getDigest();
+      }
+    }
+    for (int index = 0; index < outcomes.length; index++) {
+      System.out.printf("  %d: %s%n", index, outcomes[index]);
+    }
+
+    System.out.printf("delete the tag %s of %s, validate only%n", tag, repository);
+    DeleteTagRequest tagDeletion =
+        DeleteTagRequest.newBuilder()
+            .setRepository(repository)
+            .setTag(tag)
+            .setExpectedDigest(digest)
+            .setValidateOnly(true)
+            .build();
+    try {
+      System.out.printf("  deleted, it pointed to: %s%n", client.blocking().deleteTag(tagDeletion).getDigest());
+    } catch (StatusRuntimeException error) {
+      show(error);
+    }
+
     System.out.printf("batch of deletes in %s, validate only%n", repository);
     BatchDeleteManifestsRequest deletes =
         BatchDeleteManifestsRequest.newBuilder()
@@ -164,6 +209,45 @@ public final class Scenario {
       for (BatchDeleteManifestsResult result : batch) {
         System.out.printf("  %d: %s%n", result.getRequestIndex(), ErrorDetails.of(result.getStatus()).reason());
       }
+    }
+  }
+
+  /** Shows what the gateway's index knows of the image, if it has one. */
+  private static void showIndex(PortusClient client, String repository, String tag, String digest) {
+    System.out.printf("tags on %s%n", digest);
+    try {
+      for (FoundTag found : client.foundTags(FindTagsRequest.newBuilder().setDigest(digest).build())) {
+        System.out.printf("  %s:%s%n", found.getRepository(), found.getTag());
+      }
+    } catch (StatusRuntimeException error) {
+      show(error);
+    }
+
+    System.out.printf("history of %s:%s%n", repository, tag);
+    try {
+      for (Event event :
+          client.tagHistory(ListTagHistoryRequest.newBuilder().setRepository(repository).setTag(tag).build())) {
+        System.out.printf("  %s: %s%n", event.getType(), event.getDigest());
+      }
+    } catch (StatusRuntimeException error) {
+      show(error);
+    }
+
+    System.out.printf("current state of %s%n", repository);
+    WatchEventsRequest all =
+        WatchEventsRequest.newBuilder().addRepositories(repository).setCurrentState(true).build();
+    try (Watch watch = client.watch(all)) {
+      for (WatchUpdate update : watch) {
+        for (Event event : update.events()) {
+          System.out.printf(
+              "  %s: %s%n", event.getType(), event.getTag().isEmpty() ? event.getRepository() : event.getTag());
+        }
+        if (update.currentStateComplete()) {
+          break;
+        }
+      }
+    } catch (StatusRuntimeException error) {
+      show(error);
     }
   }
 

@@ -1,6 +1,6 @@
 /**
- * Shows how to use the gateway: lists the catalog with its tags, verifies a manifest, shows what is in the image and what
- * refers to it, tries a delete that is refused, and requests a tag that does not exist.
+ * Shows how to use the gateway: lists the catalog with its tags, verifies a manifest, shows what is in the image, what
+ * refers to it and what the index knows of it, tries a delete that is refused, and requests a tag that does not exist.
  *
  *     node dist/examples/scenario.js ADDRESS REPOSITORY TAG
  *
@@ -11,6 +11,7 @@ import { createHash } from "node:crypto";
 import { argv, env, exit } from "node:process";
 
 import {
+  Event_Type,
   type Manifest,
   plaintext,
   type Platform,
@@ -43,6 +44,7 @@ async function run(client: PortusClient, repository: string, tag: string): Promi
   }
 
   await showContent(client, repository, tag, manifest);
+  await showIndex(client, repository, tag, digest);
 
   for (const validateOnly of [true, false]) {
     console.log(`delete ${repository}@${digest}, expecting the tag ${tag}, validate only: ${validateOnly}`);
@@ -97,11 +99,64 @@ async function showContent(client: PortusClient, repository: string, tag: string
     console.log(`  ${descriptor?.artifactType}: ${descriptor?.digest}`);
   }
 
+  console.log(`digests of ${tag} and no-such-tag`);
+  const outcomes: string[] = [];
+  const wanted = [tag, "no-such-tag"].map((value) => ({ repository, reference: { $case: "tag" as const, value } }));
+  for await (const { requestIndex, outcome } of client.batchResolve(wanted)) {
+    outcomes[requestIndex] =
+      outcome?.$case === "status" ? new PortusError(outcome.value).reason : (outcome?.value.digest ?? "");
+  }
+  outcomes.forEach((outcome, index) => console.log(`  ${index}: ${outcome}`));
+
+  console.log(`delete the tag ${tag} of ${repository}, validate only`);
+  try {
+    const deleted = await client.deleteTag({ repository, tag, expectedDigest: digest, validateOnly: true });
+    console.log(`  deleted, it pointed to: ${deleted.digest}`);
+  } catch (error) {
+    show(error);
+  }
+
   console.log(`batch of deletes in ${repository}, validate only`);
   const deletes = { repository, requests: [{ digest }], validateOnly: true };
   for await (const { requestIndex, outcome } of client.batchDelete(deletes)) {
     const reason = outcome?.$case === "status" ? new PortusError(outcome.value).reason : "";
     console.log(`  ${requestIndex}: ${reason}`);
+  }
+}
+
+/** Shows what the gateway's index knows of the image, if it has one. */
+async function showIndex(client: PortusClient, repository: string, tag: string, digest: string): Promise<void> {
+  console.log(`tags on ${digest}`);
+  try {
+    for await (const found of client.foundTags({ wanted: { $case: "digest", value: digest } })) {
+      console.log(`  ${found.repository}:${found.tag}`);
+    }
+  } catch (error) {
+    show(error);
+  }
+
+  console.log(`history of ${repository}:${tag}`);
+  try {
+    for await (const event of client.tagHistory({ repository, tag })) {
+      console.log(`  ${Event_Type[event.type]}: ${event.digest}`);
+    }
+  } catch (error) {
+    show(error);
+  }
+
+  console.log(`current state of ${repository}`);
+  try {
+    const start = { $case: "currentState", value: true } as const;
+    for await (const { events, currentStateComplete } of client.watch({ repositories: [repository], start })) {
+      for (const event of events) {
+        console.log(`  ${Event_Type[event.type]}: ${event.tag || event.repository}`);
+      }
+      if (currentStateComplete) {
+        break;
+      }
+    }
+  } catch (error) {
+    show(error);
   }
 }
 

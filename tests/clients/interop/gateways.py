@@ -6,7 +6,9 @@ from pathlib import Path
 
 import grpc
 
-from portus_gateway import __version__
+from portus.registry.v1.registry_service_pb2 import GetRegistryInfoRequest, IndexStatus
+from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
+from portus_gateway import __version__, app
 from portus_gateway.access.authentication import Authentication
 from portus_gateway.access.token_file import TokenFile
 from portus_gateway.devregistry import DevRegistry
@@ -15,7 +17,9 @@ from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.rpc.caller_interceptor import CallerInterceptor
 from portus_gateway.rpc.interception import Interceptor
 from portus_gateway.rpc.server import FinishedCall, GatewayServer, ServerLimits
+from portus_gateway.settings import load
 from tests.e2e.gateway_process import gateway_process
+from tests.index.registries import until
 
 
 class _Unobserved:
@@ -52,6 +56,28 @@ async def dev_gateway(*arguments: str) -> AsyncIterator[str]:
     async with gateway_process("dev", *arguments) as running:
         await running.event("registry ready")
         yield running.address
+
+
+@asynccontextmanager
+async def indexed_gateway(url: str, folder: Path) -> AsyncIterator[str]:
+    """A gateway with an index, over a registry that needs no credentials. Gives its address once the index is ready."""
+    settings: dict[str, str | bool | None] = {
+        "registry_url": url,
+        "registry_anonymous": True,
+        "listen": "127.0.0.1:0",
+        "allow_delete": True,
+        "audit_log": str(folder / "audit.log"),
+        "index": f"sqlite://{folder}/index.db",
+    }
+    async with app.running(load(settings)) as served, grpc.aio.insecure_channel(str(served.address)) as channel:
+        stub = RegistryServiceStub(channel)
+
+        async def is_ready() -> bool:
+            info = await stub.GetRegistryInfo(GetRegistryInfoRequest())
+            return info.index.state == IndexStatus.READY
+
+        await until(is_ready)
+        yield str(served.address)
 
 
 @asynccontextmanager

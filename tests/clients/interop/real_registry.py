@@ -19,8 +19,19 @@ _START = 20.0
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """Runs an empty registry that allows deletes and needs no credentials. Gives its URL."""
+def serving(folder: Path, *, notifies: str = "", token: str = "") -> Iterator[str]:
+    """Runs an empty registry that allows deletes and needs no credentials. Gives its URL.
+
+    It sends notifications to the URL `notifies`, if it is set, with the token.
+    """
+    endpoint = {
+        "name": "gateway",
+        "url": notifies,
+        "headers": {"Authorization": [f"Bearer {token}"]},
+        "timeout": "1s",
+        "threshold": 1,
+        "backoff": "100ms",
+    }
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     configuration = folder / "registry.json"  # JSON is YAML
@@ -31,6 +42,7 @@ def serving(folder: Path) -> Iterator[str]:
                 "log": {"level": "error"},
                 "storage": {"filesystem": {"rootdirectory": str(folder / "storage")}, "delete": {"enabled": True}},
                 "http": {"addr": f"127.0.0.1:{port}"},
+                "notifications": {"endpoints": [endpoint] if notifies else []},
             }
         )
     )

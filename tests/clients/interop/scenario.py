@@ -1,7 +1,7 @@
 """Shows how to use the gateway.
 
-Lists the catalog with its tags, verifies a manifest, shows what is in the image and what refers to it, tries a delete
-that is refused, and requests a tag that does not exist.
+Lists the catalog with its tags, verifies a manifest, shows what is in the image, what refers to it and what the index
+knows of it, tries a delete that is refused, and requests a tag that does not exist.
 
     python scenario.py ADDRESS REPOSITORY TAG
 
@@ -33,6 +33,7 @@ def run(client: RegistryClient, repository: str, tag: str) -> None:
         raise SystemExit(f"scenario: the digest of the bytes is not {digest}")
 
     show_content(client, repository, tag, manifest)
+    show_index(client, repository, tag, digest)
 
     for validate_only in (True, False):
         stated = "true" if validate_only else "false"
@@ -81,10 +82,51 @@ def show_content(client: RegistryClient, repository: str, tag: str, manifest: Ma
     for referrer in client.referrers(repository, digest):
         print(f"  {referrer.descriptor.artifact_type}: {referrer.descriptor.digest}")
 
+    print(f"digests of {tag} and no-such-tag")
+    wanted = [(repository, tag), (repository, "no-such-tag")]
+    for resolved in sorted(client.batch_resolve(wanted), key=lambda result: result.index):
+        outcome = resolved.outcome
+        print(f"  {resolved.index}: {outcome.reason if isinstance(outcome, RegistryError) else outcome.digest}")
+
+    print(f"delete the tag {tag} of {repository}, validate only")
+    try:
+        deleted = client.delete_tag(repository, tag, expected_digest=digest, validate_only=True)
+    except RegistryError as error:
+        show(error)
+    else:
+        print(f"  deleted, it pointed to: {deleted.digest}")
+
     print(f"batch of deletes in {repository}, validate only")
     for result in client.batch_delete(repository, [digest], validate_only=True):
         reason = result.outcome.reason if isinstance(result.outcome, RegistryError) else ""
         print(f"  {result.index}: {reason}")
+
+
+def show_index(client: RegistryClient, repository: str, tag: str, digest: str) -> None:
+    """Shows what the gateway's index knows of the image, if it has one."""
+    print(f"tags on {digest}")
+    try:
+        for found in client.find_tags(digest=digest):
+            print(f"  {found.repository}:{found.tag}")
+    except RegistryError as error:
+        show(error)
+
+    print(f"history of {repository}:{tag}")
+    try:
+        for event in client.tag_history(repository, tag):
+            print(f"  {event.type}: {event.digest}")
+    except RegistryError as error:
+        show(error)
+
+    print(f"current state of {repository}")
+    try:
+        for update in client.watch(repositories=[repository], current_state=True):
+            for event in update.events:
+                print(f"  {event.type}: {event.tag or event.repository}")
+            if update.current_state_complete:
+                break
+    except RegistryError as error:
+        show(error)
 
 
 def tags_of(repository: Repository) -> str:

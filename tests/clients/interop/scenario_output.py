@@ -13,13 +13,24 @@ PATCHED = image("app 1.0.1", layers=3)
 APP = image("app 1.1.0", layers=3, annotations={"org.opencontainers.image.revision": "4f2a91c"})
 APP_SBOM = artifact("application/spdx+json", {"sbom.spdx.json": SBOM}, media_type="application/spdx+json", subject=APP)
 
-SBOM = b'{"spdxVersion": "SPDX-2.3", "name": "team/app:1.1.0", "packages": []}\n'
+NO_INDEX = "  code: FAILED_PRECONDITION\n  reason: INDEX_DISABLED\n"
 
 
-def expected(catalog: str, tags: Mapping[str, Content], *, refusing: str, referrers: Sequence[Content]) -> str:
+def expected(
+    catalog: str,
+    tags: Mapping[str, Content],
+    *,
+    refusing: str,
+    referrers: Sequence[Content],
+    tag_deletion: str = f"  deleted, it pointed to: {APP.digest}\n",
+    on_digest: str = NO_INDEX,
+    history: str = NO_INDEX,
+    current_state: str = NO_INDEX,
+) -> str:
     """What the scenario prints for `team/app:latest`, which is `APP`.
 
-    `tags` are those of the repository. `refusing` are the tags that refuse the delete.
+    `tags` are those of the repository. `refusing` are the tags that refuse the delete. `tag_deletion` is what it prints
+    for the delete of a tag. The rest is what the index knows.
     """
     digest = APP.digest
     deletes = "".join(
@@ -55,9 +66,16 @@ configuration of team/app:latest
   digest: {config}
 {layer_lines}tags of team/app
 {tag_lines}referrers of team/app@{digest}
-{referrer_lines}batch of deletes in team/app, validate only
+{referrer_lines}digests of latest and no-such-tag
+  0: {digest}
+  1: MANIFEST_UNKNOWN
+delete the tag latest of team/app, validate only
+{tag_deletion}batch of deletes in team/app, validate only
   0: TAGGED
-{deletes}manifest team/app:no-such-tag
+tags on {digest}
+{on_digest}history of team/app:latest
+{history}current state of team/app
+{current_state}{deletes}manifest team/app:no-such-tag
   code: NOT_FOUND
   reason: MANIFEST_UNKNOWN
   manifest: team/app:no-such-tag

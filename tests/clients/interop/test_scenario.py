@@ -6,11 +6,10 @@ from contextlib import ExitStack, asynccontextmanager
 import pytest
 
 from portus_gateway.devregistry import DevRegistry, image, index
-from portus_gateway.distribution import Configuration
 from tests.clients.interop import real_registry
 from tests.clients.interop.background import running
 from tests.clients.interop.conftest import Gateways
-from tests.clients.interop.gateways import configuration_of, gateway
+from tests.clients.interop.gateways import configuration_of, gateway, indexed_gateway
 from tests.clients.interop.programs import Program
 from tests.clients.interop.scenario_output import APP, APP_SBOM, DEMO, OLD, expected
 
@@ -40,7 +39,7 @@ def over_a_real_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
         real_registry.push(url, "team/app", APP, "1.1.0", "latest", "stable")
         # Distribution has no referrers API. This is what clients write there.
         real_registry.push(url, "team/app", index([APP_SBOM]), FALLBACK_TAG)
-        yield stack.enter_context(running(gateway(Configuration(url=url))))
+        yield stack.enter_context(running(indexed_gateway(url, tmp_path_factory.mktemp("index"))))
 
 
 def test_prints_the_same_over_a_real_registry(program: Program, over_a_real_registry: str) -> None:
@@ -54,6 +53,11 @@ def test_prints_the_same_over_a_real_registry(program: Program, over_a_real_regi
         {"1.0.0": OLD, "1.1.0": APP, "latest": APP, "stable": APP},
         refusing="1.1.0, stable",
         referrers=[APP_SBOM],
+        tag_deletion="  code: FAILED_PRECONDITION\n  reason: UNSUPPORTED\n  manifest: team/app:latest\n",
+        on_digest="".join(f"  team/app:{tag}\n" for tag in ("1.1.0", "latest", "stable")),
+        history=f"  TAG_CREATED: {APP.digest}\n",
+        current_state="  REPOSITORY_CREATED: team/app\n"
+        + "".join(f"  TAG_CREATED: {tag}\n" for tag in ("1.0.0", "1.1.0", "latest", FALLBACK_TAG, "stable")),
     )
 
 

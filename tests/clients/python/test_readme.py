@@ -28,7 +28,7 @@ def blocks(fence: str) -> list[str]:
     return re.findall(rf"^```{fence}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
-MANIFEST, DETAILS, DELETE, TESTING = blocks("python")
+MANIFEST, DETAILS, DELETE, _WATCH, TESTING = blocks("python")
 
 
 def output_of(program: str) -> str:

@@ -1,5 +1,6 @@
 // Command scenario shows how to use the gateway: it lists the catalog with its tags, verifies a manifest, shows what is in
-// the image and what refers to it, tries a delete that is refused, and requests a tag that does not exist.
+// the image, what refers to it and what the index knows of it, tries a delete that is refused, and requests a tag that does
+// not exist.
 //
 //	scenario ADDRESS REPOSITORY TAG
 //
@@ -8,6 +9,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -69,6 +71,9 @@ func run(address, repository, tag string) error {
 	}
 
 	if err := content(ctx, client, repository, tag, manifest); err != nil {
+		return err
+	}
+	if err := indexed(ctx, client, repository, tag, digest); err != nil {
 		return err
 	}
 
@@ -149,6 +154,34 @@ func content(ctx context.Context, client *portus.Client, repository, tag string,
 		fmt.Printf("  %s: %s\n", referrer.GetDescriptor_().GetArtifactType(), referrer.GetDescriptor_().GetDigest())
 	}
 
+	fmt.Printf("digests of %s and no-such-tag\n", tag)
+	outcomes := make([]string, 2)
+	for result, err := range client.BatchResolve(ctx, []*registryv1.ResolveManifestRequest{
+		{Repository: repository, Reference: &registryv1.ResolveManifestRequest_Tag{Tag: tag}},
+		{Repository: repository, Reference: &registryv1.ResolveManifestRequest_Tag{Tag: "no-such-tag"}},
+	}) {
+		if err != nil {
+			return err
+		}
+		outcomes[result.GetRequestIndex()] = result.GetDescriptor_().GetDigest()
+		if result.GetStatus() != nil {
+			outcomes[result.GetRequestIndex()] = portus.FromStatus(result.GetStatus()).Reason
+		}
+	}
+	for index, outcome := range outcomes {
+		fmt.Printf("  %d: %s\n", index, outcome)
+	}
+
+	fmt.Printf("delete the tag %s of %s, validate only\n", tag, repository)
+	deleted, err := client.DeleteTag(ctx, &registryv1.DeleteTagRequest{
+		Repository: repository, Tag: tag, ExpectedDigest: digest, ValidateOnly: true,
+	})
+	if err == nil {
+		fmt.Printf("  deleted, it pointed to: %s\n", deleted.GetDigest())
+	} else if err := show(err); err != nil {
+		return err
+	}
+
 	fmt.Printf("batch of deletes in %s, validate only\n", repository)
 	deletes := &registryv1.BatchDeleteManifestsRequest{
 		Repository:   repository,
@@ -160,6 +193,50 @@ func content(ctx context.Context, client *portus.Client, repository, tag string,
 			return err
 		}
 		fmt.Printf("  %d: %s\n", result.GetRequestIndex(), portus.FromStatus(result.GetStatus()).Reason)
+	}
+	return nil
+}
+
+// indexed shows what the gateway's index knows of the image, if it has one.
+func indexed(ctx context.Context, client *portus.Client, repository, tag, digest string) error {
+	fmt.Printf("tags on %s\n", digest)
+	found := &registryv1.FindTagsRequest{Wanted: &registryv1.FindTagsRequest_Digest{Digest: digest}}
+	for tag, err := range client.FoundTags(ctx, found) {
+		if err != nil {
+			if err := show(err); err != nil {
+				return err
+			}
+			break
+		}
+		fmt.Printf("  %s:%s\n", tag.GetRepository(), tag.GetTag())
+	}
+
+	fmt.Printf("history of %s:%s\n", repository, tag)
+	history := &registryv1.ListTagHistoryRequest{Repository: repository, Tag: tag}
+	for event, err := range client.TagHistory(ctx, history) {
+		if err != nil {
+			if err := show(err); err != nil {
+				return err
+			}
+			break
+		}
+		fmt.Printf("  %s: %s\n", event.GetType(), event.GetDigest())
+	}
+
+	fmt.Printf("current state of %s\n", repository)
+	for update, err := range client.Watch(ctx, &registryv1.WatchEventsRequest{
+		Repositories: []string{repository},
+		Start:        &registryv1.WatchEventsRequest_CurrentState{CurrentState: true},
+	}) {
+		if err != nil {
+			return show(err)
+		}
+		for _, event := range update.Events {
+			fmt.Printf("  %s: %s\n", event.GetType(), cmp.Or(event.GetTag(), event.GetRepository()))
+		}
+		if update.CurrentStateComplete {
+			break
+		}
 	}
 	return nil
 }
