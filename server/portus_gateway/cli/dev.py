@@ -62,8 +62,8 @@ def _read_faults(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) 
     callback=_read_faults,
     multiple=True,
     metavar="ROUTE:SETTING[,…]",
-    help="Failure of the registry or its token service, such as manifests:status=503,times=2, tags:delay=3,"
-    " catalog:truncate or token:token-lifetime=2. Repeatable.",
+    help="Failure of the registry, its token service or its notifications, such as manifests:status=503,times=2,"
+    " tags:delay=3, catalog:truncate, token:token-lifetime=2 or notifications:drop. Repeatable.",
 )
 @setting_options(without=_FIXED_SETTINGS)
 def dev(
@@ -71,8 +71,10 @@ def dev(
 ) -> None:
     """Run a gateway over a registry in memory, with a token service like that of Portus and a few images.
 
-    Deletes are allowed. All content is lost when the command ends. The registry has the user `portus` with a random
-    password. To push images, choose the password with PORTUS_PASSWORD.
+    Deletes are allowed. The gateway has an index, and the registry announces pushes, pulls and deletes to it, as
+    distribution does: a push before its tag is written, one event after another, each until it is taken. All content is
+    lost when the command ends. The registry has the user `portus` with a random password. To push images, choose the
+    password with PORTUS_PASSWORD.
     """
     try:
         process.run(_serve(registry_listen, flavour, seed, faults, given(flags)))

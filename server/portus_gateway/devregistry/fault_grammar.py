@@ -5,8 +5,13 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Literal, TypedDict, get_args
 
-Route = Literal["ping", "catalog", "tags", "manifests", "blobs", "uploads", "referrers", "token", "any"]
-"""The route to which a fault applies. `any` is every route of the registry. `token` is the token service."""
+Route = Literal[
+    "ping", "catalog", "tags", "manifests", "blobs", "uploads", "referrers", "token", "notifications", "any"
+]
+"""The route to which a fault applies. `any` is every route of the registry. `token` is the token service.
+
+`notifications` is what the registry sends: its requests are those that are announced.
+"""
 
 Reset = Literal["before", "after"]
 
@@ -17,8 +22,10 @@ GRAMMAR = f"""\
 <route>:<setting>[,<setting>...], for example manifests:status=503,times=2
 
 Routes:
-{", ".join(ROUTES)}
+{", ".join([*ROUTES][:8])},
+{", ".join([*ROUTES][8:])}
 any is every route of the registry. token is the token service.
+notifications is what the registry announces of these requests.
 
 Which requests:
   method=GET              only requests of this method
@@ -46,6 +53,10 @@ What happens:
   realm=<url>             put this realm into the challenge
   token-lifetime=2        sign tokens that are valid for this number of seconds
   without-rights          sign tokens that grant nothing
+  drop                    do not announce the request
+  double                  announce it twice
+  reorder                 announce it after the next one, or a second later
+  forge                   first announce a push that did not happen
   body=<text>             answer with this body; has to be the last setting
 
 Write a comma in any other value as \\,\
@@ -81,6 +92,10 @@ class Settings(TypedDict, total=False):
     invalid_json: bool
     token_lifetime: int
     without_rights: bool
+    drop: bool
+    double: bool
+    reorder: bool
+    forge: bool
 
 
 SETTINGS = (
@@ -178,6 +193,14 @@ def _read_setting(settings: Settings, name: str, value: str | None) -> None:
             settings["token_lifetime"] = _integer(name, value)
         case "without_rights":
             settings["without_rights"] = _yes(name, value)
+        case "drop":
+            settings["drop"] = _yes(name, value)
+        case "double":
+            settings["double"] = _yes(name, value)
+        case "reorder":
+            settings["reorder"] = _yes(name, value)
+        case "forge":
+            settings["forge"] = _yes(name, value)
         case "body":
             raise ValueError("body needs a value: body=…, as the last setting")
         case _:

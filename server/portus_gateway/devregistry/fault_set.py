@@ -15,9 +15,12 @@ class Stage(Enum):
     """The registry is about to answer with a challenge."""
     OPERATION = auto()
     """The request has been admitted."""
+    EVENT = auto()
+    """The registry is about to announce what it has done."""
 
 
 _APPLIED_ON_ARRIVAL = ("ping", "token")
+_OF_NO_OTHER_ROUTE = ("token", "notifications")
 
 
 class Injection:
@@ -82,6 +85,8 @@ class FaultSet:
 
 
 def _stage(fault: Fault, route: str) -> Stage:
+    if route == "notifications":
+        return Stage.EVENT
     if fault.realm is not None:
         return Stage.CHALLENGE
     if fault.before_authorization or route in _APPLIED_ON_ARRIVAL:
@@ -90,7 +95,7 @@ def _stage(fault: Fault, route: str) -> Stage:
 
 
 def _matches(fault: Fault, route: str, method: str, repository: str | None) -> bool:
-    if fault.route != route and (fault.route != "any" or route == "token"):
+    if fault.route != route and (fault.route != "any" or route in _OF_NO_OTHER_ROUTE):
         return False
     if fault.method is not None and fault.method != method:
         return False

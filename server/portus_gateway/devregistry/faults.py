@@ -11,6 +11,7 @@ _METHODS = ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE")
 _OF_NO_REPOSITORY = ("ping", "catalog", "token")
 _REPLACING = ("status", "redirect", "endless", "gzip_bomb", "invalid_json", "hang")
 _OF_A_TOKEN = ("token_lifetime", "without_rights")
+_OF_AN_EVENT = ("drop", "double", "reorder", "forge")
 # The settings that have an effect besides each of these.
 _LEFT_BY = {
     "hang": ("delay",),
@@ -18,6 +19,8 @@ _LEFT_BY = {
     "gzip_bomb": ("delay",),
     "reset=before": ("delay",),
     "reset=after": ("delay", "answer_delay"),
+    "drop": (),
+    "reorder": (),
 }
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -82,6 +85,14 @@ class Fault:
     """How long the token is valid, in seconds, also in `expires_in`. With 0 or less it has expired already."""
     without_rights: bool = False
     """Answer 200 with a token that grants nothing."""
+    drop: bool = False
+    """Send no notification."""
+    double: bool = False
+    """Send the notification twice."""
+    reorder: bool = False
+    """Send the notification after the next one, or after a second."""
+    forge: bool = False
+    """Send the notification of a push that did not happen before this one."""
 
     def __post_init__(self) -> None:
         if self.route not in ROUTES:
@@ -129,11 +140,19 @@ class Fault:
             raise ValueError(f"link is for the routes catalog, tags, referrers and any; {self.route} has no pages")
         if (self.token_lifetime is not None or self.without_rights) and self.route != "token":
             raise ValueError(f"token_lifetime and without_rights are for the route token, not {self.route}")
+        self._check_notification()
         if self.realm is not None:
             if self.route == "token":
                 raise ValueError("realm is for the registry's routes: the token service sends no Bearer challenge")
             if self.effects != ("realm",):
                 raise ValueError("realm has to be the only effect: inject another fault for the others")
+
+    def _check_notification(self) -> None:
+        for name in self.effects:
+            if (name in _OF_AN_EVENT) > (self.route == "notifications"):
+                raise ValueError(f"{name} is for the route notifications, not {self.route}")
+            if self.route == "notifications" and name not in (*_OF_AN_EVENT, "delay"):
+                raise ValueError(f"{name} is for answers: a notification has {', '.join(_OF_AN_EVENT)} and delay")
 
     @property
     def effects(self) -> tuple[str, ...]:
@@ -177,4 +196,5 @@ EFFECTS = (
     "invalid_json",
     "token_lifetime",
     "without_rights",
+    *_OF_AN_EVENT,
 )

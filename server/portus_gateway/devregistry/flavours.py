@@ -83,6 +83,8 @@ class Traits:
 
     lists_referrers: bool
     """Whether there is the referrers API."""
+    events_have_empty_fields: bool
+    """Whether the target of a notification names what it does not know with an empty text, or leaves it out."""
 
 
 _TRAITS_3_1 = Traits(
@@ -120,6 +122,7 @@ _TRAITS_3_1 = Traits(
     mounts_without_source=False,
     breaks_off_bad_ranges=False,
     lists_referrers=False,
+    events_have_empty_fields=True,
 )
 _TRAITS_2_8 = replace(
     _TRAITS_3_1,
@@ -141,6 +144,7 @@ _TRAITS_2_8 = replace(
     stale_state_code="BLOB_UPLOAD_INVALID",
     reads_content_range=False,
     breaks_off_bad_ranges=True,
+    events_have_empty_fields=False,
 )
 _TRAITS_OCI_1_1 = replace(
     _TRAITS_3_1,

@@ -1,7 +1,5 @@
 """`GET`, `HEAD`, `PUT` and `DELETE /v2/<name>/manifests/<reference>`."""
 
-import asyncio
-
 from aiohttp import web
 
 from portus_gateway.devregistry.behaviour import Behaviour
@@ -16,7 +14,7 @@ from portus_gateway.devregistry.media_types import (
     OCI_INDEX,
     OCI_MANIFEST,
 )
-from portus_gateway.devregistry.notifications import Notifications
+from portus_gateway.devregistry.notifications import Announcement, Notifications
 from portus_gateway.devregistry.schema_1 import SCHEMA_1_TYPE, NotConvertible, config_digest, schema_1
 from portus_gateway.devregistry.storage import Manifest, Repository, Storage
 from portus_gateway.devregistry.urls import absolute_url
@@ -25,9 +23,23 @@ MAXIMUM_BYTES = 4 * 1024 * 1024
 
 
 def get_manifest(
-    storage: Storage, behaviour: Behaviour, request: web.BaseRequest, name: str, reference: str
+    storage: Storage,
+    behaviour: Behaviour,
+    notifications: Notifications,
+    request: web.BaseRequest,
+    name: str,
+    reference: str,
 ) -> web.Response:
     """The manifest. Distribution converts or withholds one whose type the client does not accept."""
+    answer = _found(storage, behaviour, request, name, reference)
+    if answer.status == 200 and isinstance(answer.body, bytes):
+        digest, media_type = answer.headers["Docker-Content-Digest"], answer.headers["Content-Type"]
+        tag = "" if is_digest(reference) else reference
+        notifications.emit(Announcement("pull", request.method, name, tag, digest, media_type, len(answer.body)))
+    return answer
+
+
+def _found(storage: Storage, behaviour: Behaviour, request: web.BaseRequest, name: str, reference: str) -> web.Response:
     traits = behaviour.traits
     repository = storage.repository(name)
     digest = _resolve(repository, behaviour, reference)
@@ -94,9 +106,9 @@ async def put_manifest(
     storage.put_manifest(name, digest, Manifest(content, document.media_type))
     tag = "" if is_digest(reference) else reference
     # Distribution announces a push before it writes the tag.
-    notifications.emit("push", name, tag=tag, digest=digest, media_type=document.media_type)
+    notifications.emit(Announcement("push", "PUT", name, tag, digest, document.media_type, len(content)))
     if tag:
-        await asyncio.sleep(notifications.tag_delay)
+        await notifications.before_tag()
         stored = storage.repository(name)
         if stored is not None:
             stored.tag(tag, digest)
@@ -124,14 +136,14 @@ def delete_manifest(
             raise _invalid_reference(behaviour, reference)
         if repository is None or not repository.untag(reference):
             raise RegistryError("MANIFEST_UNKNOWN", f"unknown tag={reference}")
-        notifications.emit("delete", name, tag=reference)
+        notifications.emit(Announcement("delete", "DELETE", name, tag=reference))
         return web.Response(status=202)
     if repository is not None:
         tags = [tag for tag, target in repository.tags.items() if target == reference]
         if repository.delete_manifest(reference):
-            notifications.emit("delete", name, digest=reference)
+            notifications.emit(Announcement("delete", "DELETE", name, digest=reference))
             for tag in tags:
-                notifications.emit("delete", name, tag=tag)
+                notifications.emit(Announcement("delete", "DELETE", name, tag=tag))
             return web.Response(status=202)
         if traits.manifest_route_finds_blobs and repository.unlink_blob(reference):
             return web.Response(status=202)

@@ -115,11 +115,13 @@ class DevRegistry:
             self.inject(fault)
         self.requests = RequestLog()
         """The requests to the registry. Those to the token service are in `tokens.requests`."""
-        self.notifications = Notifications()
-        """What is announced of pushes and deletes over HTTP, once it has an endpoint."""
         self._auth = auth
         self._authorization = _authorization(auth, self.tokens, token_leeway, clock)
         self._behaviour = Behaviour(TRAITS[flavour], deletion_enabled)
+        self.notifications = Notifications(
+            self._behaviour.traits, partial(self._faults.take, Stage.EVENT, "notifications")
+        )
+        """What is announced of pushes, pulls and deletes over HTTP, once it has an endpoint."""
         self._storage = Storage(self._behaviour.traits)
         self._uploads = Uploads(self._storage, self._behaviour)
         self._listener = Listener(self._handle, host, port, ssl_context)
@@ -349,7 +351,7 @@ class DevRegistry:
             case "manifests", "DELETE":
                 return delete_manifest(self._storage, self._behaviour, self.notifications, name, target.reference)
             case "manifests", _:
-                return get_manifest(self._storage, self._behaviour, request, name, target.reference)
+                return get_manifest(self._storage, self._behaviour, self.notifications, request, name, target.reference)
             case "blobs", "DELETE":
                 return delete_blob(self._storage, self._behaviour, name, target.reference)
             case "blobs", _:
