@@ -15,7 +15,7 @@ BASE = $(if $(PYTHON_IMAGE),--python-image $(PYTHON_IMAGE))
 STAND_IN := build/python-image
 TRIAL_RELEASE := build/release/trial
 
-.PHONY: help demo test test-model test-attack test-clients mutation lint lint-style lint-types lint-contract format protos clients bench requirements clean
+.PHONY: help demo test test-model test-index test-attack test-clients mutation lint lint-style lint-types lint-contract format protos clients bench requirements clean
 
 help: ## shows this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
@@ -28,6 +28,9 @@ test: .venv/installed $(CONTRACT) ## all tests except those of the Go, TypeScrip
 
 test-model: .venv/installed ## random calls while the registry changes and fails, checked against a model (3 minutes; MODEL_SEED repeats a run)
 	MODEL_SECONDS=$${MODEL_SECONDS:-180} $(BIN)/pytest tests/model
+
+test-index: .venv/installed ## the index over real registries while everything around it fails (20 minutes; INDEX_SEED, INDEX_OPERATIONS)
+	INDEX_OPERATIONS=$${INDEX_OPERATIONS:-2000} INDEX_SEED=$${INDEX_SEED:-$$(date +%s)} $(BIN)/pytest -rP tests/convergence
 
 test-attack: .venv/installed ## attacks on a running gateway
 	$(PYTEST) tests/attack

@@ -79,13 +79,13 @@ async def gateway_process(command: str, *arguments: str, **variables: str) -> As
 
 @asynccontextmanager
 async def gateway_process_into(
-    output: int, command: str, *arguments: str, **variables: str
+    output: int, command: str, *arguments: str, module: str = "portus_gateway", **variables: str
 ) -> AsyncGenerator[GatewayProcess, None]:
-    """The same, with the file `output` as its standard output."""
+    """The same, with the file `output` as its standard output. `module` is what Python runs."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "portus_gateway",
+        module,
         command,
         *arguments,
         env=clean_environment({"PORTUS_LISTEN": "127.0.0.1:0", "PORTUS_LOG_FORMAT": "json", **variables}),

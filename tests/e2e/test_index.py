@@ -7,16 +7,25 @@ import signal
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
+import aiohttp
 import grpc
 import pytest
+from grpc_health.v1.health_pb2 import HealthCheckResponse
 
-from portus.registry.v1.registry_service_pb2 import CatalogRequest, GetRegistryInfoRequest
+from portus.registry.v1.registry_service_pb2 import (
+    CatalogRequest,
+    DeleteTagRequest,
+    GetRegistryInfoRequest,
+    IndexStatus,
+    ListTagsRequest,
+)
 from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from portus.registry.v1.watch_pb2 import WatchEventsRequest
 from portus_gateway.devregistry import DevRegistry
 from tests.e2e.gateway_process import GatewayProcess, gateway_process, outcome
 from tests.index.postgres_server import PostgresServer, postgres_server
 from tests.index.registries import until
+from tests.rpc.health_calls import check
 
 
 @pytest.fixture
@@ -125,6 +134,84 @@ async def test_the_registrys_settings_have_a_new_token_and_its_hash() -> None:
     assert status == 0
     token = output.partition("Bearer ")[2].partition("]")[0]
     assert errors.strip() == f"registry sha256:{hashlib.sha256(token.encode()).hexdigest()}"
+
+
+async def probed(gateway: GatewayProcess) -> tuple[int, int]:
+    """The status of the gateway's health as an RPC, and that of `/readyz`."""
+    async with grpc.aio.insecure_channel(gateway.address) as channel:
+        health = await check(channel, "portus.registry.v1.RegistryService")
+    async with aiohttp.ClientSession() as session, session.get(f"http://{gateway.metrics}/readyz") as answer:
+        return health, answer.status
+
+
+HEALTHY = (HealthCheckResponse.SERVING, 200)
+
+
+async def test_a_store_that_is_away_disturbs_neither_health_nor_answers(
+    registry: DevRegistry, variables: dict[str, str]
+) -> None:
+    with postgres_server() as server:
+        own = {**variables, "PORTUS_INDEX": server.new_database(), "PORTUS_ALLOW_DELETE": "true"}
+        async with (
+            gateway_process("serve", "--metrics-listen", "127.0.0.1:0", **own) as gateway,
+            grpc.aio.insecure_channel(gateway.address) as channel,
+        ):
+            stub = RegistryServiceStub(channel)
+            await ready(gateway)
+            cursor = await cursor_of(gateway)
+            notifications = str((await gateway.event("receiving notifications"))["address"])
+            assert await probed(gateway) == HEALTHY
+
+            server.stop()
+            listing = ListTagsRequest(repository="team/app")
+            listing.max_staleness.FromSeconds(3600)
+            for number in range(3, 8):
+                registry.push("team/app", f"v{number}")
+                # From the registry, which knows the new tag, although the caller would take an hour's old answer.
+                assert f"v{number}" in (await stub.ListTags(listing)).tags
+                assert await probed(gateway) == HEALTHY
+            info = await stub.GetRegistryInfo(GetRegistryInfoRequest())
+            assert info.reachable
+            assert info.index.state == IndexStatus.UNAVAILABLE
+            deleted = await stub.DeleteTag(DeleteTagRequest(repository="team/app", tag="v1"))
+            assert deleted.digest
+            with pytest.raises(grpc.aio.AioRpcError) as failed:
+                await stub.WatchEvents(WatchEventsRequest(after_cursor=cursor)).read()
+            assert failed.value.code() is grpc.StatusCode.UNAVAILABLE
+            # The registry keeps what it wants to tell.
+            event = {"action": "delete", "target": {"repository": "team/app", "tag": "v7"}}
+            async with (
+                aiohttp.ClientSession(headers={"Authorization": "Bearer s3cret"}) as session,
+                session.post(f"http://{notifications}/notifications", json={"events": [event]}) as answer,
+            ):
+                assert answer.status == 503
+
+            server.start()
+            await ready(gateway)
+            tags: list[str] = []
+            async with asyncio.timeout(60):
+                async for message in stub.WatchEvents(WatchEventsRequest(after_cursor=cursor)):
+                    tags += [event.tag for event in message.events]
+                    if len(tags) == 6:
+                        break
+            assert sorted(tags) == ["v1", "v3", "v4", "v5", "v6", "v7"]
+            assert await probed(gateway) == HEALTHY
+
+
+async def test_a_gateway_starts_without_its_store(variables: dict[str, str]) -> None:
+    with postgres_server() as server:
+        own = {**variables, "PORTUS_INDEX": server.new_database()}
+        server.stop()
+        async with (
+            gateway_process("serve", "--metrics-listen", "127.0.0.1:0", **own) as gateway,
+            grpc.aio.insecure_channel(gateway.address) as channel,
+        ):
+            await gateway.event("registry ready")
+            assert await probed(gateway) == HEALTHY
+            listed = await RegistryServiceStub(channel).ListTags(ListTagsRequest(repository="team/app"))
+            assert list(listed.tags) == ["v1", "v2"]
+            server.start()
+            await ready(gateway)
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,17 @@ class PostgresServer:
         self.run("createdb", "--host", str(self.folder), "--template", "template0", name)
         return f"postgresql://{USER}@/{name}?host={self.folder}"
 
+    def start(self) -> None:
+        options = f"-c listen_addresses='' -c unix_socket_directories='{self.folder}' -c fsync=off"
+        options += " -c max_connections=200"
+        data, log = str(self.folder / "data"), str(self.folder / "log")
+        _run("pg_ctl", "--pgdata", data, "--log", log, "--wait", "-o", options, "start")
+
+    def stop(self) -> None:
+        """Ends the server as a crash does. A second call does nothing."""
+        if (self.folder / "data/postmaster.pid").exists():
+            _run("pg_ctl", "--pgdata", str(self.folder / "data"), "--mode", "immediate", "stop")
+
     def run(self, program: str, *arguments: str) -> None:
         _run(program, *arguments)
 
@@ -54,11 +65,11 @@ def postgres_server() -> Iterator[PostgresServer]:
         # Everybody is let in, but for one user who needs a password.
         access = data / "pg_hba.conf"
         access.write_text(f"local all {WITH_PASSWORD} scram-sha-256\n{access.read_text()}")
-        options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off -c max_connections=200"
-        _run("pg_ctl", "--pgdata", str(data), "--log", str(folder / "log"), "--wait", "-o", options, "start")
+        server = PostgresServer(folder)
+        server.start()
         try:
-            yield PostgresServer(folder)
+            yield server
         finally:
-            _run("pg_ctl", "--pgdata", str(data), "--mode", "immediate", "stop")
+            server.stop()
     finally:
         shutil.rmtree(folder)

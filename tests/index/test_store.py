@@ -167,6 +167,16 @@ class TestClaims:
         await store.deleted("app", digest=digest("a"))
         assert told(await all_changes(store, head)) == [("TAG_DELETED", "app", "v1"), ("TAG_DELETED", "app", "v3")]
 
+    async def test_after_a_delete_of_a_digest_the_index_does_not_answer_until_it_has_read(
+        self, store: SqlStore
+    ) -> None:
+        # The registry has moved v1 to this digest, which the index does not know.
+        await write(store, "app", reading({"v1": "a"}))
+        await store.deleted("app", digest=digest("b"))
+        assert (await store.tags("app", "", 10)).read_at is None
+        await store.apply(await claimed(store, "app"), reading())
+        assert (await store.tags("app", "", 10)).read_at is not None
+
     async def test_a_claim_can_be_kept_until_it_is_taken_over(self, store: SqlStore) -> None:
         await store.walk_page(1.0, ["app"])
         (claim,) = await store.claim(10, 0)

@@ -38,6 +38,10 @@ class RegistryProcess:
     def log_tail(self) -> str:
         return _text_of(self.log)[-_LOG_SHOWN:]
 
+    def kill(self) -> None:
+        """Ends the process at once."""
+        self._process.kill()
+
     async def stop(self) -> None:
         """Ends the process. A second call does nothing."""
         if self._process.returncode is None:

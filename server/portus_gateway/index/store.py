@@ -277,7 +277,8 @@ class IndexStore(Protocol):
     async def deleted(self, repository: str, *, tag: str | None = None, digest: Digest | None = None) -> None:
         """Takes in a delete by this gateway: the tag is gone, or all tags that the index knows on the digest.
 
-        A read that began before does not count, and the repository is read again.
+        A read that began before does not count, and the repository is read again. Other tags that were on the digest
+        are not known: until then, the repository counts as not read.
         """
         ...
 

@@ -254,9 +254,11 @@ class Transactions:
 
     def deleted(self, repository: str, tag: str | None, digest: Digest | None) -> Transaction[None]:
         now = yield from self._now()
+        # The index may not know every tag that was on the digest. Until the next read, it does not answer.
+        unread = "" if digest is None else ", read_at = NULL"
         rows = yield Statement(
-            "UPDATE repositories SET fence = fence + 1, claimed_until = 0, dirty = dirty + 1,"
-            " dirty_since = coalesce(dirty_since, $2), priority = 0, due_at = $2, attempts = 0"
+            "UPDATE repositories SET fence = fence + 1, claimed_until = 0, dirty = dirty + 1,"  # noqa: S608
+            f" dirty_since = coalesce(dirty_since, $2), priority = 0, due_at = $2, attempts = 0{unread}"
             " WHERE name = $1 RETURNING id",
             (repository, now),
         )
