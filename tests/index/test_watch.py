@@ -306,8 +306,9 @@ async def test_cursors_that_cannot_be_continued(gateway: IndexedGateway, tmp_pat
     cursor = await opened(tmp_path, registry, (await gateway.stub.Catalog(CatalogRequest())).cursor)
     foreign = WatchCursor("another", cursor.sequence)
     ahead = WatchCursor(cursor.epoch, cursor.sequence + 1)
-    for unknown in (foreign, ahead):
-        code, _ = await Watch(gateway, WatchEventsRequest(after_cursor=unknown.encode())).failure()
+    # The last is of another version of the gateway.
+    for unknown in (foreign.encode(), ahead.encode(), "AwAA"):
+        code, _ = await Watch(gateway, WatchEventsRequest(after_cursor=unknown)).failure()
         assert code is grpc.StatusCode.OUT_OF_RANGE
     code, _ = await Watch(gateway, WatchEventsRequest(after_cursor="rubbish")).failure()
     assert code is grpc.StatusCode.INVALID_ARGUMENT

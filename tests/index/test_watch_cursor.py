@@ -48,6 +48,13 @@ def test_any_change_is_refused() -> None:
         assert SealedCursor(bytes(changed)).opened(EPOCH) is None
 
 
+@pytest.mark.parametrize("rest", [b"", b"short", b"x" * 93])
+def test_a_cursor_of_another_version_is_like_one_of_another_index(rest: bytes) -> None:
+    """After an upgrade, watchers list again, and do not fail."""
+    text = base64.urlsafe_b64encode(b"\x03" + rest).rstrip(b"=").decode()
+    assert SealedCursor.decode(text).opened(EPOCH) is None
+
+
 @pytest.mark.parametrize("text", ["", "x", "WzEsImEiLDEsbnVsbF0", "Ag", "é", "Ag" + "A" * 100_000])
 def test_what_is_no_cursor(text: str) -> None:
     with pytest.raises(ValueError, match="is not a cursor of this gateway"):

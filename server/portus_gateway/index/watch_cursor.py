@@ -16,6 +16,8 @@ from functools import lru_cache
 from typing import Final, Self
 
 _VERSION: Final = b"\x02"
+# Cursors of all versions of the gateway begin with a byte from 1 to this, exclusively. Most other texts do not.
+_VERSIONS: Final = 16
 # In bytes. Which index a cursor belongs to is not secret.
 _INDEX: Final = 8
 _NONCE: Final = 12
@@ -65,13 +67,18 @@ class SealedCursor:
             content = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):
             raise ValueError(problem) from None
+        if 0 < int.from_bytes(content[:1]) < _VERSIONS and content[:1] != _VERSION:
+            # The gateway was upgraded, or the upgrade was undone: its clients do not have to know how to go on.
+            return cls(content)
         overhead = len(_VERSION) + _INDEX + _NONCE + _TAG
         if content[:1] != _VERSION or len(content) - overhead not in (_CHANGE, *_LISTED):
             raise ValueError(problem)
         return cls(content)
 
     def opened(self, epoch: str) -> WatchCursor | None:
-        """The position in the index `epoch`. None if it is of another index, or was changed."""
+        """The position in the index `epoch`. None if it is of another index or version, or was changed."""
+        if self.content[:1] != _VERSION:
+            return None
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
