@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -19,8 +20,6 @@ from portus_gateway.distribution import (
     StaticPassword,
 )
 from portus_gateway.distribution.configuration import RetryPolicy, Timeouts
-from portus_gateway.index.live_index import IndexPlan, LiveIndex
-from portus_gateway.index.store_address import store_at
 from portus_gateway.listen_address import ListenAddress
 from portus_gateway.operations.deletion import Deletion
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
@@ -40,6 +39,10 @@ from portus_gateway.telemetry.call_observers import CallObservers
 from portus_gateway.telemetry.gateway_health import GatewayHealth
 from portus_gateway.telemetry.metrics import Metrics
 from portus_gateway.telemetry.traces import traces
+
+if TYPE_CHECKING:
+    # Loaded only if there is an index.
+    from portus_gateway.index.live_index import LiveIndex
 
 _log = structlog.get_logger(__name__)
 
@@ -185,9 +188,12 @@ def _registry_problem(status: RegistryStatus) -> str:
 
 def _index(
     settings: Settings, client: DistributionClient, metrics: Metrics, tracer: Tracer | None, *, keeps: bool
-) -> LiveIndex | None:
+) -> "LiveIndex | None":
     if settings.index is None:
         return None
+    from portus_gateway.index.live_index import IndexPlan, LiveIndex
+    from portus_gateway.index.store_address import store_at
+
     plan = IndexPlan(
         # Callers always have the rest.
         share=max(1, settings.upstream_concurrency // 4),

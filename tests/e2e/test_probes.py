@@ -22,7 +22,7 @@ METRICS = ("--metrics-listen", "127.0.0.1:0", "--readiness-interval", "100ms")
 PATIENCE = 20.0
 # What `healthcheck` takes a second to load, and does not need.
 NOT_NEEDED = ("aiohttp", "pydantic", "structlog", "cryptography", "importlib.metadata", "rich")
-# What a gateway without metrics, workers, tokens, TLS and reflection does not need.
+# What a gateway without metrics, workers, tokens, TLS, traces, index and reflection does not need.
 NOT_USED = (
     "aiohttp.web",
     "grpc_reflection.v1alpha",
@@ -32,8 +32,12 @@ NOT_USED = (
     "portus_gateway.access.tls",
     "portus_gateway.access.jwt_authenticator",
     "portus_gateway.devregistry",
+    "portus_gateway.index.live_index",
     "portus_gateway.index.receiver",
     "portus_gateway.index.sqlite",
+    "asyncpg",
+    "opentelemetry",
+    "rich",
     "sqlite3",
 )
 
@@ -176,8 +180,10 @@ async def test_healthcheck_loads_no_more_than_it_needs(settings: dict[str, str])
 async def test_a_gateway_loads_nothing_that_its_settings_do_not_use(settings: dict[str, str]) -> None:
     program = """
 import asyncio, sys
+import click
+from portus_gateway.cli import main
+assert main.get_command(click.Context(main), "serve") is not None
 from portus_gateway import settings
-from portus_gateway.cli import serve
 from portus_gateway import app
 async def start():
     async with app.running(settings.load({"listen": "127.0.0.1:0", "reflection": False})):

@@ -5,6 +5,7 @@ from importlib import import_module
 
 import click
 
+from portus_gateway.cli.loading import load_structlog_without_rich, quick_imports
 from portus_gateway.telemetry import quiet_grpc  # noqa: F401  (before anything imports grpc)
 
 # Each is imported when it is called. To load everything would take most of a second.
@@ -31,7 +32,10 @@ class _Commands(click.Group):
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
         name = cmd_name.replace("-", "_")
         try:
-            command = getattr(import_module(f"portus_gateway.cli.{name}"), name)
+            with quick_imports():
+                if cmd_name == "serve":
+                    load_structlog_without_rich()
+                command = getattr(import_module(f"portus_gateway.cli.{name}"), name)
         except ModuleNotFoundError as error:
             if (error.name or "").startswith("portus"):
                 raise

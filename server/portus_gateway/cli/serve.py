@@ -6,6 +6,7 @@ import click
 
 from portus_gateway import process, settings
 from portus_gateway.access.errors import InvalidAccessFile
+from portus_gateway.cli.loading import quick_imports
 from portus_gateway.cli.setting_options import given, setting_options
 from portus_gateway.settings import InvalidSettings, Settings, Value
 from portus_gateway.telemetry import logs
@@ -49,7 +50,8 @@ def report(error: InvalidSettings | InvalidAccessFile) -> None:
 
 async def _serve(loaded: Settings) -> None:
     # Imported here because each worker loads it, and the process that starts workers does not need it.
-    from portus_gateway import app
+    with quick_imports():
+        from portus_gateway import app
 
     async with process.stop_signal(grace=loaded.drain_grace) as stop, app.running(loaded):
         process.exclude_from_garbage_collection()

@@ -4,17 +4,20 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from portus_gateway.distribution.errors import InvalidName, Unavailable
 from portus_gateway.distribution.names import Repository, Tag, UnusableName, is_tag
 from portus_gateway.distribution.page import Cursor, Page
 from portus_gateway.errors import GatewayError
 from portus_gateway.index.errors import IndexUnavailable, StoreError
-from portus_gateway.index.live_index import LiveIndex
 from portus_gateway.index.store import CatalogRows, IndexedRepository, IndexState
 from portus_gateway.index.watch_cursor import WatchCursor
 from portus_gateway.operations.catalog_listing import MOST_BYTES, CatalogEntry, CatalogListing, TagNames, too_many_tags
+
+if TYPE_CHECKING:
+    # Loaded only if there is an index.
+    from portus_gateway.index.live_index import LiveIndex
 
 Entry: TypeAlias = CatalogEntry | IndexedRepository
 """A repository of an answer. Most are as the store has them."""
@@ -70,7 +73,7 @@ class IndexAnswers:
     Each answer is None where the index does not know, or where its knowledge is older than `max_staleness`, in seconds.
     """
 
-    def __init__(self, index: LiveIndex | None, visibility: Visibility, listing: CatalogListing) -> None:
+    def __init__(self, index: "LiveIndex | None", visibility: Visibility, listing: CatalogListing) -> None:
         self._index = index
         self._visibility = visibility
         self._listing = listing
@@ -165,7 +168,7 @@ class IndexAnswers:
         return self._stream(index, first, include_tags, prefix, max_staleness)
 
     async def _stream(
-        self, index: LiveIndex, page: CatalogRows, include_tags: bool, prefix: str, max_staleness: float
+        self, index: "LiveIndex", page: CatalogRows, include_tags: bool, prefix: str, max_staleness: float
     ) -> "AsyncGenerator[tuple[list[Entry], Freshness], None]":
         # It is another text each time that it is made, and has to be the same in all messages.
         cursor = _cursor(page.state)
@@ -185,7 +188,7 @@ class IndexAnswers:
 
     async def _entries(
         self,
-        index: LiveIndex,
+        index: "LiveIndex",
         rows: list[IndexedRepository],
         state: IndexState,
         include_tags: bool,

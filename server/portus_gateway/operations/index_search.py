@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.names import Repository, Tag, is_tag
 from portus_gateway.distribution.page import Cursor, Page
 from portus_gateway.index.errors import IndexDisabled, IndexNotReady, IndexUnavailable, StoreError
-from portus_gateway.index.live_index import LiveIndex
 from portus_gateway.index.store import Change, FoundTags, IndexStore, TagEntry
 from portus_gateway.operations.index_answers import Visibility
+
+if TYPE_CHECKING:
+    # Loaded only if there is an index.
+    from portus_gateway.index.live_index import LiveIndex
 
 _END: Final = 2**63 - 1
 # How many tags one call looks at, and how many at a time.
@@ -35,7 +38,7 @@ class IndexSearch:
     Every method raises `IndexDisabled`, `IndexUnavailable`.
     """
 
-    def __init__(self, index: LiveIndex | None, visibility: Visibility) -> None:
+    def __init__(self, index: "LiveIndex | None", visibility: Visibility) -> None:
         self._index = index
         self._visibility = visibility
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from portus_gateway.aio import deadline
 from portus_gateway.aio.single_flight import WorkEnded
@@ -17,10 +17,13 @@ from portus_gateway.index.errors import (
     IndexUnavailable,
     StoreError,
 )
-from portus_gateway.index.live_index import LiveIndex
 from portus_gateway.index.store import Change, ChangeRows, ChangeType, IndexState, TagEntry
 from portus_gateway.index.watch_cursor import SealedCursor, WatchCursor
 from portus_gateway.operations.index_answers import Visibility
+
+if TYPE_CHECKING:
+    # Loaded only if there is an index.
+    from portus_gateway.index.live_index import LiveIndex
 
 # Changes, or tags of the current state, that are read at a time and in one message at most.
 _AT_ONCE: Final = 500
@@ -53,7 +56,7 @@ class WatchMessage:
 class Watching:
     """Watches of `index`, for the callers that `visibility` knows."""
 
-    def __init__(self, index: LiveIndex | None, visibility: Visibility) -> None:
+    def __init__(self, index: "LiveIndex | None", visibility: Visibility) -> None:
         self._index = index
         self._visibility = visibility
         self._draining = asyncio.Event()
@@ -112,7 +115,7 @@ class Watching:
 class _Watch:
     """One watch, and how far it is."""
 
-    def __init__(self, index: LiveIndex, visibility: Visibility, wanted: WantedEvents, cursor: WatchCursor) -> None:
+    def __init__(self, index: "LiveIndex", visibility: Visibility, wanted: WantedEvents, cursor: WatchCursor) -> None:
         self._index = index
         self._visibility = visibility
         self._wanted = wanted

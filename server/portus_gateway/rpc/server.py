@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import grpc
 
 from portus_gateway.access.page_token_keys import SecretKey
-from portus_gateway.index.live_index import LiveIndex
 from portus_gateway.listen_address import cannot_listen
 from portus_gateway.operations.catalog_listing import CatalogListing
 from portus_gateway.operations.deletion import Deletion
@@ -25,6 +25,10 @@ from portus_gateway.rpc.observation import CallObserver, FinishedCall
 from portus_gateway.rpc.page_tokens import PageTokens
 from portus_gateway.rpc.service_names import REGISTRY_SERVICE
 from portus_gateway.rpc.servicer import RegistryServicer, registry_service
+
+if TYPE_CHECKING:
+    # Loaded only if there is an index.
+    from portus_gateway.index.live_index import LiveIndex
 
 __all__ = ["CallObserver", "FinishedCall", "GatewayServer", "ServerLimits"]
 
@@ -81,7 +85,7 @@ class GatewayServer:
         interceptors: Sequence[Interceptor] = (),
         reuse_port: bool = False,
         page_tokens: PageTokens | None = None,
-        index: LiveIndex | None = None,
+        index: "LiveIndex | None" = None,
         visibility: Visibility | None = None,
         tracer: CallTracer | None = None,
     ) -> None:
