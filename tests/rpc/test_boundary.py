@@ -272,6 +272,27 @@ async def test_an_error_without_a_caller_left_is_not_logged(rpc: str, caplog: py
     assert [record.getMessage() for record in caplog.records] == []
 
 
+async def test_a_result_that_is_there_after_its_caller_went_away_is_sent_to_nobody() -> None:
+    entered, ending = asyncio.Event(), asyncio.Event()
+
+    async def carry_through(_: ListTagsRequest, __: object) -> ListTagsResponse:
+        entered.set()
+        try:
+            await asyncio.Future[None]()
+        except asyncio.CancelledError:
+            ending.set()
+        return ListTagsResponse()
+
+    async with serve_behaviour(carry_through) as (_, calls, channel):
+        call = asyncio.ensure_future(finish(channel, "ListTags"))
+        await soon(entered.wait())
+        call.cancel()
+        await soon(ending.wait())
+        await soon(calls.ended.wait())
+        await asyncio.gather(call, return_exceptions=True)
+        assert [(call.code, call.reason) for call in calls.finished] == [(grpc.StatusCode.CANCELLED, "")]
+
+
 @pytest.mark.parametrize("rpc", FAILING)
 async def test_a_deadline_that_has_ended_the_call_already_is_not_logged(
     rpc: str, caplog: pytest.LogCaptureFixture
