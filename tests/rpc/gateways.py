@@ -217,11 +217,20 @@ async def serve_behaviour(
     service: str = SERVICE,
 ) -> AsyncIterator[tuple[Boundary, Calls, grpc.aio.Channel]]:
     """A server whose only method is `ListTags` of `service`, and does what `behaviour` does inside of the boundary."""
-    calls = Calls()
-    boundary = Boundary(limits=ServerLimits(), call_limit=CallLimit(1), observer=calls)
     handler = grpc.unary_unary_rpc_method_handler(
         behaviour, ListTagsRequest.FromString, ListTagsResponse.SerializeToString
     )
+    async with serve_handler(handler, service) as served:
+        yield served
+
+
+@asynccontextmanager
+async def serve_handler(
+    handler: "grpc.RpcMethodHandler[ListTagsRequest, Message]", service: str
+) -> AsyncIterator[tuple[Boundary, Calls, grpc.aio.Channel]]:
+    """A server whose only method is `ListTags` of `service`."""
+    calls = Calls()
+    boundary = Boundary(limits=ServerLimits(), call_limit=CallLimit(1), observer=calls)
     services = [grpc.method_handlers_generic_handler(service, {"ListTags": handler})]
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((InterceptedHandlers(services, boundary),))

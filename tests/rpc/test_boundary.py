@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import AsyncIterator, MutableMapping
 from typing import TypeVar
 
 import grpc
@@ -20,6 +20,7 @@ from tests.rpc.gateways import (
     finish,
     serve,
     serve_behaviour,
+    serve_handler,
     soon,
 )
 from tests.rpc.interceptors import Raising
@@ -111,6 +112,23 @@ async def test_an_interceptor_may_refuse_with_errors_of_the_table() -> None:
     async with serve(ScriptedRegistry(), interceptors=[Raising(NotFound("not for you"))]) as gateway:
         failed = await failure_of(gateway.stub.ListTags(LIST_TAGS))
     assert (failed.code, failed.message) == (grpc.StatusCode.NOT_FOUND, "not for you")
+
+
+async def test_a_method_whose_caller_streams_gets_all_requests() -> None:
+    async def count(requests: AsyncIterator[ListTagsRequest], _: object) -> ListTagsResponse:
+        return ListTagsResponse(tags=[request.repository async for request in requests])
+
+    handler = grpc.stream_unary_rpc_method_handler(
+        count,
+        ListTagsRequest.FromString,
+        ListTagsResponse.SerializeToString,
+    )
+    async with serve_handler(handler, "another.Service") as (_, _, channel):
+        method: grpc.aio.StreamUnaryMultiCallable[ListTagsRequest, ListTagsResponse] = channel.stream_unary(
+            "/another.Service/ListTags", ListTagsRequest.SerializeToString, ListTagsResponse.FromString
+        )
+        answer = await soon(method(iter([ListTagsRequest(repository=name) for name in "ab"])))
+    assert answer.tags == ["a", "b"]
 
 
 async def test_a_status_that_a_handler_sends_itself_is_passed_on_and_observed() -> None:
