@@ -203,6 +203,7 @@ BAD: list[tuple[str, Message, list[str]]] = [
     ("WatchEvents", WatchEventsRequest(heartbeat_interval=Duration()), ["heartbeat_interval"]),
     ("WatchEvents", WatchEventsRequest(heartbeat_interval=Duration(nanos=999_999_999)), ["heartbeat_interval"]),
     ("WatchEvents", WatchEventsRequest(heartbeat_interval=Duration(seconds=300, nanos=1)), ["heartbeat_interval"]),
+    ("WatchEvents", WatchEventsRequest(heartbeat_interval=Duration(seconds=9, nanos=-1)), ["heartbeat_interval"]),
     (
         "WatchEvents",
         WatchEventsRequest(
@@ -285,6 +286,20 @@ async def test_a_digest_that_is_deleted_twice_in_a_batch_is_named_with_its_first
         "requests[2].digest": "is the digest of requests[1]",
         "requests[3].digest": "is the digest of requests[1]",
     }
+
+
+def test_a_batch_of_a_thousand_is_not_too_large() -> None:
+    batch = BatchResolveManifestsRequest(requests=[ResolveManifestRequest()] * 1000)
+    assert len(request_parsing.resolve_batch(batch)) == 1000
+
+
+async def test_a_heartbeat_is_told_once_and_beside_other_fields(gateway: Gateway) -> None:
+    for seconds in (-1, 0, 301):
+        request = WatchEventsRequest(prefix="x" * 256, heartbeat_interval=Duration(seconds=seconds))
+        failed = await failure_of(finish(gateway.channel, "WatchEvents", request))
+        assert failed.fields["heartbeat_interval"] == "must be 1 second to 300 seconds"
+        assert failed.message.count("heartbeat_interval") == 1
+        assert "prefix" in failed.fields
 
 
 async def test_an_order_of_tags_that_is_not_known_is_shown_cut(gateway: Gateway) -> None:
@@ -598,3 +613,20 @@ def test_a_page_token_of_one_rpc_is_not_valid_for_another() -> None:
         if rpc != "ListTagHistory":
             with pytest.raises(InvalidFields, match="page_token: not valid for this request"):
                 page_of(requests[0], token)
+
+
+def test_a_thousand_expected_tags_are_not_too_many() -> None:
+    request = DeleteManifestRequest(repository="a", digest=DIGEST, expected_tags=[f"v{n}" for n in range(1000)])
+    assert len(request_parsing.manifest_deletion(request).expected_tags) == 1000
+
+
+def test_sha_512_is_a_digest_too() -> None:
+    text = "sha512:" + "0" * 128
+    parsed = request_parsing.manifest_read(ResolveManifestRequest(repository="a", digest=text))
+    assert parsed.reference == Digest(text)
+
+
+def test_the_error_keeps_the_violations_in_the_requests_order() -> None:
+    with pytest.raises(InvalidFields) as refused:
+        request_parsing.manifest_read(ResolveManifestRequest(repository="A", tag="-"))
+    assert [violation.field for violation in refused.value.field_violations] == ["repository", "tag"]

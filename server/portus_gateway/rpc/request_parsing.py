@@ -173,8 +173,8 @@ def wanted_events(request: watch_pb2.WatchEventsRequest) -> WantedEvents:
             fields.refuse("after_cursor", str(error))
     heartbeat = _HEARTBEAT
     if request.HasField("heartbeat_interval"):
-        heartbeat = fields.not_negative("heartbeat_interval", request.heartbeat_interval)
-        if not _SHORTEST_HEARTBEAT <= heartbeat <= _LONGEST_HEARTBEAT and not fields.violations:
+        heartbeat = _seconds(request.heartbeat_interval)
+        if not _SHORTEST_HEARTBEAT <= heartbeat <= _LONGEST_HEARTBEAT:
             fields.refuse(
                 "heartbeat_interval", f"must be {_SHORTEST_HEARTBEAT:g} second to {_LONGEST_HEARTBEAT:g} seconds"
             )
@@ -470,6 +470,14 @@ class _Fields:
         )
 
     def not_negative(self, field: str, duration: Duration) -> float:
-        if duration.seconds < 0 or not 0 <= duration.nanos < _NANOSECONDS:
+        seconds = _seconds(duration)
+        if seconds < 0:
             self.refuse(field, "must be 0 or more")
-        return duration.seconds + duration.nanos / _NANOSECONDS
+        return seconds
+
+
+def _seconds(duration: Duration) -> float:
+    """The duration in seconds. -1 if it is negative or not valid."""
+    if duration.seconds < 0 or not 0 <= duration.nanos < _NANOSECONDS:
+        return -1.0
+    return duration.seconds + duration.nanos / _NANOSECONDS
