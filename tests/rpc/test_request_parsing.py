@@ -162,6 +162,8 @@ BAD: list[tuple[str, Message, list[str]]] = [
         ReadBlobRequest(repository="A", digest="x", offset=-1, limit=-(2**63)),
         ["digest", "limit", "offset", "repository"],
     ),
+    ("ReadBlob", ReadBlobRequest(repository="a", digest=DIGEST, offset=-1), ["offset"]),
+    ("ReadBlob", ReadBlobRequest(repository="a", digest=DIGEST, limit=-1), ["limit"]),
     # Batches. Each of their requests has a status of its own.
     ("BatchGetManifests", BatchGetManifestsRequest(), ["requests"]),
     ("BatchGetManifests", BatchGetManifestsRequest(requests=[GetManifestRequest()] * 1001), ["requests"]),
