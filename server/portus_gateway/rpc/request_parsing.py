@@ -477,7 +477,7 @@ class _Fields:
 
 
 def _seconds(duration: Duration) -> float:
-    """The duration in seconds. -1 if it is negative or not valid."""
-    if duration.seconds < 0 or not 0 <= duration.nanos < _NANOSECONDS:
+    """The duration in seconds. Less than 0 if it is negative or not valid."""
+    if not 0 <= duration.nanos < _NANOSECONDS:
         return -1.0
     return duration.seconds + duration.nanos / _NANOSECONDS
