@@ -7,9 +7,10 @@ calls whose request or whose reader does not come, and the number of parts of a 
 """
 
 from portus_gateway.cli import main
-from portus_gateway.rpc import served_call
+from portus_gateway.rpc import method
 from portus_gateway.rpc.call_limit import CallLimit
-from portus_gateway.rpc.served_call import ServedCall, Serving
+from portus_gateway.rpc.served_call import ServedCall
+from portus_gateway.rpc.serving import Serving
 
 
 def _nothing(*_: object, **__: object) -> None:
@@ -20,7 +21,7 @@ _REPLACEMENTS = (
     (CallLimit, "enter", _nothing),
     (CallLimit, "leave", _nothing),
     (Serving, "begin", _nothing),
-    (served_call, "check_parts", _nothing),
+    (method, "check_parts", _nothing),
     # Nothing is taken, so nothing is given back.
     (ServedCall, "hold", lambda *_: True),
 )

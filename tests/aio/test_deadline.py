@@ -69,8 +69,22 @@ async def test_work_that_never_waits_has_its_deadline_all_the_same() -> None:
     async def work() -> float | None:
         return deadline.remaining()
 
-    assert 0 < (await deadline.bounded(LONG, work()) or 0) <= LONG
-    assert deadline.remaining() is None
+    deadline.begin(LONG)
+    assert 0 < (await deadline.bounded(work()) or 0) <= LONG
+
+
+async def test_work_without_a_deadline_ends_when_it_likes() -> None:
+    async def work() -> float | None:
+        await asyncio.sleep(0)
+        return deadline.remaining()
+
+    assert await deadline.bounded(work()) is None
+
+
+async def test_an_earlier_deadline_stays_in_force() -> None:
+    deadline.begin(LONG / 2)
+    deadline.begin(LONG)
+    assert (deadline.remaining() or LONG) <= LONG / 2
 
 
 async def test_work_ends_when_its_time_runs_out_however_often_it_has_waited() -> None:
@@ -84,10 +98,10 @@ async def test_work_ends_when_its_time_runs_out_however_often_it_has_waited() ->
         finally:
             ended.set()
 
+    deadline.begin(0.01)
     with pytest.raises(DeadlineExceeded, match="deadline passed"):
-        await deadline.bounded(0.01, work())
+        await deadline.bounded(work())
     assert ended.is_set()
-    assert deadline.remaining() is None
 
 
 async def test_work_gets_what_it_waits_for() -> None:
@@ -103,7 +117,8 @@ async def test_work_gets_what_it_waits_for() -> None:
         except OSError as error:
             return first, str(error)
 
-    assert await deadline.bounded(LONG, work()) == ("come", "not come")
+    deadline.begin(LONG)
+    assert await deadline.bounded(work()) == ("come", "not come")
 
 
 async def test_a_failure_of_work_is_passed_on_before_and_after_it_waits() -> None:
@@ -112,10 +127,10 @@ async def test_a_failure_of_work_is_passed_on_before_and_after_it_waits() -> Non
             await asyncio.sleep(0)
         raise ValueError(waits)
 
+    deadline.begin(LONG)
     for waits in (0, 1, 2):
         with pytest.raises(ValueError, match=str(waits)):
-            await deadline.bounded(LONG, work(waits))
-        assert deadline.remaining() is None
+            await deadline.bounded(work(waits))
 
 
 async def test_a_block_within_work_may_end_before_it_does() -> None:
@@ -125,7 +140,8 @@ async def test_a_block_within_work_may_end_before_it_does() -> None:
                 await asyncio.Event().wait()
         return deadline.remaining() or 0
 
-    assert LONG / 2 < await deadline.bounded(LONG, work()) <= LONG
+    deadline.begin(LONG)
+    assert LONG / 2 < await deadline.bounded(work()) <= LONG
 
 
 async def test_work_that_is_cancelled_from_outside_says_so() -> None:
@@ -138,7 +154,8 @@ async def test_work_that_is_cancelled_from_outside_says_so() -> None:
         finally:
             ended.set()
 
-    task = asyncio.create_task(deadline.bounded(LONG, work()))
+    deadline.begin(LONG)
+    task = asyncio.create_task(deadline.bounded(work()))
     await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -59,22 +59,31 @@ async def within(seconds: float) -> AsyncGenerator[None, None]:
         _deadline.reset(token)
 
 
-async def bounded(seconds: float, work: Coroutine[object, None, Result]) -> Result:
-    """The result of `work`, which is bounded as in `within`. The timer is set only when `work` waits for the first
-    time, because it costs more time than an answer from memory.
+def begin(seconds: float) -> None:
+    """Sets the deadline of all that follows in this context, `seconds` from now. An outer, earlier one stays in force.
+
+    It bounds every request, and what is awaited by `bounded`.
     """
-    when = _earliest(seconds)
-    token = _deadline.set(when)
+    _deadline.set(_earliest(seconds))
+
+
+async def bounded(work: Coroutine[object, None, Result]) -> Result:
+    """The result of `work`, which ends at the deadline of the context.
+
+    The timer is set only when `work` waits for the first time, because it costs more time than an answer from memory.
+    Raises `DeadlineExceeded`.
+    """
+    # Now, because `work` may be in a block with a deadline of its own when it waits.
+    when = _when()
     try:
-        try:
-            awaited = work.send(None)
-        except StopIteration as ended:
-            result: Result = ended.value
-            return result
-        async with _until(when):
-            return await _rest(work, awaited)
-    finally:
-        _deadline.reset(token)
+        awaited = work.send(None)
+    except StopIteration as ended:
+        result: Result = ended.value
+        return result
+    if when is None:
+        return await _rest(work, awaited)
+    async with _until(when):
+        return await _rest(work, awaited)
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ Whatever happens inside, a caller gets a response or a status of the gateway's o
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Sequence
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing
 from typing import TypeAlias, cast
 
 import grpc
@@ -17,11 +17,13 @@ from portus_gateway.rpc.call_limit import CallLimit
 from portus_gateway.rpc.call_tracing import CallTracer
 from portus_gateway.rpc.interception import Handler, Interceptor
 from portus_gateway.rpc.limits import ServerLimits
+from portus_gateway.rpc.method import Method
 from portus_gateway.rpc.observation import CallObserver
 from portus_gateway.rpc.open_services import OPEN_METHODS
 from portus_gateway.rpc.request_bounds import MessageShape
 from portus_gateway.rpc.request_types import request_type
-from portus_gateway.rpc.served_call import Context, Method, ServedCall, Serving
+from portus_gateway.rpc.served_call import Context, ServedCall
+from portus_gateway.rpc.serving import Serving
 from portus_gateway.rpc.unread_answers import UnreadAnswers
 
 UnaryBehaviour = Callable[[Message | AsyncIterator[Message], Context], Coroutine[object, None, Message]]
@@ -78,13 +80,20 @@ class Boundary:
         # Messages are read and written in here, so that no failure to do so gets past the boundary. To gRPC every
         # request is a stream: it then asks for the message only when somebody wants it, after the caller is let in.
         # The stubs describe handlers of the synchronous API, hence the casts.
+        open_method = OPEN_METHODS.get(method)
+        limits = self._serving.limits
+        seconds = limits.max_stream_duration if handler.response_streaming else limits.max_call_duration
+        if open_method is not None and open_method.seconds is not None:
+            seconds = min(seconds, open_method.seconds)
         described = Method(
             name=method,
             service=method.strip("/").rpartition("/")[0],
             rpc=rpc,
-            open=OPEN_METHODS.get(method),
+            open=open_method,
             request_streams=handler.request_streaming,
             response_streams=handler.response_streaming,
+            watches=rpc is not None and rpc.watches,
+            seconds=seconds,
             request_shape=None if rpc is None else MessageShape.of(request_type(rpc.name)),
             deserialize=cast("Callable[[bytes], Message]", handler.request_deserializer),
             serialize=cast("Callable[[Message], bytes]", handler.response_serializer),
@@ -102,9 +111,7 @@ class Boundary:
             call = ServedCall(self._serving, method, context)
             try:
                 await call.admitted()
-                work = answers(await call.request(), context)
-                seconds = call.remaining()
-                response = await (work if seconds is None else deadline.bounded(seconds, work))
+                response = await deadline.bounded(answers(await call.request(), context))
                 content = method.serialize(response)
                 if not call.hold(len(content)):
                     size = len(content)
@@ -138,9 +145,7 @@ class Boundary:
             try:
                 await call.admitted()
                 request = await call.request()
-                seconds = call.remaining()
-                bound = nullcontext() if seconds is None else deadline.within(seconds)
-                async with bound, aclosing(streams(request, context)) as responses:
+                async with deadline.within(call.remaining()), aclosing(streams(request, context)) as responses:
                     async for response in responses:
                         content = method.serialize(response)
                         # It may take long to send, and only its bytes are needed.

@@ -1,7 +1,5 @@
 """The number of calls at the same time."""
 
-from collections import Counter
-
 from portus_gateway.rpc.call_errors import TooManyCalls
 
 
@@ -22,14 +20,15 @@ class CallLimit:
     def enter(self, owner: str, *, streaming: bool, watching: bool = False) -> None:
         """Takes a place for `owner`, which `leave` gives back. Raises `TooManyCalls` if there is none."""
         if watching:
-            self._watches.check(owner)
             self._watches.take(owner)
             return
-        self._calls.check(owner)
-        if streaming:
-            self._streams.check(owner)
-            self._streams.take(owner)
         self._calls.take(owner)
+        if streaming:
+            try:
+                self._streams.take(owner)
+            except TooManyCalls:
+                self._calls.give_back(owner)
+                raise
 
     def leave(self, owner: str, *, streaming: bool, watching: bool = False) -> None:
         if watching:
@@ -46,25 +45,26 @@ class _Places:
         self._limit = limit
         self._share = limit // 4
         self._taken = 0
-        self._taken_by: Counter[str] = Counter()
-
-    def check(self, owner: str) -> None:
-        """Raises `TooManyCalls` if there is no place for `owner`."""
-        left = self._limit - self._taken
-        if left <= 0:
-            raise TooManyCalls(f"the gateway serves its limit of {self._limit} {self._kind}: try again later")
-        if left <= self._share <= self._taken_by[owner]:
-            raise TooManyCalls(
-                f"the gateway serves nearly its limit of {self._limit} {self._kind}, {self._taken_by[owner]} of them"
-                " for you. The last places are for callers that have fewer: try again later"
-            )
+        self._taken_by: dict[str, int] = {}
 
     def take(self, owner: str) -> None:
+        """Takes a place. Raises `TooManyCalls` if there is none for `owner`."""
+        left = self._limit - self._taken
+        own = self._taken_by.get(owner, 0)
+        if left <= 0:
+            raise TooManyCalls(f"the gateway serves its limit of {self._limit} {self._kind}: try again later")
+        if left <= self._share <= own:
+            raise TooManyCalls(
+                f"the gateway serves nearly its limit of {self._limit} {self._kind}, {own} of them"
+                " for you. The last places are for callers that have fewer: try again later"
+            )
         self._taken += 1
-        self._taken_by[owner] += 1
+        self._taken_by[owner] = own + 1
 
     def give_back(self, owner: str) -> None:
         self._taken -= 1
-        self._taken_by[owner] -= 1
-        if not self._taken_by[owner]:
+        own = self._taken_by[owner] - 1
+        if own:
+            self._taken_by[owner] = own
+        else:
             del self._taken_by[owner]

@@ -1,20 +1,17 @@
 """One call, from its first metadata to the moment when its answer has been read."""
 
 import asyncio
-import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Final
 
 import grpc
 import structlog
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
-from portus_gateway.access.current_call import Call, current_call
+from portus_gateway.access.current_call import current_call
 from portus_gateway.access.errors import CallerConcurrencyExceeded
-from portus_gateway.access.rpcs import Rpc
 from portus_gateway.aio import deadline, spans
 from portus_gateway.aio.carried_through import SHUTDOWN
 from portus_gateway.aio.deadline import DeadlineExceeded
@@ -22,25 +19,19 @@ from portus_gateway.aio.fair_share import work_for
 from portus_gateway.errors import FieldViolation, GatewayError, forget_frames
 from portus_gateway.rpc import request_id, retry_pushback
 from portus_gateway.rpc.call_errors import InvalidFields, ShuttingDown, TooManyCalls
-from portus_gateway.rpc.call_limit import CallLimit
-from portus_gateway.rpc.call_tracing import CallSpan, CallTracer
-from portus_gateway.rpc.connections import close_connections
-from portus_gateway.rpc.interception import Interceptor
+from portus_gateway.rpc.call_tracing import CallSpan
 from portus_gateway.rpc.known_error import known_error
-from portus_gateway.rpc.limits import ServerLimits
-from portus_gateway.rpc.observation import CallObserver, FinishedCall
-from portus_gateway.rpc.open_services import OpenCallLimit, OpenMethod, Place
-from portus_gateway.rpc.request_bounds import MessageShape, check_parts
+from portus_gateway.rpc.method import Method
+from portus_gateway.rpc.observation import FinishedCall
+from portus_gateway.rpc.open_services import Place
 from portus_gateway.rpc.resources import resource_of
+from portus_gateway.rpc.serving import Serving
 from portus_gateway.rpc.status import DETAILS_METADATA_KEY, code_of, problem_of, status_of
-from portus_gateway.rpc.unread_answers import UnreadAnswers
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 
 _log = structlog.get_logger(__name__)
 
-# How often to look for calls that are past their time limit, in seconds.
-_CHECK_INTERVAL: Final = 1.0
 # How much longer than its time limit a call may take until its answer has been read, in seconds: an answer may be ready
 # at the last moment.
 _READING_TIME: Final = 5.0
@@ -52,144 +43,47 @@ _CLIENT_CERTIFICATE: Final = "x509_pem_cert"
 _PLACE_DELAYS: Final = (0.005, 0.015, 0.03, 0.05)
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
-    """What is known of a method.
-
-    `rpc` and `request_shape` are None for health and reflection, whose bounds are those of `open`.
-    """
-
-    name: str
-    service: str
-    rpc: Rpc | None
-    open: OpenMethod | None
-    request_streams: bool
-    response_streams: bool
-    request_shape: MessageShape | None
-    deserialize: Callable[[bytes], Message]
-    serialize: Callable[[Message], bytes]
-
-
-@dataclass(slots=True)
-class Serving:
-    """What all calls of a server share."""
-
-    limits: ServerLimits
-    call_limit: CallLimit
-    observer: CallObserver
-    unread: UnreadAnswers
-    interceptors: tuple[Interceptor, ...]
-    tracer: CallTracer | None = None
-    ports: tuple[int, ...] = ()
-    """The ports that the server listens on."""
-    draining: bool = False
-    goaway_sent: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when GOAWAY was sent on all connections. A refused caller then tries again on another connection."""
-    open_calls: OpenCallLimit = field(default_factory=OpenCallLimit)
-    calls: "set[ServedCall]" = field(default_factory=set)
-    """All calls that are not over."""
-    _check: asyncio.TimerHandle | None = None
-
-    def begin(self, call: "ServedCall") -> None:
-        self.calls.add(call)
-        if self._check is None:
-            self._check_later()
-
-    def shut_down(self, *, limited: bool) -> None:
-        for call in tuple(self.calls):
-            if (call.method.rpc is not None) is limited:
-                call.end(ShuttingDown())
-
-    def close(self) -> None:
-        if self._check is not None:
-            self._check.cancel()
-
-    def close_connections(self, calls: "Collection[ServedCall]") -> None:
-        """Ends calls whose callers do not read their answers. Other calls on the same connections end as well."""
-        peers = {call.call.peer for call in calls}
-        for peer in peers:
-            _log.warning("a connection is closed, because its caller does not read its answers", peer=peer)
-        if peers and not close_connections(peers, self.ports):
-            _log.error("no connection of these callers was found", peers=sorted(peers))
-
-    def _check_later(self) -> None:
-        delay = min(_CHECK_INTERVAL, self.limits.max_call_duration / 4)
-        self._check = asyncio.get_running_loop().call_later(delay, self._check_calls)
-
-    def _check_calls(self) -> None:
-        self._check = None
-        now = time.perf_counter()
-        for call in tuple(self.calls):
-            call.check(now)
-        self.close_connections([call for call in self.calls if call.is_unread(now)])
-        if self.calls:
-            self._check_later()
-
-
 class ServedCall:
-    """One call (`interception.IncomingCall`)."""
+    """One call (`interception.IncomingCall`, `serving.RunningCall`)."""
 
-    __slots__ = (
-        "_answered",
-        "_context",
-        "_data",
-        "_end",
-        "_ends_by_itself",
-        "_entered",
-        "_has_place",
-        "_held",
-        "_place",
-        "_reading",
-        "_request",
-        "_seconds",
-        "_serving",
-        "_span",
-        "_started",
-        "_task",
-        "_unread_at",
-        "_writing",
-        "call",
-        "method",
-    )
+    # Most calls leave these as they are. To set all of them for each call takes longer than to find them here.
+    _answered = False
+    _data: bytes | None = None
+    _end: GatewayError | None = None
+    _entered = 0
+    _has_place = False
+    _held = 0
+    _owner = ""
+    _place: Place | None = None
+    _reading = False
+    _request: Message | None = None
+    _span: CallSpan | None = None
+    _writing = False
 
     def __init__(self, serving: Serving, method: Method, context: Context) -> None:
         self.method = method
-        self.call: Call = current_call.get()
+        self.call = call = current_call.get()
         # Read now, because gRPC ends the process if this is read after the call.
-        self.call.peer = context.peer()
+        call.peer = context.peer()
         self._serving = serving
         self._context = context
-        self._answered = False
-        self._data: bytes | None = None
-        self._end: GatewayError | None = None
-        self._ends_by_itself = False
-        self._entered = 0
-        self._has_place = False
-        self._place: Place | None = None
-        self._held = 0
-        self._reading = False
-        self._request: Message | None = None
-        self._seconds: float | None = None
-        self._span: CallSpan | None = None
-        self._started = time.perf_counter()
-        self._task = asyncio.current_task()
-        self._unread_at = math.inf
-        self._writing = False
+        self._started = started = time.perf_counter()
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("gRPC serves each call in a task of its own")
+        self._task = task
         # With the status, at the end: a client retries no call of which it has received initial metadata (gRFC A6).
-        context.set_trailing_metadata(((request_id.METADATA_KEY, self.call.request_id),))
-        limits = serving.limits
-        limit = limits.max_stream_duration if method.response_streams else limits.max_call_duration
-        if method.open is not None and method.open.seconds is not None:
-            limit = min(limit, method.open.seconds)
+        context.set_trailing_metadata(((request_id.METADATA_KEY, call.request_id),))
+        limit = method.seconds
         wanted: float | None = context.time_remaining()
-        self._seconds = limit if wanted is None else min(limit, wanted)
         # gRPC ends the call at its caller's deadline, read or not.
         self._ends_by_itself = wanted is not None and wanted <= limit
-        self._unread_at = self._started + limit + min(_READING_TIME, limit)
+        self._seconds = limit if wanted is None or wanted > limit else wanted
+        self._unread_at = started + limit + min(_READING_TIME, limit)
+        deadline.begin(self._seconds)
         serving.begin(self)
-        if self._task is not None:
-            # The task of the whole call: it ends when the answer has been sent, not when the handler returns it.
-            self._task.add_done_callback(self._over)
+        # The task of the whole call: it ends when the answer has been sent, not when the handler returns it.
+        task.add_done_callback(self._over)
         try:
             serving.observer.call_started(method.name)
         except Exception:
@@ -200,6 +94,18 @@ class ServedCall:
         return self.method.service
 
     @property
+    def peer(self) -> str:
+        return self.call.peer
+
+    @property
+    def is_limited(self) -> bool:
+        return self.method.rpc is not None
+
+    @property
+    def is_answered(self) -> bool:
+        return self._answered
+
+    @property
     def connection(self) -> Callable[[], Mapping[str, Iterable[bytes]]]:
         return self._context.auth_context
 
@@ -208,36 +114,36 @@ class ServedCall:
             return None
         try:
             async with asyncio.timeout(_PEEK):
-                return self._parsed(await self._read())
+                return self.method.parsed(await self._read())
         except (TimeoutError, InvalidFields):
             return None
 
     async def admitted(self) -> None:
         """Lets the call in. Raises `ShuttingDown`, `TooManyCalls`, and what the interceptors raise."""
-        await self._refuse_when_draining()
-        seconds = self._seconds
-        await (self._enter() if seconds is None else deadline.bounded(seconds, self._enter()))
-        work_for(self.call.owner)
+        if self._serving.draining:
+            await self._refuse_when_draining()
+        await deadline.bounded(self._enter())
+        work_for(self._owner)
 
     async def request(self) -> Message | AsyncIterator[Message]:
         """The request, or all requests of a caller that streams. Raises `InvalidFields`, `ShuttingDown`."""
         if self.method.request_streams:
             return self._all()
-        self._request = self._parsed(self._data or await self._read())
-        await self._refuse_when_draining()
-        return self._request
+        request = self._request = self.method.parsed(await self._read())
+        if self._serving.draining:
+            await self._refuse_when_draining()
+        return request
 
-    def remaining(self) -> float | None:
-        """Seconds until the call's time limit: the caller's deadline or the gateway's. None if there is no limit."""
-        return None if self._seconds is None else self._seconds - (time.perf_counter() - self._started)
+    def remaining(self) -> float:
+        """Seconds until the call's time limit: the caller's deadline or the gateway's."""
+        return self._seconds - (time.perf_counter() - self._started)
 
     def hold(self, size: int) -> bool:
         """Takes memory for an answer, until it has been read. False if there is none now."""
-        if self.method.rpc is None:
-            return True
-        if not self._serving.unread.take(self.call.owner, size):
-            return False
-        self._held += size
+        if self.method.rpc is not None:
+            if not self._serving.unread.take(self._owner, size):
+                return False
+            self._held += size
         return True
 
     async def wait_to_hold(self, size: int) -> None:
@@ -245,9 +151,9 @@ class ServedCall:
         try:
             with spans.step("wait for memory"):
                 async with asyncio.timeout(self.remaining()):
-                    await self._serving.unread.wait(self.call.owner, size)
+                    await self._serving.unread.wait(self._owner, size)
         except TimeoutError:
-            raise self._serving.unread.error(self.call.owner) from None
+            raise self._serving.unread.error(self._owner) from None
         self._held += size
 
     async def write(self, content: bytes) -> None:
@@ -262,17 +168,17 @@ class ServedCall:
     @property
     def is_abandoned(self) -> bool:
         """Whether the caller has gone away. The result of what was carried through is then not sent to anybody."""
-        return self._task is None or self._task.cancelling() > 0
+        return self._task.cancelling() > 0
 
     def end(self, error: GatewayError) -> None:
         """Ends the call from outside, with this status."""
-        if self._task is not None and not self._answered and self._end is None:
+        if not self._answered and self._end is None:
             self._end = error
             self._task.cancel(SHUTDOWN)
 
     def check(self, now: float) -> None:
         """Ends the call if its request has not come within its time limit."""
-        if self._reading and self._seconds is not None and now > self._started + self._seconds:
+        if self._reading and now > self._started + self._seconds:
             self.end(DeadlineExceeded("the call's deadline passed before its request had arrived"))
 
     def is_unread(self, now: float) -> bool:
@@ -310,7 +216,7 @@ class ServedCall:
 
     def _give_back(self) -> None:
         if self._held:
-            self._serving.unread.give_back(self.call.owner, self._held)
+            self._serving.unread.give_back(self._owner, self._held)
             self._held = 0
 
     async def _enter(self) -> None:
@@ -327,6 +233,7 @@ class ServedCall:
                 raise
             self._entered += 1
         self._trace()
+        self._owner = self.call.owner
         if self.method.rpc is not None:
             try:
                 self._take_place()
@@ -347,7 +254,7 @@ class ServedCall:
         spans.work_in(self._span)
 
     async def _when_there_is_a_place(self, enter: Callable[[], Awaitable[None]], full: GatewayError) -> None:
-        if not any(call._answered for call in self._serving.calls):
+        if not any(call.is_answered for call in self._serving.calls):
             raise full
         with spans.step("wait for place"):
             for delay in _PLACE_DELAYS[:-1]:
@@ -359,19 +266,16 @@ class ServedCall:
             await asyncio.sleep(_PLACE_DELAYS[-1])
             return await enter()
 
-    @property
-    def _watches(self) -> bool:
-        return self.method.rpc is not None and self.method.rpc.watches
-
     async def _take_place_later(self) -> None:
         self._take_place()
 
     def _take_place(self) -> None:
-        self._serving.call_limit.enter(self.call.owner, streaming=self.method.response_streams, watching=self._watches)
+        method = self.method
+        self._serving.call_limit.enter(self._owner, streaming=method.response_streams, watching=method.watches)
         self._has_place = True
 
     async def _refuse_when_draining(self) -> None:
-        if self._serving.draining and (self.method.rpc is not None or self.method.response_streams):
+        if self.method.rpc is not None or self.method.response_streams:
             # Refused at once, the caller would try again on this connection, and gRPC's core would answer that with a
             # bare CANCELLED.
             await self._serving.goaway_sent.wait()
@@ -382,7 +286,8 @@ class ServedCall:
         serving.calls.discard(self)
         self._give_back()
         if self._has_place:
-            serving.call_limit.leave(self.call.owner, streaming=self.method.response_streams, watching=self._watches)
+            method = self.method
+            serving.call_limit.leave(self._owner, streaming=method.response_streams, watching=method.watches)
         if self._place is not None:
             serving.open_calls.leave(self._place)
         for interceptor in serving.interceptors[: self._entered]:
@@ -390,7 +295,7 @@ class ServedCall:
 
     def _is_over(self, error: BaseException) -> bool:
         """Whether nobody is left to answer: the caller has gone away, or the server has stopped."""
-        if self._end is not None and self._task is not None:
+        if self._end is not None:
             self._task.uncancel()
         if self.is_abandoned:
             return True
@@ -455,22 +360,10 @@ class ServedCall:
             self._data = data
         return self._data
 
-    def _parsed(self, data: bytes) -> Message:
-        if self.method.request_shape is not None:
-            check_parts(data, self.method.request_shape)
-        if self.method.open is not None and len(data) > self.method.open.request_bytes:
-            problem = f"has {len(data)} bytes; this method takes {self.method.open.request_bytes} at most"
-            raise InvalidFields([FieldViolation("request", problem)])
-        try:
-            return self.method.deserialize(data)
-        except DecodeError as error:
-            violation = FieldViolation("request", "not a message of the type that this method takes")
-            raise InvalidFields([violation]) from error
-
     async def _all(self) -> AsyncIterator[Message]:
         # Not by gRPC's own iterator: it refers to the call, and the call to it, with the last request.
         while isinstance(data := await self._context.read(), bytes):
-            yield self._parsed(data)
+            yield self.method.parsed(data)
 
 
 def _quiet(error: BaseException) -> BaseException:
