@@ -265,9 +265,21 @@ class TestWalk:
         started = (await store.state()).now + 1
         ended = await store.end_walk(started)
         assert (ended.missing, ended.held) == (1, False)
-        assert [entry.name for entry in (await store.catalog("", "", 10, tags=False)).repositories] == ["kept"]
+        # A catalog that holds as of this walk names what the walk found, and what was read since.
+        for tags in (False, True):
+            assert (await store.catalog("", "", 10, tags=tags)).repositories == ()
+        assert [entry.tag for entry in (await store.tags("kept", "", 10)).tags] == ["v1"]
         await store.apply(await claimed(store, "kept"), GONE)
-        assert (await store.catalog("", "", 10, tags=False)).repositories == ()
+        assert (await store.tags("kept", "", 10)).read_at is None
+        assert told(await all_changes(store))[-1] == ("REPOSITORY_DELETED", "kept", "")
+
+    async def test_a_missing_repository_that_is_still_there_is_listed_again(self, store: SqlStore) -> None:
+        await write(store, "app", reading({"v1": "a"}))
+        await store.end_walk((await store.state()).now)
+        assert (await store.catalog("", "", 10, tags=True)).repositories == ()
+        await store.apply(await claimed(store, "app"), reading({"v1": "a"}))
+        assert [entry.name for entry in (await store.catalog("", "", 10, tags=True)).repositories] == ["app"]
+        assert told(await all_changes(store)) == [("REPOSITORY_CREATED", "app", ""), ("TAG_CREATED", "app", "v1")]
 
     async def test_a_walk_that_misses_too_much_is_believed_the_second_time(self, store: SqlStore) -> None:
         for number in range(12):
@@ -275,6 +287,7 @@ class TestWalk:
         started = (await store.state()).now + 1
         assert (await store.end_walk(started)).held
         assert await store.claim(100, 60) == []
+        assert len((await store.catalog("", "", 100, tags=False)).repositories) == 12
         assert (await store.state()).walk_requested
         assert not (await store.end_walk(started + 1)).held
         assert len(await store.claim(100, 60)) == 12

@@ -380,9 +380,12 @@ class Transactions:
         state = yield from self.state()
         start, bound = _start(after, prefix)
         rows = yield Statement(
+            # One that the last walk did not find is on its way out, unless this walk is not believed: the answer holds
+            # as of that walk.
             "SELECT name, read_at, id, fence FROM repositories"  # noqa: S608
-            f" WHERE known > 0 AND name {start} $1 AND name < $2 ORDER BY name LIMIT $3",
-            (bound, prefix + LAST_CHARACTER, size),
+            f" WHERE known > 0 AND name {start} $1 AND name < $2 AND (coalesce(listed_at, added_at) >= $4"
+            " OR read_at >= $4 OR (SELECT walk_held FROM index_state) = 1) ORDER BY name LIMIT $3",
+            (bound, prefix + LAST_CHARACTER, size, state.walk_started or 0.0),
         )
         if not tags:
             return CatalogRows(
