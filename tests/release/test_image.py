@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 
 from portus_gateway import __version__
 from portus_gateway.devregistry import DevRegistry
+from tests import programs
 from tests.deploy.project import requirements
 from tests.release.commands import ROOT, output_of
 from tests.release.conftest import build_image
@@ -103,6 +104,15 @@ def test_an_engine_knows_how_to_start_stop_and_check_it(built: Image) -> None:
     assert (configuration["Entrypoint"], configuration["Cmd"]) == (["portus-gateway"], ["serve"])
     assert (configuration["User"], configuration["StopSignal"]) == (f"{USER}:{USER}", "SIGTERM")
     assert found["Healthcheck"]["Test"] == ["CMD", "portus-gateway", "healthcheck"]
+
+
+def test_other_tools_can_push_the_archive(built: Image, tmp_path: Path) -> None:
+    # skopeo checks every digest on its way.
+    output_of(programs.skopeo(), "copy", f"oci-archive:{built.archive}", f"oci:{tmp_path}/pushed:{__version__}")
+    inspected = output_of(programs.skopeo(), "inspect", "--config", f"oci:{tmp_path}/pushed:{__version__}")
+    configuration = json.loads(inspected)["config"]
+    assert configuration["Labels"][f"{LABEL}version"] == __version__
+    assert configuration["User"] == f"{USER}:{USER}"
 
 
 def test_it_adds_the_gateway_and_nothing_else_to_its_base(built: Image) -> None:
