@@ -4,8 +4,8 @@ BIN := .venv/bin
 CONTRACT := build/portus-registry-v1.binpb
 PROTOS := $(wildcard protos/portus/registry/v1/*.proto) protos/generate
 FROZEN := protos/frozen/portus-registry-v1.binpb
-# Tests of one file share servers, so one process runs them all.
-PYTEST := $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --max-worker-restart=0
+# Tests of one file share servers, so one process runs them all, in the order of tests/conftest.py.
+PYTEST := $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
 
 # Tests of what `make clients` builds.
 ARTIFACTS := tests/clients/test_artifacts.py
