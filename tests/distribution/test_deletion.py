@@ -8,8 +8,9 @@ from contextlib import closing, suppress
 import pytest
 from aiohttp import web
 
+from portus_gateway.aio import spans
 from portus_gateway.aio.carried_through import SHUTDOWN
-from portus_gateway.aio.deadline import within
+from portus_gateway.aio.deadline import DeadlineExceeded, within
 from portus_gateway.distribution import Digest, DistributionClient, Timeouts
 from portus_gateway.distribution.errors import (
     DeleteOutcomeUnknown,
@@ -20,10 +21,12 @@ from portus_gateway.distribution.errors import (
     Unreachable,
     Unsupported,
 )
+from portus_gateway.distribution.manifest import OCI_MANIFEST
 from tests.distribution.clients import client
 from tests.distribution.test_exchange import hang, reset
 from tests.distribution.test_manifests import APP, SHA256, V1, manifest
 from tests.distribution.upstream import Scripted, Upstream, answer, bearer_challenge, refusal
+from tests.recorded_spans import RecordedSpan
 
 
 async def test_a_delete_is_sent_once_and_believed(upstream: Upstream) -> None:
@@ -140,8 +143,9 @@ async def test_a_sent_delete_is_not_cancelled_when_its_caller_disconnects(upstre
 
 
 async def test_nor_by_the_deadline_but_by_its_own_time_out(upstream: Upstream) -> None:
-    upstream.script(hang)
-    async with client(upstream.url) as registry:
+    upstream.script(hang, manifest())
+    patient = Timeouts(connect=30, read=30, total=30, delete=0.5)
+    async with asyncio.timeout(10), client(upstream.url, timeouts=patient) as registry:
         with pytest.raises(DeleteOutcomeUnknown, match="did not answer in time"):
             async with within(0.05):
                 await registry.delete_manifest(APP, SHA256)
@@ -288,6 +292,86 @@ async def test_a_delete_that_took_effect_is_a_success_whatever_the_registry_said
     assert [seen.method for seen in upstream.requests].count("DELETE") == 1
 
 
+async def test_a_redirect_of_a_delete_is_no_success(upstream: Upstream) -> None:
+    upstream.script(answer(300))
+    async with client(upstream.url) as registry:
+        with pytest.raises(RegistryFault):
+            await registry.delete_manifest(APP, SHA256)
+    assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize("found", [b"HTTP/1.1 200 OK", b"HTTP/1.1 404 Not Found"])
+async def test_an_answer_that_is_not_http_is_looked_into(found: bytes) -> None:
+    """What was there before the delete was answered with rubbish may be gone."""
+    body = b'{"errors": [{"code": "MANIFEST_UNKNOWN"}]}'
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer), suppress(asyncio.IncompleteReadError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            rubbish = b"rubbish\r\n\r\n"
+            sent = b"" if head.startswith(b"HEAD") else body
+            answered = b"%s\r\nDocker-Content-Digest: %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s" % (
+                found,
+                SHA256.text.encode(),
+                OCI_MANIFEST.encode(),
+                len(body),
+                sent,
+            )
+            writer.write(rubbish if head.startswith(b"DELETE") else answered)
+            await writer.drain()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}") as registry:
+        if b"404" in found:
+            await registry.delete_manifest(APP, SHA256)
+        else:
+            with pytest.raises(DeleteOutcomeUnknown, match=r"not HTTP.*may still delete it"):
+                await registry.delete_manifest(APP, SHA256)
+
+
+@pytest.mark.parametrize("looked", [manifest(), answer(503)], ids=["still there", "not seen"])
+async def test_the_operator_learns_what_was_answered_to_a_delete_of_unknown_outcome(
+    upstream: Upstream, looked: web.Response
+) -> None:
+    upstream.script(answer(502, "the upstream at 10.0.0.1 failed"), *[looked] * 8)
+    async with client(upstream.url) as registry:
+        with pytest.raises(DeleteOutcomeUnknown) as unknown:
+            await registry.delete_manifest(APP, SHA256)
+    assert "10.0.0.1" in unknown.value.operator_detail
+    assert "10.0.0.1" not in str(unknown.value)
+
+
+async def test_a_deadline_that_ends_the_look_after_a_delete_is_passed_on(upstream: Upstream) -> None:
+    async def late() -> bool:
+        raise DeadlineExceeded("late")
+
+    upstream.script(answer(502))
+    async with client(upstream.url) as registry:
+        with pytest.raises(DeadlineExceeded):
+            await registry._manifests._deletion.delete(APP, "/v2/team/app/manifests/v1", "manifests", late)
+
+
+async def test_a_delete_that_waits_for_its_turn_says_so_in_its_trace(upstream: Upstream) -> None:
+    held = Held(answer(202))
+    upstream.script(held, answer(202))
+    first, second = RecordedSpan(), RecordedSpan()
+
+    async def delete(registry: DistributionClient, span: RecordedSpan, content: bytes) -> None:
+        spans.work_in(span)
+        await registry.delete_manifest(APP, Digest.of(content))
+
+    async with client(upstream.url, concurrency=2) as registry:
+        tasks = [asyncio.create_task(delete(registry, first, b"1"))]
+        await held.taken.wait()
+        tasks.append(asyncio.create_task(delete(registry, second, b"2")))
+        while not second.children:
+            await asyncio.sleep(0)
+        held.let.set()
+        await asyncio.gather(*tasks)
+    waits = "wait for slot of deletes"
+    assert (waits in first.tree, waits in second.tree) == (False, True)
+
+
 async def test_a_delete_that_failed_and_took_no_effect_is_the_registrys_failure(upstream: Upstream) -> None:
     upstream.script(refusal(500, "UNKNOWN"), manifest())
     async with client(upstream.url) as registry:
@@ -297,6 +381,8 @@ async def test_a_delete_that_failed_and_took_no_effect_is_the_registrys_failure(
 
 # What stands between the gateway and the registry answers these when it has waited for too long.
 OF_PROXIES = [
+    # Without an error document, even a 500 need not be the registry's own.
+    answer(500),
     *(answer(status, "error code") for status in (408, 460, 499, 500, 501, 520, 522, 524, 527, 529)),
     answer(500, "<html>Internal Server Error</html>", Content_Type="text/html"),
     answer(504, "<html>Gateway Time-out</html>", Content_Type="text/html"),

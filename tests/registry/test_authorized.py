@@ -166,7 +166,18 @@ METHODS: dict[str, tuple[str, Method]] = {
     "delete_manifest": ("DeleteManifest", lambda registry, name: registry.delete_manifest(name, ABSENT)),
     "delete_tag": ("DeleteManifest", lambda registry, name: registry.delete_tag(name, Tag("v1"))),
     "delete_blob": ("DeleteBlob", lambda registry, name: registry.delete_blob(name, ABSENT)),
+    "push_blob": ("DeleteTag", lambda registry, name: registry.push_blob(name, b"{}")),
+    "push_manifest": (
+        "DeleteTag",
+        lambda registry, name: registry.push_manifest(name, Tag("v1"), b"{}", "application/x"),
+    ),
+    "list_referrers": ("ListReferrers", lambda registry, name: registry.list_referrers(name, ABSENT, "", "")),
 }
+CHECKS: dict[str, tuple[str, Method]] = {
+    "check_tag_deletion": ("DeleteTag", lambda registry, name: registry.check_tag_deletion(name)),
+    "check_deletion": ("DeleteManifest", lambda registry, name: registry.check_deletion(name)),
+}
+"""What asks whether the registry deletes."""
 SCRATCH = TEAM_A.replace('rpcs = ["read"]', 'rpcs = ["read", "delete"]')
 
 
@@ -183,6 +194,28 @@ async def test_a_hidden_repository_is_answered_like_an_absent_one_without_a_requ
         answers.append((error.reason, str(error).replace(name, "NAME")))
     assert answers[0] == answers[1]
     assert registry.asked == [f"{method.partition(' ')[0]} team-a/app"]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+async def test_whether_a_registry_deletes_is_not_asked_about_a_hidden_repository(check: str) -> None:
+    rpc, call = CHECKS[check]
+    registry = FakeRegistry([])
+    with calling(A, rpc):
+        with pytest.raises(NotFound, match="does not exist, or token:a may not see it"):
+            await call(authorized(registry, SCRATCH), Repository("team-b/app"))
+        await call(authorized(registry, SCRATCH), Repository("team-a/app"))
+    assert registry.asked == [f"{check} team-a/app"]
+
+
+@pytest.mark.parametrize(
+    "method", [name for name in (*METHODS, *CHECKS) if name.startswith(("delete", "push", "check"))]
+)
+async def test_who_may_only_read_may_not_change_anything(method: str) -> None:
+    rpc, call = (METHODS | CHECKS)[method]
+    registry = FakeRegistry([])
+    with calling(A, rpc), pytest.raises(PermissionDenied):
+        await call(authorized(registry), Repository("team-a/app"))
+    assert registry.asked == []
 
 
 COMPOSED = {
