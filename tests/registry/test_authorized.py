@@ -343,10 +343,20 @@ async def test_a_read_that_names_no_age_gets_what_is_there_now() -> None:
             self.staleness = max_staleness
             return manifest_of("x")
 
-    registry = Noting([])
-    with calling(A, "GetManifest"):
-        await authorized(registry).get_manifest(Repository("team-a/app"), Tag("v1"))
-    assert registry.staleness == 0
+        async def resolve_manifest(
+            self, repository: Repository, reference: Reference, max_staleness: float = 0
+        ) -> Descriptor:
+            self.staleness = max_staleness
+            return manifest_of("x").descriptor
+
+    for rpc in ("GetManifest", "ResolveManifest"):
+        registry = Noting([])
+        with calling(A, rpc):
+            if rpc == "GetManifest":
+                await authorized(registry).get_manifest(Repository("team-a/app"), Tag("v1"))
+            else:
+                await authorized(registry).resolve_manifest(Repository("team-a/app"), Tag("v1"))
+        assert registry.staleness == 0
 
 
 async def test_a_name_that_is_no_repository_name_is_hidden_like_others() -> None:
