@@ -20,6 +20,7 @@ from portus_gateway.distribution.errors import (
     Unavailable,
     Unreachable,
     Unsupported,
+    UntrustedAnswer,
 )
 from portus_gateway.distribution.manifest import OCI_MANIFEST
 from tests.distribution.clients import client
@@ -237,6 +238,15 @@ async def test_a_delete_whose_token_could_not_be_had_never_left(upstream: Upstre
             await registry.delete_manifest(APP, SHA256)
     assert not isinstance(caught.value, DeleteOutcomeUnknown)
     # Nothing was looked up either: there is nothing to find out.
+    assert [seen.method for seen in upstream.requests] == ["DELETE"]
+
+
+async def test_a_delete_whose_token_cannot_be_read_never_left(upstream: Upstream, token_service: Upstream) -> None:
+    upstream.script(bearer_challenge(token_service.url, "repository:team/app:delete"))
+    token_service.script(answer(200, "no token"))
+    async with client(upstream.url, realm=token_service.url) as registry:
+        with pytest.raises(UntrustedAnswer, match="the token service answered 200 with something that is not JSON"):
+            await registry.delete_manifest(APP, SHA256)
     assert [seen.method for seen in upstream.requests] == ["DELETE"]
 
 

@@ -13,7 +13,7 @@ from portus_gateway.aio import deadline, spans
 from portus_gateway.distribution.authorization import Authorization, Authorized, Refusal
 from portus_gateway.distribution.challenge_search import ChallengeSearch
 from portus_gateway.distribution.error_document import ErrorDocument
-from portus_gateway.distribution.errors import DistributionError, Unavailable
+from portus_gateway.distribution.errors import DistributionError, Unavailable, UntrustedAnswer
 from portus_gateway.distribution.exchange import Answer
 from portus_gateway.distribution.registry_request import PING, REPEATABLE, RegistryRequest
 from portus_gateway.distribution.registry_sender import RegistrySender
@@ -165,7 +165,7 @@ class Admission:
     async def _authorized(self, scopes: tuple[str, ...], refused: Token | None = None) -> Authorized:
         try:
             return await self._authorization.authorize(scopes, refused)
-        except Unavailable as error:
+        except (Unavailable, UntrustedAnswer) as error:
             # The request for a token may have been sent. The one that needs the token was not.
             error.sent = False
             raise

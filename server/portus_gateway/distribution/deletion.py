@@ -61,12 +61,10 @@ class Deletion:
                 raise error
             # Only the registry itself writes an error document. Behind a proxy's answer it may still be at work.
             registry_failed = not isinstance(error, Unavailable) and ErrorDocument.read(answer.body) is not None
-        except Unavailable as lost:
+        except (Unavailable, UntrustedAnswer) as lost:
             if not lost.sent:
                 raise
             error = lost
-        except UntrustedAnswer as garbled:
-            error = garbled
         # The registry may have deleted before it failed, or before a proxy gave up. Only a check shows it.
         try:
             there = await still_there()

@@ -198,9 +198,13 @@ class IncompleteListing(DistributionError):
 
 
 class UntrustedAnswer(DistributionError):
-    """An answer is not what it should be. It is never passed on as content."""
+    """An answer is not what it should be. It is never passed on as content.
+
+    `sent` as for `Unavailable`.
+    """
 
     reason = "UPSTREAM_ANSWER_INVALID"
+    sent = True
 
 
 class NotHttp(UntrustedAnswer):

@@ -63,7 +63,7 @@ class EmulatedTagDeletion:
         try:
             await self._registry.push_manifest(repository, tag, placeholder.manifest, placeholder.media_type)
         except (Unavailable, RegistryFault, UntrustedAnswer) as error:
-            if isinstance(error, Unavailable) and not error.sent:
+            if isinstance(error, Unavailable | UntrustedAnswer) and not error.sent:
                 raise
             await self._check_moved(repository, tag, placeholder, error)
         target = await self._target_after(repository, tag, placeholder)
