@@ -287,13 +287,14 @@ async def test_while_a_write_hangs_others_fail_at_once_and_later_ones_are_writte
 async def test_on_a_pipe_lines_are_as_short_as_it_takes_at_once(pipe: Path) -> None:
     tags = [f"{number:0>128}" for number in range(100)]
     with read_from(pipe) as reading, AuditLog(str(pipe)) as log:
-        await log.write({"event": "x", "request_id": "1", "tags": tags})
+        await log.write({"event": "x", "request_id": "1", "trace_id": "2", "tags": tags})
         lines = os.read(reading, 65536).splitlines(keepends=True)
     assert len(lines) > 3
     assert max(map(len, lines)) <= 4096
     parts = [json.loads(line) for line in lines]
     assert [tag for part in parts for tag in part["tags"]] == tags
-    assert {(part["event"], part["request_id"], part["time"]) for part in parts} == {("x", "1", parts[0]["time"])}
+    identities = {(part["event"], part["request_id"], part["trace_id"], part["time"]) for part in parts}
+    assert identities == {("x", "1", "2", parts[0]["time"])}
     assert [part.get("continued", False) for part in parts] == [False] + [True] * (len(parts) - 1)
 
 

@@ -59,15 +59,25 @@ class PrometheusServer:
 
 @asynccontextmanager
 async def prometheus_server(
-    folder: Path, jobs: Mapping[str, Sequence[str]], rules: str
+    folder: Path, jobs: Mapping[str, Sequence[str]], rules: str, *, instances: Mapping[str, str] | None = None
 ) -> AsyncGenerator[PrometheusServer, None]:
-    """Runs a server that scrapes the addresses of each job twice in a second. `rules` is a file of rules (YAML)."""
+    """Runs a server that scrapes the addresses of each job twice in a second. `rules` is a file of rules (YAML).
+
+    `instances` has names for addresses, for the label `instance`.
+    """
+    names = instances or {}
     (folder / "rules.yaml").write_text(rules)
     configuration = {
         "global": {"scrape_interval": "500ms", "scrape_timeout": "400ms", "evaluation_interval": "500ms"},
         "rule_files": ["rules.yaml"],
         "scrape_configs": [
-            {"job_name": job, "static_configs": [{"targets": list(addresses)}]} for job, addresses in jobs.items()
+            {
+                "job_name": job,
+                "static_configs": [
+                    {"targets": [address], "labels": {"instance": names.get(address, address)}} for address in addresses
+                ],
+            }
+            for job, addresses in jobs.items()
         ],
     }
     (folder / "prometheus.yaml").write_text(yaml.safe_dump(configuration))

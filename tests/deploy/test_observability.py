@@ -80,6 +80,17 @@ def test_every_alert_has_a_test_that_fails_without_it(alert: str, tmp_path: Path
     assert promtool("test", "rules", RULE_TESTS.name, folder=tmp_path).returncode != 0
 
 
+def test_every_alert_is_quiet_while_what_it_looks_at_is_in_good_order() -> None:
+    (good,) = [test for test in yaml.safe_load(RULE_TESTS.read_text())["tests"] if "good order" in test["name"]]
+    present = {series["series"].partition("{")[0] for series in good["input_series"]}
+    for name, rule in alerts().items():
+        looked_at = {selector.partition("{")[0] for selector in selectors(str(rule["expr"]))}
+        assert looked_at, name
+        assert looked_at <= present, name
+    (no_alert,) = good["promql_expr_test"]
+    assert (no_alert["expr"], no_alert["exp_samples"][0]["value"]) == ("count(ALERTS) or vector(0)", 0)
+
+
 def test_every_alert_has_a_severity_and_a_place_in_the_documents() -> None:
     document = (RULES.parent / "README.md").read_text()
     for name, rule in alerts().items():
@@ -235,6 +246,17 @@ async def test_every_query_finds_what_gateways_expose_and_alerts_fire_in_trouble
         assert not missing
         assert {alert for alert, job in await server.firing() if job == "good"} == set()
         await assert_queries_find_something(server)
+        await assert_every_panel_is_drawn(server, tmp_path)
+
+
+async def assert_every_panel_is_drawn(server: PrometheusServer, folder: Path) -> None:
+    """`deploy/grafana/draw` asks a real server, and finds data for each panel."""
+    picture = folder / "dashboard.svg"
+    command = [sys.executable, str(ROOT / "deploy/grafana/draw"), "--prometheus", f"http://{server.address}"]
+    command += ["--minutes", "1", "--scrape-interval", "0.5", "--picture", str(picture)]
+    drawn = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+    assert drawn.returncode == 0, drawn.stderr
+    assert "No data" not in await asyncio.to_thread(picture.read_text)
 
 
 async def assert_queries_find_something(server: PrometheusServer) -> None:

@@ -6,6 +6,7 @@ import pytest
 from aiohttp import web
 
 from portus_gateway.aio import spans
+from portus_gateway.distribution import Timeouts
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import DistributionError, Unreachable
 from portus_gateway.distribution.names import Repository, Tag
@@ -27,6 +28,13 @@ def call() -> RecordedSpan:
 
 def flat(call: RecordedSpan) -> list[RecordedSpan]:
     return [each for child in call.children for each in (child, *flat(child))]
+
+
+async def seen(call: RecordedSpan, name: str) -> None:
+    """Waits for a step to begin."""
+    async with asyncio.timeout(10):
+        while not any(span.name == name for span in flat(call)):
+            await asyncio.sleep(0)
 
 
 async def test_each_request_is_a_step_and_continues_the_trace(upstream: Upstream, call: RecordedSpan) -> None:
@@ -127,14 +135,35 @@ async def test_the_wait_for_a_slot_is_a_step(upstream: Upstream, call: RecordedS
         first = asyncio.create_task(registry.list_tags(APP, 10))
         await arrived.wait()
         second = asyncio.create_task(registry.list_tags(Repository("team/other"), 10))
-        while not any(span.name == "wait for slot" for span in flat(call)):
-            await asyncio.sleep(0)
+        await seen(call, "wait for slot")
         waits = [span for span in flat(call) if span.name == "wait for slot"]
         assert [span.ended for span in waits] == [False]
         go_on.set()
         await asyncio.gather(first, second)
     assert waits[0].ended
     assert waits[0].error == ""
+
+
+async def test_the_wait_of_a_delete_for_other_deletes_is_a_step(upstream: Upstream, call: RecordedSpan) -> None:
+    arrived = asyncio.Event()
+    go_on = asyncio.Event()
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        if request.method == "DELETE":
+            arrived.set()
+            await go_on.wait()
+        return web.Response(status=202)
+
+    upstream.script(slow)
+    async with client(upstream.url, concurrency=2, timeouts=Timeouts(connect=2, read=5, total=5, delete=5)) as registry:
+        first = asyncio.create_task(registry.delete_blob(APP, SHA256))
+        await arrived.wait()
+        assert not any(span.name.startswith("wait for slot") for span in flat(call))
+        second = asyncio.create_task(registry.delete_blob(APP, Digest.of(b"other")))
+        await seen(call, "wait for slot of deletes")
+        go_on.set()
+        await asyncio.gather(first, second)
+    assert [span.ended for span in flat(call) if span.name == "wait for slot of deletes"] == [True]
 
 
 async def test_without_a_trace_nothing_is_sent(upstream: Upstream) -> None:

@@ -106,6 +106,7 @@ TESTS: Final[dict[str, Sequence[str]]] = {
         "rpc/test_health.py",
         "rpc/test_reflection.py",
         "rpc/test_retry_pushback.py",
+        "rpc/test_call_tracing.py",
     ),
     "rpc/serving.py": ("rpc/test_drain.py", "rpc/test_unread_answers.py", "rpc/test_streaming.py", *_CALLS),
     "rpc/status.py": ("rpc/test_private_details.py", "rpc/test_request_parsing.py"),

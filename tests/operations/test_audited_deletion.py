@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from portus_gateway.access.audit_log import AuditLog, Record
 from portus_gateway.access.caller import Caller
 from portus_gateway.access.errors import AuditUnavailable, OutcomeNotRecorded, PermissionDenied, Unauthenticated
+from portus_gateway.aio import spans
 from portus_gateway.aio.carried_through import SHUTDOWN
 from portus_gateway.devregistry import DevRegistry, Fault, image, multi_platform
 from portus_gateway.distribution.digest import Digest
@@ -38,6 +39,7 @@ from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from tests.access.calls import calling
 from tests.access.policies import STRANGER, A
 from tests.operations.audit_file import NAME, AuditFile
+from tests.recorded_spans import RecordedSpan
 from tests.scripted_registry import ScriptedRegistry
 
 ABSENT = Digest("sha256:" + "0" * 64)
@@ -92,6 +94,16 @@ async def test_a_delete_is_recorded_before_and_after(
         "outcome": "deleted",
         "tags": ["1.0", "latest"],
     }
+
+
+async def test_the_records_of_a_traced_call_name_its_trace(
+    file: AuditFile, guarded: GuardedDeletion, registry: DevRegistry
+) -> None:
+    digest = Digest(registry.push(NAME.name, "1.0"))
+    call = RecordedSpan()
+    with spans.Step(call):
+        await delete(AuditedDeletion(guarded, file.audit), digest, expected_tags=("1.0",))
+    assert [record["trace_id"] for record in file.records] == [call.trace_id] * 2
 
 
 class Single:

@@ -43,6 +43,7 @@ from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc.boundary import Boundary
 from portus_gateway.rpc.call_limit import CallLimit
+from portus_gateway.rpc.call_tracing import CallTracer
 from portus_gateway.rpc.interception import InterceptedHandlers, Interceptor
 from portus_gateway.rpc.page_tokens import PageTokens
 from portus_gateway.rpc.server import FinishedCall, GatewayServer, ServerLimits
@@ -142,6 +143,7 @@ async def serve(
     deletion_enabled: bool = True,
     emulate_tag_deletion: bool = False,
     interceptors: Sequence[Interceptor] = (),
+    tracer: CallTracer | None = None,
     reflection: bool = True,
     receive_limit: int = 4 * 1024 * 1024,
 ) -> AsyncIterator[Gateway]:
@@ -162,6 +164,7 @@ async def serve(
         gateway_version=VERSION,
         reflection=reflection,
         interceptors=interceptors,
+        tracer=tracer,
         page_tokens=PageTokens(KEY),
     )
     port = await server.start()

@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 import grpc
 import pytest
-from google.rpc.error_details_pb2 import BadRequest, PreconditionFailure, ResourceInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, ResourceInfo
 
 from portus_gateway.access import errors as access
 from portus_gateway.aio.deadline import DeadlineExceeded
@@ -186,6 +186,16 @@ def test_an_error_that_is_new_gets_the_code_of_what_it_is() -> None:
 )
 def test_when_to_try_again(error: GatewayError, seconds: float | None) -> None:
     assert read(status_of(error)).retry_delay == seconds
+
+
+def test_the_error_of_a_traced_call_names_its_trace_beside_its_facts() -> None:
+    error = GatewayError("failed")
+    error.facts = {"tags": "1"}
+    information = ErrorInfo()
+    assert status_of(error, trace_id="5" * 32).details[0].Unpack(information)
+    assert dict(information.metadata) == {"tags": "1", "trace_id": "5" * 32}
+    assert status_of(error).details[0].Unpack(information)
+    assert dict(information.metadata) == {"tags": "1"}
 
 
 def test_tagged_names_the_tags_and_counts_them() -> None:

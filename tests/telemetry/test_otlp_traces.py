@@ -157,13 +157,16 @@ async def test_shared_work_that_outlives_its_first_caller_is_still_recorded(coll
     request.end("500")
     # Only the first end counts.
     request.end("again")
-    work.end()
+    work.end("MANIFEST_UNKNOWN")
     late = span.child("late")
     late.end()
     await traces.close()
     assert {each.name for each in collector.spans} >= {"registry read", "GET tags", "late"}
     ended = await collector.named("GET tags")
     assert (ended.error, ended.attributes["error.type"]) == (True, "500")
+    # That something does not exist is an ordinary answer.
+    read = await collector.named("registry read")
+    assert (read.error, read.attributes["error.type"]) == (False, "MANIFEST_UNKNOWN")
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,8 @@ class ServedCall:
                 await interceptor.refused(self, error)
                 raise
             self._entered += 1
-        self._trace()
+        if self._serving.tracer is not None:
+            self._trace()
         self._owner = self.call.owner
         if self.method.rpc is not None:
             try:
