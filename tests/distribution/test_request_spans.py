@@ -1,6 +1,7 @@
 """What a trace shows of requests to the registry, its storage and the token service."""
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 from aiohttp import web
@@ -20,10 +21,10 @@ SHA256 = Digest.of(RAW)
 
 
 @pytest.fixture
-def call() -> RecordedSpan:
+def call() -> Iterator[RecordedSpan]:
     call = RecordedSpan()
-    spans.work_in(call)
-    return call
+    with spans.Step(call):
+        yield call
 
 
 def flat(call: RecordedSpan) -> list[RecordedSpan]:
@@ -167,7 +168,6 @@ async def test_the_wait_of_a_delete_for_other_deletes_is_a_step(upstream: Upstre
 
 
 async def test_without_a_trace_nothing_is_sent(upstream: Upstream) -> None:
-    spans.work_in(None)
     upstream.script(answer(200, '{"name": "team/app", "tags": ["1"]}'))
     async with client(upstream.url) as registry:
         await registry.list_tags(APP, 10)

@@ -108,7 +108,7 @@ async def test_the_wait_for_a_place_is_a_step(monkeypatch: pytest.MonkeyPatch) -
     class Full(Known):
         async def enter(self, incoming: IncomingCall) -> None:
             # A place is waited for if a call has just been answered, whose place will soon be free.
-            monkeypatch.setattr(incoming, "is_answered", True)
+            monkeypatch.setattr(incoming, "_answered", True)
             await super().enter(incoming)
 
     full = CallerConcurrencyExceeded("too many")
