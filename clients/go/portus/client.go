@@ -6,6 +6,8 @@ package portus
 
 import (
 	_ "embed" // for the service config
+	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -67,6 +69,9 @@ func NewClient(connection grpc.ClientConnInterface) *Client {
 //
 // A call that fails returns an *Error, which errors.As finds.
 func Dial(target string, security Security, options ...Option) (*Client, error) {
+	if scheme, _, found := strings.Cut(target, "://"); found && (scheme == "http" || scheme == "https") {
+		return nil, fmt.Errorf("portus: %q is not a gateway address: write host:port, without %s://", target, scheme)
+	}
 	settings := newSettings(options)
 	secured, err := security.dialOptions(settings.token)
 	if err != nil {

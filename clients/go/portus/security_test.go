@@ -141,3 +141,12 @@ func write(t *testing.T, path, content string) {
 		t.Fatal(err)
 	}
 }
+
+func TestAddressIsNoURL(t *testing.T) {
+	for _, scheme := range []string{"http", "https"} {
+		_, err := portus.Dial(scheme+"://localhost:50051", portus.Plaintext())
+		if err == nil || !strings.Contains(err.Error(), "write host:port, without "+scheme+"://") {
+			t.Errorf("got %v", err)
+		}
+	}
+}

@@ -15,6 +15,7 @@ from portus_client.error_details import ErrorDetails, FieldViolation, Preconditi
 
 _DETAILS_METADATA_KEY = "grpc-status-details-bin"
 _REQUEST_ID_METADATA_KEY = "x-request-id"
+_UNANSWERED_HINT = "; no answer from a gateway: check the address, and whether the gateway uses TLS"
 _CODES: Mapping[int, grpc.StatusCode] = MappingProxyType({code.value[0]: code for code in grpc.StatusCode})
 
 
@@ -76,7 +77,9 @@ class RegistryError(Exception):
         return error_details.parse(self._status)
 
     def __str__(self) -> str:
-        return f"{self.message} ({', '.join(filter(None, (self.code.name, self.reason)))})"
+        # The messages of gRPC do not say that the address or TLS may be wrong.
+        hint = _UNANSWERED_HINT if self.code is grpc.StatusCode.UNAVAILABLE and not self.reason else ""
+        return f"{self.message} ({', '.join(filter(None, (self.code.name, self.reason)))}){hint}"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"

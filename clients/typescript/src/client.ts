@@ -152,6 +152,10 @@ export class PortusClient {
 
   /** `address` is `host:port`, or any name that gRPC resolves, such as `dns:///host:port`. */
   constructor(address: string, security: Security, options: ClientOptions = {}) {
+    const [scheme] = /^https?:\/\//.exec(address) ?? [];
+    if (scheme !== undefined) {
+      throw new TypeError(`${address} is not a gateway address: write host:port, without ${scheme}`);
+    }
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     this.#deleteTimeoutMs = options.deleteTimeoutMs ?? DEFAULT_DELETE_TIMEOUT_MS;
     this.#streamTimeoutMs = options.streamTimeoutMs ?? DEFAULT_STREAM_TIMEOUT_MS;

@@ -323,3 +323,10 @@ function withResolvers(): { promise: Promise<void>; resolve: () => void } {
   });
   return { promise, resolve };
 }
+
+test("an address is no URL", () => {
+  for (const scheme of ["http://", "https://"]) {
+    const message = new RegExp(`write host:port, without ${scheme}$`);
+    assert.throws(() => new PortusClient(`${scheme}localhost:50051`, plaintext()), { name: "TypeError", message });
+  }
+});

@@ -108,3 +108,11 @@ def test_an_error_can_be_pickled() -> None:
     assert isinstance(copy, Tagged)
     assert copy.tags == ("1.0",)
     assert copy.request_id == "id-1"
+
+
+def test_an_error_of_a_gateway_that_does_not_answer_says_what_to_check() -> None:
+    assert str(from_status(Status(code=14, message="refused"))) == (
+        "refused (UNAVAILABLE); no answer from a gateway: check the address, and whether the gateway uses TLS"
+    )
+    answered = from_status(status(grpc.StatusCode.UNAVAILABLE, "the gateway is stopping", "SHUTTING_DOWN"))
+    assert str(answered) == "the gateway is stopping (UNAVAILABLE, SHUTTING_DOWN)"

@@ -91,6 +91,11 @@ public final class PortusClient implements AutoCloseable {
 
   /** The same as {@link #connect(String, ChannelCredentials)}, with other timeouts. */
   public static PortusClient connect(String target, ChannelCredentials credentials, Timeouts timeouts) {
+    if (target.matches("https?://.*")) {
+      String scheme = target.substring(0, target.indexOf("//") + 2);
+      throw new IllegalArgumentException(
+          target + " is not a gateway address: write host:port, without " + scheme);
+    }
     return new PortusClient(configure(Grpc.newChannelBuilder(target, credentials), timeouts).build(), timeouts);
   }
 

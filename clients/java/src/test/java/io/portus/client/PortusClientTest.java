@@ -321,6 +321,17 @@ class PortusClientTest {
   }
 
   @Test
+  void addressIsNoUrl() {
+    for (String scheme : List.of("http://", "https://")) {
+      IllegalArgumentException error =
+          assertThrows(
+              IllegalArgumentException.class,
+              () -> PortusClient.connect(scheme + "localhost:50051", Security.plaintext()));
+      assertTrue(error.getMessage().endsWith("write host:port, without " + scheme), error.getMessage());
+    }
+  }
+
+  @Test
   void serviceConfigRetriesNoDelete() {
     String config = PortusClient.serviceConfig().toString();
     assertTrue(config.contains("GetManifest"), config);
