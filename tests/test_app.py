@@ -56,6 +56,7 @@ def test_the_decorators_are_found() -> None:
         "registry = NotedDeletes",
         "registry = CoalescedRegistry",
         "registry = CachedRegistry",
+        "registry = ResolvedTags",
         "fresh = FreshRegistry",
         "fresh = access.authorized",
         "registry = access.authorized",

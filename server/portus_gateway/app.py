@@ -30,6 +30,7 @@ from portus_gateway.registry.coalesced import CoalescedRegistry
 from portus_gateway.registry.fresh import FreshRegistry
 from portus_gateway.registry.noted_deletes import NotedDeletes
 from portus_gateway.registry.protocol import Registry
+from portus_gateway.registry.resolved_tags import ResolvedTags
 from portus_gateway.rpc.page_tokens import PageTokens
 from portus_gateway.rpc.server import GatewayServer, Listener, ServerLimits
 from portus_gateway.settings import Settings, variable_of
@@ -93,6 +94,7 @@ async def running(
         fresh: Registry = registry
         fresh = FreshRegistry(client, fresh)
         fresh = access.authorized(fresh)
+        registry = ResolvedTags(registry)
         registry = access.authorized(registry)
         deletion: Deletion = GuardedDeletion(
             fresh,
@@ -129,12 +131,12 @@ async def running(
         health = GatewayHealth(server.set_registry_serving)
         health.set("registry", "the registry has not been checked yet")
 
-        registry_was_ready = False
+        registry_was_ready: bool | None = None
 
         def registry_checked(status: RegistryStatus) -> None:
             nonlocal registry_was_ready
-            if status.ready and not registry_was_ready and index is not None:
-                # It may have been away for some time.
+            if status.ready and registry_was_ready is False and index is not None:
+                # It was away. The walk at the start needs no second one.
                 index.want_walk()
             registry_was_ready = status.ready
             health.set("registry", "" if status.ready else _registry_problem(status))

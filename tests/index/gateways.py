@@ -1,7 +1,8 @@
 """A whole gateway with an index over a registry in memory."""
 
 import hashlib
-from collections.abc import AsyncGenerator
+import json
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,9 +71,17 @@ class IndexedGateway:
 
 @asynccontextmanager
 async def indexed_gateway(
-    registry: DevRegistry, folder: Path, *, access: bool = False, with_index: bool = True, **flags: str | bool
+    registry: DevRegistry,
+    folder: Path,
+    *,
+    access: bool | Mapping[str, Sequence[str]] = False,
+    with_index: bool = True,
+    **flags: str | bool,
 ) -> AsyncGenerator[IndexedGateway, None]:
-    """With `access`, the callers are `admin`, `team`, `reader` and `names`. Each has its name as its token."""
+    """With `access`, the callers are `admin`, `team`, `reader` and `names`; or those of a mapping from names to rights.
+
+    Each has its name as its token.
+    """
     tokens = folder / "notification-tokens"
     tokens.write_text(f"registry sha256:{hashlib.sha256(TOKEN.encode()).hexdigest()}\n")
     settings: dict[str, str | bool | None] = {
@@ -90,12 +99,14 @@ async def indexed_gateway(
         }
     if access:
         callers = folder / "callers"
-        lines = (
-            f"{name} sha256:{hashlib.sha256(name.encode()).hexdigest()}\n"
-            for name in ("admin", "team", "reader", "names")
-        )
+        names: Iterable[str] = ("admin", "team", "reader", "names")
+        policy = POLICY
+        if isinstance(access, Mapping):
+            names = access
+            policy = "".join(map(_allowed, access, access.values()))
+        lines = (f"{name} sha256:{hashlib.sha256(name.encode()).hexdigest()}\n" for name in names)
         callers.write_text("".join(lines))
-        (folder / "policy.toml").write_text(POLICY)
+        (folder / "policy.toml").write_text(policy)
         settings |= {"caller_token_file": str(callers), "policy_file": str(folder / "policy.toml")}
     settings |= flags
     async with (
@@ -103,6 +114,17 @@ async def indexed_gateway(
         grpc.aio.insecure_channel(str(running.address), [("grpc.use_local_subchannel_pool", 1)]) as channel,
     ):
         yield IndexedGateway(RegistryServiceStub(channel), running)
+
+
+def _allowed(name: str, rpcs: Sequence[str]) -> str:
+    """A rule that allows a caller these RPCs on all repositories."""
+    return f"""
+[[allow]]
+name = "{name}"
+principals = ["token:{name}"]
+rpcs = {json.dumps([*rpcs, "GetRegistryInfo"])}
+repositories = ["**"]
+"""
 
 
 def caller(name: str) -> tuple[tuple[str, str], ...]:

@@ -1,19 +1,28 @@
-"""Streams from the index whose readers are slow."""
+"""Answers from the index of which parts are too old."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
-from portus_gateway.distribution.names import Repository, UnusableName
+from portus_gateway.distribution.digest import Digest
+from portus_gateway.distribution.errors import Unavailable
+from portus_gateway.distribution.names import Repository, Tag, UnusableName
+from portus_gateway.distribution.page import Cursor
 from portus_gateway.index.live_index import LiveIndex
-from portus_gateway.index.store import CatalogRows, IndexedRepository, IndexState
+from portus_gateway.index.store import CatalogRows, IndexedRepository, IndexState, TagEntry, TagRows
 from portus_gateway.operations import index_answers
 from portus_gateway.operations.catalog_listing import CatalogEntry, CatalogListing
 from portus_gateway.operations.index_answers import EverythingVisible, IndexAnswers
+from portus_gateway.operations.indexed_tag_listing import IndexedTagListing
+from portus_gateway.operations.tag_listing import TagListing, WantedTags
+from portus_gateway.registry.resolved_tags import ResolvedTag
+from tests.scripted_registry import ScriptedRegistry
 
 ALLOWED = 10.0
+DIGEST = Digest.of(b"content")
 
 
 def state(now: float) -> IndexState:
@@ -60,3 +69,49 @@ async def test_a_row_that_became_too_old_during_the_stream_is_asked_of_the_regis
     assert [str(entry.name) for entry in entries] == ["a", "b"]
     # The first is 8 seconds old, the second would be 16.
     assert [entry.tags == () for entry in entries] == [False, True]
+
+
+class PartlyCheckedIndex:
+    """An index that read the names at 95 and checked the digests at 50, 92 and never. It is 100 now."""
+
+    def __init__(self) -> None:
+        self.store = self
+
+    async def tags(self, repository: str, after: str, size: int) -> TagRows:
+        checked = {"late": 50.0, "recent": 92.0, "unchecked": None}
+        entries = (TagEntry(repository, tag, DIGEST, checked_at) for tag, checked_at in checked.items())
+        return TagRows(tuple(entries), 95.0, state(100.0))
+
+
+async def test_a_digest_that_was_checked_too_long_ago_is_not_told() -> None:
+    listing = cast("CatalogListing", None)
+    answers = IndexAnswers(cast("LiveIndex", PartlyCheckedIndex()), EverythingVisible(), listing)
+    found = await answers.tags(Repository("a"), 10, None, ALLOWED, digests=True)
+    assert found is not None
+    assert found.page.items == (Tag("late"), ResolvedTag("recent", DIGEST), Tag("unchecked"))
+    # The page is as old as the oldest digest in it.
+    assert found.freshness.as_of == 92.0
+    names = await answers.tags(Repository("a"), 10, None, ALLOWED)
+    assert names is not None
+    assert names.page.items == (Tag("late"), Tag("recent"), Tag("unchecked"))
+    assert names.freshness.as_of == 95.0
+
+
+class VanishingIndex(PartlyCheckedIndex):
+    """An index that does not know the repository any more when it is asked for the second page."""
+
+    async def tags(self, repository: str, after: str, size: int) -> TagRows:
+        if after:
+            return TagRows((), None, state(100.0))
+        entries = tuple(TagEntry(repository, f"t{number:04}", DIGEST, 99.0) for number in range(size))
+        return TagRows(entries, 95.0, state(100.0))
+
+
+async def test_a_listing_that_the_index_cannot_end_is_left_to_the_registry() -> None:
+    answers = IndexAnswers(cast("LiveIndex", VanishingIndex()), EverythingVisible(), cast("CatalogListing", None))
+    listing = IndexedTagListing(answers, TagListing(ScriptedRegistry({}), 4))
+    wanted = WantedTags(repository=Repository("a"), size=10, digest=Digest.of(b"another"), max_staleness=ALLOWED)
+    assert await listing.page(wanted) is None
+    with pytest.raises(Unavailable) as failed:
+        await listing.page(replace(wanted, after=Cursor("indexed", "t0001")))
+    assert failed.value.reason == "LISTING_CHANGED"

@@ -1,4 +1,5 @@
 import asyncio
+import math
 import time
 from unittest.mock import AsyncMock
 
@@ -427,6 +428,20 @@ async def test_a_digest_that_was_resolved_takes_no_place(cached: CachedRegistry,
     assert observed.entries == 0
     await cached.resolve_manifest(APP, V1)
     assert observed.entries == 1
+
+
+async def test_a_digest_that_was_resolved_is_remembered_for_callers_that_accept_an_older_answer(
+    cached: CachedRegistry, registry: ScriptedRegistry
+) -> None:
+    first = await cached.resolve_manifest(APP, digest_of("one"), math.inf)
+    requests = len(registry.asked)
+    assert await cached.resolve_manifest(APP, digest_of("one"), math.inf) == first
+    assert len(registry.asked) == requests
+    await cached.resolve_manifest(APP, digest_of("one"))
+    assert len(registry.asked) == requests + 1
+    await cached.delete_manifest(APP, digest_of("two"))
+    await cached.resolve_manifest(APP, digest_of("one"), math.inf)
+    assert len(registry.asked) == requests + 2
 
 
 class Overtaking(ScriptedRegistry):

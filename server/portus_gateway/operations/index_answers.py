@@ -6,14 +6,17 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
+from portus_gateway.access.rpcs import RPCS, Rpc
 from portus_gateway.distribution.errors import InvalidName, Unavailable
 from portus_gateway.distribution.names import Repository, Tag, UnusableName, is_tag
 from portus_gateway.distribution.page import Cursor, Page
+from portus_gateway.distribution.reference import Reference
 from portus_gateway.errors import GatewayError
 from portus_gateway.index.errors import IndexUnavailable, StoreError
-from portus_gateway.index.store import CatalogRows, IndexedRepository, IndexState
+from portus_gateway.index.store import CatalogRows, IndexedRepository, IndexState, TagEntry
 from portus_gateway.index.watch_cursor import WatchCursor
 from portus_gateway.operations.catalog_listing import MOST_BYTES, CatalogEntry, CatalogListing, TagNames, too_many_tags
+from portus_gateway.registry.resolved_tags import ResolvedTag
 
 if TYPE_CHECKING:
     # Loaded only if there is an index.
@@ -31,7 +34,9 @@ _FRAME: Final = 3
 class Visibility(Protocol):
     """What the caller of the current call may see (`access.admission.Admissions`)."""
 
-    def admission(self, repository: Repository, reference: None) -> AbstractContextManager[None]: ...
+    def admission(
+        self, repository: Repository, reference: Reference | None, own: Rpc | None = None
+    ) -> AbstractContextManager[None]: ...
 
     def visible(self) -> Callable[[str], bool] | None: ...
 
@@ -41,7 +46,12 @@ class Visibility(Protocol):
 class EverythingVisible:
     """For a gateway without a policy."""
 
-    def admission(self, repository: Repository, reference: None) -> AbstractContextManager[None]:  # noqa: ARG002
+    def admission(
+        self,
+        repository: Repository,  # noqa: ARG002
+        reference: Reference | None,  # noqa: ARG002
+        own: Rpc | None = None,  # noqa: ARG002
+    ) -> AbstractContextManager[None]:
         return nullcontext()
 
     def visible(self) -> Callable[[str], bool] | None:
@@ -61,7 +71,7 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True)
 class IndexedTags:
-    """A page of tags from the index."""
+    """A page of tags from the index. A tag whose digest is known well enough is a `ResolvedTag`."""
 
     page: Page[Tag | UnusableName]
     freshness: Freshness
@@ -92,26 +102,48 @@ class IndexAnswers:
         return Freshness(now, _cursor(state) if state is not None and state.ready else "")
 
     async def tags(
-        self, repository: Repository, size: int, after: Cursor | None, max_staleness: float
+        self,
+        repository: Repository,
+        size: int,
+        after: Cursor | None,
+        max_staleness: float,
+        *,
+        digests: bool = False,
     ) -> IndexedTags | None:
-        """A page of the tags of a repository. Raises `Hidden`, `PermissionDenied`, `Unavailable`."""
+        """A page of the tags of a repository. With `digests`, also what they point to, where it is recent enough.
+
+        Raises `Hidden`, `PermissionDenied`, `Unavailable`.
+        """
         if not _may_be_indexed(after, max_staleness) or self._index is None:
-            _check_first(after)
+            check_first(after)
             return None
         with self._visibility.admission(repository, None):
             try:
                 rows = await self._index.store.tags(repository.name, "" if after is None else after.name, size + 1)
             except (IndexUnavailable, StoreError):
-                _check_first(after)
+                check_first(after)
                 return None
             if rows.read_at is None or rows.state.now - rows.read_at > max_staleness:
                 if rows.read_at is not None:
                     await self._index.refresh([repository.name])
-                _check_first(after)
+                check_first(after)
                 return None
-        items = tuple(_tag(entry.tag) for entry in rows.tags[:size])
+        as_of, since = rows.read_at, rows.state.now - max_staleness
+        items: list[Tag | UnusableName] = []
+        for entry in rows.tags[:size]:
+            tag = _tag(entry.tag)
+            if digests and isinstance(tag, Tag) and entry.digest is not None and _checked(entry) >= since:
+                tag = ResolvedTag(tag.name, entry.digest)
+                as_of = min(as_of, _checked(entry))
+            items.append(tag)
         following = Cursor("indexed", str(items[-1])) if len(rows.tags) > size else None
-        return IndexedTags(Page(items, following), Freshness(rows.read_at, _cursor(rows.state)))
+        page = Page(tuple(items), following, place=Cursor("indexed", ""))
+        return IndexedTags(page, Freshness(as_of, _cursor(rows.state)))
+
+    def check_may_resolve(self, repository: Repository, tag: Tag) -> None:
+        """Checks that the caller may know what the tag points to. Raises `Hidden`, `PermissionDenied`."""
+        with self._visibility.admission(repository, tag, RPCS["ResolveManifest"]):
+            pass
 
     async def catalog(
         self, size: int, after: Cursor | None, *, include_tags: bool, prefix: str, max_staleness: float
@@ -122,7 +154,7 @@ class IndexAnswers:
         """
         index = self._index
         if not _may_be_indexed(after, max_staleness) or index is None:
-            _check_first(after)
+            check_first(after)
             return None
         visible = self._visibility.visible()
         found: list[IndexedRepository] = []
@@ -135,17 +167,17 @@ class IndexAnswers:
             try:
                 rows = await index.store.catalog(last, prefix, wanted, tags=include_tags)
             except (IndexUnavailable, StoreError):
-                _check_first(after)
+                check_first(after)
                 return None
             state = state or rows.state
             if not _is_young(state, max_staleness):
-                _check_first(after)
+                check_first(after)
                 return None
             more = len(rows.repositories) == wanted
             last = rows.repositories[-1].name if rows.repositories else last
             found += [row for row in rows.repositories if visible is None or visible(row.name)]
         if state is None or state.walk_started is None:
-            _check_first(after)
+            check_first(after)
             return None
         shown = found[:size]
         entries, as_of = await self._entries(index, shown, state, include_tags, max_staleness)
@@ -232,7 +264,7 @@ def _may_be_indexed(after: Cursor | None, max_staleness: float) -> bool:
     return max_staleness > 0 and (after is None or after.kind == "indexed")
 
 
-def _check_first(after: Cursor | None) -> None:
+def check_first(after: Cursor | None) -> None:
     """Raises `Unavailable` for a page that only the index can continue: the registry's order is another."""
     if after is not None and after.kind == "indexed":
         raise Unavailable(
@@ -244,6 +276,11 @@ def _check_first(after: Cursor | None) -> None:
 
 def _is_young(state: IndexState, max_staleness: float) -> bool:
     return state.walk_started is not None and state.now - state.walk_started <= max_staleness
+
+
+def _checked(entry: TagEntry) -> float:
+    """When the digest was checked. Before everything if never."""
+    return 0.0 if entry.checked_at is None else entry.checked_at
 
 
 def _cursor(state: IndexState) -> str:

@@ -1,9 +1,9 @@
 """The tags of one repository, page by page, with as much about each as the caller wants."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from portus_gateway.access.errors import AccessError, Hidden
 from portus_gateway.aio.deadline import DeadlineExceeded
@@ -20,11 +20,12 @@ from portus_gateway.operations.digest_comparison import DigestComparison
 from portus_gateway.operations.referrer_tags import is_referrer_tag
 from portus_gateway.operations.tag_details import TagDetails, View, details_of
 from portus_gateway.registry.protocol import Cursor, Page, Registry
+from portus_gateway.registry.resolved_tags import ResolvedTag
 
 Name: TypeAlias = "Tag | UnusableName"
 Listed: TypeAlias = "TagDetails | UnusableName"
-Target: TypeAlias = "Descriptor | GatewayError"
-"""What a tag points to, or why that is not known."""
+Target: TypeAlias = "Descriptor | GatewayError | None"
+"""What a tag points to, or why that is not known. None: the registry was not asked in this call."""
 
 MOST_SORTED_TAGS: Final = 1000
 """Maximum number of tags of a repository whose tags are listed in the order of their dates."""
@@ -42,7 +43,7 @@ _STATUS_SIZE: Final = 1024
 class WantedTags:
     """A page of at most `size` tags. With a `digest`, only tags that point to it.
 
-    `newest_first` needs the view FULL.
+    `newest_first` needs the view FULL. `max_staleness` is how old it may be, in seconds.
     """
 
     repository: Repository
@@ -52,6 +53,32 @@ class WantedTags:
     digest: Digest | None = None
     omit_referrer_tags: bool = False
     newest_first: bool = False
+    max_staleness: float = 0.0
+
+
+class TagSource(Protocol):
+    """Where a listing has the tags from."""
+
+    async def page(self, repository: Repository, size: int, after: Cursor | None) -> Page[Name]:
+        """A page of at most `size` tags. Raises `NotFound`."""
+        ...
+
+    def digest_of(self, tag: Tag) -> Digest | None:
+        """What a tag of a page points to. None: the registry has to be asked. Raises `PermissionDenied`."""
+        ...
+
+
+class RegistryTags:
+    """The tags as `registry` lists them now."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def page(self, repository: Repository, size: int, after: Cursor | None) -> Page[Name]:
+        return await tag_page(self._registry, repository, size, after)
+
+    def digest_of(self, tag: Tag) -> None:  # noqa: ARG002
+        return None
 
 
 class TagListing:
@@ -60,40 +87,45 @@ class TagListing:
     def __init__(self, registry: Registry, concurrency: int) -> None:
         self._registry = registry
         self._concurrency = concurrency
+        self._live = RegistryTags(registry)
 
-    async def page(self, wanted: WantedTags) -> Page[Listed]:
-        """The page. It takes about 3 MiB in a message at most. It can be shorter than `size`, or empty, before the end.
+    async def page(self, wanted: WantedTags, source: TagSource | None = None) -> Page[Listed]:
+        """The page, with the tags of `source`, or as the registry lists them now.
+
+        It takes about 3 MiB in a message at most. It can be shorter than `size`, or empty, before the end.
 
         If the details of a tag cannot be read, the tag has the error. Raises `TooManyTags` for `newest_first` in a
         repository with more than 1000 tags; and what the registry raises for the list itself, as `tag_page` does.
         """
+        source = source or self._live
         if wanted.newest_first:
-            return await self._newest_page(wanted)
-        page, targets = await self._names(wanted)
+            return await self._newest_page(wanted, source)
+        page, targets = await self._names(wanted, source)
         listed = await self._details(wanted, page.items, targets)
         return _page_of(page.first(_number_that_fits(listed)), listed)
 
-    async def _names(self, wanted: WantedTags) -> tuple[Page[Name], Mapping[Tag, Target]]:
+    async def _names(self, wanted: WantedTags, source: TagSource) -> tuple[Page[Name], Mapping[Tag, Target]]:
         """The names on the page. With a digest, also what their tags point to."""
         if wanted.digest is None and not wanted.omit_referrer_tags:
-            return await tag_page(self._registry, wanted.repository, wanted.size, wanted.after), {}
+            return await source.page(wanted.repository, wanted.size, wanted.after), {}
         read = resolved = 0
-        async with aclosing(walk(lambda after: self._large_page(wanted.repository, after), wanted.after)) as pages:
+        large_page = _large_pages(source, wanted.repository)
+        async with aclosing(walk(large_page, wanted.after)) as pages:
             async for page in pages:
                 names = _without_omitted(wanted, page.items)
                 targets: Mapping[Tag, Target] = {}
                 if wanted.digest is not None:
-                    targets = await self._on_digest(wanted, wanted.digest, names)
-                    resolved += len(names)
+                    targets = await self._on_digest(wanted, source, wanted.digest, names)
+                    resolved += sum(not isinstance(name, ResolvedTag) for name in names)
                     names = tuple(name for name in names if isinstance(name, UnusableName) or name in targets)
                 read += len(page.items)
                 if names or page.next is None or read >= _MOST_NAMES_READ or resolved >= _MOST_TAGS_RESOLVED:
                     return replace(page, items=names).first(wanted.size), targets
         raise AssertionError("a listing has a page")
 
-    async def _newest_page(self, wanted: WantedTags) -> Page[Listed]:
+    async def _newest_page(self, wanted: WantedTags, source: TagSource) -> Page[Listed]:
         names: list[Name] = []
-        async with aclosing(walk(lambda after: self._large_page(wanted.repository, after))) as pages:
+        async with aclosing(walk(_large_pages(source, wanted.repository))) as pages:
             async for page in pages:
                 names.extend(_without_omitted(wanted, page.items))
                 if len(names) > MOST_SORTED_TAGS:
@@ -105,7 +137,7 @@ class TagListing:
         targets: Mapping[Tag, Target] = {}
         tags: Sequence[Tag] = [name for name in names if isinstance(name, Tag)]
         if wanted.digest is not None:
-            targets = await self._on_digest(wanted, wanted.digest, tags)
+            targets = await self._on_digest(wanted, source, wanted.digest, tags)
             tags = tuple(targets)
         details = [one for one in await self._details(wanted, tags, targets) if isinstance(one, TagDetails)]
         ordered = sorted(map(_Position.of, details), key=_Position.key)
@@ -121,10 +153,9 @@ class TagListing:
         shown = ordered[: number - len(unusable)]
         return Page(tuple(listed[:number]), shown[-1].cursor() if len(shown) < len(ordered) else None)
 
-    async def _large_page(self, repository: Repository, after: Cursor | None) -> Page[Name]:
-        return await tag_page(self._registry, repository, LARGEST_PAGE, after)
-
-    async def _on_digest(self, wanted: WantedTags, digest: Digest, names: Sequence[Name]) -> Mapping[Tag, Target]:
+    async def _on_digest(
+        self, wanted: WantedTags, source: TagSource, digest: Digest, names: Sequence[Name]
+    ) -> Mapping[Tag, Target]:
         """Those of `names` that point to `digest`, and those of which that cannot be found out, in any order.
 
         For a listing of names, which has no place for an error, the error is raised.
@@ -134,6 +165,11 @@ class TagListing:
 
         async def resolve(tag: Tag) -> None:
             try:
+                known = source.digest_of(tag)
+                if known is not None:
+                    if await comparison.names(known):
+                        found[tag] = None
+                    return
                 target = await self._registry.resolve_manifest(wanted.repository, tag)
                 if await comparison.names(target.digest):
                     found[tag] = target
@@ -163,6 +199,10 @@ class TagListing:
         if wanted.view is not View.NAMES:
             await for_each([name for name in names if isinstance(name, Tag)], read, at_once=self._concurrency)
         return [name if isinstance(name, UnusableName) else found.get(name) or TagDetails(name) for name in names]
+
+
+def _large_pages(source: TagSource, repository: Repository) -> Callable[[Cursor | None], Awaitable[Page[Name]]]:
+    return lambda after: source.page(repository, LARGEST_PAGE, after)
 
 
 async def tag_page(registry: Registry, repository: Repository, size: int, after: Cursor | None) -> Page[Name]:

@@ -25,8 +25,8 @@ _COST_OF_DOCUMENT: Final = 2048
 
 # A repository's name, and a tag or a digest in it: plain text is found faster than the values.
 _Key: TypeAlias = tuple[str, str]
-# The same for a tag whose manifest was only resolved, not read.
-_TagKey: TypeAlias = tuple[str, Tag]
+# The same for a tag or a digest whose manifest was only resolved, not read.
+_ResolvedKey: TypeAlias = tuple[str, str, None]
 # The same for a configuration: the digest's own type keeps it apart from a manifest of the same bytes.
 _ConfigKey: TypeAlias = tuple[str, Digest]
 
@@ -52,7 +52,7 @@ class _Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class _TagEntry:
+class _Resolved:
     descriptor: Descriptor
     checked_at: float
     cost: int = _COST_OF_DOCUMENT
@@ -64,8 +64,8 @@ class _ConfigEntry:
     cost: int
 
 
-_AnyKey: TypeAlias = "_Key | _TagKey | _ConfigKey"
-_AnyEntry: TypeAlias = "_Entry | _TagEntry | _ConfigEntry"
+_AnyKey: TypeAlias = "_Key | _ResolvedKey | _ConfigKey"
+_AnyEntry: TypeAlias = "_Entry | _Resolved | _ConfigEntry"
 
 
 class CachedRegistry(ForwardingRegistry):
@@ -100,9 +100,10 @@ class CachedRegistry(ForwardingRegistry):
         except NotFound:
             self._forget(repository, reference)
             raise
-        # An answer from before a delete must not be remembered after it.
-        if deletes == self._deletes and isinstance(reference, Tag):
-            self._keep_resolved((repository.name, reference), _TagEntry(descriptor, now))
+        # An answer from before a delete must not be remembered after it. A digest needs no place, unless callers accept
+        # that its existence is remembered.
+        if deletes == self._deletes and (max_staleness > 0 or isinstance(reference, Tag)):
+            self._keep_resolved(_resolved_key(repository, reference), _Resolved(descriptor, now))
         return descriptor
 
     async def get_manifest(
@@ -177,12 +178,10 @@ class CachedRegistry(ForwardingRegistry):
         entry = self._entries.get(key)
         return entry if isinstance(entry, _Entry) else None
 
-    def _resolved(self, repository: Repository, reference: Reference, entry: _Entry | None) -> _TagEntry | None:
-        """What a tag was last resolved to, if that is known from a later call than `entry`."""
-        if isinstance(reference, Digest):
-            return None
-        resolved = self._entries.get((repository.name, reference))
-        if not isinstance(resolved, _TagEntry):
+    def _resolved(self, repository: Repository, reference: Reference, entry: _Entry | None) -> _Resolved | None:
+        """What `reference` was last resolved to, if that is known from a later call than `entry`."""
+        resolved = self._entries.get(_resolved_key(repository, reference))
+        if not isinstance(resolved, _Resolved):
             return None
         return resolved if entry is None or resolved.checked_at > entry.checked_at else None
 
@@ -198,12 +197,11 @@ class CachedRegistry(ForwardingRegistry):
 
     def _forget(self, repository: Repository, reference: Reference) -> None:
         self._entries.pop(_key(repository, reference), None)
-        if isinstance(reference, Tag):
-            self._entries.pop((repository.name, reference), None)
+        self._entries.pop(_resolved_key(repository, reference), None)
 
-    def _keep_resolved(self, key: _TagKey, entry: _TagEntry) -> None:
+    def _keep_resolved(self, key: _ResolvedKey, entry: _Resolved) -> None:
         known = self._entries.get(key)
-        if isinstance(known, _TagEntry) and known.checked_at > entry.checked_at:
+        if isinstance(known, _Resolved) and known.checked_at > entry.checked_at:
             # A call that came later has been answered already.
             return
         if entry.cost <= self._entries.maxsize:
@@ -237,3 +235,7 @@ def _known_or(manifest: Manifest, known: Manifest | None) -> Manifest:
 
 def _key(repository: Repository, reference: Reference) -> _Key:
     return repository.name, reference.text if isinstance(reference, Digest) else reference.name
+
+
+def _resolved_key(repository: Repository, reference: Reference) -> _ResolvedKey:
+    return *_key(repository, reference), None

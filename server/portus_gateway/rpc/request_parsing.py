@@ -121,8 +121,7 @@ def tag_page(request: registry_service_pb2.ListTagsRequest, tokens: PageTokens) 
     fields = _Fields()
     repository = fields.name("repository", _repository, request.repository)
     size = fields.page_size(request.page_size)
-    # Its value is `tag_staleness`.
-    fields.not_negative("max_staleness", request.max_staleness)
+    max_staleness = fields.not_negative("max_staleness", request.max_staleness)
     view = fields.view(request.view)
     digest = fields.name("digest", _digest, request.digest) if request.digest else None
     newest_first = fields.tag_order(request.order_by, view)
@@ -138,6 +137,7 @@ def tag_page(request: registry_service_pb2.ListTagsRequest, tokens: PageTokens) 
         digest=digest,
         omit_referrer_tags=request.omit_referrer_tags,
         newest_first=newest_first,
+        max_staleness=max_staleness,
     )
 
 
@@ -227,13 +227,6 @@ def find_tags(request: tag_history_pb2.FindTagsRequest, tokens: PageTokens) -> i
 
 def find_tags_token(cursor: Cursor | None, request: tag_history_pb2.FindTagsRequest, tokens: PageTokens) -> str:
     return tokens.encode(cursor, "FindTags", request.digest, request.name_contains, request.prefix)
-
-
-def tag_staleness(request: registry_service_pb2.ListTagsRequest) -> float:
-    """How old the names may be, in seconds. 0 for what the index cannot answer."""
-    max_staleness = _Fields().not_negative("max_staleness", request.max_staleness)
-    needs_registry = request.view or request.digest or request.omit_referrer_tags or request.order_by
-    return 0.0 if needs_registry else max_staleness
 
 
 def manifest_read(request: ReadRequest) -> ManifestRead:

@@ -17,13 +17,14 @@ from portus_gateway.operations.deletion import Deletion
 from portus_gateway.operations.image_config import image_config_for
 from portus_gateway.operations.index_answers import Freshness, IndexAnswers
 from portus_gateway.operations.index_search import IndexSearch
+from portus_gateway.operations.indexed_tag_listing import IndexedTagListing
 from portus_gateway.operations.platform_selection import descriptor_for, manifest_for
 from portus_gateway.operations.referrers import ReferrerListing
 from portus_gateway.operations.registry_status import registry_status
 from portus_gateway.operations.tag_listing import TagListing
 from portus_gateway.operations.watching import Watching
 from portus_gateway.registry.protocol import Registry
-from portus_gateway.rpc import conversion, indexed_tags, listed_referrers, listed_tags, request_parsing, watch_messages
+from portus_gateway.rpc import conversion, listed_referrers, listed_tags, request_parsing, watch_messages
 from portus_gateway.rpc.conversion_thread import ConversionThread
 from portus_gateway.rpc.converted_image_configs import ConvertedImageConfigs
 from portus_gateway.rpc.converted_manifests import ConvertedManifests
@@ -71,6 +72,7 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         self._converted_manifests = ConvertedManifests(self._conversion_thread)
         self._converted_image_configs = ConvertedImageConfigs(self._conversion_thread)
         self._tags = TagListing(registry, limits.max_upstream_requests)
+        self._indexed_tags = IndexedTagListing(answers, self._tags)
         self._descriptor_batch = DescriptorBatch(registry, limits.max_upstream_requests)
         self._manifest_batch = ManifestBatch(registry, self._converted_manifests, limits.max_upstream_requests)
         self._image_config_batch = ImageConfigBatch(
@@ -152,14 +154,12 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         self, request: registry_service_pb2.ListTagsRequest, context: object
     ) -> registry_service_pb2.ListTagsResponse:
         wanted = request_parsing.tag_page(request, self._page_tokens)
-        indexed = await self._answers.tags(
-            wanted.repository, wanted.size, wanted.after, request_parsing.tag_staleness(request)
-        )
-        if indexed is not None:
-            token = request_parsing.tag_token(indexed.page.next, wanted, self._page_tokens)
-            return indexed_tags.response(indexed, token)
-        freshness = await self._answers.live()
-        page = await self._tags.page(wanted)
+        found = await self._indexed_tags.page(wanted)
+        if found is None:
+            freshness = await self._answers.live()
+            page = await self._tags.page(wanted)
+        else:
+            page, freshness = found
         token = request_parsing.tag_token(page.next, wanted, self._page_tokens)
         answer = await listed_tags.response(wanted, page, token)
         answer.as_of.CopyFrom(conversion.timestamp(freshness.as_of))

@@ -791,17 +791,18 @@ type ListTagsRequest struct {
 	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// What the answer says of each tag.
 	View ListTagsRequest_View `protobuf:"varint,4,opt,name=view,proto3,enum=portus.registry.v1.ListTagsRequest_View" json:"view,omitempty"`
-	// Lists only tags that point to this digest. The gateway asks the registry about every tag, in one call about 1000 tags at most. If what a tag
-	// points to cannot be found out, the tag is listed, and its details have a status. With the view NAMES, the call fails instead. Empty means all.
+	// Lists only tags that point to this digest. Unless an index answers, the gateway asks the registry about every tag, in one call about 1000 tags
+	// at most. If what a tag points to cannot be found out, the tag is listed, and its details have a status. With the view NAMES, the call fails
+	// instead. Empty means all.
 	Digest string `protobuf:"bytes,5,opt,name=digest,proto3" json:"digest,omitempty"`
 	// Leaves out the tags of referrers: `sha256-<digest>`, and cosign's `sha256-<digest>.sig`, `.att` and `.sbom`.
 	OmitReferrerTags bool `protobuf:"varint,6,opt,name=omit_referrer_tags,json=omitReferrerTags,proto3" json:"omit_referrer_tags,omitempty"`
 	// `name` (the default) or `created desc`, the newest image first; images without a date come last. The latter needs the view FULL, and the
 	// repository must have at most 1000 tags (not counting those that are left out). Each page asks the registry about all of them.
 	OrderBy string `protobuf:"bytes,7,opt,name=order_by,json=orderBy,proto3" json:"order_by,omitempty"`
-	// Maximum age of the answer. If the gateway has an index that is recent enough for this repository, the names come from it. A request
-	// with another view than NAMES, or with `digest`, `omit_referrer_tags` or `order_by`, is always answered from the registry.
-	// Unset means 0: the gateway asks the registry in this call.
+	// Maximum age of the answer. If the gateway has an index that is recent enough for this repository, the names come from it, and so does what each
+	// tag points to, if that was checked recently enough. The details of a manifest cannot change: they come from the gateway's cache, or from the
+	// registry. Unset means 0: the gateway asks the registry in this call.
 	MaxStaleness  *durationpb.Duration `protobuf:"bytes,8,opt,name=max_staleness,json=maxStaleness,proto3" json:"max_staleness,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -419,8 +419,9 @@ class ListTagsRequest(message.Message):
     view: ListTagsRequest.View.ValueType
     """What the answer says of each tag."""
     digest: builtins.str
-    """Lists only tags that point to this digest. The gateway asks the registry about every tag, in one call about 1000 tags at most. If what a tag
-    points to cannot be found out, the tag is listed, and its details have a status. With the view NAMES, the call fails instead. Empty means all.
+    """Lists only tags that point to this digest. Unless an index answers, the gateway asks the registry about every tag, in one call about 1000 tags
+    at most. If what a tag points to cannot be found out, the tag is listed, and its details have a status. With the view NAMES, the call fails
+    instead. Empty means all.
     """
     omit_referrer_tags: builtins.bool
     """Leaves out the tags of referrers: `sha256-<digest>`, and cosign's `sha256-<digest>.sig`, `.att` and `.sbom`."""
@@ -430,9 +431,9 @@ class ListTagsRequest(message.Message):
     """
     @builtins.property
     def max_staleness(self) -> duration_pb2.Duration:
-        """Maximum age of the answer. If the gateway has an index that is recent enough for this repository, the names come from it. A request
-        with another view than NAMES, or with `digest`, `omit_referrer_tags` or `order_by`, is always answered from the registry.
-        Unset means 0: the gateway asks the registry in this call.
+        """Maximum age of the answer. If the gateway has an index that is recent enough for this repository, the names come from it, and so does what each
+        tag points to, if that was checked recently enough. The details of a manifest cannot change: they come from the gateway's cache, or from the
+        registry. Unset means 0: the gateway asks the registry in this call.
         """
 
     def __init__(
