@@ -93,6 +93,8 @@ async def test_a_call_is_a_tree_of_what_it_did_in_the_trace_of_its_caller(
             "OTEL_EXPORTER_OTLP_HEADERS": "x-collector-key=c0llector-key",
         }
         async with gateway_process("serve", "--log-level", "debug", **settings, **variables) as gateway:
+            # By then, it knows that the registry wants a token.
+            await gateway.event("registry ready")
             async with grpc.aio.insecure_channel(gateway.address) as channel:
                 await stub(channel).GetManifest(LATEST, metadata=with_context(SAMPLED), wait_for_ready=True)
             call = await collector.named("/GetManifest")
@@ -240,6 +242,7 @@ async def test_a_call_that_is_not_sampled_is_not_exported_but_named(
     registry: DevRegistry, collector: Collector, settings: dict[str, str]
 ) -> None:
     async with gateway_process("serve", "--log-level", "debug", **settings, **collector.variables) as gateway:
+        await gateway.event("registry ready")
         async with grpc.aio.insecure_channel(gateway.address) as channel:
             not_sampled = with_context(f"00-{TRACE}-{PARENT}-00")
             await stub(channel).GetManifest(LATEST, metadata=not_sampled, wait_for_ready=True)
