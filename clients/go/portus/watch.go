@@ -53,7 +53,8 @@ type WatchUpdate struct {
 // WatchOption changes how a watch goes on.
 type WatchOption func(*watch)
 
-// GiveUpAfter sets how long a watch tries to go on while no message comes. The default is DefaultGiveUpAfter; 0 is for ever.
+// GiveUpAfter sets how long a watch tries to go on while no message comes. The default is DefaultGiveUpAfter; 0 is for
+// ever.
 func GiveUpAfter(duration time.Duration) WatchOption {
 	return func(w *watch) {
 		w.giveUpAfter = duration

@@ -341,7 +341,10 @@ export class PortusClient {
     return updatesOf(call, WatchEventsRequest.fromPartial(request), options, this.#timeoutMs, this.#closing.signal);
   }
 
-  /** One call of WatchEvents, which ends when it is interrupted. `watch` continues by itself. There is no timeout unless you set one. */
+  /**
+   * One call of WatchEvents, which ends when it is interrupted; `watch` continues by itself. There is no timeout unless
+   * you set one.
+   */
   watchEvents(
     request: DeepPartial<WatchEventsRequest> = {},
     options?: CallOptions,
