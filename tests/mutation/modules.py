@@ -90,7 +90,7 @@ TESTS: Final[dict[str, Sequence[str]]] = {
     "rpc/call_limit.py": (),
     "rpc/caller_interceptor.py": _CALLS,
     "rpc/interception.py": _CALLS,
-    "rpc/method.py": ("rpc/test_request_bounds.py", *_CALLS),
+    "rpc/method.py": ("rpc/test_request_bounds.py", "rpc/test_health.py", "rpc/test_reflection.py", *_CALLS),
     "rpc/open_services.py": ("rpc/test_health.py", "rpc/test_reflection.py"),
     "rpc/page_tokens.py": ("rpc/test_list_tags.py", "rpc/test_catalog.py"),
     "rpc/request_bounds.py": (),
@@ -108,7 +108,13 @@ TESTS: Final[dict[str, Sequence[str]]] = {
         "rpc/test_retry_pushback.py",
         "rpc/test_call_tracing.py",
     ),
-    "rpc/serving.py": ("rpc/test_drain.py", "rpc/test_unread_answers.py", "rpc/test_streaming.py", *_CALLS),
+    "rpc/serving.py": (
+        "rpc/test_served_call.py",
+        "rpc/test_drain.py",
+        "rpc/test_unread_answers.py",
+        "rpc/test_streaming.py",
+        *_CALLS,
+    ),
     "rpc/status.py": ("rpc/test_private_details.py", "rpc/test_request_parsing.py"),
     "rpc/unread_answers.py": (),
 }
