@@ -41,6 +41,7 @@ _AT_ONCE = 4
 _BETWEEN_DISRUPTIONS = 150
 # Seconds between two looks at the table of changes, in a run with a bug.
 _LOOK = 1.0
+_LONGEST_OUTAGE = 4.0
 # Changes in each of the quiet phases at the end.
 _FEW = 24
 # Seconds until index and registry have to be equal. Without notifications, walks are at most a tenth of the time, and
@@ -265,10 +266,11 @@ class Run:
                         await asyncio.sleep(0.05)
 
     async def _restart_the_registry(self) -> None:
-        """What waits in its queue is lost."""
+        """What waits in its queue is lost. Reads fail while it is away, also after all tries."""
         if self._choice.random() < 0.5:
             self._registry.kill()
         await self._registry_life.aclose()
+        await asyncio.sleep(self._choice.uniform(0.0, _LONGEST_OUTAGE))
         self._registry = await self._start_registry(int(self._registry.authority.rpartition(":")[2]))
 
     async def _start_registry(self, port: int) -> RegistryProcess:
