@@ -24,6 +24,7 @@ from portus.registry.v1.registry_service_pb2 import (
     ListTagsRequest,
     StreamCatalogRequest,
 )
+from portus.registry.v1.watch_pb2 import WatchEventsRequest
 from portus_gateway.access.audit_log import AuditLog
 from portus_gateway.access.authentication import Authentication
 from portus_gateway.access.caller_limits import CallerLimits
@@ -525,6 +526,27 @@ async def test_a_caller_has_so_many_calls_at_a_time(registry: DevRegistry, authe
                     await asyncio.sleep(0.01)
                 else:
                     break
+
+
+async def test_a_watch_has_a_place_beside_those_of_calls_and_gives_it_back(
+    registry: DevRegistry, authentication: Authentication
+) -> None:
+    registry.push_many(f"team-a/{number:06}" for number in range(20_000))
+    limits = CallerLimits(rate=None, concurrency=1)
+
+    async def watch(name: str) -> str:
+        """Why no watch begins: this gateway has no index."""
+        call = stub(opened).WatchEvents(WatchEventsRequest(), metadata=bearer(name), timeout=10)
+        return (await failure_of(call.read())).reason
+
+    async with gateway(registry, authentication, limits=limits) as address, channel(address) as opened:
+        assert [await watch("secret-stranger") for _ in range(2)] == ["POLICY_DENIED"] * 2
+        stream = stub(opened).StreamCatalog(StreamCatalogRequest(), metadata=bearer("secret-a"))
+        await stream.read()
+        assert [await watch("secret-a") for _ in range(2)] == ["INDEX_DISABLED"] * 2
+        failure = await failure_of(repositories(opened, "secret-a"))
+        assert failure.outcome == (Code.RESOURCE_EXHAUSTED, "CALLER_CONCURRENCY_EXCEEDED")
+        stream.cancel()
 
 
 async def test_deletes_of_refused_callers_are_in_the_audit_log(
