@@ -1,1 +1,1 @@
-"""What the gateway tells its operators: metrics and logs."""
+"""What the gateway tells its operators: metrics, logs and traces."""
