@@ -36,8 +36,8 @@ _OF_CHANGES: Final = (
 
 
 def repository_name(number: int) -> str:
-    """As `team-012/app-345`, in lexical order up to a million."""
-    return f"team-{number // 1000:03}/app-{number % 1000:03}"
+    """As `team-0012/app-345`, in lexical order up to ten millions."""
+    return f"team-{number // 1000:04}/app-{number % 1000:03}"
 
 
 async def fill(store: str, repositories: int, tags: int, *, changes: int = 0, registry: str = TOLD_REGISTRY) -> None:

@@ -135,7 +135,7 @@ async def _idle(gateway: servers.Server, bare: servers.Server) -> list[Figure]:
 async def _streamed(gateway: servers.Server, repositories: int) -> _Stream:
     """Streams at least so many repositories. The whole stream has to have all tags."""
     request = proto.StreamCatalogRequest(
-        include_tags=True, max_staleness=calls.ANY_AGE, prefix="" if repositories == _REPOSITORIES else "team-000/"
+        include_tags=True, max_staleness=calls.ANY_AGE, prefix="" if repositories == _REPOSITORIES else "team-0000/"
     )
     async with calls.channel(gateway) as channel:
         await channel.channel_ready()

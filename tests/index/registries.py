@@ -27,6 +27,7 @@ class Observed:
         self.delays: list[float] = []
         self.walks: list[bool] = []
         self.leads = False
+        self.tags: list[int] = []
         self.watches = 0
         self.lags: list[float] = []
 
@@ -50,6 +51,8 @@ class Observed:
 
     def looked_at(self, state: IndexState | None, *, leads: bool) -> None:
         self.leads = leads
+        if state is not None:
+            self.tags.append(state.tags)
 
     def watching(self, change: int) -> None:
         self.watches += change

@@ -38,6 +38,21 @@ async def test_the_first_walk_finds_everything(registry: DevRegistry, path: Path
         await until(lambda: _is_ready(index))
 
 
+async def test_only_the_process_that_leads_counts_what_there_is(registry: DevRegistry, path: Path) -> None:
+    registry.push("app", "v1", "v2")
+    async with indexed(registry, path) as index:
+        await equal(index, registry)
+    observed = Observed()
+    async with SqliteStore(path, registry.url, keeps=False) as other:
+        assert await other.lead("another process", 60)
+        async with indexed(registry, path, observed=observed):
+            await until(lambda: bool(observed.tags))
+        assert (observed.tags, observed.leads) == ([0], False)
+        await other.resign("another process")
+    async with indexed(registry, path, observed=observed):
+        await until(lambda: observed.tags[-1] == 2)
+
+
 async def test_a_notification_leads_to_a_read(registry: DevRegistry, path: Path) -> None:
     registry.push("app", "v1")
     observed = Observed()

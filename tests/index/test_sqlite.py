@@ -76,10 +76,11 @@ def test_the_file_system_of_a_folder_is_known(tmp_path: Path) -> None:
     assert sqlite._file_system(tmp_path) != ""
 
 
-async def test_an_index_of_version_1_keeps_its_data(tmp_path: Path) -> None:
-    # Made by the first version that had an index. Each new version of the schema gets a file of its own.
+@pytest.mark.parametrize("version", [1, 2])
+async def test_an_index_of_an_earlier_version_keeps_its_data(tmp_path: Path, version: int) -> None:
+    # Each new version of the schema gets a file of its own.
     with sqlite3.connect(tmp_path / "index.db") as connection:
-        connection.executescript((Path(__file__).parent / "index-version-1.sql").read_text())
+        connection.executescript((Path(__file__).parent / f"index-version-{version}.sql").read_text())
     connection.close()
     async with SqliteStore(tmp_path / "index.db", REGISTRY) as store:
         state = await store.state(counted=True)

@@ -402,6 +402,25 @@ class TestAnswers:
         assert (await store.catalog("team/b", "team/", 1, tags=True)).repositories == ()
         assert (await store.catalog("z", "team/", 1, tags=True)).repositories == ()
 
+    async def test_tags_go_on_within_a_repository_and_with_the_next(self, store: SqlStore) -> None:
+        async def pages(prefix: str, size: int) -> list[tuple[str, str]]:
+            found: list[tuple[str, str]] = []
+            after = ("", "")
+            while entries := await store.repository_tags(after, prefix, size):
+                assert len(entries) <= size
+                found += [(entry.repository, entry.tag) for entry in entries]
+                after = found[-1]
+            return found
+
+        everything = [("other", ""), ("team/a", "v1"), ("team/a", "v2"), ("team/b", "v1")]
+        for size in (1, 2, 3, 10):
+            assert await pages("", size) == everything
+            assert await pages("team/", size) == everything[1:]
+        # A position that is not of this prefix.
+        assert [entry.tag for entry in await store.repository_tags(("z", "v1"), "team/", 10)] == []
+        entries = await store.repository_tags(("other", "v1"), "team/", 10)
+        assert [entry.repository for entry in entries] == ["team/a", "team/a", "team/b"]
+
     async def test_names_are_in_the_order_of_their_bytes(self, store: SqlStore) -> None:
         await write(store, "team/x", reading({"b": "a", "B": "a", "_": "a", "a": "a"}))
         assert [entry.tag for entry in (await store.tags("team/x", "", 10)).tags] == ["B", "_", "a", "b"]

@@ -89,7 +89,7 @@ class PostgresStore(SqlStore):
         except asyncpg.DeadlockDetectedError as error:
             raise _store_error(error) from error
 
-    async def _read(self, make: Callable[[], Transaction[Result]]) -> Result:
+    async def _read(self, make: Callable[[], Transaction[Result]], *, slow: bool = False) -> Result:  # noqa: ARG002
         return await self._run(make(), durable=True)
 
     async def _run(self, transaction: Transaction[Result], *, durable: bool) -> Result:

@@ -78,11 +78,11 @@ class SqlStore(ABC):
         """
 
     @abstractmethod
-    async def _read(self, make: Callable[[], Transaction[Result]]) -> Result:
-        """Runs a transaction that only reads."""
+    async def _read(self, make: Callable[[], Transaction[Result]], *, slow: bool = False) -> Result:
+        """Runs a transaction that only reads. If it is `slow`, others do not wait for it."""
 
     async def state(self, *, counted: bool = False) -> IndexState:
-        return await self._read(partial(self._transactions.state, counted))
+        return await self._read(partial(self._transactions.state, counted), slow=counted)
 
     async def notify(self, notices: Sequence[Notice], instances: Sequence[str] = ()) -> int:
         return await self._write(partial(self._transactions.notify, notices, instances))
@@ -116,7 +116,13 @@ class SqlStore(ABC):
         await self._write(partial(self._transactions.walk_page, started, names, [storable(name) for name in unusable]))
 
     async def end_walk(self, started: float) -> WalkEnd:
-        return await self._write(partial(self._transactions.end_walk, started))
+        found = await self._write(partial(self._transactions.missing, started))
+        last: int | None = 0
+        while last is not None:
+            last = await self._write(partial(self._transactions.mark_after_walk, started, found.held, last))
+        # The last of all: if this process ends before, another one walks again.
+        await self._write(partial(self._transactions.end_walk, started, found.held))
+        return found
 
     async def request_walk(self) -> None:
         await self._write(self._transactions.request_walk)

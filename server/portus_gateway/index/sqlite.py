@@ -43,6 +43,7 @@ class SqliteStore(SqlStore):
         self._lock: int | None = None
         self._writer = _Connection(path, "index-writer")
         self._reader = _Connection(path, "index-reader")
+        self._slow_reader = _Connection(path, "index-slow-reader")
 
     async def _open(self) -> None:
         file_system = _file_system(self._path.parent)
@@ -59,6 +60,7 @@ class SqliteStore(SqlStore):
     async def close(self) -> None:
         await self._writer.close()
         await self._reader.close()
+        await self._slow_reader.close()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -66,8 +68,9 @@ class SqliteStore(SqlStore):
     async def _write(self, make: Callable[[], Transaction[Result]], *, durable: bool = False) -> Result:
         return await self._writer.use(lambda connection: _run(connection, make(), "IMMEDIATE", durable))
 
-    async def _read(self, make: Callable[[], Transaction[Result]]) -> Result:
-        return await self._reader.use(lambda connection: _run(connection, make(), "DEFERRED", False))
+    async def _read(self, make: Callable[[], Transaction[Result]], *, slow: bool = False) -> Result:
+        reader = self._slow_reader if slow else self._reader
+        return await reader.use(lambda connection: _run(connection, make(), "DEFERRED", False))
 
 
 class _Connection:

@@ -238,10 +238,12 @@ class StoreLimits:
     """Tags that notifications named, for one repository."""
     delays: Sequence[float] = (0.1, 0.5, 2.0, 10.0)
     """Seconds before a repository is read again because a hint is not confirmed. After the last one it is given up."""
+    marked_at_once: int = 10_000
+    """Repositories that the end of a walk marks in one transaction."""
 
 
 class IndexStore(Protocol):
-    """Keeps the index. Every method is one transaction, and raises `StoreError` and nothing else."""
+    """Keeps the index. Each method but `end_walk` is one transaction. They raise `StoreError` and nothing else."""
 
     async def state(self, *, counted: bool = False) -> IndexState:
         """The index as a whole. With `counted`, with the numbers of what it has, which takes longer."""
@@ -295,7 +297,7 @@ class IndexStore(Protocol):
         ...
 
     async def end_walk(self, started: float) -> WalkEnd:
-        """The walk found the end of the catalog. All repositories are to be read again."""
+        """The walk found the end of the catalog. All repositories are to be read again: marked some at a time."""
         ...
 
     async def request_walk(self) -> None:

@@ -314,7 +314,8 @@ class Transactions:
                 many=[(name, now, started) for name in sorted(unusable)],
             )
 
-    def end_walk(self, started: float) -> Transaction[WalkEnd]:
+    def missing(self, started: float) -> Transaction[WalkEnd]:
+        """What the walk that began at `started` did not find."""
         row = (
             yield Statement(
                 "SELECT (SELECT count(*) FROM repositories WHERE known > 0 AND added_at < $1),"
@@ -324,27 +325,46 @@ class Transactions:
             )
         )[0]
         known, missing, held_before = _int(row[0]), _int(row[1]), bool(row[2])
-        held = missing > max(_MISSING_COUNT, _MISSING_SHARE * known) and not held_before
+        return WalkEnd(missing, missing > max(_MISSING_COUNT, _MISSING_SHARE * known) and not held_before)
+
+    def mark_after_walk(self, started: float, held: bool, after: int) -> Transaction[int | None]:
+        """Marks the next repositories with larger ids than `after`. Returns the last of them; None: there are no more.
+
+        A million at once would take longer than a statement may, and all reads would wait for it.
+        """
+        row = (
+            yield Statement(
+                "SELECT max(id) FROM (SELECT id FROM repositories WHERE id > $1 ORDER BY id LIMIT $2) AS part",
+                (after, self._limits.marked_at_once),
+            )
+        )[0]
+        if row[0] is None:
+            return None
+        last = _int(row[0])
         now = yield from self._now()
         if not held:
             # Those that cannot be read, because their names are not valid.
             yield Statement(
-                "DELETE FROM repositories WHERE known = 1 AND dirty = 0 AND added_at < $1"
+                "DELETE FROM repositories WHERE id > $2 AND id <= $3 AND known = 1 AND dirty = 0 AND added_at < $1"
                 " AND (listed_at IS NULL OR listed_at < $1)",
-                (started,),
+                (started, after, last),
             )
         yield Statement(
             "UPDATE repositories SET dirty = dirty + 1, dirty_since = coalesce(dirty_since, $2),"  # noqa: S608
             " due_at = CASE WHEN dirty = 0 THEN $2 ELSE due_at END,"
             " priority = CASE WHEN dirty = 0 THEN 1 ELSE priority END"
-            " WHERE known = 2 AND (read_at IS NULL OR read_at < $1)" + (" AND listed_at >= $1" if held else ""),
-            (started, now),
+            " WHERE id > $3 AND id <= $4 AND known = 2 AND (read_at IS NULL OR read_at < $1)"
+            + (" AND listed_at >= $1" if held else ""),
+            (started, now, after, last),
         )
+        return last
+
+    def end_walk(self, started: float, held: bool) -> Transaction[None]:
+        now = yield from self._now()
         yield Statement(
             "UPDATE index_state SET walk_started = $1, walk_ended = $2, walk_held = $3, walk_requested = $3",
             (started, now, int(held)),
         )
-        return WalkEnd(missing, held)
 
     def request_walk(self) -> Transaction[None]:
         yield Statement("UPDATE index_state SET walk_requested = 1")
@@ -352,8 +372,8 @@ class Transactions:
     def check_ready(self) -> Transaction[bool]:
         row = (
             yield Statement(
-                "SELECT ready, walk_ended, (SELECT count(*) FROM repositories"
-                " WHERE known = 1 AND dirty > 0 AND attempts = 0) FROM index_state"
+                "SELECT ready, walk_ended, CASE WHEN EXISTS (SELECT 1 FROM repositories"
+                " WHERE known = 1 AND dirty > 0 AND attempts = 0) THEN 1 ELSE 0 END FROM index_state"
             )
         )[0]
         if row[0] or row[1] is None or row[2]:
@@ -451,11 +471,12 @@ class Transactions:
         return TagRows(entries, _float_or_none(read_at), state)
 
     def repository_tags(self, after: tuple[str, str], prefix: str, size: int) -> Transaction[list[TagEntry]]:
-        rows = yield Statement(
+        rows = yield from _tags_after(
             "SELECT r.name, coalesce(t.tag, ''), t.digest, t.checked_at, r.read_at FROM repositories AS r"
-            " LEFT JOIN tags AS t ON t.repository = r.id WHERE r.known = 2 AND r.name >= $1 AND r.name < $2"
-            " AND r.name >= $3 AND (r.name > $3 OR t.tag > $4) ORDER BY r.name, t.tag LIMIT $5",
-            (prefix, prefix + LAST_CHARACTER, *after, size),
+            " LEFT JOIN tags AS t ON t.repository = r.id WHERE r.known = 2 AND",
+            after,
+            prefix,
+            size,
         )
         return list(map(_entry, rows))
 
@@ -483,11 +504,7 @@ class Transactions:
         return FoundTags(tuple(map(_entry, rows)), state)
 
     def all_tags(self, prefix: str, after: tuple[str, str], size: int) -> Transaction[FoundTags]:
-        rows = yield Statement(
-            f"{_TAGS} WHERE r.name >= $1 AND r.name < $2 AND r.name >= $3 AND (r.name > $3 OR t.tag > $4)"
-            " ORDER BY r.name, t.tag LIMIT $5",
-            (prefix, prefix + LAST_CHARACTER, *after, size),
-        )
+        rows = yield from _tags_after(f"{_TAGS} WHERE", after, prefix, size)
         state = yield from self.state()
         return FoundTags(tuple(map(_entry, rows)), state)
 
@@ -746,6 +763,25 @@ def _change(row: Row) -> Change:
 def _start(after: str, prefix: str) -> tuple[str, str]:
     """How the names of a page compare with which text. SQLite begins at one such bound, and reads over the others."""
     return (">", after) if after >= prefix else (">=", prefix)
+
+
+def _tags_after(selected: str, after: tuple[str, str], prefix: str, size: int) -> Transaction[Rows]:
+    """The rest of the repository that the page before ended in, and what follows: each is one range of an index."""
+    repository, tag = after
+    rows: Rows = ()
+    if prefix <= repository < prefix + LAST_CHARACTER:
+        rows = yield Statement(
+            f"{selected} r.name = $1 AND t.tag > $2 ORDER BY t.tag LIMIT $3",
+            (repository, tag, size),
+        )
+    if len(rows) < size:
+        start, bound = _start(repository, prefix)
+        following = yield Statement(
+            f"{selected} r.name {start} $1 AND r.name < $2 ORDER BY r.name, t.tag LIMIT $3",
+            (bound, prefix + LAST_CHARACTER, size - len(rows)),
+        )
+        rows = [*rows, *following]
+    return rows
 
 
 def _entry(row: Row) -> TagEntry:

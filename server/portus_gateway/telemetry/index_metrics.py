@@ -16,14 +16,17 @@ INDEX_GAUGES: Final[Mapping[str, str]] = MappingProxyType(
         "portus_index_ready": "1 once the whole registry has been read.",
         "portus_index_leader": "1 in the process that walks the catalog.",
         "portus_index_walk_age_seconds": "Time since the last complete walk began.",
-        "portus_index_repositories": "Repositories in the index.",
-        "portus_index_tags": "Tags in the index.",
-        "portus_index_dirty_repositories": "Repositories that are to be read.",
+        "portus_index_repositories": "Repositories in the index; 0 in processes that do not lead.",
+        "portus_index_tags": "Tags in the index; 0 in processes that do not lead.",
+        "portus_index_dirty_repositories": "Repositories that are to be read; 0 in processes that do not lead.",
         "portus_index_oldest_dirty_seconds": "How long a repository has been waiting to be read.",
         "portus_index_oldest_digest_check_seconds": "Age of the oldest check of what a tag points to.",
     }
 )
-"""The gauges and their descriptions. They are 0 in workers that do not keep the index up to date: one does."""
+"""The gauges and their descriptions. They are 0 in workers that do not keep the index up to date: one does.
+
+Only the process that leads counts repositories and tags.
+"""
 
 
 class IndexMetrics:
