@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Collection
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -96,7 +97,8 @@ class Serving:
 
     def _check_later(self) -> None:
         delay = min(_CHECK_INTERVAL, self.limits.max_call_duration / 4)
-        self._check = asyncio.get_running_loop().call_later(delay, self._check_calls)
+        # In no call's context: what it logs is not about the call that begins it.
+        self._check = asyncio.get_running_loop().call_later(delay, self._check_calls, context=Context())
 
     def _check_calls(self) -> None:
         self._check = None
