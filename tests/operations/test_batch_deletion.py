@@ -18,7 +18,7 @@ from portus_gateway.distribution.manifest import OCI_INDEX, Descriptor, Manifest
 from portus_gateway.distribution.names import Repository, Tag
 from portus_gateway.operations import batch_deletion
 from portus_gateway.operations.deletion import BatchDeletion, Deleted, ManifestDeletion
-from portus_gateway.operations.deletion_errors import ManifestInUse
+from portus_gateway.operations.deletion_errors import DeletionDisabled, ManifestInUse
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.registry.protocol import Reference
 from tests.operations.old_looks import old_looks as old_looks
@@ -77,6 +77,13 @@ async def test_at_most_half_of_the_requests_are_deletes(concurrency: int, most: 
     results = await outcomes(scripted, *map(part, range(20)), concurrency=concurrency)
     assert all(isinstance(result, Deleted) for result in results)
     assert scripted.most_deleting == most
+
+
+async def test_nothing_is_asked_of_the_registry_where_deletes_are_off() -> None:
+    scripted = registry(1)
+    with pytest.raises(DeletionDisabled):
+        await anext(GuardedDeletion(scripted, False, 4).delete_batch(BatchDeletion((part(0),))))
+    assert scripted.asked == scripted.deleted == []
 
 
 async def test_tags_that_the_registry_keeps_are_told() -> None:

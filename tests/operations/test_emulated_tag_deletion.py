@@ -138,6 +138,14 @@ async def test_nothing_is_changed_before_the_delete_is_approved(validate_only: b
     assert registry.steps == []
 
 
+async def test_nothing_is_emulated_unless_the_operator_allows_it() -> None:
+    registry = Registry()
+    wanted = TagDeletion(repository=APP, tag=Tag("latest"), expected_digest=ONE)
+    with pytest.raises(Unsupported, match="PORTUS_EMULATE_TAG_DELETE"):
+        await GuardedDeletion(registry, True, 4).delete(wanted)
+    assert registry.steps == []
+
+
 async def test_without_a_digest_nothing_is_changed() -> None:
     registry = Registry()
     with pytest.raises(ExpectedDigestRequired):

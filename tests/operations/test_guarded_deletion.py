@@ -5,7 +5,13 @@ import pytest
 
 from portus_gateway.access.errors import AuditUnavailable
 from portus_gateway.distribution.digest import Digest
-from portus_gateway.distribution.errors import IncompleteListing, NotFound, Unsupported, UpstreamTimeout
+from portus_gateway.distribution.errors import (
+    DeleteOutcomeUnknown,
+    IncompleteListing,
+    NotFound,
+    Unsupported,
+    UpstreamTimeout,
+)
 from portus_gateway.distribution.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor, Manifest
 from portus_gateway.distribution.manifest_parsing import parse_manifest
 from portus_gateway.distribution.names import Repository, Tag
@@ -82,6 +88,16 @@ async def test_expected_tags_let_it_pass_and_are_answered(registry: ScriptedRegi
 async def test_force_takes_the_tags_along_and_answers_with_them(registry: ScriptedRegistry) -> None:
     assert await delete(registry, digest_of("two"), force=True) == ["2.0", "latest"]
     assert registry.deleted == [f"team/app@{digest_of('two')}"]
+
+
+async def test_a_delete_of_unknown_outcome_names_the_tags_that_may_be_gone() -> None:
+    class Lost(ScriptedRegistry):
+        async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
+            raise DeleteOutcomeUnknown("the answer was lost")
+
+    with pytest.raises(DeleteOutcomeUnknown) as unknown:
+        await delete(Lost({"team/app": {"v2": "one", "v1": "one"}}), digest_of("one"), force=True)
+    assert unknown.value.tags == ("v1", "v2")
 
 
 async def test_validate_only_makes_all_checks_and_deletes_nothing(registry: ScriptedRegistry) -> None:
