@@ -49,9 +49,9 @@ class Image:
 
 
 @pytest.fixture(scope="module")
-def built(image_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
+def built(image_folder: Path) -> Iterator[Image]:
     archive = image_folder / f"portus-gateway-{__version__}.oci.tar"
-    with podman(tmp_path_factory.mktemp("podman")) as engine:
+    with podman() as engine:
         yield Image(engine, engine.load(archive), archive)
 
 
