@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -79,10 +79,16 @@ async def gateway_process(command: str, *arguments: str, **variables: str) -> As
 
 @asynccontextmanager
 async def gateway_process_into(
-    output: int, command: str, *arguments: str, module: str = "portus_gateway", **variables: str
+    output: int,
+    command: str,
+    *arguments: str,
+    module: str = "portus_gateway",
+    wrapper: Sequence[str] = (),
+    **variables: str,
 ) -> AsyncGenerator[GatewayProcess, None]:
-    """The same, with the file `output` as its standard output. `module` is what Python runs."""
+    """The same, with the file `output` as its standard output. `module` is what Python runs, within `wrapper`."""
     process = await asyncio.create_subprocess_exec(
+        *wrapper,
         sys.executable,
         "-m",
         module,

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import os
 import signal
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
@@ -93,6 +94,34 @@ async def test_one_of_several_workers_keeps_the_index_and_all_answer(variables: 
         await ready(gateway)
         cursors = {await cursor_of(gateway) for _ in range(8)}
         assert "" not in cursors
+
+
+async def test_another_worker_keeps_the_index_after_the_one_that_did_was_killed(
+    registry: DevRegistry, variables: dict[str, str]
+) -> None:
+    settings = variables | {"PORTUS_INDEX_WALK_INTERVAL": "1s"}
+    async with (
+        gateway_process(
+            "serve", "--listen", "127.0.0.1:0", "--workers", "2", "--log-level", "debug", **settings
+        ) as gateway,
+        grpc.aio.insecure_channel(gateway.address) as channel,
+    ):
+        await ready(gateway)
+        keeper = next(
+            record for record in map(json.loads, gateway.log) if record.get("worker") == 1 and "pid" in record
+        )
+        os.kill(int(keeper["pid"]), signal.SIGKILL)
+        await asyncio.wait_for(gateway.event("a worker serves in place of one that ended"), 30)
+        registry.push("team/app", "v3")
+        stub = RegistryServiceStub(channel)
+        request = ListTagsRequest(repository="team/app")
+        request.max_staleness.seconds = 3600
+
+        async def is_there() -> bool:
+            # A call may be at the worker that was killed.
+            return "v3" in (await stub.ListTags(request, wait_for_ready=True)).tags
+
+        await until(is_there, 60)
 
 
 async def test_the_commands(registry: DevRegistry, variables: dict[str, str]) -> None:

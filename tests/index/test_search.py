@@ -9,11 +9,13 @@ import pytest
 from portus.registry.v1.registry_service_pb2 import GetRegistryInfoRequest
 from portus.registry.v1.tag_history_pb2 import FindTagsRequest, ListTagHistoryRequest
 from portus.registry.v1.watch_pb2 import Event
-from portus_gateway.devregistry import DevRegistry
+from portus_gateway.devregistry import DevRegistry, image
 from portus_gateway.operations import index_search
 from tests.index.gateways import IndexedGateway, caller, indexed_gateway
 from tests.index.registries import until
 from tests.index.test_watch import announced
+
+CONTENT = image("the image")
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ async def registry() -> AsyncGenerator[DevRegistry, None]:
     async with DevRegistry(auth="anonymous") as running:
         running.push("other/app", "v1")
         running.tag("other/app", "1.0", running.push("other/app", "v1"))
-        running.push("team/app", "v1", "v2", "1.0")
+        running.push("team/app", "v1", "v2", "1.0", content=CONTENT)
         yield running
 
 
@@ -115,6 +117,48 @@ async def test_callers_find_what_they_may_list(registry: DevRegistry, tmp_path: 
         )
         code, _ = await failure(gateway.stub.FindTags(FindTagsRequest(name_contains="1"), metadata=caller("reader")))
         assert code is grpc.StatusCode.PERMISSION_DENIED
+
+
+@pytest.mark.parametrize("by_digest", [False, True])
+async def test_hidden_tags_change_neither_the_pages_nor_their_tokens(
+    registry: DevRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_digest: bool
+) -> None:
+    monkeypatch.setattr(index_search, "_MOST_LOOKED_AT", 2)
+    monkeypatch.setattr(index_search, "_AT_ONCE", 3)
+    pages: list[list[tuple[list[str], str]]] = []
+    for hidden in (False, True):
+        if hidden:
+            # Before, between and after what the caller may see.
+            for name in ("a/app", "other/app", "team.hidden/app", "zoo/app"):
+                registry.push(name, *(f"v{number}" for number in range(9)))
+                for tag in ("v1.0", "v2.0", "v3.0"):
+                    registry.tag(name, tag, registry.push(name, "copy", content=CONTENT))
+        folder = tmp_path / str(hidden)
+        folder.mkdir()
+        keys = folder.parent / "keys"
+        keys.write_text("11" * 32 + "\n")
+        keys.chmod(0o600)
+        async with indexed_gateway(registry, folder, access=True, page_token_key_file=str(keys)) as gateway:
+            await until(lambda: _is_ready(gateway))
+            request = FindTagsRequest(page_size=2)
+            if by_digest:
+                request.digest = registry.tags("team/app")["v1"]
+            else:
+                request.name_contains = "v"
+            seen = []
+            while True:
+                page = await gateway.stub.FindTags(request, metadata=caller("team"))
+                seen.append(([tag.tag for tag in page.tags], page.next_page_token))
+                request.page_token = page.next_page_token
+                if not page.next_page_token:
+                    break
+            pages.append(seen)
+    assert pages[0] == pages[1]
+
+
+async def _is_ready(gateway: IndexedGateway) -> bool:
+    info = await gateway.stub.GetRegistryInfo(GetRegistryInfoRequest(), metadata=caller("admin"))
+    return info.index.state == info.index.READY
 
 
 @pytest.mark.parametrize(

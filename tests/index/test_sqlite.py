@@ -31,6 +31,22 @@ async def test_other_processes_of_the_gateway_read_and_write(tmp_path: Path) -> 
         assert (await keeper.tags("app", "", 10)).tags == ()
 
 
+async def test_the_work_of_a_gateway_that_was_killed_is_free_at_once(tmp_path: Path) -> None:
+    async with SqliteStore(tmp_path / "index.db", REGISTRY) as store:
+        assert await store.lead("killed", 3600) is not None
+        await store.walk_page(1.0, ["app"])
+        assert len(await store.claim(1, 3600)) == 1
+    async with (
+        SqliteStore(tmp_path / "index.db", REGISTRY) as store,
+        SqliteStore(tmp_path / "index.db", REGISTRY, keeps=False),
+    ):
+        assert await store.lead("next", 3600) is not None
+        assert len(await store.claim(1, 3600)) == 1
+        # A process that only answers ends nobody's work.
+        async with SqliteStore(tmp_path / "index.db", REGISTRY, keeps=False) as worker:
+            assert await worker.lead("worker", 3600) is None
+
+
 async def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="its folder must exist"):
         async with SqliteStore(tmp_path / "none" / "index.db", REGISTRY):

@@ -55,6 +55,8 @@ class SqliteStore(SqlStore):
         if self._keeps:
             self._lock = _locked(self._path)
         await self._writer.use(_migrate)
+        if self._keeps:
+            await self._writer.use(_end_old_work)
         await self._reader.use(lambda _: None)
 
     async def close(self) -> None:
@@ -132,6 +134,12 @@ def _migrate(connection: sqlite3.Connection) -> None:
         raise
 
 
+def _end_old_work(connection: sqlite3.Connection) -> None:
+    """Ends the lead and the claims of a process that was killed. Whoever has the file's lock knows that it is gone."""
+    connection.execute("UPDATE lease SET held_until = 0")
+    connection.execute("UPDATE repositories SET claimed_until = 0 WHERE claimed_until > 0")
+
+
 def _run(connection: sqlite3.Connection, transaction: Transaction[Result], kind: str, durable: bool) -> Result:
     if durable:
         connection.execute("PRAGMA synchronous = FULL")
@@ -200,6 +208,8 @@ def _store_error(path: Path, error: sqlite3.Error) -> StoreError:
             return StoreError(f"the disk of {path} is full: make room")
         case sqlite3.SQLITE_READONLY:
             return StoreError(f"{path} cannot be written: give the gateway's user the right to write it and its folder")
+        case sqlite3.SQLITE_IOERR:
+            return StoreError(f"{path} cannot be written or read ({text}): check its disk and the user's quota")
         case sqlite3.SQLITE_CANTOPEN:
             return StoreError(_cannot_open(path, text))
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:

@@ -1,6 +1,5 @@
 """Questions that only the index can answer: the history of a tag, and tags of all repositories."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +15,9 @@ if TYPE_CHECKING:
     from portus_gateway.index.live_index import LiveIndex
 
 _END: Final = 2**63 - 1
-# How many tags one call looks at, and how many at a time.
+# Later than any tag: a repository that the caller may not see is left out as a whole.
+_AFTER_ALL: Final = "\U0010ffff"
+# How many tags that the caller may list one call looks at, and how many are read at a time.
 _MOST_LOOKED_AT: Final = 20_000
 _AT_ONCE: Final = 2000
 
@@ -73,8 +74,12 @@ class IndexSearch:
                 raise IndexNotReady
             for entry in rows.tags:
                 after = (entry.repository, entry.tag)
+                if not all(may_see(entry.repository) for may_see in filters):
+                    # Not counted, so that neither the length of a page nor its token tells of hidden tags.
+                    after = (entry.repository, _AFTER_ALL)
+                    continue
                 looked_at += 1
-                if _matches(entry, wanted, filters):
+                if _matches(entry, wanted):
                     found.append(entry)
                 if len(found) == wanted.size or looked_at == _MOST_LOOKED_AT:
                     return Page(tuple(found), Cursor("indexed", *after)), rows.state.walk_started
@@ -94,7 +99,5 @@ async def _rows(store: IndexStore, wanted: WantedTags, after: tuple[str, str]) -
     return await store.all_tags(wanted.prefix, after, _AT_ONCE)
 
 
-def _matches(entry: TagEntry, wanted: WantedTags, filters: Sequence[Callable[[str], bool]]) -> bool:
-    if wanted.name_contains not in entry.tag or not is_tag(entry.tag):
-        return False
-    return all(may_see(entry.repository) for may_see in filters)
+def _matches(entry: TagEntry, wanted: WantedTags) -> bool:
+    return wanted.name_contains in entry.tag and is_tag(entry.tag)
