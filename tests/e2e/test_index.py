@@ -158,6 +158,14 @@ async def test_commands_without_an_index(variables: dict[str, str]) -> None:
     assert "PORTUS_INDEX" in errors
 
 
+@pytest.mark.parametrize("command", ["status", "check", "export"])
+async def test_commands_that_look_make_no_file(command: str, variables: dict[str, str], tmp_path: Path) -> None:
+    status, _, errors = await outcome("index", command, **variables)
+    assert status == 1
+    assert errors == f"Error: there is no index at {tmp_path}/index.db yet: a gateway that starts makes it\n"
+    assert not [name for name in os.listdir(tmp_path) if name.startswith("index.db")]
+
+
 async def test_the_registrys_settings_have_a_new_token_and_its_hash() -> None:
     status, output, errors = await outcome("index", "endpoint", "--url", "http://gateway.example:8090/notifications")
     assert status == 0

@@ -20,7 +20,7 @@ from portus_gateway.index.comparison import compared
 from portus_gateway.index.errors import StoreError
 from portus_gateway.index.sql_store import SqlStore
 from portus_gateway.index.store import IndexStore, TagEntry
-from portus_gateway.index.store_address import store_at
+from portus_gateway.index.store_address import is_postgres, sqlite_path, store_at
 from portus_gateway.settings import InvalidSettings, Problem, Settings
 from portus_gateway.telemetry import logs
 
@@ -38,7 +38,7 @@ def status() -> None:
     """Show the state of the index. Exit status 0: it is ready. 1: it is not."""
 
     async def show(loaded: Settings) -> int:
-        async with _store(loaded)() as store:
+        async with _existing(loaded)() as store:
             state = await store.state(counted=True)
         walk = "none yet" if state.walk_started is None else _time(state.walk_started)
         click.echo(f"state:          {'ready' if state.ready else 'building'}")
@@ -81,7 +81,7 @@ def check() -> None:
     async def compare(loaded: Settings) -> int:
         differences = 0
         async with (
-            _store(loaded)() as store,
+            _existing(loaded)() as store,
             DistributionClient(distribution_configuration(loaded)) as client,
             aclosing(compared(store, client, loaded.upstream_concurrency)) as found,
         ):
@@ -99,7 +99,7 @@ def export() -> None:
     """Print the tags of the index as JSON lines: repository, tag, digest, and when the digest was last checked."""
 
     async def write(loaded: Settings) -> int:
-        async with _store(loaded)() as store, aclosing(_tags(store)) as tags:
+        async with _existing(loaded)() as store, aclosing(_tags(store)) as tags:
             async for entry in tags:
                 click.echo(
                     json.dumps(
@@ -155,6 +155,20 @@ def _store(loaded: Settings) -> Callable[[], SqlStore]:
     if loaded.index is None:
         raise InvalidSettings([Problem("index", "is not set, so there is no index")])
     return store_at(loaded.index, loaded.registry_url, password_file=loaded.index_password_file, keeps=False)
+
+
+def _existing(loaded: Settings) -> Callable[[], SqlStore]:
+    """The store, for commands that only look. They make no file: it could belong to another user than the gateway's."""
+    store = _store(loaded)
+    if loaded.index is not None and not is_postgres(loaded.index):
+        path = sqlite_path(loaded.index)
+        try:
+            path.stat()
+        except FileNotFoundError:
+            raise StoreError(f"there is no index at {path} yet: a gateway that starts makes it") from None
+        except OSError as error:
+            raise StoreError(f"{path} cannot be opened ({error.strerror}): run this as the gateway's user") from None
+    return store
 
 
 async def _tags(store: IndexStore) -> AsyncGenerator[TagEntry, None]:
