@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { createServer } from "node:net";
 import { afterEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -228,14 +229,16 @@ test("a caller that takes its time is not silence", async () => {
   assert.equal(gateway.began.length, 1);
 });
 
-test("a loop that is left ends the call and leaves no timer behind", async () => {
+test("a loop that is left ends the call and leaves no timer and no listener behind", async () => {
   const gateway = await watched([message("1"), "silence"]);
   const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
   const before = timers();
-  for await (const _ of gateway.client.watch()) {
+  const { signal } = new AbortController();
+  for await (const _ of gateway.client.watch({}, { signal })) {
     break;
   }
   await gateway.cancelled;
+  assert.deepEqual(getEventListeners(signal, "abort"), []);
   assert.ok(timers() <= before + 1, "only keepalive has a timer");
 });
 
