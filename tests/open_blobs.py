@@ -18,6 +18,9 @@ class BlobInMemory:
     def size(self) -> int | None:
         return len(self.content)
 
+    def pause(self) -> None:
+        """It takes nothing."""
+
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         wanted = self.content[self.part.offset : self.part.end]
         for start in range(0, len(wanted), self.chunk):

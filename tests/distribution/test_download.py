@@ -100,6 +100,20 @@ async def ignoring_ranges(_: web.Request) -> web.StreamResponse:
     return answer(200, CONTENT)
 
 
+@pytest.mark.parametrize("respond", [with_ranges, ignoring_ranges])
+async def test_a_download_that_was_paused_goes_on_where_it_was(upstream: Upstream, respond: Handler) -> None:
+    upstream.script(respond)
+    async with client(upstream.url) as registry, registry.open_blob(APP, DIGEST, Part()) as blob:
+        blob.pause()
+        received = b""
+        async for chunk in blob.chunks():
+            received += chunk
+            if len(received) in (len(chunk), SIZE):
+                blob.pause()
+                blob.pause()
+    assert received == CONTENT
+
+
 async def test_a_blob_is_read_in_chunks_and_verified(upstream: Upstream) -> None:
     upstream.script(with_ranges)
     async with client(upstream.url) as registry, registry.open_blob(APP, DIGEST, Part()) as blob:

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from portus_gateway.rpc.connections import close_connections
+from portus_gateway.rpc.connections import close_connections, close_surplus
 
 
 @contextmanager
@@ -52,3 +52,32 @@ def test_a_connection_to_another_port_is_not_closed() -> None:
 @pytest.mark.parametrize("peer", ["", "unix:", "ipv4:127.0.0.1", "ipv4:nowhere:1", "ipv6:%5B::1%5D:x"])
 def test_a_peer_that_is_no_address_is_nobody(peer: str) -> None:
     assert close_connections([peer], [50051]) == 0
+
+
+def is_closed(client: socket.socket) -> bool:
+    client.settimeout(0.05)
+    try:
+        return client.recv(1) == b""
+    except TimeoutError:
+        return False
+
+
+def test_of_many_connections_some_are_closed_of_the_address_that_has_most() -> None:
+    with connections("::", "127.0.0.1", 2) as (_, few), ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        port = listener.getsockname()[1]
+        clients: dict[str, list[socket.socket]] = {}
+        for source, count in (("127.0.0.3", 2), ("127.0.0.2", 6)):
+            clients[source] = []
+            for _ in range(count):
+                address = ("127.0.0.1", port)
+                client = stack.enter_context(socket.create_connection(address, source_address=(source, 0)))
+                clients[source].append(client)
+                stack.enter_context(listener.accept()[0])
+        flood = clients["127.0.0.2"]
+        assert close_surplus(port, [], above=8, down_to=4) == 0
+        # One has a call, and is kept.
+        assert close_surplus(port, [peer(flood[0])], above=7, down_to=5) == 3
+        assert [is_closed(each) for each in flood] == [False, True, True, True, False, False]
+        assert [is_closed(each) for each in clients["127.0.0.3"]] == [False, False]
+        assert [is_closed(each) for each in few] == [False, False]

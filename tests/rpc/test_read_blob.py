@@ -23,6 +23,7 @@ from portus_gateway.distribution.errors import (
 )
 from portus_gateway.errors import GatewayError
 from portus_gateway.registry.protocol import OpenBlob, Part
+from portus_gateway.rpc import download_places
 from portus_gateway.rpc.download_places import DownloadPlaces
 from portus_gateway.rpc.server import ServerLimits
 from tests.open_blobs import BlobInMemory
@@ -209,6 +210,21 @@ async def test_slow_readers_leave_half_of_the_places_to_other_callers(monkeypatc
                 call.cancel()
         for call in slow:
             call.cancel()
+        assert await content(gateway.stub, request_of()) == LARGE
+
+
+async def test_a_reader_that_does_not_read_leaves_its_place_and_can_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download_places, "_LONGEST_UNREAD", 0.2)
+    monkeypatch.setattr(DownloadPlaces, "patience", 5)
+    async with serve(BlobRegistry(content=LARGE), limits=ServerLimits(max_downloads=1)) as gateway:
+        (unread,) = await held(gateway.stub, 1)
+        async with connected(gateway.port) as channel:
+            assert await content(RegistryServiceStub(channel), request_of()) == LARGE
+        rest = []
+        while isinstance(message := await soon(unread.read()), ReadBlobResponse):
+            rest.append(message.chunk)
+        assert b"".join(rest) == LARGE
+        # Its place is free.
         assert await content(gateway.stub, request_of()) == LARGE
 
 

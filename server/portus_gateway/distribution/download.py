@@ -65,12 +65,18 @@ class Download:
         """How many bytes come before that one, because the registry ignores `Range`."""
         self._more_may_follow = False
         """Whether the current answer is a part of what was asked for, and nothing says where the blob ends."""
+        self._is_paused = False
         self.size: int | None = None
         """Of the whole blob in bytes. None if the registry does not say it."""
 
     async def begin(self) -> None:
         """Asks for the blob. Raises `NotFound`, `RangeInvalid`, `RedirectRefused`, `UntrustedAnswer`, `Unavailable`."""
         await self._open()
+
+    def pause(self) -> None:
+        """Gives the connection back. The next chunk is asked for over a new one. Not while a chunk is being read."""
+        self._is_paused = True
+        self._body.close()
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The bytes, in chunks of 256 KiB; the last one may be smaller. None of them is empty.
@@ -83,6 +89,9 @@ class Download:
         backoff, received, ended = Backoff(self._retries), 0, False
         while not self._is_complete:
             try:
+                if self._is_paused:
+                    self._is_paused = False
+                    await self._open()
                 chunk = await self._next()
             except Unavailable:
                 if received >= _PROGRESS:

@@ -150,6 +150,9 @@ class _AuthorizedBlob:
     def size(self) -> int | None:
         return self._blob.size
 
+    def pause(self) -> None:
+        self._blob.pause()
+
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         async with aclosing(self._blob.chunks()) as chunks:
             async for chunk in chunks:

@@ -37,6 +37,10 @@ class OpenBlob(Protocol):
         """
         ...
 
+    def pause(self) -> None:
+        """Gives back what the download takes, until the next chunk is asked for. Not while one is being read."""
+        ...
+
 
 class Registry(Protocol):
     """One Distribution registry.

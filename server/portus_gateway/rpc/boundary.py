@@ -55,6 +55,10 @@ class Boundary:
         """Says on which ports the server listens."""
         self._serving.ports = tuple(ports)
 
+    def busy_peers(self) -> Collection[str]:
+        """The peers that have calls, as gRPC writes them."""
+        return {call.peer for call in self._serving.calls}
+
     def drain(self) -> None:
         """Takes no new calls from now on, except for health checks. They are refused after `goaway_sent`."""
         self._serving.draining = True

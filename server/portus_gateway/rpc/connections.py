@@ -7,9 +7,12 @@ import ipaddress
 import os
 import socket
 import stat
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Iterator
 from typing import Final
 from urllib.parse import unquote
+
+from portus_gateway.aio.source_network import network_of
 
 _OPEN_FILES: Final = "/dev/fd"
 
@@ -22,22 +25,68 @@ def close_connections(peers: Collection[str], ports: Collection[int]) -> int:
     gRPC notices at once, and ends all calls on them.
     """
     wanted = {endpoint for endpoint in map(_endpoint, peers) if endpoint is not None}
-    closed = 0
-    for name in os.listdir(_OPEN_FILES):
+    return sum(_close(number, endpoint, port) for number, port, endpoint in _connections(ports) if endpoint in wanted)
+
+
+def close_surplus(port: int, kept: Collection[str], *, above: int, down_to: int) -> int:
+    """If `port` of this process has more connections than `above`, closes some until `down_to` are left.
+
+    The oldest of the address that has the most is the first, and so on. Those of the peers `kept` are not closed.
+    Returns how many were closed.
+    """
+    # Each socket has a file descriptor.
+    if len(os.listdir(_OPEN_FILES)) <= above:
+        return 0
+    connections = [(number, endpoint) for number, _, endpoint in _connections([port])]
+    if len(connections) <= above:
+        return 0
+    stay = {endpoint for endpoint in map(_endpoint, kept) if endpoint is not None}
+    by_source: defaultdict[str, list[tuple[int, Endpoint]]] = defaultdict(list)
+    # A new connection takes the lowest number that is free, so the oldest ones have the lowest, by and large.
+    for number, endpoint in reversed(connections):
+        if endpoint not in stay:
+            by_source[network_of(str(endpoint[0]))].append((number, endpoint))
+    closed, left = 0, len(connections)
+    while by_source and left > down_to:
+        source = max(by_source, key=lambda each: len(by_source[each]))
+        closed += _close(*by_source[source].pop(), port)
+        left -= 1
+        if not by_source[source]:
+            del by_source[source]
+    return closed
+
+
+def _close(number: int, endpoint: Endpoint, port: int) -> bool:
+    """Closes the connection from `endpoint` to `port` whose file descriptor is `number`, if it is still that one."""
+    try:
+        with socket.socket(fileno=os.dup(number)) as connection:
+            if connection.getsockname()[1] != port or _address(connection.getpeername()) != endpoint:
+                return False
+            connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        # Closed meanwhile.
+        return False
+    return True
+
+
+def _connections(ports: Collection[int]) -> Iterator[tuple[int, int, Endpoint]]:
+    """The connections to these ports: the file descriptor, the port, and where they come from."""
+    for number in sorted(map(int, os.listdir(_OPEN_FILES))):
         try:
-            if not stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+            if not stat.S_ISSOCK(os.fstat(number).st_mode):
                 continue
             # A descriptor of our own: gRPC's may be closed at any time.
-            with socket.socket(fileno=os.dup(int(name))) as connection:
+            with socket.socket(fileno=os.dup(number)) as connection:
                 if connection.family not in (socket.AF_INET, socket.AF_INET6):
                     continue
-                if connection.getsockname()[1] in ports and _address(connection.getpeername()) in wanted:
-                    connection.shutdown(socket.SHUT_RDWR)
-                    closed += 1
+                port = connection.getsockname()[1]
+                if port not in ports:
+                    continue
+                endpoint = _address(connection.getpeername())
         except OSError:
             # Closed meanwhile, or not connected.
             continue
-    return closed
+        yield number, port, endpoint
 
 
 def _endpoint(peer: str) -> Endpoint | None:

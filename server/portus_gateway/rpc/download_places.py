@@ -2,9 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 from portus_gateway.rpc.call_errors import TooManyDownloads
 
@@ -15,10 +17,48 @@ class _Waiting:
     turn: "asyncio.Future[None]"
 
 
+# How long a reader may leave a message unread before its download is paused, in seconds.
+_LONGEST_UNREAD: Final = 30.0
+
+
+@contextmanager
+def when_not_read(*actions: Callable[[], None]) -> Iterator[None]:
+    """A block that sends a message. If its caller does not read it, `actions` are carried out meanwhile."""
+    loop = asyncio.get_running_loop()
+    timers = [loop.call_later(_LONGEST_UNREAD, action) for action in actions]
+    try:
+        yield
+    finally:
+        for timer in timers:
+            timer.cancel()
+
+
+class DownloadPlace:
+    """The place of one download, which it can leave and take again."""
+
+    def __init__(self, take: Callable[[], Awaitable[None]], leave: Callable[[], None]) -> None:
+        self._take = take
+        self._leave = leave
+        self._is_taken = False
+
+    async def take(self) -> None:
+        """Takes the place, unless it is taken. Raises `TooManyDownloads`."""
+        if not self._is_taken:
+            await self._take()
+            self._is_taken = True
+
+    def leave(self) -> None:
+        """Leaves the place, if it is taken."""
+        if self._is_taken:
+            self._is_taken = False
+            self._leave()
+
+
 class DownloadPlaces:
     """Lets `limit` downloads run, and half of that, at least one, for each owner: a caller or a connection.
 
     So a caller that reads slowly cannot keep the others from reading. One more waits for at most `patience` seconds.
+    A download whose reader does not read leaves its place (`when_not_read`), and takes one again to go on.
     """
 
     patience: float = 10.0
@@ -30,13 +70,14 @@ class DownloadPlaces:
         self._waiting: deque[_Waiting] = deque()
 
     @asynccontextmanager
-    async def taken(self, owner: str) -> AsyncGenerator[None, None]:
+    async def taken(self, owner: str) -> "AsyncGenerator[DownloadPlace, None]":
         """A block that has a place. Raises `TooManyDownloads`."""
-        await self._take(owner)
+        place = DownloadPlace(partial(self._take, owner), partial(self._leave, owner))
+        await place.take()
         try:
-            yield
+            yield place
         finally:
-            self._leave(owner)
+            place.leave()
 
     async def _take(self, owner: str) -> None:
         if self._fits(owner):

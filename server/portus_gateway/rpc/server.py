@@ -1,6 +1,7 @@
 """The gRPC server: what listens, what it serves, and how it stops."""
 
 import asyncio
+import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from portus_gateway.registry.protocol import Registry
 from portus_gateway.rpc.boundary import Boundary
 from portus_gateway.rpc.call_limit import CallLimit
 from portus_gateway.rpc.call_tracing import CallTracer
+from portus_gateway.rpc.connection_guard import ConnectionGuard
 from portus_gateway.rpc.health import Health
 from portus_gateway.rpc.interception import InterceptedHandlers, Interceptor
 from portus_gateway.rpc.limits import ServerLimits
@@ -41,6 +43,10 @@ _IDLE = 300.0
 _SEND_LIMIT = 16 * 1024 * 1024
 # A manifest comes twice, as it is and parsed, and the parsed form may be the larger one.
 _MANIFEST_FACTOR = 4
+# Connections to a port, with those whose TLS handshake is not finished, which take 50 KiB each.
+_MOST_CONNECTIONS = 4096
+# No port may take more than this part of the file descriptors: the gateway needs some for the registry.
+_PART_OF_FILES = 3
 # How long new calls wait before GOAWAY is sent, in seconds. gRPC's core answers what comes after that with CANCELLED,
 # which nobody retries.
 _REFUSAL = 0.25
@@ -133,9 +139,12 @@ class GatewayServer:
         port = _listen(server, self._listener)
         if self._second_listener is not None:
             self.second_port = _listen(server, self._second_listener)
-        self._boundary.listens_on([port] if self.second_port is None else [port, self.second_port])
+        ports = [port] if self.second_port is None else [port, self.second_port]
+        self._boundary.listens_on(ports)
         await server.start()
         self._server = server
+        guard = ConnectionGuard(_most_connections(), self._boundary.busy_peers)
+        self._guarding = asyncio.create_task(guard.run(ports))
         return port
 
     def set_registry_serving(self, serving: bool) -> None:
@@ -182,6 +191,8 @@ class GatewayServer:
             self._boundary.goaway_sent()
             for ending in endings:
                 ending.cancel()
+            self._guarding.cancel()
+            await asyncio.gather(self._guarding, return_exceptions=True)
             self._boundary.close()
             self._servicer.close()
 
@@ -195,6 +206,11 @@ def _listen(server: grpc.aio.Server, listener: Listener) -> int:
         raise cannot_listen(listener.address) from error
 
 
+def _most_connections() -> int:
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST_CONNECTIONS if files == resource.RLIM_INFINITY else min(_MOST_CONNECTIONS, files // _PART_OF_FILES)
+
+
 def _options(limits: ServerLimits, reuse_port: bool) -> list[tuple[str, int]]:
     def milliseconds(seconds: float) -> int:
         return min(int(seconds * 1000), 2**31 - 1)
@@ -205,6 +221,8 @@ def _options(limits: ServerLimits, reuse_port: bool) -> list[tuple[str, int]]:
         # A flood of calls that are reset as soon as they are opened (CVE-2023-44487) ends other connections' calls
         # without this. It bounds what unfinished messages take, too.
         ("grpc.max_concurrent_streams", _STREAMS_OF_CONNECTION),
+        # To each port. The guard closes some before there are so many.
+        ("grpc.max_allowed_incoming_connections", _most_connections()),
         # For TLS and the first frame. Without it a connection that says nothing keeps its place for two minutes.
         ("grpc.server_handshake_timeout_ms", milliseconds(_HANDSHAKE)),
         # Clients connect again for their next call. A watch of the health is a call too.

@@ -30,7 +30,7 @@ from portus_gateway.rpc.converted_image_configs import ConvertedImageConfigs
 from portus_gateway.rpc.converted_manifests import ConvertedManifests
 from portus_gateway.rpc.deletion_results import deletion_result
 from portus_gateway.rpc.descriptor_batch import DescriptorBatch
-from portus_gateway.rpc.download_places import DownloadPlaces
+from portus_gateway.rpc.download_places import DownloadPlaces, when_not_read
 from portus_gateway.rpc.image_config_batch import ImageConfigBatch
 from portus_gateway.rpc.index_status import index_status
 from portus_gateway.rpc.limits import ServerLimits
@@ -249,13 +249,19 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
     ) -> AsyncIterator[registry_service_pb2.ReadBlobResponse]:
         wanted = request_parsing.blob_read(request)
         async with (
-            self._downloads.taken(current_call.get().owner),
+            self._downloads.taken(current_call.get().owner) as place,
             self._registry.open_blob(wanted.repository, wanted.digest, wanted.part) as blob,
             aclosing(blob.chunks()) as chunks,
         ):
-            yield registry_service_pb2.ReadBlobResponse(size=blob.size)
-            async for chunk in chunks:
-                yield registry_service_pb2.ReadBlobResponse(chunk=chunk)
+            message: registry_service_pb2.ReadBlobResponse | None = registry_service_pb2.ReadBlobResponse(
+                size=blob.size
+            )
+            while message is not None:
+                with when_not_read(blob.pause, place.leave):
+                    yield message
+                await place.take()
+                chunk = await anext(chunks, None)
+                message = None if chunk is None else registry_service_pb2.ReadBlobResponse(chunk=chunk)
 
     async def ListReferrers(  # noqa: N802
         self, request: registry_service_pb2.ListReferrersRequest, context: object
