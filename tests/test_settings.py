@@ -332,6 +332,12 @@ def test_unknown_variables_are_reported_with_a_suggestion_and_all_other_mistakes
     assert {problem.name for problem in raised.value.problems[2:]} >= {"registry_url", "drain_grace"}
 
 
+def test_an_abbreviated_setting_is_suggested_written_out() -> None:
+    with pytest.raises(InvalidSettings) as raised:
+        settings.load({}, ["PORTUS_TLS_CERT_FILE"])
+    assert "did you mean PORTUS_TLS_CERTIFICATE_FILE?" in str(raised.value.problems[0])
+
+
 def test_variables_of_a_kubernetes_service_are_no_mistakes() -> None:
     links = ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_80_TCP", "PORT_80_TCP_ADDR"]
     for service in ("PORTUS", "PORTUS_WEB"):

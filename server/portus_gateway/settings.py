@@ -8,7 +8,7 @@ import difflib
 import platform
 import re
 import ssl
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -591,9 +591,16 @@ def _unknown_variables(variables: Iterable[str]) -> Iterator[Problem]:
         links = (_SERVICE_LINK.fullmatch(variable.removeprefix(service)) for service in services)
         if name in known or any(links):
             continue
-        (*nearest,) = difflib.get_close_matches(name, known, 1)
-        meant = f"did you mean {PREFIX}{nearest[0]}? If not, unset it" if nearest else "unset it"
+        nearest = _nearest(name, known)
+        meant = f"did you mean {PREFIX}{nearest}? If not, unset it" if nearest else "unset it"
         yield Problem(variable, f"is not a setting of the gateway: {meant}")
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    """The setting that `name` may stand for; empty if there is none."""
+    pattern = re.compile("[A-Z0-9]*_".join(map(re.escape, name.split("_"))) + "[A-Z0-9]*")
+    written_out = [setting for setting in known if pattern.fullmatch(setting)]
+    return next(iter(written_out or difflib.get_close_matches(name, known, 1)), "")
 
 
 def _problem(details: ErrorDetails) -> Problem:
