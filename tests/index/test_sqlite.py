@@ -8,7 +8,7 @@ import pytest
 from portus_gateway.index import sqlite
 from portus_gateway.index.errors import StoreError, StoreUnusable
 from portus_gateway.index.sqlite import SqliteStore
-from tests.index.stores import REGISTRY, digest, reading, write
+from tests.index.stores import REGISTRY, reading, write
 
 
 async def test_two_gateways_never_share_a_file(tmp_path: Path) -> None:
@@ -90,21 +90,3 @@ async def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pyt
 def test_the_file_system_of_a_folder_is_known(tmp_path: Path) -> None:
     assert sqlite._file_system(Path("/proc/self")) == "proc"
     assert sqlite._file_system(tmp_path) != ""
-
-
-@pytest.mark.parametrize("version", [1, 2])
-async def test_an_index_of_an_earlier_version_keeps_its_data(tmp_path: Path, version: int) -> None:
-    # Each new version of the schema gets a file of its own.
-    with sqlite3.connect(tmp_path / "index.db") as connection:
-        connection.executescript((Path(__file__).parent / f"index-version-{version}.sql").read_text())
-    connection.close()
-    async with SqliteStore(tmp_path / "index.db", REGISTRY) as store:
-        state = await store.state(counted=True)
-        assert (state.ready, state.head, state.repositories, state.tags) == (True, 4, 1, 2)
-        assert [(entry.tag, entry.digest) for entry in (await store.tags("team/app", "", 10)).tags] == [
-            ("v1", digest("c")),
-            ("v2", digest("b")),
-        ]
-        assert [change.actor for change in (await store.history("team/app", "v1", 100, 10)).changes] == ["", "ci"]
-        await write(store, "team/app", reading({"v1": "c"}))
-        assert (await store.state()).head == 5
