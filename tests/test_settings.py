@@ -107,7 +107,8 @@ def test_an_empty_variable_is_an_unset_one(environment: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("30", 30), ("30s", 30), ("500ms", 0.5), ("1.5m", 90), ("2h", 7200), (" 7 s", 7)]
+    ("text", "seconds"),
+    [("30", 30), ("30s", 30), ("500ms", 0.5), ("1.5m", 90), ("2h", 7200), ("2d", 172_800), (" 7 s", 7)],
 )
 def test_durations_can_have_units(environment: pytest.MonkeyPatch, text: str, seconds: float) -> None:
     environment.setenv("PORTUS_DRAIN_GRACE", text)
@@ -117,8 +118,8 @@ def test_durations_can_have_units(environment: pytest.MonkeyPatch, text: str, se
 @pytest.mark.parametrize("text", ["soon", "30 seconds", "s", "-5", "0", "nan", "inf", "8000h", "1e400"])
 def test_invalid_durations_are_refused(text: str) -> None:
     assert problem(drain_grace=text) == (
-        "PORTUS_DRAIN_GRACE (--drain-grace): must be a duration above 0 and at most 168h, such as 30, 30s, 500ms, 5m or"
-        " 1h"
+        "PORTUS_DRAIN_GRACE (--drain-grace): must be a duration above 0 and at most 7d, such as 30, 30s, 500ms, 5m, 1h"
+        " or 2d"
     )
 
 
@@ -296,7 +297,7 @@ def test_an_incomplete_access_control_is_refused(variables: dict[str, str], blam
         ("caller_concurrency", "0", "must be a whole number from 1 to 100000"),
         ("caller_rate", "fast", "must be a number above 0 and at most 1000000"),
         ("caller_rate", "nan", "must be a number above 0 and at most 1000000"),
-        ("jwt_leeway", "10m", "must be a duration from 0 to 5m, such as 30, 30s, 500ms, 5m or 1h"),
+        ("jwt_leeway", "10m", "must be a duration from 0 to 5m, such as 30, 30s, 500ms, 5m, 1h or 2d"),
         ("allow_delete", "perhaps", "must be true or false"),
         ("log_level", "loud", "must be debug, info, warning or error"),
         ("log_format", "xml", "must be auto, human or json"),

@@ -13,12 +13,12 @@ from yarl import URL
 from portus_gateway.distribution.origin import Origin
 from portus_gateway.listen_address import ListenAddress
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _WEEK = 7 * 86400
 
 
 def _seconds(value: object) -> object:
-    """Reads `30`, `30s`, `500ms`, `5m` or `1h` as seconds. Anything else is left for the validation of numbers."""
+    """Reads `30`, `30s`, `500ms`, `5m`, `1h` or `2d` as seconds. The validation of numbers gets the rest."""
     if not isinstance(value, str):
         return value
     text = value.strip()
@@ -81,7 +81,7 @@ def expected_value(field: FieldInfo) -> str:
     if kind is int:
         return f"a whole number {_range(constraints, str)}"
     if kind is float and _IN_SECONDS in constraints:
-        return f"a duration {_range(constraints, _as_duration)}, such as 30, 30s, 500ms, 5m or 1h"
+        return f"a duration {_range(constraints, _as_duration)}, such as 30, 30s, 500ms, 5m, 1h or 2d"
     if kind is float:
         return f"a number {_range(constraints, str)}"
     return "text in UTF-8 that is not empty"
@@ -115,7 +115,7 @@ def _range(constraints: Iterable[object], shown: Callable[[float], str]) -> str:
 
 
 def _as_duration(seconds: float) -> str:
-    """The seconds in the largest unit that they are a multiple of: `168h`."""
+    """The seconds in the largest unit that they are a multiple of: `7d`."""
     for unit, length in reversed(_UNITS.items()):
         if seconds and seconds % length == 0:
             return f"{seconds / length:g}{unit}"

@@ -5,7 +5,8 @@ import hashlib
 import json
 import os
 import signal
-from collections.abc import AsyncGenerator, Iterator
+import sqlite3
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import aiohttp
@@ -21,7 +22,8 @@ from portus.registry.v1.registry_service_pb2 import (
     ListTagsRequest,
 )
 from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
-from portus.registry.v1.watch_pb2 import WatchEventsRequest
+from portus.registry.v1.tag_history_pb2 import ListTagHistoryRequest
+from portus.registry.v1.watch_pb2 import Event, WatchEventsRequest
 from portus_gateway.devregistry import DevRegistry
 from tests.e2e.gateway_process import GatewayProcess, gateway_process, outcome
 from tests.index.postgres_server import PostgresServer, postgres_server
@@ -87,6 +89,36 @@ async def test_a_watch_goes_on_after_the_gateway_was_killed(registry: DevRegistr
                     break
         call.cancel()
         assert sorted(tag for _, tag in events) == ["v1", "v3"]
+
+
+async def test_changes_are_kept_for_as_long_as_the_setting_says(variables: dict[str, str], tmp_path: Path) -> None:
+    async def history(setting: str) -> list[str]:
+        gateway_with = variables | {"PORTUS_INDEX_HISTORY": setting}
+        async with (
+            gateway_process("serve", "--listen", "127.0.0.1:0", **gateway_with) as gateway,
+            grpc.aio.insecure_channel(gateway.address) as channel,
+        ):
+            await ready(gateway)
+            stub = RegistryServiceStub(channel)
+
+            async def changes() -> list[str]:
+                answer = await stub.ListTagHistory(ListTagHistoryRequest(repository="team/app", tag="v1"))
+                return [Event.Type.Name(event.type) for event in answer.events]
+
+            if setting == "1h":
+                await until(lambda: _is_empty(changes), 30)
+            return await changes()
+
+    assert await history("30d") == ["TAG_CREATED"]
+    with sqlite3.connect(tmp_path / "index.db") as index:
+        index.execute("UPDATE changes SET observed_at = observed_at - 7200")
+    index.close()
+    assert await history("1d") == ["TAG_CREATED"]
+    assert await history("1h") == []
+
+
+async def _is_empty(listing: Callable[[], Awaitable[list[str]]]) -> bool:
+    return not await listing()
 
 
 async def test_one_of_several_workers_keeps_the_index_and_all_answer(variables: dict[str, str]) -> None:
