@@ -4,8 +4,10 @@ BIN := .venv/bin
 CONTRACT := build/portus-registry-v1.binpb
 PROTOS := $(wildcard protos/portus/registry/v1/*.proto) protos/generate
 FROZEN := protos/frozen/portus-registry-v1.binpb
-# Tests of one file share servers, so one process runs them all, in the order of tests/conftest.py.
-PYTEST := $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
+# Tests of one file share servers, so one process runs them all, in the order of tests/conftest.py. Half of the time, a test waits:
+# one process more than there are processors keeps them busy.
+PROCESSES := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+PYTEST := $(BIN)/pytest --numprocesses=$(PROCESSES) --maxprocesses=5 --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
 
 # Tests of what `make clients` builds.
 ARTIFACTS := tests/clients/test_artifacts.py
