@@ -16,7 +16,7 @@ from tests.convergence.planted_bugs import BUGS, QUICKLY_NOTICED
 from tests.convergence.running import Plan, Run, Store
 
 SEED = int(os.environ.get("INDEX_SEED", "1"))
-OPERATIONS = int(os.environ.get("INDEX_OPERATIONS", "200"))
+OPERATIONS = int(os.environ.get("INDEX_OPERATIONS", "100"))
 # A run of `make test-index` has more registries and stores, and looks for all bugs.
 LONG = 1000
 Kind: TypeAlias = tuple[Callable[[], str], Store]

@@ -17,7 +17,7 @@ SEED = int(os.environ.get("MODEL_SEED", "1"))
 # A run of `make test-model` looks for bugs that show seldom, too.
 LONG = 60.0
 # A bug has to be noticed in one of so many short runs.
-TRIES = 8
+TRIES = 16
 SECONDS_OF_TRY = 5.0
 
 

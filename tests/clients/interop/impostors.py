@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 Connections: TypeAlias = ExitStack
 Handler: TypeAlias = Callable[[socket.socket, Connections], None]
+_LAST_MOMENT = 0.05
 
 
 @contextmanager
@@ -75,6 +76,7 @@ def _relay(target: str, *, after: int, cut: bool, failing: float) -> Iterator[st
 
 @contextmanager
 def _listening(handler: Handler) -> Iterator[str]:
+    handling: list[threading.Thread] = []
     with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as connections:
 
         def handle(connection: socket.socket) -> None:
@@ -86,7 +88,9 @@ def _listening(handler: Handler) -> Iterator[str]:
                 while True:
                     connection, _ = listener.accept()
                     connections.callback(_end, connection)
-                    threading.Thread(target=handle, args=(connection,), daemon=True).start()
+                    thread = threading.Thread(target=handle, args=(connection,), daemon=True)
+                    handling.append(thread)
+                    thread.start()
 
         accepting = threading.Thread(target=accept, daemon=True)
         accepting.start()
@@ -96,6 +100,11 @@ def _listening(handler: Handler) -> Iterator[str]:
             with suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
             accepting.join()
+            for thread in handling:
+                # A thread may open a connection at the last moment.
+                while thread.is_alive():
+                    connections.close()
+                    thread.join(_LAST_MOMENT)
 
 
 def _pass_on(source: socket.socket, target: socket.socket) -> None:
