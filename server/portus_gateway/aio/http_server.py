@@ -3,13 +3,13 @@
 import asyncio
 import logging
 import ssl
-from collections import defaultdict
+from itertools import islice
 from typing import Final, Self
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from portus_gateway.aio.source_network import network_of
+from portus_gateway.aio.source_network import fullest_source_first, network_of
 from portus_gateway.listen_address import ListenAddress
 
 # A connection is accepted in one turn of the event loop, made in the next, and known to aiohttp in the one after that.
@@ -133,12 +133,9 @@ def _make_room(server: web.Server, most: int) -> None:
     surplus = len(connections) - most + 1
     if surplus <= 0:
         return
-    # From the newest to the oldest.
-    by_source: defaultdict[str, list[web.RequestHandler]] = defaultdict(list)
-    for connection in reversed(connections):
-        by_source[_source_of(connection)].append(connection)
-    for _ in range(surplus):
-        max(by_source.values(), key=len).pop().force_close()
+    sources = [(_source_of(connection), connection) for connection in connections]
+    for connection in islice(fullest_source_first(sources), surplus):
+        connection.force_close()
 
 
 def _source_of(connection: web.RequestHandler) -> str:

@@ -1,8 +1,12 @@
 """Where a connection comes from, as limits count it."""
 
 import ipaddress
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
+
+Connection = TypeVar("Connection")
 
 # A site's IPv6 network has this prefix, and one host any number of addresses in it.
 _IPV6_PREFIX: Final = 64
@@ -17,3 +21,16 @@ def network_of(host: str) -> str:
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(ipaddress.ip_network((address, _IPV6_PREFIX), strict=False))
+
+
+def fullest_source_first(connections: Sequence[tuple[str, Connection]]) -> Iterator[Connection]:
+    """The order in which connections make room for others: the next is the oldest of the source that then has the most.
+
+    `connections` are given with their sources, the oldest first.
+    """
+    by_source: defaultdict[str, list[Connection]] = defaultdict(list)
+    # From the newest to the oldest.
+    for source, connection in reversed(connections):
+        by_source[source].append(connection)
+    for _ in connections:
+        yield max(by_source.values(), key=len).pop()

@@ -7,12 +7,12 @@ import ipaddress
 import os
 import socket
 import stat
-from collections import defaultdict
 from collections.abc import Collection, Iterator
+from itertools import islice
 from typing import Final
-from urllib.parse import unquote
 
-from portus_gateway.aio.source_network import network_of
+from portus_gateway.aio.source_network import fullest_source_first, network_of
+from portus_gateway.rpc.peer_address import host_and_port
 
 _OPEN_FILES: Final = "/dev/fd"
 
@@ -41,19 +41,12 @@ def close_surplus(port: int, kept: Collection[str], *, above: int, down_to: int)
     if len(connections) <= above:
         return 0
     stay = {endpoint for endpoint in map(_endpoint, kept) if endpoint is not None}
-    by_source: defaultdict[str, list[tuple[int, Endpoint]]] = defaultdict(list)
     # A new connection takes the lowest number that is free, so the oldest ones have the lowest, by and large.
-    for number, endpoint in reversed(connections):
-        if endpoint not in stay:
-            by_source[network_of(str(endpoint[0]))].append((number, endpoint))
-    closed, left = 0, len(connections)
-    while by_source and left > down_to:
-        source = max(by_source, key=lambda each: len(by_source[each]))
-        closed += _close(*by_source[source].pop(), port)
-        left -= 1
-        if not by_source[source]:
-            del by_source[source]
-    return closed
+    others = [
+        (network_of(str(endpoint[0])), (number, endpoint)) for number, endpoint in connections if endpoint not in stay
+    ]
+    surplus = islice(fullest_source_first(others), len(connections) - down_to)
+    return sum(_close(number, endpoint, port) for number, endpoint in surplus)
 
 
 def _close(number: int, endpoint: Endpoint, port: int) -> bool:
@@ -90,10 +83,9 @@ def _connections(ports: Collection[int]) -> Iterator[tuple[int, int, Endpoint]]:
 
 
 def _endpoint(peer: str) -> Endpoint | None:
-    """The address in `ipv4:127.0.0.1:40000` or `ipv6:%5B::1%5D:40000`."""
-    host, _, port = unquote(peer).partition(":")[2].rpartition(":")
+    found = host_and_port(peer)
     try:
-        return _address((host.strip("[]"), int(port)))
+        return None if found is None else _address(found)
     except ValueError:
         return None
 

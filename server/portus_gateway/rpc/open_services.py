@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import unquote
 
 from portus_gateway.aio.source_network import network_of
 from portus_gateway.rpc.call_errors import TooManyCalls
+from portus_gateway.rpc.peer_address import host_and_port
 from portus_gateway.rpc.service_names import HEALTH_SERVICE, REFLECTION_V1_SERVICE, REFLECTION_V1ALPHA_SERVICE
 
 
@@ -98,8 +98,8 @@ class OpenCallLimit:
 
 def address_of(peer: str) -> str:
     """The IP address of a peer (`ipv4:127.0.0.1:40000`), or the network of an IPv6 address; `unix` for sockets."""
-    kind, _, rest = peer.partition(":")
+    found = host_and_port(peer)
     try:
-        return network_of(unquote(rest).rpartition(":")[0].strip("[]"))
+        return network_of("" if found is None else found[0])
     except ValueError:
-        return kind
+        return peer.partition(":")[0]

@@ -29,6 +29,7 @@ from portus_gateway.access.caller import Caller
 from portus_gateway.access.current_call import Call
 from portus_gateway.aio.spans import Kind, Span, Value
 from portus_gateway.rpc.observation import FinishedCall
+from portus_gateway.rpc.peer_address import host_and_port
 
 _log = structlog.get_logger(__name__)
 
@@ -107,7 +108,7 @@ class OtlpTraces:
 
     def call_began(self, call: Call, caller: Caller, method: str, seconds: float) -> "_CallSpan":
         service, _, name = method.strip("/").rpartition("/")
-        address, port = _address_and_port(call.peer)
+        address, port = host_and_port(call.peer) or (call.peer, 0)
         attributes: dict[str, Value] = {
             "rpc.system": "grpc",
             "rpc.service": service,
@@ -334,9 +335,3 @@ def _context_of(metadata: Iterable[tuple[str, str | bytes]]) -> Context:
     if len(parents) != 1:
         return Context()
     return _W3C.extract({"traceparent": parents, "tracestate": states}, Context())
-
-
-def _address_and_port(peer: str) -> tuple[str, int]:
-    """The address and the port of a peer as gRPC writes it: `ipv4:127.0.0.1:40000`, `ipv6:%5B::1%5D:40000`."""
-    address, _, port = peer.partition(":")[2].rpartition(":")
-    return address.replace("%5B", "").replace("%5D", "") or peer, int(port) if port.isdecimal() else 0
