@@ -46,8 +46,8 @@ import java.util.List;
 import java.util.stream.Stream;
 
 /**
- * Shows how to use the gateway: lists the catalog with its tags, verifies a manifest, shows what is in the image, what
- * refers to it and what the index knows of it, tries a delete that is refused, and requests a tag that does not exist.
+ * Shows how to use the gateway. Lists the catalog with its tags and verifies a manifest. Shows what is in the image, what
+ * refers to it, and what the index knows of it. Tries a delete that is refused, and requests a tag that does not exist.
  *
  * <pre>java -cp "target/*:target/dependency/*" examples/Scenario.java ADDRESS REPOSITORY TAG</pre>
  *

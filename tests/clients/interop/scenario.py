@@ -1,7 +1,7 @@
 """Shows how to use the gateway.
 
-Lists the catalog with its tags, verifies a manifest, shows what is in the image, what refers to it and what the index
-knows of it, tries a delete that is refused, and requests a tag that does not exist.
+Lists the catalog with its tags and verifies a manifest. Shows what is in the image, what refers to it, and what the
+index knows of it. Tries a delete that is refused, and requests a tag that does not exist.
 
     python scenario.py ADDRESS REPOSITORY TAG
 

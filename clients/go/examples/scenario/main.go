@@ -1,6 +1,6 @@
-// Command scenario shows how to use the gateway: it lists the catalog with its tags, verifies a manifest, shows what is in
-// the image, what refers to it and what the index knows of it, tries a delete that is refused, and requests a tag that does
-// not exist.
+// Command scenario shows how to use the gateway: it lists the catalog with its tags and verifies a
+// manifest. It shows what is in the image, what refers to it, and what the index knows of it. It tries a delete that is
+// refused, and requests a tag that does not exist.
 //
 //	scenario ADDRESS REPOSITORY TAG
 //

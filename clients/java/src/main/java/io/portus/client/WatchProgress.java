@@ -14,8 +14,8 @@ final class WatchProgress {
   /**
    * The same for all watches. Tests have shorter ones.
    *
-   * @param steady after a call that lasted so long, pauses begin anew
-   * @param shortestSilence with short heartbeats, a watch may still be silent for so long
+   * @param steady how long a call must last, so that pauses begin with the shortest again
+   * @param shortestSilence how long a watch may be silent at least, however short its heartbeats are
    */
   record Times(Duration firstPause, Duration longestPause, Duration steady, Duration shortestSilence) {
     static final Times DEFAULT =
