@@ -164,6 +164,8 @@ async def test_a_failure_of_the_registry_is_an_error_in_the_trace(
         gateway_process("serve", **settings, **collector.variables) as gateway,
         grpc.aio.insecure_channel(gateway.address) as channel,
     ):
+        # By then, it knows that the registry wants a token: one request for the call.
+        await gateway.event("registry ready")
         with pytest.raises(grpc.aio.AioRpcError) as failed:
             await stub(channel).ListTags(
                 ListTagsRequest(repository="team/app"), metadata=with_context(SAMPLED), wait_for_ready=True
