@@ -67,7 +67,7 @@ class Admission:
             authorize = self._unless_ended(carried, carried.token, scopes)
             answer, carried = await self._sender.send_authorized(request, url, authorize)
         # Whether a registry answers must not depend on how long a search takes: `Ping` searches by itself.
-        searches = answer.status != 401 and not carried.fields and request != PING
+        searches = answer.status != 401 and not carried.fields and request is not PING
         if searches and await self.finds_challenge():
             # So far, this is the answer to a request without credentials.
             if request.method in REPEATABLE or 400 <= answer.status < 500:

@@ -52,6 +52,10 @@ class Authorized:
     token: Token | None = None
 
 
+NOTHING = Authorized({})
+"""No credentials."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """What a 401 says: the scopes that it names, and its error code (RFC 6750, section 3.1)."""
@@ -83,7 +87,7 @@ class Authorization:
     @property
     def is_anonymous(self) -> bool:
         """Whether requests carry no credentials."""
-        return self._scheme == Anonymous()
+        return isinstance(self._scheme, Anonymous)
 
     @property
     def account_is_unused(self) -> bool:
@@ -108,7 +112,7 @@ class Authorization:
         """The credentials that the registry wants for `scopes`. A token is never `refused`."""
         match self._scheme:
             case Anonymous():
-                return Authorized({})
+                return NOTHING
             case Basic():
                 return Authorized({"Authorization": self._password()})
             case Bearer(realm, service):

@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 
-from portus_gateway.distribution.authorization import Authorization, Authorized
+from portus_gateway.distribution.authorization import NOTHING, Authorization
 from portus_gateway.distribution.exchange import Answer
 from portus_gateway.distribution.registry_request import PING, SMALL_BODY, RegistryRequest
 
@@ -50,7 +50,7 @@ class ChallengeSearch:
         for request in _requests():
             answer = await send(request)
             if answer.status == 401 and answer.headers.get("WWW-Authenticate"):
-                self._authorization.learn(answer, Authorized({}))
+                self._authorization.learn(answer, NOTHING)
                 break
             is_conclusive &= answer.status < 500 and answer.status != 429
         return math.inf if is_conclusive else time.monotonic() + _AGAIN_AFTER

@@ -16,12 +16,12 @@ from portus_gateway.distribution.catalog import Catalog
 from portus_gateway.distribution.challenge_search import ChallengeSearch
 from portus_gateway.distribution.concealment import PrivateNames
 from portus_gateway.distribution.configuration import Configuration
-from portus_gateway.distribution.connections import connector
+from portus_gateway.distribution.connections import SentRequest, connector
 from portus_gateway.distribution.deletion import Deletion
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.download import Download, Part
 from portus_gateway.distribution.environment_proxy import environment_proxy
-from portus_gateway.distribution.exchange import Exchange, connection_traces, sent_once
+from portus_gateway.distribution.exchange import Exchange, sent_once
 from portus_gateway.distribution.image_config import ImageConfig
 from portus_gateway.distribution.image_configs import ImageConfigs
 from portus_gateway.distribution.manifest import Descriptor, Manifest
@@ -222,7 +222,7 @@ def _session(configuration: Configuration, connections: aiohttp.TCPConnector) ->
         headers={"User-Agent": configuration.user_agent},
         # A compressed answer is refused, not unpacked, because its real size is unknown.
         auto_decompress=False,
+        request_class=SentRequest,
         middlewares=(sent_once,),
-        trace_configs=[connection_traces()],
         cookie_jar=aiohttp.DummyCookieJar(),
     )

@@ -1,7 +1,8 @@
 """What an error must not repeat from a server's answer."""
 
+import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -33,12 +34,13 @@ class PrivateNames:
 class Concealment:
     """Conceals the credentials of one request, which a server may repeat in its answer, and private names."""
 
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-    names: PrivateNames = field(default_factory=PrivateNames, repr=False)
+    fields: Mapping[str, str] = field(repr=False)
+    """The header fields that showed the credentials."""
+    names: PrivateNames = field(repr=False)
 
     def for_operator(self, text: str) -> str:
         """A text of the answer as a log may show it: without secrets."""
-        for secret in self.secrets:
+        for secret in _secrets(self.fields):
             if secret:
                 text = text.replace(secret, CONCEALED)
         return text
@@ -46,6 +48,18 @@ class Concealment:
     def for_callers(self, text: str) -> str:
         """A text of the answer as every caller may read it: without secrets, addresses and the account's name."""
         return self.names.concealed(self.for_operator(text))
+
+
+NOTHING_CONCEALED = Concealment({}, PrivateNames())
+
+
+def _secrets(fields: Mapping[str, str]) -> Iterator[str]:
+    """All that must not be shown: the credential, and the password that a Basic credential contains."""
+    for value in fields.values():
+        scheme, _, credential = value.partition(" ")
+        yield credential
+        if scheme == "Basic":
+            yield base64.b64decode(credential).decode().partition(":")[2]
 
 
 def _patterns_of(url: URL) -> Iterable[str]:

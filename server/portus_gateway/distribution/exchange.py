@@ -7,7 +7,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 
 import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -16,8 +15,9 @@ from yarl import URL
 from portus_gateway.aio import deadline, spans
 from portus_gateway.aio.carried_through import carried_through
 from portus_gateway.distribution.adaptive_limit import AdaptiveLimit
-from portus_gateway.distribution.concealment import Concealment
+from portus_gateway.distribution.concealment import NOTHING_CONCEALED, Concealment
 from portus_gateway.distribution.configuration import RetryPolicy, Timeouts
+from portus_gateway.distribution.connections import SentRequest
 from portus_gateway.distribution.error_document import is_transient
 from portus_gateway.distribution.errors import (
     AnswerTooLarge,
@@ -30,7 +30,7 @@ from portus_gateway.distribution.errors import (
 from portus_gateway.distribution.failed_exchange import FailedExchange
 from portus_gateway.distribution.observer import UpstreamObserver
 from portus_gateway.distribution.open_body import OpenBody
-from portus_gateway.distribution.origin import Origin, without_secrets
+from portus_gateway.distribution.origin import without_secrets
 from portus_gateway.distribution.peer import STORAGE, Peer
 from portus_gateway.distribution.retry import Backoff, retry_after
 
@@ -63,11 +63,6 @@ class Request:
     open_body: OpenBody | None = None
     """Takes over the body of a successful answer. Only its parts are bounded in time, and its size is not bounded."""
 
-    @property
-    def where(self) -> str:
-        """The address, for `operator_detail`."""
-        return str(Origin.of(self.url))
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -76,7 +71,7 @@ class Answer:
     status: int
     headers: CIMultiDictProxy[str]
     body: bytes = field(repr=False)
-    concealment: Concealment = field(default_factory=Concealment, repr=False)
+    concealment: Concealment = field(default=NOTHING_CONCEALED, repr=False)
     """Conceals what errors must not show. The answer may repeat a credential of the request."""
 
     @property
@@ -89,7 +84,11 @@ class Answer:
 
 
 class _ConnectionLost(aiohttp.ClientError):
-    """The connection ended before an answer began."""
+    """The connection ended before an answer began. `kept`: it had served another request before."""
+
+    def __init__(self, *, kept: bool) -> None:
+        super().__init__()
+        self.kept = kept
 
 
 async def sent_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -102,31 +101,17 @@ async def sent_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandl
     except aiohttp.ClientConnectorError:
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _ConnectionLost from error
+        raise _ConnectionLost(kept=isinstance(request, SentRequest) and request.over_kept_connection) from error
 
 
 @dataclass(slots=True)
-class Connection:
-    """What became of the connection of one attempt."""
+class Attempt:
+    """One of the attempts to get an answer."""
 
-    is_kept: bool = False
-    """Whether it had served another request before."""
-    broke: bool = False
-    """Whether it ended before an answer began."""
-    number: int = 0
+    number: int
     """How many attempts came before this one."""
-
-
-def connection_traces() -> aiohttp.TraceConfig:
-    """Makes a session note in the `Connection` of a request whether that is a kept one."""
-
-    async def note(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-        if isinstance(context.trace_request_ctx, Connection):
-            context.trace_request_ctx.is_kept = True
-
-    traces = aiohttp.TraceConfig()
-    traces.on_connection_reuseconn.append(note)
-    return traces
+    kept_connection_broke: bool = False
+    """Whether its connection had served another request before, and ended before an answer began."""
 
 
 Credentials = Callable[[], Awaitable[Mapping[str, str]]]
@@ -178,10 +163,10 @@ class Exchange:
         session = self._session
         number = 0
         while True:
-            connection = Connection(number=number)
+            attempt = Attempt(number)
             number += 1
-            outcome = await self._attempt(request, credentials, session, connection)
-            if connection.is_kept and connection.broke and request.repeatable:
+            outcome = await self._attempt(request, credentials, session, attempt)
+            if attempt.kept_connection_broke and request.repeatable:
                 session = self._fresh_session
                 self._observer.retried(route=request.route)
                 continue
@@ -200,7 +185,7 @@ class Exchange:
                 await asyncio.sleep(pause)
 
     async def _attempt(
-        self, request: Request, credentials: Credentials | None, session: aiohttp.ClientSession, connection: Connection
+        self, request: Request, credentials: Credentials | None, session: aiohttp.ClientSession, attempt: Attempt
     ) -> Answer | Unavailable:
         """The answer, or why there is none now."""
         if request.open_body is not None:
@@ -211,19 +196,19 @@ class Exchange:
             if credentials is not None:
                 request.headers.update(await credentials())
             try:
-                return await self._observed(request, session, connection)
+                return await self._observed(request, session, attempt)
             except Unavailable as error:
                 return error
         finally:
             if request.open_body is None or not request.open_body.is_open:
                 self._slots.release()
 
-    async def _observed(self, request: Request, session: aiohttp.ClientSession, connection: Connection) -> Answer:
-        span = _begun(request, connection.number)
+    async def _observed(self, request: Request, session: aiohttp.ClientSession, attempt: Attempt) -> Answer:
+        span = _begun(request, attempt.number)
         started = time.monotonic()
         outcome = "cancelled"
         try:
-            exchange = self._exchange(request, session, connection)
+            exchange = self._exchange(request, session, attempt)
             answer = await (exchange if request.repeatable else self._carried_through(exchange))
             outcome = str(answer.status)
             if answer.status in _OVERLOADED:
@@ -256,10 +241,10 @@ class Exchange:
             raise cancellation
         return answer
 
-    async def _exchange(self, request: Request, session: aiohttp.ClientSession, connection: Connection) -> Answer:
+    async def _exchange(self, request: Request, session: aiohttp.ClientSession, attempt: Attempt) -> Answer:
         if session.closed:
             raise Unavailable("the client is closing", reason="SHUTTING_DOWN", sent=False)
-        failed = FailedExchange(request.peer, request.where, self._timeouts.connect)
+        failed = FailedExchange(request.peer, request.url, self._timeouts.connect)
         with failed:
             try:
                 response = await session.request(
@@ -270,11 +255,10 @@ class Exchange:
                     proxy=self._proxy_for(request.url),
                     timeout=self._bounds_of(request),
                     allow_redirects=False,
-                    trace_request_ctx=connection,
                     read_bufsize=_CHUNK if request.open_body is None else _STREAM_BUFFER,
                 )
-            except _ConnectionLost:
-                connection.broke = True
+            except _ConnectionLost as lost:
+                attempt.kept_connection_broke = lost.kept
                 raise
             if request.open_body is not None and response.status in _SUCCESSES:
                 request.open_body.opened(response, failed, self._slots.release, self._observer.blob_read)
@@ -317,7 +301,8 @@ async def _at_most(response: aiohttp.ClientResponse, limit: int) -> bytes:
     """The first `limit` bytes of the body. The rest is never read: the connection is closed."""
     chunks = []
     wanted = limit
-    while wanted > 0 and (chunk := await response.content.read(min(wanted, _CHUNK))):
+    while wanted > 0 and not response.content.at_eof():
+        chunk = await response.content.read(min(wanted, _CHUNK))
         chunks.append(chunk)
         wanted -= len(chunk)
     if wanted <= 0:

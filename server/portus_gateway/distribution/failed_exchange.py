@@ -6,22 +6,24 @@ import ssl
 from types import TracebackType
 
 import aiohttp
+from yarl import URL
 
 from portus_gateway.distribution.concern import Concern
 from portus_gateway.distribution.errors import NotHttp, TooManyOpenFiles, Unreachable, UpstreamTimeout
+from portus_gateway.distribution.origin import Origin
 from portus_gateway.distribution.peer import Peer
 from portus_gateway.distribution.tls_failures import tls_failure
 
 
 class FailedExchange:
-    """A block that talks with `peer`. `where` is its address, for the operator only.
+    """A block that talks with `peer` at `url`. Only the operator sees its address.
 
     Raises the `Unavailable` family, `NotHttp`, and what `tls_failure` makes of TLS errors.
     """
 
-    def __init__(self, peer: Peer, where: str, connect_timeout: float) -> None:
+    def __init__(self, peer: Peer, url: URL, connect_timeout: float) -> None:
         self._peer = peer
-        self._where = where
+        self._url = url
         self._connect_timeout = connect_timeout
 
     def __enter__(self) -> None:
@@ -30,7 +32,9 @@ class FailedExchange:
     def __exit__(
         self, error_type: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        peer, where = self._peer.name, self._where
+        if error is None:
+            return
+        peer, where = self._peer.name, str(Origin.of(self._url))
         match error:
             case aiohttp.ConnectionTimeoutError():
                 raise UpstreamTimeout(

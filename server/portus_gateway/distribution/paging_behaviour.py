@@ -72,6 +72,8 @@ def smaller_page(size: int) -> int | None:
 
 def could_be_a_limit(count: int) -> bool:
     """Whether `count` is a number that somebody would choose for a limit: 10, 50, 64, 100, 250, 1000 and the like."""
+    if count < _SMALLEST_LIMIT:
+        return False
     round_number = str(count).rstrip("0") in _LEADING_DIGITS_OF_LIMITS
     power_of_two = count & (count - 1) == 0
-    return count >= _SMALLEST_LIMIT and (round_number or power_of_two)
+    return round_number or power_of_two

@@ -1,20 +1,16 @@
 """Sends a request to the registry: once, with given credentials."""
 
-import base64
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from multidict import CIMultiDict
 from yarl import URL
 
-from portus_gateway.distribution.authorization import Authorized
+from portus_gateway.distribution.authorization import NOTHING, Authorized
 from portus_gateway.distribution.concealment import Concealment, PrivateNames
 from portus_gateway.distribution.exchange import Answer, Exchange, Request
 from portus_gateway.distribution.origin import Origin
 from portus_gateway.distribution.peer import REGISTRY, Peer
 from portus_gateway.distribution.registry_request import REPEATABLE, RegistryRequest
-
-NOTHING = Authorized({})
-"""No credentials."""
 
 
 class RegistrySender:
@@ -66,8 +62,7 @@ class RegistrySender:
         return self._exchange if request.open_body is None else self._downloads
 
     def _concealing(self, answer: Answer, carried: Authorized) -> Answer:
-        concealment = Concealment(tuple(_secrets(carried.fields)), self._names)
-        return Answer(answer.status, answer.headers, answer.body, concealment)
+        return Answer(answer.status, answer.headers, answer.body, Concealment(carried.fields, self._names))
 
 
 def _request(request: RegistryRequest, url: URL, peer: Peer) -> Request:
@@ -94,12 +89,3 @@ def _request(request: RegistryRequest, url: URL, peer: Peer) -> Request:
         content=request.content,
         open_body=request.open_body,
     )
-
-
-def _secrets(authorization: Mapping[str, str]) -> Iterator[str]:
-    """All that an error must not show: the credential, and the password that a Basic credential contains."""
-    for value in authorization.values():
-        scheme, _, credential = value.partition(" ")
-        yield credential
-        if scheme == "Basic":
-            yield base64.b64decode(credential).decode().partition(":")[2]

@@ -3,13 +3,14 @@
 from yarl import URL
 
 from portus_gateway.distribution.admission import Admission
+from portus_gateway.distribution.authorization import NOTHING
 from portus_gateway.distribution.concern import Concern
 from portus_gateway.distribution.errors import RedirectRefused, RegistryFault
 from portus_gateway.distribution.exchange import Answer
 from portus_gateway.distribution.origin import Origin, without_secrets
 from portus_gateway.distribution.peer import STORAGE
 from portus_gateway.distribution.registry_request import REPEATABLE, RegistryRequest
-from portus_gateway.distribution.registry_sender import NOTHING, RegistrySender
+from portus_gateway.distribution.registry_sender import RegistrySender
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
