@@ -48,6 +48,8 @@ _FEW = 24
 # reads that failed are repeated after some seconds. With them, a push is announced before its tag is written.
 CONVERGENCE = 60.0
 WITH_NOTIFICATIONS = 12.0
+# The index reads a repository again so many seconds after several reads failed. On a busy machine, they do.
+_LONGEST_RETRY = 375.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +313,7 @@ class Run:
     async def _has_walked_for_the_last_time(self) -> None:
         """Waits until no walk is due, nor a read that one has asked for."""
         settled = 0
-        ends = time.monotonic() + self._plan.convergence
+        ends = time.monotonic() + _LONGEST_RETRY
         async with self._store() as store:
             # A gateway that has started asks for a walk a little later.
             while settled < 20:
