@@ -244,7 +244,6 @@ async def serve_handler(
             yield boundary, calls, channel
     finally:
         await server.stop(0)
-        boundary.close()
 
 
 async def finish(

@@ -76,10 +76,6 @@ class Boundary:
         self._serving.shut_down(limited=False)
         self._serving.shut_down(limited=True)
 
-    def close(self) -> None:
-        """To be called when the server has stopped."""
-        self._serving.close()
-
     def wrapped(self, method: str, rpc: Rpc | None, handler: Handler) -> Handler:
         # Messages are read and written in here, so that no failure to do so gets past the boundary. To gRPC every
         # request is a stream: it then asks for the message only when somebody wants it, after the caller is let in.

@@ -193,7 +193,6 @@ class GatewayServer:
                 ending.cancel()
             self._guarding.cancel()
             await asyncio.gather(self._guarding, return_exceptions=True)
-            self._boundary.close()
             self._servicer.close()
 
 

@@ -71,21 +71,17 @@ class Serving:
     open_calls: OpenCallLimit = field(default_factory=OpenCallLimit)
     calls: set[RunningCall] = field(default_factory=set)
     """All calls that are not over."""
-    _check: asyncio.TimerHandle | None = None
+    _check_is_due: bool = False
 
     def begin(self, call: RunningCall) -> None:
         self.calls.add(call)
-        if self._check is None:
+        if not self._check_is_due:
             self._check_later()
 
     def shut_down(self, *, limited: bool) -> None:
         for call in tuple(self.calls):
             if call.is_limited is limited:
                 call.end(ShuttingDown())
-
-    def close(self) -> None:
-        if self._check is not None:
-            self._check.cancel()
 
     def close_connections(self, calls: Collection[RunningCall]) -> None:
         """Ends calls whose callers do not read their answers. Other calls on the same connections end as well."""
@@ -97,11 +93,12 @@ class Serving:
 
     def _check_later(self) -> None:
         delay = min(_CHECK_INTERVAL, self.limits.max_call_duration / 4)
+        self._check_is_due = True
         # In no call's context: what it logs is not about the call that begins it.
-        self._check = asyncio.get_running_loop().call_later(delay, self._check_calls, context=Context())
+        asyncio.get_running_loop().call_later(delay, self._check_calls, context=Context())
 
     def _check_calls(self) -> None:
-        self._check = None
+        self._check_is_due = False
         now = time.perf_counter()
         for call in tuple(self.calls):
             call.check(now)
