@@ -1,7 +1,8 @@
 """What the tests do with a module as it is."""
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -24,6 +25,8 @@ class Baseline:
     at_import: frozenset[int]
     lines: Mapping[str, frozenset[int]]
     seconds: Mapping[str, float]
+    repeats: Mapping[str, int]
+    """How many tests before it are the same test with other parameters."""
 
     def runs_at_import(self, first: int, last: int) -> bool:
         return not self.at_import.isdisjoint(range(first, last + 1))
@@ -31,19 +34,20 @@ class Baseline:
     def tests_of(self, first: int, last: int, kills: Mapping[str, int], killer: str | None = None) -> list[str]:
         """The tests that can notice a change of these lines, the most promising first.
 
-        These are `killer`, which noticed it in an earlier run; the tests that ran the lines: those that noticed most
-        other changes for their time (`kills`), those of the mirrored file, then the others, quick ones first. Then come
-        all other tests of the mirrored file: what runs on threads that are not Python's own, such as the TLS handshakes
-        of gRPC, was not seen.
+        These are `killer`, which noticed it in an earlier run, and the tests that ran the lines. Those that noticed
+        most other changes for their time (`kills`) come first, then each test with one set of parameters, then with the
+        others; of these, the mirrored file and quick tests first. Last come all other tests of the mirrored file: what
+        runs on threads that are not Python's own, such as the TLS handshakes of gRPC, was not seen.
         """
         wanted = set(range(first, last + 1))
         always = self.runs_at_import(first, last)
 
-        def rank(test: str) -> tuple[bool, bool, float, bool, float]:
+        def rank(test: str) -> tuple[bool, bool, float, int, bool, float]:
             return (
                 test != killer,
                 not (always or wanted & self.lines[test]),
                 -kills.get(test, 0) / (self.seconds[test] + _SECONDS_OF_A_TRIAL),
+                self.repeats[test],
                 not self._is_mirrored(test),
                 self.seconds[test],
             )
@@ -68,7 +72,18 @@ class Baseline:
     @classmethod
     def read(cls, mirror: str, path: Path) -> Self:
         at_import, lines, seconds = json.loads(path.read_text())
-        return cls(mirror, frozenset(at_import), {test: frozenset(ran) for test, ran in lines.items()}, seconds)
+        ran_by = {test: frozenset(ran) for test, ran in lines.items()}
+        return cls(mirror, frozenset(at_import), ran_by, seconds, _repeats(ran_by))
+
+
+def _repeats(tests: Iterable[str]) -> dict[str, int]:
+    seen: Counter[str] = Counter()
+    repeats = {}
+    for test in tests:
+        function = test.partition("[")[0]
+        repeats[test] = seen[function]
+        seen[function] += 1
+    return repeats
 
 
 def write(executed: ExecutedLines, path: Path) -> None:
