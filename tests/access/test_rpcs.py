@@ -34,6 +34,7 @@ def lists_repositories(rpc: Rpc) -> bool:
 def test_what_its_messages_show(rpc: Rpc) -> None:
     assert METHODS[f"/{SERVICE}/{rpc.name}"] is rpc
     assert rpc.streams == method_of(rpc).server_streaming
+    assert rpc.watches == rpc.name.startswith("Watch")
     assert rpc.lists_repositories == lists_repositories(rpc)
     assert rpc.in_repository == (lists_repositories(rpc) or "repository" in one_request_of(rpc).fields_by_name)
     assert rpc.deletes == ("Delete" in rpc.name)
@@ -49,3 +50,13 @@ def test_a_batch_needs_the_right_of_its_single_requests_and_a_catalog_that_of_it
         assert right is RPCS[one_request_of(rpc).name.removesuffix("Request")]
     # What is absent has the same reason in a batch as in a single request.
     assert rpc.missing == right.missing or rpc.lists_repositories
+
+
+@pytest.mark.parametrize("rpc", ROWS)
+def test_what_is_absent_has_the_reason_of_what_the_rpc_names(rpc: Rpc) -> None:
+    if "Blob" in rpc.name:
+        assert rpc.missing == "BLOB_UNKNOWN"
+    elif any(named in rpc.name for named in ("Manifest", "ImageConfig", "DeleteTag")):
+        assert rpc.missing == "MANIFEST_UNKNOWN"
+    else:
+        assert rpc.missing == "NAME_UNKNOWN"

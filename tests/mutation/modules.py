@@ -45,7 +45,12 @@ TESTS: Final[dict[str, Sequence[str]]] = {
     "access/refusal_log.py": (_AUTHORIZED,),
     "access/reloaded_file.py": _FILES,
     "access/repository_glob.py": ("access/test_policy.py",),
-    "access/rpcs.py": ("access/test_policy.py", "access/test_policy_parsing.py", "access/test_documents.py"),
+    "access/rpcs.py": (
+        "access/test_policy.py",
+        "access/test_policy_parsing.py",
+        "access/test_documents.py",
+        _AUTHORIZED,
+    ),
     "access/tls.py": (),
     "access/token_file.py": (),
     "access/watched_file.py": (*_FILES, "access/test_reloaded_file.py", "access/test_tls.py"),
