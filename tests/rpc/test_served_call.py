@@ -72,7 +72,7 @@ async def test_the_connection_of_an_unread_answer_is_closed_after_twice_the_time
         await call(connection, "ListTags")
         assert await finished(gateway, 1) == [(grpc.StatusCode.OK, "")]
         await soon(closed(connection))
-        assert asyncio.get_running_loop().time() - begun >= 0.4
+        assert 0.4 <= asyncio.get_running_loop().time() - begun < 5
         # Nobody else's.
         assert gateway.channel.get_state() == grpc.ChannelConnectivity.READY
         assert [(log["event"], str(log["peer"]).rpartition(":")[0]) for log in logs] == [(CLOSED, "ipv4:127.0.0.1")]
@@ -87,14 +87,15 @@ async def test_an_answer_that_has_been_read_closes_no_connection(logs: list[Muta
     assert logs == []
 
 
+@pytest.mark.parametrize("deadline", ["", "60S"])
 async def test_the_connection_of_an_unread_stream_is_closed_at_the_time_limit(
-    logs: list[MutableMapping[str, object]],
+    deadline: str, logs: list[MutableMapping[str, object]]
 ) -> None:
     async with (
         serve(ScriptedRegistry(), limits=ServerLimits(max_stream_duration=0.3)) as gateway,
         RawConnection.open(gateway.address, window=0) as connection,
     ):
-        await call(connection, "StreamCatalog")
+        await call(connection, "StreamCatalog", deadline=deadline)
         assert await finished(gateway, 1) == [(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")]
         await soon(closed(connection))
     assert [log["event"] for log in logs] == [CLOSED]
