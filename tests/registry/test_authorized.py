@@ -380,9 +380,13 @@ async def test_a_page_has_no_more_names_than_were_asked_for() -> None:
 async def test_a_delete_looks_by_the_right_to_delete() -> None:
     only_delete = TEAM_A.replace('rpcs = ["read"]', 'rpcs = ["DeleteManifest"]')
     registry = FakeRegistry([])
-    with calling(A, "DeleteManifest"), pytest.raises(NotFound):
-        await authorized(registry, only_delete).list_tags(Repository("team-a/app"), 10)
-    assert registry.asked == ["list_tags team-a/app"]
+    looking = authorized(registry, only_delete)
+    with calling(A, "DeleteManifest"):
+        with pytest.raises(NotFound):
+            await looking.list_tags(Repository("team-a/app"), 10)
+        with pytest.raises(NotFound):
+            await looking.get_manifest(Repository("team-a/app"), ABSENT)
+    assert registry.asked == ["list_tags team-a/app", "get_manifest team-a/app"]
 
 
 async def test_tags_in_a_catalog_need_the_right_to_list_tags() -> None:
