@@ -581,6 +581,29 @@ async def test_deletes_of_refused_callers_are_in_the_audit_log(
     assert "wrong" not in path.read_text()
 
 
+@pytest.mark.parametrize("sent", [None, b"\x0a\xff"], ids=["no request", "no message"])
+async def test_a_refused_delete_without_a_valid_request_is_in_the_audit_log_too(
+    sent: bytes | None, registry: DevRegistry, authentication: Authentication, tmp_path: Path
+) -> None:
+    async def requests() -> AsyncIterator[bytes]:
+        if sent is None:
+            await asyncio.Future()
+        else:
+            yield sent
+
+    path = tmp_path / "audit.jsonl"
+    with AuditLog(str(path)) as log:
+        audit = DeletionAudit(log, lambda: "the-id")
+        async with gateway(registry, authentication, audit=audit) as address, channel(address) as opened:
+            begin: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = opened.stream_stream(f"/{SERVICE}/DeleteManifest")
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await begin(requests(), timeout=10).read()
+            assert reported_by(caught.value).outcome == (Code.UNAUTHENTICATED, "CREDENTIAL_MISSING")
+    (record,) = [json.loads(text) for text in path.read_text().splitlines()]
+    assert (record["event"], record["rpc"], record["reason"]) == ("refused", "DeleteManifest", "CREDENTIAL_MISSING")
+    assert record.get("repository") is None
+
+
 async def test_a_delete_is_in_the_audit_log_when_its_answer_comes(
     registry: DevRegistry, authentication: Authentication, tmp_path: Path
 ) -> None:

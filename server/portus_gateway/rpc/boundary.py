@@ -145,7 +145,7 @@ class Boundary:
             try:
                 await call.admitted()
                 request = await call.request()
-                async with deadline.within(call.remaining()), aclosing(streams(request, context)) as responses:
+                async with deadline.within(method.seconds), aclosing(streams(request, context)) as responses:
                     async for response in responses:
                         content = method.serialize(response)
                         # It may take long to send, and only its bytes are needed.

@@ -110,8 +110,6 @@ class ServedCall:
         return self._context.auth_context
 
     async def peek(self) -> Message | None:
-        if self.method.request_streams:
-            return None
         try:
             async with asyncio.timeout(_PEEK):
                 return self.method.parsed(await self._read())
@@ -134,10 +132,6 @@ class ServedCall:
             await self._refuse_when_draining()
         return request
 
-    def remaining(self) -> float:
-        """Seconds until the call's time limit: the caller's deadline or the gateway's."""
-        return self._seconds - (time.perf_counter() - self._started)
-
     def hold(self, size: int) -> bool:
         """Takes memory for an answer, until it has been read. False if there is none now."""
         if self.method.rpc is not None:
@@ -150,7 +144,7 @@ class ServedCall:
         """Takes memory for an answer as soon as there is some. Raises `TooManyUnreadAnswers` at the time limit."""
         try:
             with spans.step("wait for memory"):
-                async with asyncio.timeout(self.remaining()):
+                async with asyncio.timeout(deadline.remaining()):
                     await self._serving.unread.wait(self._owner, size)
         except TimeoutError:
             raise self._serving.unread.error(self._owner) from None
