@@ -71,6 +71,8 @@ async def test_without_max_staleness_the_registry_is_asked(registry: DevRegistry
 
 
 async def test_an_index_that_is_too_old_is_not_asked(registry: DevRegistry, gateway: IndexedGateway) -> None:
+    # A page that is remembered grows old, too.
+    await gateway.stub.Catalog(CatalogRequest(include_tags=True, max_staleness=HOUR))
     registry.push("new/app", "v1")
     young = Duration()
     young.FromTimedelta(timedelta(milliseconds=1))
@@ -156,6 +158,8 @@ async def test_callers_see_of_the_index_what_they_may_see_of_the_registry(
         await until(lambda: _is_ready_for_admin(gateway))
         for max_staleness in (Duration(), HOUR):
             catalog = CatalogRequest(include_tags=True, max_staleness=max_staleness)
+            # What one caller was shown before is not shown to another.
+            assert len((await gateway.stub.Catalog(catalog, metadata=caller("admin"))).repositories) == 3
             page = await gateway.stub.Catalog(catalog, metadata=team)
             assert named(page) == [("team/app", ["v1", "v2"]), ("team/untagged", [])]
             stream = StreamCatalogRequest(max_staleness=max_staleness)
@@ -179,6 +183,7 @@ async def test_tags_that_a_caller_may_not_list_are_not_shown_in_a_catalog_either
         await until(lambda: _is_ready_for_admin(gateway))
         for max_staleness in (Duration(), HOUR):
             request = CatalogRequest(include_tags=True, max_staleness=max_staleness)
+            assert ("team/app", ["v1", "v2"]) in named(await gateway.stub.Catalog(request, metadata=caller("admin")))
             page = await gateway.stub.Catalog(request, metadata=caller("names"))
             assert named(page) == [("other/app", []), ("team/app", []), ("team/untagged", [])]
             assert {each.tags_status.message for each in page.repositories} == {

@@ -6,7 +6,7 @@ import pytest
 
 from portus_gateway.index.errors import StoreUnusable
 from portus_gateway.index.sql_store import SqlStore
-from portus_gateway.index.store import ChangeType, Hint, Notice, Reading
+from portus_gateway.index.store import CatalogPage, ChangeType, Hint, Notice, Reading
 from tests.index.conftest import OpenStore
 from tests.index.stores import GONE, all_changes, claimed, digest, reading, told, write
 
@@ -379,6 +379,43 @@ class TestAnswers:
         assert await tags() == {"team/a": ("v3",), "team/b": ("new",)}
         await write(store, "team/a", GONE)
         assert await tags() == {"team/b": ("new",)}
+
+    @pytest.mark.parametrize("tags", [True, False])
+    async def test_a_page_that_did_not_change_is_the_same_object(
+        self, store: SqlStore, open_store: OpenStore, tags: bool
+    ) -> None:
+        async def page(after: str = "", size: int = 2) -> CatalogPage:
+            return (await store.catalog(after, "", size, tags=tags)).page
+
+        first, all_three = await page(), await page(size=10)
+        assert first.more
+        assert not all_three.more
+        assert await page() is first
+        # Something else was written: the page is made of the same rows.
+        assert await store.lead("a", 60)
+        assert await page() is first
+        async with open_store(keeps=False) as other:
+            await write(other, "team/b", reading({"v1": "a"}))
+        assert await page(size=10) is not all_three
+        assert (await page()).repositories == first.repositories
+
+    async def test_a_page_ends_where_its_last_repository_was_removed(self, store: SqlStore) -> None:
+        assert (await store.catalog("", "", 2, tags=True)).page.more
+        await write(store, "team/b", GONE)
+        assert not (await store.catalog("", "", 2, tags=True)).page.more
+
+    async def test_a_page_that_was_listed_before_loses_what_a_walk_does_not_find(self, store: SqlStore) -> None:
+        assert len((await store.catalog("", "", 10, tags=True)).repositories) == 3
+        started = (await store.state()).now + 1
+        await store.walk_page(started, ["other", "team/a"])
+        await store.end_walk(started)
+        assert [each.name for each in (await store.catalog("", "", 10, tags=True)).repositories] == ["other", "team/a"]
+
+    async def test_a_page_knows_when_its_oldest_repository_was_read(self, store: SqlStore) -> None:
+        page = (await store.catalog("", "", 10, tags=True)).page
+        assert page.oldest_read == min(each.read_at or 0.0 for each in page.repositories)
+        await store.walk_page(1.0, ["unread"])
+        assert (await store.catalog("", "", 10, tags=True)).page.oldest_read is None
 
     async def test_a_claim_is_used_up_when_it_was_applied(self, store: SqlStore) -> None:
         await store.notify([Notice("team/a")])

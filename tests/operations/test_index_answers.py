@@ -12,7 +12,7 @@ from portus_gateway.distribution.errors import Unavailable
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.distribution.page import Cursor
 from portus_gateway.index.live_index import LiveIndex
-from portus_gateway.index.store import CatalogRows, IndexedRepository, IndexState, TagEntry, TagRows
+from portus_gateway.index.store import CatalogPage, CatalogRows, IndexedRepository, IndexState, TagEntry, TagRows
 from portus_gateway.operations import index_answers
 from portus_gateway.operations.catalog_listing import CatalogEntry, CatalogListing
 from portus_gateway.operations.index_answers import EverythingVisible, IndexAnswers
@@ -34,17 +34,18 @@ def state(now: float) -> IndexState:
 class AgingIndex:
     """An index of two repositories that were read at 0. Each page is read eight seconds after the one before."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, resolved: bool) -> None:
         self.now = 0.0
         self.store = self
+        self._resolved = resolved
 
     async def state(self) -> IndexState:
         return state(self.now)
 
     async def catalog(self, after: str, prefix: str, size: int, *, tags: bool) -> CatalogRows:
         self.now += 8.0
-        rows = [IndexedRepository(name, 0.0, ("indexed",)) for name in ("a", "b") if name > after]
-        return CatalogRows(tuple(rows[:size]), state(self.now))
+        rows = [IndexedRepository(name, 0.0, ("indexed",), self._resolved) for name in ("a", "b") if name > after]
+        return CatalogRows(CatalogPage(tuple(rows[:size]), len(rows) > size), state(self.now))
 
     async def refresh(self, repositories: Sequence[str]) -> None:
         pass
@@ -54,18 +55,21 @@ async def live_tags(names: Sequence[Repository | UnusableName]) -> dict[str, Cat
     return {str(name): CatalogEntry(name, ()) for name in names}
 
 
+@pytest.mark.parametrize("resolved", [True, False])
 async def test_a_row_that_became_too_old_during_the_stream_is_asked_of_the_registry(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, resolved: bool
 ) -> None:
     monkeypatch.setattr(index_answers, "_STREAM_PAGE", 1)
     answers = IndexAnswers(
-        cast("LiveIndex", AgingIndex()),
+        cast("LiveIndex", AgingIndex(resolved=resolved)),
         EverythingVisible(),
         cast("CatalogListing", SimpleNamespace(tags_of=live_tags)),
     )
     stream = await answers.stream(include_tags=True, prefix="", max_staleness=ALLOWED)
     assert stream is not None
-    entries = [entry async for page, _ in stream for entry in page]
+    entries = [
+        entry async for page, _ in stream for entry in (page.repositories if isinstance(page, CatalogPage) else page)
+    ]
     assert [str(entry.name) for entry in entries] == ["a", "b"]
     # The first is 8 seconds old, the second would be 16.
     assert [entry.tags == () for entry in entries] == [False, True]

@@ -1,11 +1,13 @@
 """The bytes that are made by hand are those that protobuf makes."""
 
+import weakref
+
 import pytest
 
 from portus.registry.v1.registry_service_pb2 import CatalogResponse, Repository
 from portus_gateway.distribution import names
 from portus_gateway.distribution.names import Tag
-from portus_gateway.index.store import IndexedRepository
+from portus_gateway.index.store import CatalogPage, IndexedRepository
 from portus_gateway.operations.catalog_listing import CatalogEntry
 from portus_gateway.rpc.packing import MESSAGE_SIZE
 from portus_gateway.rpc.repository_fields import grouped_repository_fields, repository_fields
@@ -27,6 +29,19 @@ def test_other_entries_are_converted() -> None:
     entry = CatalogEntry(names.Repository("team/app"), (Tag("v1"),))
     expected = CatalogResponse(repositories=[Repository(name="team/app", tags=["v1"])])
     assert repository_fields([entry]) == expected.SerializeToString()
+
+
+def test_a_page_of_the_index_is_converted_once_for_as_long_as_it_is_remembered() -> None:
+    page = CatalogPage((IndexedRepository("team/app", 1.0, ("v1",), True),), more=False)
+    expected = CatalogResponse(repositories=[Repository(name="team/app", tags=["v1"])])
+    first = grouped_repository_fields(page)
+    assert b"".join(first) == expected.SerializeToString()
+    assert grouped_repository_fields(page) is first
+    # Another page with the same content is another object: nobody compares pages.
+    assert grouped_repository_fields(CatalogPage(page.repositories, more=True)) == first
+    forgotten = weakref.ref(page)
+    del page
+    assert forgotten() is None
 
 
 def test_groups_are_full_and_not_larger_than_a_message() -> None:

@@ -6,6 +6,7 @@ All times are seconds since 1970 by the store's clock, so that replicas with dif
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 from portus_gateway.distribution.digest import Digest
@@ -180,12 +181,48 @@ class TagEntry:
     read_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogRows:
-    """A page of repositories, and the state of the index before it was read."""
+@dataclass(frozen=True, eq=False)
+class CatalogPage:
+    """Repositories in the order of their names. `more` says whether others follow.
+
+    What holds for all of them is found out once: a store answers with the same object while nothing has changed.
+    """
 
     repositories: tuple[IndexedRepository, ...]
+    more: bool
+
+    @cached_property
+    def resolved(self) -> bool:
+        """Whether all of them are `resolved`."""
+        return all(repository.resolved for repository in self.repositories)
+
+    @cached_property
+    def oldest_read(self) -> float | None:
+        """When the repository was read that was read longest ago. None: one was not read, or there is none."""
+        times = [repository.read_at for repository in self.repositories]
+        return min((time for time in times if time is not None), default=None) if None not in times else None
+
+    @cached_property
+    def tags(self) -> int:
+        """How many tags they have."""
+        return sum(len(repository.tags) for repository in self.repositories)
+
+    @cached_property
+    def characters(self) -> int:
+        """How many characters all tags have."""
+        return sum(repository.characters for repository in self.repositories)
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogRows:
+    """A page of the catalog, and the state of the index before it was read."""
+
+    page: CatalogPage
     state: IndexState
+
+    @property
+    def repositories(self) -> tuple[IndexedRepository, ...]:
+        return self.page.repositories
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,11 @@ from typing import Final, TypeAlias, TypeVar
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.index.errors import StoreUnusable
 from portus_gateway.index.known_listings import KnownListings
+from portus_gateway.index.known_pages import KnownPage, KnownPages
 from portus_gateway.index.store import (
     LAST_CHARACTER,
     Applied,
+    CatalogPage,
     CatalogRows,
     Change,
     ChangeRows,
@@ -62,18 +64,28 @@ class Dialect:
     skip_locked: str
     joined: str
     """The function that joins the texts of several rows."""
+    version: str | None
+    """A statement: a number that is another one when anything was written since this connection asked last. None: the
+    database has no such number."""
 
 
-SQLITE: Final = Dialect("sqlite", "(julianday('now') - 2440587.5) * 86400.0", "", "", "group_concat")
+SQLITE: Final = Dialect(
+    "sqlite", "(julianday('now') - 2440587.5) * 86400.0", "", "", "group_concat", "PRAGMA data_version"
+)
 POSTGRES: Final = Dialect(
-    "postgres", "extract(epoch FROM clock_timestamp())::float8", " FOR UPDATE", " FOR UPDATE SKIP LOCKED", "string_agg"
+    "postgres",
+    "extract(epoch FROM clock_timestamp())::float8",
+    " FOR UPDATE",
+    " FOR UPDATE SKIP LOCKED",
+    "string_agg",
+    None,
 )
 
 # A walk that misses more than these is not believed until a second one misses them too.
 _MISSING_SHARE: Final = 0.2
 _MISSING_COUNT: Final = 10
 _MOST_INSTANCES: Final = 1000
-# How many repositories and tags are remembered: some megabytes.
+# How many repositories and tags are remembered, alone and in pages: some megabytes.
 _REMEMBERED: Final = 20_000
 # A little later than at once: a push is announced before its tag is written, most often by some milliseconds.
 _FIRST_LOOK: Final = 0.015
@@ -88,6 +100,7 @@ class Transactions:
         self._dialect = dialect
         self._limits = limits
         self._listings = KnownListings(_REMEMBERED)
+        self._pages = KnownPages(_REMEMBERED)
         self._state = (
             f"SELECT epoch, head, oldest, {dialect.now}, walk_started, walk_ended, walk_requested, ready"  # noqa: S608
             " FROM index_state"
@@ -396,8 +409,13 @@ class Transactions:
         return _int(row[1])
 
     def catalog(self, after: str, prefix: str, size: int, tags: bool) -> Transaction[CatalogRows]:
-        # The state is read first: changes after it come by the cursor, and twice is harmless.
+        version = yield from self._version()
+        # The state is read before the page: changes after it come by the cursor, and twice is harmless.
         state = yield from self.state()
+        key = (after, prefix, size, tags)
+        known = self._pages.get(key)
+        if known is not None and version is not None and known.version == version:
+            return CatalogRows(known.page, state)
         start, bound = _start(after, prefix)
         rows = yield Statement(
             # One that the last walk did not find is on its way out, unless this walk is not believed: the answer holds
@@ -405,28 +423,39 @@ class Transactions:
             "SELECT name, read_at, id, fence FROM repositories"  # noqa: S608
             f" WHERE known > 0 AND name {start} $1 AND name < $2 AND (coalesce(listed_at, added_at) >= $4"
             " OR read_at >= $4 OR (SELECT walk_held FROM index_state) = 1) ORDER BY name LIMIT $3",
-            (bound, prefix + LAST_CHARACTER, size, state.walk_started or 0.0),
+            # One more says whether others follow.
+            (bound, prefix + LAST_CHARACTER, size + 1, state.walk_started or 0.0),
         )
+        # Whatever changes a repository or its tags changes its row.
+        if known is not None and known.rows == rows:
+            page = known.page
+        else:
+            shown = yield from self._repositories(rows[:size], tags)
+            page = CatalogPage(shown, more=len(rows) > size)
+        self._pages.keep(key, KnownPage(version, rows, page))
+        return CatalogRows(page, state)
+
+    def _version(self) -> Transaction[int | None]:
+        if self._dialect.version is None:
+            return None
+        rows = yield Statement(self._dialect.version)
+        return _int(rows[0][0])
+
+    def _repositories(self, rows: Rows, tags: bool) -> Transaction[tuple[IndexedRepository, ...]]:
         if not tags:
-            return CatalogRows(
-                tuple(
-                    IndexedRepository(_text(name), _float_or_none(read_at), (), read_at is not None)
-                    for name, read_at, _, _ in rows
-                ),
-                state,
+            return tuple(
+                IndexedRepository(_text(name), _float_or_none(read_at), (), read_at is not None)
+                for name, read_at, _, _ in rows
             )
         known = [self._listings.get((identity, fence, read_at)) for _, read_at, identity, fence in rows]
         unknown = [_text(row[0]) for row, listing in zip(rows, known, strict=True) if listing is None]
         read: dict[str, IndexedRepository] = {}
         if unknown:
             read = yield from self._listed(unknown[0], unknown[-1])
-        return CatalogRows(
-            tuple(
-                # One that was deleted between the two statements is as one that was not read yet.
-                listing or read.get(_text(row[0])) or IndexedRepository(_text(row[0]), None)
-                for row, listing in zip(rows, known, strict=True)
-            ),
-            state,
+        return tuple(
+            # One that was deleted between the two statements is as one that was not read yet.
+            listing or read.get(_text(row[0])) or IndexedRepository(_text(row[0]), None)
+            for row, listing in zip(rows, known, strict=True)
         )
 
     def _listed(self, first: str, last: str) -> Transaction[dict[str, IndexedRepository]]:

@@ -13,7 +13,7 @@ from portus_gateway.distribution.page import Cursor, Page
 from portus_gateway.distribution.reference import Reference
 from portus_gateway.errors import GatewayError
 from portus_gateway.index.errors import IndexUnavailable, StoreError
-from portus_gateway.index.store import CatalogRows, IndexedRepository, IndexState, TagEntry
+from portus_gateway.index.store import CatalogPage, CatalogRows, IndexedRepository, IndexState, TagEntry
 from portus_gateway.index.watch_cursor import WatchCursor
 from portus_gateway.operations.catalog_listing import MOST_BYTES, CatalogEntry, CatalogListing, TagNames, too_many_tags
 from portus_gateway.registry.resolved_tags import ResolvedTag
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Entry: TypeAlias = CatalogEntry | IndexedRepository
 """A repository of an answer. Most are as the store has them."""
+Entries: TypeAlias = CatalogPage | tuple[Entry, ...]
+"""The repositories of an answer: a page as the store has it, if all of them are."""
 
 # How many repositories one query of a stream reads.
 _STREAM_PAGE: Final = 1024
@@ -74,6 +76,15 @@ class IndexedTags:
     """A page of tags from the index. A tag whose digest is known well enough is a `ResolvedTag`."""
 
     page: Page[Tag | UnusableName]
+    freshness: Freshness
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedCatalog:
+    """A page of the catalog from the index, and where it continues."""
+
+    entries: Entries
+    following: Cursor | None
     freshness: Freshness
 
 
@@ -147,7 +158,7 @@ class IndexAnswers:
 
     async def catalog(
         self, size: int, after: Cursor | None, *, include_tags: bool, prefix: str, max_staleness: float
-    ) -> "tuple[Page[Entry], Freshness] | None":
+    ) -> IndexedCatalog | None:
         """A page of the catalog. The tags of a repository that the index read too long ago come from the registry.
 
         Raises `Unavailable`.
@@ -156,37 +167,43 @@ class IndexAnswers:
         if not _may_be_indexed(after, max_staleness) or index is None:
             check_first(after)
             return None
-        visible = self._visibility.visible()
-        found: list[IndexedRepository] = []
-        last = "" if after is None else after.name
-        state: IndexState | None = None
-        more = True
-        while more and len(found) <= size:
-            # One more than asked for says whether there is another page.
-            wanted = size + 1 - len(found) if visible is None else _STREAM_PAGE
-            try:
-                rows = await index.store.catalog(last, prefix, wanted, tags=include_tags)
-            except (IndexUnavailable, StoreError):
-                check_first(after)
-                return None
-            state = state or rows.state
-            if not _is_young(state, max_staleness):
-                check_first(after)
-                return None
-            more = len(rows.repositories) == wanted
-            last = rows.repositories[-1].name if rows.repositories else last
-            found += [row for row in rows.repositories if visible is None or visible(row.name)]
-        if state is None or state.walk_started is None:
+        begin = "" if after is None else after.name
+        found = await self._page(index, begin, prefix, size, include_tags, max_staleness)
+        if found is None:
             check_first(after)
             return None
-        shown = found[:size]
-        entries, as_of = await self._entries(index, shown, state, include_tags, max_staleness)
-        following = Cursor("indexed", shown[-1].name) if len(found) > size else None
-        return Page(tuple(_bounded(entries)), following), Freshness(as_of, _cursor(state))
+        page, state = found
+        entries, as_of = await self._entries(index, page, state, include_tags, max_staleness)
+        following = Cursor("indexed", page.repositories[-1].name) if page.more else None
+        return IndexedCatalog(_bounded(entries), following, Freshness(as_of, _cursor(state)))
+
+    async def _page(
+        self, index: "LiveIndex", after: str, prefix: str, size: int, include_tags: bool, max_staleness: float
+    ) -> "tuple[CatalogPage, IndexState] | None":
+        """The next `size` repositories that the caller may see. None: they are not known, or not well enough."""
+        visible = self._visibility.visible()
+        found: list[IndexedRepository] = []
+        first: IndexState | None = None
+        while True:
+            try:
+                rows = await index.store.catalog(
+                    after, prefix, size if visible is None else _STREAM_PAGE, tags=include_tags
+                )
+            except (IndexUnavailable, StoreError):
+                return None
+            first = first or rows.state
+            if not _is_young(first, max_staleness):
+                return None
+            if visible is None:
+                return rows.page, first
+            found += [row for row in rows.repositories if visible(row.name)]
+            if len(found) > size or not rows.page.more:
+                return CatalogPage(tuple(found[:size]), more=len(found) > size), first
+            after = rows.repositories[-1].name
 
     async def stream(
         self, *, include_tags: bool, prefix: str, max_staleness: float
-    ) -> "AsyncGenerator[tuple[list[Entry], Freshness], None] | None":
+    ) -> "AsyncGenerator[tuple[Entries, Freshness], None] | None":
         """The whole catalog, some repositories at a time."""
         index = self._index
         if max_staleness <= 0 or index is None:
@@ -200,36 +217,43 @@ class IndexAnswers:
         return self._stream(index, first, include_tags, prefix, max_staleness)
 
     async def _stream(
-        self, index: "LiveIndex", page: CatalogRows, include_tags: bool, prefix: str, max_staleness: float
-    ) -> "AsyncGenerator[tuple[list[Entry], Freshness], None]":
+        self, index: "LiveIndex", rows: CatalogRows, include_tags: bool, prefix: str, max_staleness: float
+    ) -> "AsyncGenerator[tuple[Entries, Freshness], None]":
         # It is another text each time that it is made, and has to be the same in all messages.
-        cursor = _cursor(page.state)
+        cursor = _cursor(rows.state)
         visible = self._visibility.visible()
         while True:
-            rows = page.repositories
-            shown = [row for row in rows if visible is None or visible(row.name)]
+            page = rows.page
+            shown = (
+                page
+                if visible is None
+                else CatalogPage(tuple(row for row in page.repositories if visible(row.name)), page.more)
+            )
             # By the clock of this page: a slow reader may take this page long after the stream began.
-            entries, as_of = await self._entries(index, shown, page.state, include_tags, max_staleness)
+            entries, as_of = await self._entries(index, shown, rows.state, include_tags, max_staleness)
             yield entries, Freshness(as_of, cursor)
-            if len(rows) < _STREAM_PAGE:
+            if not page.more:
                 return
             try:
-                page = await index.store.catalog(rows[-1].name, prefix, _STREAM_PAGE, tags=include_tags)
+                rows = await index.store.catalog(page.repositories[-1].name, prefix, _STREAM_PAGE, tags=include_tags)
             except StoreError as error:
                 raise IndexUnavailable(str(error)) from error
 
     async def _entries(
-        self,
-        index: "LiveIndex",
-        rows: list[IndexedRepository],
-        state: IndexState,
-        include_tags: bool,
-        max_staleness: float,
-    ) -> tuple[list[Entry], float]:
-        """The entries of these rows, and as of when all of them hold."""
+        self, index: "LiveIndex", page: CatalogPage, state: IndexState, include_tags: bool, max_staleness: float
+    ) -> tuple[Entries, float]:
+        """The entries of this page, and as of when all of them hold."""
         as_of = state.now if state.walk_started is None else state.walk_started
+        rows = page.repositories
         if not include_tags:
-            return [row if row.resolved else CatalogEntry(_repository(row.name), None) for row in rows], as_of
+            if page.resolved:
+                return page, as_of
+            return tuple(row if row.resolved else CatalogEntry(_repository(row.name), None) for row in rows), as_of
+        may_list_tags = self._visibility.tags_visible()
+        if may_list_tags is None and page.resolved:
+            oldest = page.oldest_read
+            if oldest is not None and state.now - oldest <= max_staleness:
+                return page, min(as_of, oldest)
         # A row may have been written after the state was read.
         now = time.time()
         old = [row.name for row in rows if row.read_at is None or state.now - row.read_at > max_staleness]
@@ -239,7 +263,6 @@ class IndexAnswers:
             await index.refresh(old)
             as_of = min(as_of, now)
         entries: list[Entry] = []
-        may_list_tags = self._visibility.tags_visible()
         for row in rows:
             if may_list_tags is not None and not may_list_tags(row.name):
                 entries.append(CatalogEntry(_repository(row.name), self._refusal(Repository(row.name))))
@@ -248,7 +271,7 @@ class IndexAnswers:
             else:
                 as_of = as_of if row.read_at is None or row.read_at > as_of else row.read_at
                 entries.append(row if row.resolved else CatalogEntry(_repository(row.name), _names(row.tags)))
-        return entries, as_of
+        return tuple(entries), as_of
 
     def _refusal(self, repository: Repository) -> GatewayError:
         """The error that a live answer has in place of the tags."""
@@ -306,8 +329,12 @@ def _names(tags: tuple[str, ...]) -> TagNames:
     return TagNames(tuple(filter(is_tag, tags)) if unusable else tags, unusable)
 
 
-def _bounded(entries: list[Entry]) -> list[Entry]:
+def _bounded(entries: Entries) -> Entries:
     """The entries, with an error in place of tags that do not fit into one answer."""
+    if isinstance(entries, CatalogPage):
+        if entries.characters + _FRAME * entries.tags <= MOST_BYTES:
+            return entries
+        entries = entries.repositories
     room = MOST_BYTES
     bounded: list[Entry] = []
     for entry in entries:
@@ -326,4 +353,4 @@ def _bounded(entries: list[Entry]) -> list[Entry]:
         else:
             room -= size
             bounded.append(entry)
-    return bounded
+    return tuple(bounded)

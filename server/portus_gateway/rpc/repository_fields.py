@@ -3,27 +3,43 @@
 A message object for each repository would take longer than everything else that an answer from the index needs.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
+from weakref import WeakKeyDictionary
 
-from portus_gateway.index.store import IndexedRepository
+from portus_gateway.index.store import CatalogPage, IndexedRepository
 from portus_gateway.operations.catalog_listing import CatalogEntry
 from portus_gateway.rpc import conversion
 from portus_gateway.rpc.packing import MESSAGE_SIZE
+
+Entries: TypeAlias = CatalogPage | Sequence[CatalogEntry | IndexedRepository]
 
 # The key of a field is its number and, here always, the type of what has a length (protobuf.dev, "Encoding").
 _FIRST_FIELD: Final = b"\x0a"
 _SECOND_FIELD: Final = b"\x12"
 
 
-def repository_fields(entries: Iterable[CatalogEntry | IndexedRepository]) -> bytes:
+# A page that is listed again is the same object, as long as the index remembers it.
+_known_pages: Final[WeakKeyDictionary[CatalogPage, tuple[bytes, ...]]] = WeakKeyDictionary()
+
+
+def repository_fields(entries: Entries) -> bytes:
     """The field `repositories` of a CatalogResponse or StreamCatalogResponse with these entries."""
-    return b"".join(map(_repository, entries))
+    return b"".join(grouped_repository_fields(entries))
 
 
-def grouped_repository_fields(entries: Iterable[CatalogEntry | IndexedRepository]) -> Iterator[bytes]:
+def grouped_repository_fields(entries: Entries) -> tuple[bytes, ...]:
     """The same in groups of `MESSAGE_SIZE` at most. A larger repository comes alone."""
+    if not isinstance(entries, CatalogPage):
+        return tuple(_grouped(entries))
+    known = _known_pages.get(entries)
+    if known is None:
+        known = _known_pages[entries] = tuple(_grouped(entries.repositories))
+    return known
+
+
+def _grouped(entries: Iterable[CatalogEntry | IndexedRepository]) -> Iterator[bytes]:
     group: list[bytes] = []
     size = 0
     for entry in entries:

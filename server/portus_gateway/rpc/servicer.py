@@ -11,8 +11,7 @@ import grpc
 
 from portus.registry.v1 import registry_service_pb2, registry_service_pb2_grpc, tag_history_pb2, watch_pb2
 from portus_gateway.access.current_call import current_call
-from portus_gateway.index.store import IndexedRepository
-from portus_gateway.operations.catalog_listing import CatalogEntry, CatalogListing
+from portus_gateway.operations.catalog_listing import CatalogListing
 from portus_gateway.operations.deletion import Deletion
 from portus_gateway.operations.image_config import image_config_for
 from portus_gateway.operations.index_answers import Freshness, IndexAnswers
@@ -38,7 +37,7 @@ from portus_gateway.rpc.manifest_batch import ManifestBatch
 from portus_gateway.rpc.packing import packed
 from portus_gateway.rpc.page_tokens import PageTokens
 from portus_gateway.rpc.part_failures import part_status
-from portus_gateway.rpc.repository_fields import grouped_repository_fields, repository_fields
+from portus_gateway.rpc.repository_fields import Entries, grouped_repository_fields, repository_fields
 
 
 class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
@@ -121,8 +120,7 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
             )
             fields, following = repository_fields(live.items), live.next
         else:
-            indexed, freshness = found
-            fields, following = repository_fields(indexed.items), indexed.next
+            fields, following, freshness = repository_fields(found.entries), found.following, found.freshness
         response = registry_service_pb2.CatalogResponse(
             next_page_token=request_parsing.catalog_token(following, wanted, self._page_tokens),
             as_of=conversion.timestamp(freshness.as_of),
@@ -301,9 +299,7 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         return registry_service_pb2.DeleteBlobResponse(digest=deleted.digest.text)
 
 
-def _streamed(
-    entries: Sequence[CatalogEntry | IndexedRepository], freshness: Freshness
-) -> Iterator[registry_service_pb2.StreamCatalogResponse]:
+def _streamed(entries: Entries, freshness: Freshness) -> Iterator[registry_service_pb2.StreamCatalogResponse]:
     for repositories in grouped_repository_fields(entries):
         response = registry_service_pb2.StreamCatalogResponse(
             as_of=conversion.timestamp(freshness.as_of), cursor=freshness.cursor
