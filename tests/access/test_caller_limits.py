@@ -134,3 +134,17 @@ def test_limits_that_allow_no_call_are_refused() -> None:
         CallerLimits(rate=None, concurrency=0)
     with pytest.raises(ValueError, match="burst must be at least 1 call"):
         CallerLimits(rate=1, burst=0)
+
+
+def test_a_caller_may_have_as_many_watches_as_calls_and_neither_takes_a_place_of_the_other() -> None:
+    limits = CallerLimits(rate=None, concurrency=2)
+    for watching in (False, True):
+        for _ in range(2):
+            limits.enter(A, watching=watching)
+    for _ in range(2):
+        with pytest.raises(CallerConcurrencyExceeded, match="token:a has 2 watches running, as many as it may"):
+            limits.enter(A, watching=True)
+        with pytest.raises(CallerConcurrencyExceeded, match="token:a has 2 calls running, as many as it may"):
+            limits.enter(A)
+        limits.leave(A, watching=True)
+        limits.enter(A, watching=True)
