@@ -96,6 +96,8 @@ TESTS: Final[dict[str, Sequence[str]]] = {
         "rpc/test_served_call.py",
         "rpc/test_failed_calls_keep_nothing.py",
         "rpc/test_request_bounds.py",
+        "rpc/test_call_limit.py",
+        "rpc/test_health.py",
     ),
     "rpc/call_errors.py": (
         "rpc/test_status.py",

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator, MutableMapping
+from dataclasses import replace
 from typing import TypeVar
 
 import grpc
@@ -8,6 +9,8 @@ import pytest
 from portus.registry.v1.registry_service_pb2 import ListTagsRequest, ListTagsResponse, ResolveManifestRequest
 from portus_gateway.distribution.errors import NotFound, Unreachable
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
+from portus_gateway.rpc import boundary
+from portus_gateway.rpc.open_services import OPEN_METHODS
 from portus_gateway.rpc.server import FinishedCall, GatewayServer, ServerLimits
 from tests.rpc.failures import failure_of
 from tests.rpc.gateways import (
@@ -245,6 +248,28 @@ async def test_a_stream_may_take_longer_than_a_call() -> None:
         await soon(failure_of(finish(gateway.channel, "ListTags", timeout=None)))
         gate.open.set()
         assert len(await soon(stream)) == 1
+
+
+@pytest.mark.parametrize(
+    "method", ["/grpc.health.v1.Health/Check", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"]
+)
+async def test_a_call_that_needs_no_credential_ends_at_the_limit_of_its_method(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing() -> AsyncIterator[bytes]:
+        await asyncio.Future()
+        yield b""
+
+    async def end_of(call: "grpc.aio.StreamStreamCall[bytes, bytes]") -> None:
+        async for _ in call:
+            pass
+
+    bounded = {method: replace(OPEN_METHODS[method], seconds=0.2)}
+    monkeypatch.setattr(boundary, "OPEN_METHODS", {**OPEN_METHODS, **bounded})
+    async with serve(ScriptedRegistry()) as gateway:
+        begin: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = gateway.channel.stream_stream(method)
+        failed = await soon(failure_of(end_of(begin(nothing()))))
+    assert failed.outcome == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
 
 
 @pytest.mark.parametrize("rpc", FAILING)

@@ -5,6 +5,7 @@ import pytest
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from portus.registry.v1.registry_service_pb2 import ListTagsRequest
+from portus.registry.v1.watch_pb2 import WatchEventsRequest
 from portus_gateway.access.errors import CallerConcurrencyExceeded
 from portus_gateway.aio import fair_share
 from portus_gateway.rpc.call_errors import TooManyCalls
@@ -58,6 +59,20 @@ async def test_health_is_answered_however_many_calls_there_are() -> None:
         await asyncio.gather(*calls)
         assert await finish(gateway.channel, "ListTags")
         watching.cancel()
+
+
+async def test_a_watch_needs_no_place_of_the_calls() -> None:
+    gate = Gate()
+    async with serve(ScriptedRegistry(gate), limits=ServerLimits(max_concurrent_calls=1)) as gateway:
+        calls = await occupy(gateway, 1)
+        method: grpc.aio.UnaryStreamMultiCallable[WatchEventsRequest, bytes] = gateway.channel.unary_stream(
+            f"/{SERVICE}/WatchEvents", WatchEventsRequest.SerializeToString
+        )
+        failed = await failure_of(method(WatchEventsRequest()).read())
+        gate.open.set()
+        await asyncio.gather(*calls)
+    # It got in: this gateway has no index.
+    assert failed.outcome == (grpc.StatusCode.FAILED_PRECONDITION, "INDEX_DISABLED")
 
 
 async def test_streams_leave_room_for_calls() -> None:
