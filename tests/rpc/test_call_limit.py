@@ -37,6 +37,9 @@ async def test_one_call_too_many_is_refused_with_a_retry_delay(rpc: str) -> None
     registry = ScriptedRegistry(gate)
     async with serve(registry, limits=ServerLimits(max_concurrent_calls=2)) as gateway:
         calls = await occupy(gateway, 2)
+        await failure_of(finish(gateway.channel, rpc))
+        # The call that was refused has no place to give back.
+        await check(gateway.channel)
         failed = await failure_of(finish(gateway.channel, rpc))
         assert registry.asked == ["list_tags"] * 2
         gate.open.set()

@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from portus.registry.v1.registry_service_pb2 import ListTagsRequest, ListTagsResponse
+from portus_gateway.distribution.errors import NotFound
 from portus_gateway.operations.guarded_deletion import GuardedDeletion
 from portus_gateway.rpc.interception import IncomingCall
 from portus_gateway.rpc.server import GatewayServer, ServerLimits
@@ -213,6 +214,24 @@ async def test_a_call_that_is_ended_twice_gets_a_reason() -> None:
         tidied.set()
         failed = await call
     assert failed.outcome == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+
+
+async def test_a_call_that_is_ended_answers_with_what_it_has_found_out_meanwhile() -> None:
+    entered = asyncio.Event()
+
+    async def find_out(_: ListTagsRequest, __: object) -> ListTagsResponse:
+        entered.set()
+        try:
+            return await asyncio.Future[ListTagsResponse]()
+        except asyncio.CancelledError:
+            raise NotFound("gone", reason="NAME_UNKNOWN") from None
+
+    async with serve_behaviour(find_out) as (boundary, _, channel):
+        call = asyncio.ensure_future(failure_of(finish(channel, "ListTags")))
+        await soon(entered.wait())
+        boundary.end_calls()
+        failed = await soon(call)
+    assert failed.outcome == (grpc.StatusCode.NOT_FOUND, "NAME_UNKNOWN")
 
 
 async def test_a_call_that_heeds_no_cancellation_does_not_hold_up_the_end() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from portus.registry.v1.registry_service_pb2 import ListTagsRequest
 from portus_gateway.distribution import Repository
+from portus_gateway.distribution.errors import NotFound
 from portus_gateway.rpc.server import ServerLimits
 from tests.attack.raw_http2 import END_STREAM, HEADERS, RST_STREAM, RawConnection
 from tests.rpc.failures import failure_of
@@ -126,11 +127,41 @@ async def test_a_call_whose_request_does_not_come_is_ended_at_the_time_limit(rpc
     registry = ScriptedRegistry()
     async with serve(registry, limits=limits) as gateway:
         begin: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = gateway.channel.stream_stream(f"/{SERVICE}/{rpc}")
+        begun = asyncio.get_running_loop().time()
         waiting = begin(nothing())
         failed = await soon(failure_of(_end_of(waiting)))
+        assert asyncio.get_running_loop().time() - begun >= 0.2
     assert failed.outcome == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
     assert "before its request had arrived" in failed.message
     assert registry.asked == []
+
+
+async def test_a_call_that_is_not_over_at_its_time_limit_is_cancelled_once_and_keeps_its_connection(
+    logs: list[MutableMapping[str, object]],
+) -> None:
+    cancelled = 0
+    finished_tidying = asyncio.Event()
+
+    async def tidy_up(_: str) -> None:
+        nonlocal cancelled
+        while not finished_tidying.is_set():
+            try:
+                await finished_tidying.wait()
+            except asyncio.CancelledError:
+                cancelled += 1
+        raise NotFound("gone", reason="NAME_UNKNOWN")
+
+    async with serve(ScriptedRegistry(tidy_up), limits=ServerLimits(max_call_duration=0.1)) as gateway:
+        waiting = asyncio.ensure_future(failure_of(finish(gateway.channel, "ListTags")))
+        await soon(gateway.calls.came_in(1))
+        # Longer than the time for reading the answer, and some looks at the calls.
+        await asyncio.sleep(0.5)
+        assert cancelled == 1
+        finished_tidying.set()
+        failed = await soon(waiting)
+        assert gateway.channel.get_state() == grpc.ChannelConnectivity.READY
+    assert failed.outcome == (grpc.StatusCode.NOT_FOUND, "NAME_UNKNOWN")
+    assert logs == []
 
 
 async def _end_of(waiting: "grpc.aio.StreamStreamCall[bytes, bytes]") -> None:
