@@ -10,6 +10,9 @@ class Interceptor:
     async def enter(self, incoming: IncomingCall) -> None:
         pass
 
+    async def check(self, incoming: IncomingCall) -> None:
+        pass
+
     async def refused(self, incoming: IncomingCall, error: GatewayError) -> None:
         pass
 

@@ -41,6 +41,9 @@ class RunningCall:
         self.checks.append(now)
         self._checked.set()
 
+    async def check_caller(self) -> None:
+        pass
+
     def is_unread(self, now: float) -> bool:
         return self.unread
 

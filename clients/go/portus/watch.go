@@ -68,8 +68,8 @@ func GiveUpAfter(duration time.Duration) WatchOption {
 // has no end: leave the loop, or cancel ctx, to end it at once.
 //
 // It continues by itself at its last cursor when the gateway stops, when the connection is lost, when a limit of the
-// gateway is reached, and when nothing comes for three heartbeats. If this fails for DefaultGiveUpAfter, the last error
-// ends the iteration. If no gateway has answered yet, the client's timeout does. Errors that would come again end it at
+// gateway is reached, when nothing comes for three heartbeats, and when its credential has expired and there is a newer
+// one. If this fails for DefaultGiveUpAfter, the last error ends the iteration. If no gateway has answered yet, the client's timeout does. Errors that would come again end it at
 // once, such as PERMISSION_DENIED and INVALID_ARGUMENT.
 //
 // If the gateway does not have the changes since the cursor any more, an update with ListAgain says so, and the current
@@ -245,6 +245,9 @@ func (w *watch) passing(failure *Error) bool {
 	case codes.Internal, codes.Unknown:
 		// Without a reason, these come from a proxy or from HTTP/2, when a stream breaks.
 		return w.hasMessage && failure.Reason == ""
+	case codes.Unauthenticated:
+		// The credential has expired during the watch, or was replaced: the next call has the newest one.
+		return failure.Reason == "CREDENTIAL_INVALID" && w.hasMessage && w.failingSince.IsZero()
 	default:
 		return false
 	}

@@ -195,6 +195,19 @@ func TestStreamThatAProxyBreaksContinues(t *testing.T) {
 	}
 }
 
+func TestWatchWhoseCredentialHasExpiredContinuesWithTheNewestOne(t *testing.T) {
+	portus.ShortenWatches(t, time.Millisecond, time.Minute)
+	old := refusal(codes.Unauthenticated, "CREDENTIAL_INVALID", 0)
+	w := watching([]any{message("1"), old}, []any{message("2"), old}, []any{old})
+	updates, failure := collect(t, w, &registryv1.WatchEventsRequest{})
+	equal(t, updates, []string{"1", "2"})
+	// The newest one is not valid either.
+	equal(t, w.began, []string{"", "1", "2"})
+	if failure.Code != codes.Unauthenticated {
+		t.Errorf("got %v", failure)
+	}
+}
+
 func TestWatchWaitsAsLongAsTheGatewayAsks(t *testing.T) {
 	busy := refusal(codes.ResourceExhausted, "TOO_MANY_CALLS", 300*time.Millisecond)
 	began := time.Now()

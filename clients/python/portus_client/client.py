@@ -225,9 +225,10 @@ class RegistryClient(Connection):
         events comes every `heartbeat_interval` (default: 15 s).
 
         The watch continues by itself at its last cursor when the gateway stops, when the connection is lost, when a
-        limit of the gateway is reached, and when nothing comes for three heartbeats. If this fails for `give_up_after`,
-        the last error is raised (None: never). If no gateway has answered yet, it is raised after the client's
-        `timeout`. Errors that would come again are raised at once, such as `PermissionDenied` and `InvalidArgument`.
+        limit of the gateway is reached, when its credential has expired and there is a newer one, and when nothing
+        comes for three heartbeats. If this fails for `give_up_after`, the last error is raised (None: never). If no
+        gateway has answered yet, it is raised after the client's `timeout`. Errors that would come again are raised at
+        once, such as `PermissionDenied` and `InvalidArgument`.
 
         If the gateway does not have the changes since the cursor any more, an update with `list_again` says so, and the
         current state follows. `close` ends the watch with `Cancelled`.

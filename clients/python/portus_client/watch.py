@@ -35,6 +35,7 @@ _PASSING: Final = frozenset(
 )
 # Without a reason, these come from a proxy or from HTTP/2, when a stream breaks.
 _BROKEN_STREAMS: Final = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})
+_INVALID: Final = "CREDENTIAL_INVALID"
 _LOST_CURSORS: Final = frozenset({"CURSOR_EXPIRED", "CURSOR_UNKNOWN"})
 # In seconds.
 _FIRST_PAUSE: Final = 0.1
@@ -190,6 +191,9 @@ class WatchProgress:
         return None if told else WatchUpdate((), "", list_again=True), pause
 
     def _is_passing(self, error: RegistryError) -> bool:
+        if error.code is grpc.StatusCode.UNAUTHENTICATED and error.reason == _INVALID:
+            # The credential has expired during the watch, or was replaced: the next call has the newest one.
+            return self._has_message and self._failing_since is None
         return error.code in _PASSING or (self._has_message and not error.reason and error.code in _BROKEN_STREAMS)
 
     def _pause(self) -> float:

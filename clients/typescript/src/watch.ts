@@ -214,6 +214,9 @@ class Progress {
       case status.UNKNOWN:
         // Without a reason, these come from a proxy or from HTTP/2, when a stream breaks.
         return this.#hasMessage && error.reason === "";
+      case status.UNAUTHENTICATED:
+        // The credential has expired during the watch, or was replaced: the next call has the newest one.
+        return error.reason === "CREDENTIAL_INVALID" && this.#hasMessage && this.#failingSince === undefined;
       default:
         return false;
     }

@@ -183,6 +183,17 @@ for (const code of [status.INTERNAL, status.UNKNOWN]) {
   });
 }
 
+test("a watch whose credential has expired continues with the newest one", async () => {
+  watchTimes.firstPauseMs = 1;
+  const old = refusal(status.UNAUTHENTICATED, "CREDENTIAL_INVALID");
+  const gateway = await watched([message("1"), old], [message("2"), old], [old]);
+  const { updates, error } = await collect(gateway);
+  assert.deepEqual(updates, ["1", "2"]);
+  // The newest one is not valid either.
+  assert.deepEqual(gateway.began, [undefined, "1", "2"]);
+  assert.equal(error.code, status.UNAUTHENTICATED);
+});
+
 test("a watch waits as long as the gateway asks, but not for longer than it tries", async () => {
   const busy = refusal(status.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS", 0.3);
   const began = performance.now();

@@ -24,6 +24,8 @@ class Rpc:
     `lists_repositories` is True when the answer contains the repositories that the caller may see.
     `streams` is True when the server streams its answer.
     `watches` is True when the stream has no end of its own. Such calls have limits of their own.
+    `outlives_credential` is True when a stream that has begun may be read to its end, although its caller's credential
+    is not valid any more: one blob, which takes as long as its size and the network say.
     `composed` is True when each request to the registry needs the right of the RPC that makes it for itself: ListTags
     with a view shows what ResolveManifest, GetManifest and GetImageConfig show.
     `shows_manifests` is True when a manifest that is read by its digest needs the right of GetManifest: ListReferrers
@@ -38,6 +40,7 @@ class Rpc:
     lists_repositories: bool = False
     streams: bool = False
     watches: bool = False
+    outlives_credential: bool = False
     composed: bool = False
     shows_manifests: bool = False
 
@@ -70,7 +73,7 @@ _ROWS: Final = (
     Rpc(name="BatchGetManifests", group="read", missing="MANIFEST_UNKNOWN", right=_GET_MANIFEST, streams=True),
     _GET_IMAGE_CONFIG,
     Rpc(name="BatchGetImageConfigs", group="read", missing="MANIFEST_UNKNOWN", right=_GET_IMAGE_CONFIG, streams=True),
-    Rpc(name="ReadBlob", group="pull", missing="BLOB_UNKNOWN", streams=True),
+    Rpc(name="ReadBlob", group="pull", missing="BLOB_UNKNOWN", streams=True, outlives_credential=True),
     Rpc(name="ListReferrers", group="read", shows_manifests=True),
     _DELETE_MANIFEST,
     Rpc(name="BatchDeleteManifests", group="delete", missing="MANIFEST_UNKNOWN", right=_DELETE_MANIFEST, streams=True),

@@ -5,7 +5,7 @@ from typing import Final
 from portus_gateway.access.authentication import Authentication
 from portus_gateway.access.caller import Caller
 from portus_gateway.access.caller_limits import CallerLimits
-from portus_gateway.access.errors import PermissionDenied
+from portus_gateway.access.errors import PermissionDenied, Unauthenticated
 from portus_gateway.access.policy import PolicySource
 from portus_gateway.access.refusal_log import RefusalLog
 from portus_gateway.access.rpcs import Rpc
@@ -52,6 +52,15 @@ class CallerInterceptor:
         caller = call.caller = await self._authentication.caller(call.metadata, incoming.connection)
         if call.rpc is not None:
             self._admit(caller, call.rpc)
+
+    async def check(self, incoming: IncomingCall) -> None:
+        call = incoming.call
+        if incoming.service in self._open or call.rpc is None:
+            return
+        caller = await self._authentication.caller(call.metadata, incoming.connection)
+        if caller != call.caller:
+            raise Unauthenticated("the credential belongs to another caller than when the call began: call again")
+        self._check(caller, call.rpc)
 
     async def refused(self, incoming: IncomingCall, error: GatewayError) -> None:
         call = incoming.call

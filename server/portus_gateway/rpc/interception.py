@@ -51,6 +51,10 @@ class Interceptor(Protocol):
         """
         ...
 
+    async def check(self, incoming: IncomingCall) -> None:
+        """Checks a running stream that was let in. Raises a `GatewayError` if it would not be let in now."""
+        ...
+
     async def refused(self, incoming: IncomingCall, error: GatewayError) -> None:
         """Is called once for each call that `enter` refused."""
         ...

@@ -48,6 +48,7 @@ class ServedCall:
 
     # Most calls leave these as they are. To set all of them for each call takes longer than to find them here.
     _answered = False
+    _connection: Mapping[str, Iterable[bytes]] | None = None
     _data: bytes | None = None
     _end: GatewayError | None = None
     _entered = 0
@@ -107,7 +108,7 @@ class ServedCall:
 
     @property
     def connection(self) -> Callable[[], Mapping[str, Iterable[bytes]]]:
-        return self._context.auth_context
+        return self._auth_context
 
     async def peek(self) -> Message | None:
         try:
@@ -175,6 +176,22 @@ class ServedCall:
         if self._reading and now > self._started + self._seconds:
             self.end(DeadlineExceeded("the call's deadline passed before its request had arrived"))
 
+    async def check_caller(self) -> None:
+        interceptors = self._serving.interceptors
+        rpc = self.method.rpc
+        if rpc is None or not rpc.streams or rpc.outlives_credential:
+            return
+        if self._answered or self._end is not None or self._entered < len(interceptors):
+            return
+        try:
+            for interceptor in interceptors:
+                await interceptor.check(self)
+        except GatewayError as error:
+            if not self._answered and self._end is None:
+                self._end = error
+                # What must be carried through, such as a delete that was sent, ends first.
+                self._task.cancel()
+
     def is_unread(self, now: float) -> bool:
         """Whether the caller has not read its answer within the gateway's time limit."""
         return self._answered and now > self._unread_at
@@ -207,6 +224,12 @@ class ServedCall:
         if isinstance(known, DeadlineExceeded) and not self._ends_by_itself:
             self._serving.close_connections([self])
         return asyncio.CancelledError()
+
+    def _auth_context(self) -> Mapping[str, Iterable[bytes]]:
+        if self._connection is None:
+            # Kept, because gRPC ends the process if this is read after the call.
+            self._connection = self._context.auth_context()
+        return self._connection
 
     def _give_back(self) -> None:
         if self._held:

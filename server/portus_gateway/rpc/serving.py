@@ -22,6 +22,8 @@ from portus_gateway.rpc.unread_answers import UnreadAnswers
 
 # How often to look for calls that are past their time limit, in seconds.
 _CHECK_INTERVAL: Final = 1.0
+# How often it is checked whether the callers of streams would still be let in, in seconds.
+_CALLER_INTERVAL: Final = 2.0
 
 _log = structlog.get_logger(__name__)
 
@@ -48,6 +50,10 @@ class RunningCall(Protocol):
         """Ends the call if its request has not come within its time limit."""
         ...
 
+    async def check_caller(self) -> None:
+        """Ends the call if it is a stream whose caller would not be let in now."""
+        ...
+
     def is_unread(self, now: float) -> bool:
         """Whether the caller has not read its answer within the gateway's time limit."""
         ...
@@ -72,6 +78,8 @@ class Serving:
     calls: set[RunningCall] = field(default_factory=set)
     """All calls that are not over."""
     _check_is_due: bool = False
+    _checking_callers: asyncio.Task[None] | None = None
+    _callers_checked_at: float = 0.0
 
     def begin(self, call: RunningCall) -> None:
         self.calls.add(call)
@@ -92,7 +100,7 @@ class Serving:
             _log.error("no connection of these callers was found", peers=sorted(peers))
 
     def _check_later(self) -> None:
-        delay = min(_CHECK_INTERVAL, self.limits.max_call_duration / 4)
+        delay = min(_CHECK_INTERVAL, _CALLER_INTERVAL, self.limits.max_call_duration / 4)
         self._check_is_due = True
         # In no call's context: what it logs is not about the call that begins it.
         asyncio.get_running_loop().call_later(delay, self._check_calls, context=Context())
@@ -103,5 +111,19 @@ class Serving:
         for call in tuple(self.calls):
             call.check(now)
         self.close_connections([call for call in self.calls if call.is_unread(now)])
+        if now - self._callers_checked_at >= _CALLER_INTERVAL and (
+            self._checking_callers is None or self._checking_callers.done()
+        ):
+            self._callers_checked_at = now
+            self._checking_callers = asyncio.get_running_loop().create_task(self._check_callers())
         if self.calls:
             self._check_later()
+
+    async def _check_callers(self) -> None:
+        for call in tuple(self.calls):
+            try:
+                await call.check_caller()
+            except Exception:
+                _log.exception("the caller of a stream could not be checked again")
+            # There may be thousands of watches.
+            await asyncio.sleep(0)

@@ -177,6 +177,17 @@ def test_a_stream_that_a_proxy_breaks_continues(gateway: Gateway, watch: Watch, 
 
 
 @both
+def test_a_watch_whose_credential_has_expired_continues_with_the_newest_one(gateway: Gateway, watch: Watch) -> None:
+    expired = status(grpc.StatusCode.UNAUTHENTICATED, "it has expired", "CREDENTIAL_INVALID")
+    gateway.watches = [[message("1"), expired], [message("2"), expired], [expired]]
+    updates, raised = watch(gateway.address)
+    assert [update.cursor for update in updates] == ["1", "2"]
+    # The newest one is not valid either.
+    assert raised.code is grpc.StatusCode.UNAUTHENTICATED
+    assert len(asked(gateway)) == 3
+
+
+@both
 def test_a_watch_waits_as_long_as_the_gateway_asks(gateway: Gateway, watch: Watch) -> None:
     gateway.watches = [[too_many(0.3)], [too_many(0.3)], [END]]
     started = time.monotonic()

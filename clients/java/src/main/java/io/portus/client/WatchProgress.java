@@ -115,6 +115,9 @@ final class WatchProgress {
       case UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED -> true;
       // Without a reason, these come from a proxy or from HTTP/2, when a stream breaks.
       case INTERNAL, UNKNOWN -> hasMessage && error.reason().isEmpty();
+      // The credential has expired during the watch, or was replaced: the next call has the newest one.
+      case UNAUTHENTICATED ->
+          error.reason().equals("CREDENTIAL_INVALID") && hasMessage && failingSince.isEmpty();
       default -> false;
     };
   }

@@ -135,6 +135,17 @@ class WatchTest {
   }
 
   @Test
+  void watchWhoseCredentialHasExpiredContinuesWithTheNewestOne() {
+    StatusRuntimeException old = refusal(Status.Code.UNAUTHENTICATED, "CREDENTIAL_INVALID", 0);
+    calls(List.of(message("1"), old), List.of(message("2"), old), List.of(old));
+    List<String> updates = new ArrayList<>();
+    assertReason("CREDENTIAL_INVALID", collect(NOW, QUICK, updates));
+    assertEquals(List.of("1", "2"), updates);
+    // The newest one is not valid either.
+    assertEquals(List.of("now", "1", "2"), began);
+  }
+
+  @Test
   void watchWaitsAsLongAsTheGatewayAsks() {
     StatusRuntimeException busy = refusal(Status.Code.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS", 300);
     calls(List.of(busy), List.of(busy), List.of(END));
