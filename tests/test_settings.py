@@ -47,7 +47,7 @@ def test_nothing_set_says_what_to_set(environment: pytest.MonkeyPatch) -> None:
     environment.delenv("PORTUS_PASSWORD")
     with pytest.raises(InvalidSettings) as invalid:
         settings.load()
-    assert [error.name for error in invalid.value.problems] == ["registry_url", "registry_anonymous"]
+    assert [error.name for error in invalid.value.problems] == ["registry_url", "password_file"]
     assert "https://registry.example:5000" in str(invalid.value)
     assert "PORTUS_PASSWORD_FILE" in str(invalid.value)
 
@@ -291,8 +291,8 @@ def test_an_incomplete_access_control_is_refused(variables: dict[str, str], blam
         ("upstream_concurrency", "many", "must be a whole number from 1 to 1000"),
         ("upstream_concurrency", "1.5", "must be a whole number from 1 to 1000"),
         ("upstream_attempts", "0", "must be a whole number from 1 to 10"),
-        ("max_manifest_bytes", "10", "must be a whole number from 1024 to 67108864"),
-        ("cache_bytes", "-1", "must be a whole number from 0 to 68719476736"),
+        ("max_manifest_bytes", "10", "must be a whole number from 1024 to 67108864, in bytes"),
+        ("cache_bytes", "-1", "must be a whole number from 0 to 68719476736, in bytes"),
         ("max_concurrent_calls", "-1", "must be a whole number from 1 to 100000"),
         ("caller_concurrency", "0", "must be a whole number from 1 to 100000"),
         ("caller_rate", "fast", "must be a number above 0 and at most 1000000"),

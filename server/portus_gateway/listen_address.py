@@ -1,6 +1,8 @@
 """The address that a server listens on."""
 
+import errno
 import ipaddress
+import socket
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -51,13 +53,23 @@ DEFAULT_LISTEN: Final = ListenAddress("127.0.0.1", 50051)
 """Where the gateway serves gRPC if no setting says otherwise."""
 
 
+_REASONS: Final = {
+    errno.EADDRINUSE: "the address is in use: stop the process that uses it, or listen on another port",
+    errno.EADDRNOTAVAIL: "this machine does not have the address",
+    errno.EACCES: "this user may not use the port: ports below 1024 need a right of their own",
+}
+
+
 def cannot_listen(address: ListenAddress | str, cause: OSError | None = None) -> OSError:
     """The error for an address that a server cannot listen on. `cause` is the system's error, if it is known."""
-    detail = f" ({cause.strerror})" if cause is not None else ""
-    return OSError(
-        f"cannot listen on {address}: the address is in use, is not one of this machine, or may not be bound by this"
-        f" user{detail}"
-    )
+    if isinstance(cause, socket.gaierror):
+        reason = "the host name cannot be resolved"
+    elif cause is not None and cause.errno in _REASONS:
+        reason = _REASONS[cause.errno]
+    else:
+        detail = "" if cause is None else f" ({cause.strerror or cause})"
+        reason = f"the address is in use, is not one of this machine, or may not be bound by this user{detail}"
+    return OSError(f"cannot listen on {address}: {reason}")
 
 
 def _ipv6(text: str) -> str:

@@ -71,6 +71,14 @@ class Problem:
         return f"{variable_of(self.name)}{flag}: {self.description}"
 
 
+class _ProblemOf(ValueError):
+    """A mistake of the setting `name`. It shows when another setting is checked."""
+
+    def __init__(self, name: str, description: str) -> None:
+        self.name = name
+        super().__init__(description)
+
+
 class InvalidSettings(ValueError):
     """The settings are invalid. `problems` has every mistake."""
 
@@ -386,9 +394,10 @@ class Settings(BaseSettings):
         if value and has_password:
             raise ValueError("cannot be set together with a password: unset one of them")
         if not value and not has_password:
-            raise ValueError(
-                "no password is set. Set PORTUS_PASSWORD_FILE or PORTUS_PASSWORD. For a registry that needs no account,"
-                " set this to true"
+            raise _ProblemOf(
+                "password_file",
+                "is required: the file with the password of the registry account. PORTUS_PASSWORD can have the password"
+                " instead. For a registry that needs no account, set PORTUS_REGISTRY_ANONYMOUS to true",
             )
         return value
 
@@ -610,9 +619,10 @@ def _problem(details: ErrorDetails) -> Problem:
         case "missing":
             return Problem(name, f"is required. {(field.description or '').replace('`', '')}")
         case "value_error":
-            return Problem(name, str(details["ctx"]["error"]))
+            error = details["ctx"]["error"]
+            return Problem(error.name if isinstance(error, _ProblemOf) else name, str(error))
         case _:
-            return Problem(name, f"must be {expected_value(field)}")
+            return Problem(name, f"must be {expected_value(field)}{', in bytes' if name.endswith('_bytes') else ''}")
 
 
 def _reason(error: OSError | UnicodeError) -> str:

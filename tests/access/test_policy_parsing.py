@@ -42,7 +42,7 @@ def test_all_mistakes_are_reported_at_once_with_rule_and_line() -> None:
         "allow rule 'twice' (line 9): principals: 'ci' is neither `*` nor `anonymous`",
         "allow rule 'twice' (line 9): rpcs: 'reed' is neither an RPC nor a group; these exist: read, pull, delete, *",
         "allow rule 'twice' (line 9): repositories: 'Team/**': 'Team' is not a segment",
-        "allow rule 'twice' (line 15): has no 'principal'; it has name, principals, rpcs, repositories",
+        "allow rule 'twice' (line 15): 'principal' is unknown: a rule has name, principals, rpcs, repositories",
         "allow rule 'twice' (line 15): needs `principals`",
         "allow rule 'twice' (line 15): needs `repositories`",
     ]

@@ -90,3 +90,10 @@ async def test_a_fault_of_our_own_is_in_the_log(caplog: pytest.LogCaptureFixture
         assert b" 500 Internal Server Error" in await reader.read()
         writer.close()
     assert "a fault" in caplog.text
+
+
+async def test_a_port_that_is_taken_is_an_error_that_names_it() -> None:
+    async with serving(Application()) as address:
+        second = HttpServer(web.Application(), address, most_connections=8)
+        with pytest.raises(OSError, match=f"cannot listen on {address}: the address is in use"):
+            await second.__aenter__()

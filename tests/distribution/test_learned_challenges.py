@@ -158,6 +158,9 @@ def test_a_refused_token_is_told_with_what_it_was_for() -> None:
         error = learned.token_refused("pull of team/app", SCOPES, refusal)
         assert message in str(error)
         assert error.operator_detail == f"account 'portus', the scope {SCOPES[0]} at {REALM}"
+        without_scope = learned.token_refused("the version check", (), refusal)
+        assert "scope" not in f"{without_scope} {without_scope.operator_detail}"
+        assert without_scope.operator_detail == f"account 'portus', {REALM}"
 
 
 def test_a_refused_password_is_told_with_the_account() -> None:

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -122,6 +122,7 @@ async def outcome(command: str, *arguments: str, **variables: str) -> tuple[int,
         command,
         *arguments,
         env=clean_environment(variables),
+        stdin=DEVNULL,
         stdout=PIPE,
         stderr=PIPE,
     )

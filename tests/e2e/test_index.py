@@ -190,6 +190,24 @@ async def test_commands_without_an_index(variables: dict[str, str]) -> None:
     assert "PORTUS_INDEX" in errors
 
 
+async def test_a_rebuild_asks_only_on_a_terminal_and_only_if_the_settings_are_right(variables: dict[str, str]) -> None:
+    status, _, errors = await outcome("index", "rebuild", **variables)
+    assert status == 2
+    assert errors.endswith("Error: cannot ask without a terminal: give --yes\n")
+    status, output, errors = await outcome("index", "rebuild")
+    assert status == 78
+    assert (output, errors.splitlines()[0]) == ("", "portus-gateway: 2 problems in the settings:")
+
+
+@pytest.mark.parametrize(
+    "url", ["gateway.example", "gateway.example:8090/notifications", "http://gateway.example:8090"]
+)
+async def test_an_endpoint_needs_the_whole_address_of_the_receiver(url: str) -> None:
+    status, output, errors = await outcome("index", "endpoint", "--url", url)
+    assert (status, output) == (2, "")
+    assert "must be an http or https address, such as http://gateway.example:8090/notifications" in errors
+
+
 @pytest.mark.parametrize("command", ["status", "check", "export"])
 async def test_commands_that_look_make_no_file(command: str, variables: dict[str, str], tmp_path: Path) -> None:
     status, _, errors = await outcome("index", command, **variables)

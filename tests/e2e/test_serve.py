@@ -98,12 +98,20 @@ async def test_a_port_that_is_taken_is_one_clear_line(settings: dict[str, str]) 
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         status, _, errors = await outcome("serve", "--listen", address, **settings)
         assert status == 1
-        assert f"cannot listen on {address}" in errors
+        in_use = f"Error: cannot listen on {address}: the address is in use: stop the process that uses it, or"
+        assert in_use in errors
         assert "Traceback" not in errors
         status, _, errors = await outcome("serve", "--listen=127.0.0.1:0", "--metrics-listen", address, **settings)
         assert status == 1
-        assert "Error:" in errors
+        assert in_use in errors
         assert "Traceback" not in errors
+
+
+async def test_a_misspelt_command_is_suggested() -> None:
+    for command, meant in (("serv", " Did you mean 'serve'?"), ("xyz", "")):
+        status, _, errors = await outcome(command)
+        assert status == 2
+        assert errors.endswith(f"Error: No such command '{command}'.{meant}\n")
 
 
 async def test_two_gateways_never_share_a_port(settings: dict[str, str]) -> None:

@@ -42,9 +42,16 @@ async def test_a_port_that_is_taken_is_an_error() -> None:
         assert await finish(gateway.channel, "ListTags")
 
 
-@pytest.mark.parametrize("listen", ["192.0.2.1:0", "127.0.0.1:not-a-port"])
-async def test_an_address_that_cannot_be_listened_on_is_an_error(listen: str) -> None:
-    with pytest.raises(OSError, match="cannot listen on"):
+@pytest.mark.parametrize(
+    ("listen", "why"),
+    [
+        ("192.0.2.1:0", "this machine does not have the address"),
+        ("no-such-host.invalid:0", "the host name cannot be resolved"),
+        ("127.0.0.1:not-a-port", "the address is in use, is not one"),
+    ],
+)
+async def test_an_address_that_cannot_be_listened_on_is_an_error(listen: str, why: str) -> None:
+    with pytest.raises(OSError, match=f"cannot listen on {listen}: {why}"):
         await server_on(listen).start()
 
 

@@ -1,6 +1,8 @@
 """What the log shows, in both formats, of events with texts that strangers wrote."""
 
 import json
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +29,14 @@ try:
 except RuntimeError:
     log.exception("a call failed unexpectedly")
     logging.getLogger("library").exception("and a library's")
+"""
+
+
+ONE_EVENT = """
+import structlog
+from portus_gateway.telemetry import logs
+logs.configure("auto", "info")
+structlog.get_logger("test").info("a call")
 """
 
 
@@ -89,3 +99,25 @@ with spans.Step(RecordedSpan()):
         [sys.executable, "-c", script, form], capture_output=True, text=True, check=True, timeout=60, cwd=ROOT
     )
     assert [shown in line for line in run.stderr.splitlines()] == [False, True, True]
+
+
+@pytest.mark.parametrize(("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True)])
+def test_the_log_on_a_terminal_is_coloured_unless_no_color_is_set(variables: dict[str, str], coloured: bool) -> None:
+    ours, theirs = pty.openpty()
+    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | variables
+    subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            ONE_EVENT,
+        ],
+        env=environment,
+        stderr=theirs,
+        check=True,
+        timeout=60,
+    )
+    os.close(theirs)
+    shown = os.read(ours, 4096).decode()
+    os.close(ours)
+    assert "a call" in shown
+    assert ("\x1b[" in shown) == coloured

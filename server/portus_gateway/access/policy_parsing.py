@@ -65,7 +65,7 @@ class _RuleReader:
     def rule(self) -> Rule | None:
         for key in self._table:
             if key not in _KEYS:
-                self._refuse(f"has no {key!r}; it has {', '.join(_KEYS)}")
+                self._refuse(f"{key!r} is unknown: a rule has {', '.join(_KEYS)}")
         name = self._name()
         principals = self._values("principals", PrincipalPattern)
         rpcs = frozenset[str]().union(*self._values("rpcs", _rpcs))

@@ -150,7 +150,7 @@ class ServerCertificate:
     def _read(self) -> _Pair:
         problems: list[str] = []
         # All are read, also after a mistake: a file that was read is not read again until it changes.
-        contents = [_content(file, problems) for file in self._files()]
+        contents = [self._content(file, problems) for file in self._files()]
         client_authorities = contents[2] if len(contents) > 2 else None
         pair = _Pair(contents[0], contents[1], client_authorities, _expiry(contents[0]))
         if not problems:
@@ -159,19 +159,20 @@ class ServerCertificate:
             raise InvalidAccessFile(str(self._certificates.path), problems)
         return pair
 
+    def _content(self, file: WatchedFile, problems: list[str]) -> bytes:
+        try:
+            return file.read()
+        except (OSError, ValueError) as error:
+            # The error has the name of the certificate's file.
+            named = "" if file is self._certificates else f"{file.path} "
+            problems.append(f"{named}cannot be read: {reason(error)}")
+            return b""
+
 
 def _configuration(pair: _Pair) -> grpc.ServerCertificateConfiguration:
     return grpc.ssl_server_certificate_configuration(
         [(pair.key, pair.certificates)], root_certificates=pair.client_authorities
     )
-
-
-def _content(file: WatchedFile, problems: list[str]) -> bytes:
-    try:
-        return file.read()
-    except (OSError, ValueError) as error:
-        problems.append(f"{file.path} cannot be read: {reason(error)}")
-        return b""
 
 
 def _problems(pair: _Pair) -> list[str]:

@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from portus_gateway.aio.source_network import fullest_source_first, network_of
-from portus_gateway.listen_address import ListenAddress
+from portus_gateway.listen_address import ListenAddress, cannot_listen
 
 # A connection is accepted in one turn of the event loop, made in the next, and known to aiohttp in the one after that.
 _ACCEPTING_TURNS: Final = 3
@@ -64,8 +64,10 @@ class HttpServer:
                 ssl_handshake_timeout=None if self._tls is None else self._longest_handshake,
                 reuse_address=True,
             )
-        except BaseException:
+        except BaseException as error:
             await self._runner.cleanup()
+            if isinstance(error, OSError):
+                raise cannot_listen(self._listen, error) from error
             raise
         return self
 

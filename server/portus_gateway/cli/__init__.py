@@ -1,5 +1,6 @@
 """The command `portus-gateway`."""
 
+import difflib
 import signal
 from importlib import import_module
 
@@ -21,6 +22,16 @@ _COMMANDS = {
 
 
 class _Commands(click.Group):
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in _COMMANDS and not name.startswith("-"):
+            similar = difflib.get_close_matches(name, _COMMANDS, 1)
+            meant = f" Did you mean {similar[0]!r}?" if similar else ""
+            raise click.UsageError(f"No such command {name!r}.{meant}", ctx)
+        return super().resolve_command(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(_COMMANDS)
 

@@ -27,6 +27,7 @@ _HINTS = {
     "WRONG_VERSION_NUMBER": "the gateway does not use TLS: leave --ca-file out",
     "Socket closed": "if the gateway uses TLS, give --ca-file",
     "Hostname Verification Check failed": "--address must be a name that the certificate has",
+    "Failed to create security handshaker": "--ca-file, --certificate and --key must be files in PEM format",
     "CERTIFICATE_VERIFY_FAILED": "--ca-file must have the CA of the gateway's certificate",
 }
 

@@ -5,11 +5,13 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import aclosing
+import sys
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from contextlib import aclosing, contextmanager
 from datetime import UTC, datetime
 
 import click
+from yarl import URL
 
 from portus_gateway import settings
 from portus_gateway.app import distribution_configuration
@@ -60,18 +62,25 @@ def rebuild(yes: bool) -> None:
 
     A gateway that runs goes on, and begins to read at once. Use this also if the registry has a new address.
     """
-    if not yes:
-        click.confirm("Forget the index with its history?", abort=True)
-
-    async def forget(loaded: Settings) -> int:
-        await _store(loaded)().rebuild_unopened()
+    with _errors_reported():
+        store = _store(_settings())
+        if not yes:
+            _ask("Forget the index with its history?")
+        asyncio.run(store().rebuild_unopened())
         click.echo("the index is empty: a gateway that runs, or the next one, reads the registry")
-        return 0
-
-    _run(forget)
 
 
-@index.command()
+def _ask(question: str) -> None:
+    try:
+        click.confirm(question, abort=True)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        click.echo()
+        raise click.UsageError("cannot ask without a terminal: give --yes") from None
+
+
+@index.command(short_help="Compare the index with the registry.")
 def check() -> None:
     """Compare the index with the registry, and print the differences. Exit status 0: there is none. 1: there are.
 
@@ -94,7 +103,7 @@ def check() -> None:
     _run(compare)
 
 
-@index.command()
+@index.command(short_help="Print the tags of the index as JSON lines.")
 def export() -> None:
     """Print the tags of the index as JSON lines: repository, tag, digest, and when the digest was last checked."""
 
@@ -116,8 +125,23 @@ def export() -> None:
     _run(write)
 
 
-@index.command()
-@click.option("--url", required=True, help="Address of the receiver: http://gateway.example:8090/notifications.")
+def _read_url(_: click.Context, __: click.Parameter, text: str) -> str:
+    try:
+        url = URL(text)
+    except ValueError:
+        url = URL()
+    if url.scheme not in ("http", "https") or not url.host or url.path.rstrip("/") == "":
+        raise click.BadParameter("must be an http or https address, such as http://gateway.example:8090/notifications")
+    return text
+
+
+@index.command(short_help="Print the registry's settings for notifications.")
+@click.option(
+    "--url",
+    callback=_read_url,
+    required=True,
+    help="Address of the receiver: http://gateway.example:8090/notifications.",
+)
 def endpoint(url: str) -> None:
     """Print the registry's settings for notifications, with a new token.
 
@@ -140,10 +164,20 @@ def endpoint(url: str) -> None:
 
 def _run(work: Callable[[Settings], Coroutine[object, None, int]]) -> None:
     """Runs `work` with the settings of the environment; the command ends with its exit status."""
+    with _errors_reported():
+        raise SystemExit(asyncio.run(work(_settings())))
+
+
+def _settings() -> Settings:
+    loaded = settings.load({}, os.environ)
+    logs.configure(loaded.log_format, "error")
+    return loaded
+
+
+@contextmanager
+def _errors_reported() -> Iterator[None]:
     try:
-        loaded = settings.load({}, os.environ)
-        logs.configure(loaded.log_format, "error")
-        raise SystemExit(asyncio.run(work(loaded)))
+        yield
     except InvalidSettings as error:
         report(error)
         raise SystemExit(EXIT_CONFIGURATION) from None

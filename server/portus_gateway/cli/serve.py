@@ -21,6 +21,7 @@ def serve(**flags: Value | None) -> None:
     """Serve gRPC until SIGTERM or SIGINT, then let running calls finish.
 
     Every setting is an environment variable and a flag; a flag overrides its variable. Only the password has no flag.
+    Durations are seconds, or have a unit: 500ms, 30s, 5m, 1h, 2d.
     """
     try:
         loaded = settings.load(given(flags), os.environ)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from portus_gateway.aio.http_server import close_listener
+from portus_gateway.listen_address import ListenAddress, cannot_listen
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -46,9 +47,12 @@ class Listener:
         if self._listening is not None:
             raise RuntimeError("the server is already running")
         self._server = web.Server(self._handler, handler_cancellation=True, access_log=None)
-        listening = await asyncio.get_running_loop().create_server(
-            self._server, self._host, self._port, ssl=self._ssl_context, backlog=_BACKLOG, reuse_address=True
-        )
+        try:
+            listening = await asyncio.get_running_loop().create_server(
+                self._server, self._host, self._port, ssl=self._ssl_context, backlog=_BACKLOG, reuse_address=True
+            )
+        except OSError as error:
+            raise cannot_listen(ListenAddress(self._host, self._port), error) from error
         self._port = listening.sockets[0].getsockname()[1]
         self._closing = asyncio.Event()
         self._listening = listening

@@ -23,7 +23,7 @@ from portus_gateway.distribution.errors import (
 )
 from portus_gateway.distribution.exchange import Answer
 from portus_gateway.distribution.origin import Origin, without_secrets
-from portus_gateway.distribution.tokens import Token, TokenRequest, TokenSource, words_for
+from portus_gateway.distribution.tokens import Token, TokenRequest, TokenSource, for_scopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,15 +164,15 @@ class Authorization:
 
     def token_refused(self, action: str, scopes: tuple[str, ...], refusal: Refusal) -> DistributionError:
         """The error for a new token that the registry refuses."""
-        wanted = words_for(scopes)
+        wanted = for_scopes(scopes)
         if refusal.error == "invalid_token":
             message = (
-                f"the registry refused {action}: it does not accept a new token for {wanted}. Either it does not trust"
+                f"the registry refused {action}: it does not accept a new token{wanted}. Either it does not trust"
                 " the token service (issuer, service or key), or the clocks of the two differ"
             )
         else:
             message = (
-                f"the registry refused {action} with a fresh token for {wanted}: the gateway's account lacks that"
+                f"the registry refused {action} with a fresh token{wanted}: the gateway's account lacks that"
                 " right, or the registry does not trust the token service (issuer, service, key, clocks)"
             )
         detail = account_of(self._credentials)

@@ -57,7 +57,8 @@ class TokenRequest:
 
     def __str__(self) -> str:
         """For `operator_detail`: it has the realm's address."""
-        return f"{words_for(self.scopes)} at {without_secrets(self.realm)}"
+        scopes = f"the scope {' '.join(self.scopes)} at " if self.scopes else ""
+        return f"{scopes}{without_secrets(self.realm)}"
 
 
 @dataclass(slots=True, eq=False)
@@ -74,8 +75,9 @@ class Token:
     """Whether the registry has accepted it."""
 
 
-def words_for(scopes: tuple[str, ...]) -> str:
-    return f"the scope {' '.join(scopes)}" if scopes else "no scope"
+def for_scopes(scopes: tuple[str, ...]) -> str:
+    """The end of a sentence on a token: ` for the scope …`, empty without scopes."""
+    return f" for the scope {' '.join(scopes)}" if scopes else ""
 
 
 class TokenSource:
@@ -139,8 +141,7 @@ class TokenSource:
             answer = await self._ask(request, authorization)
         if answer.status in _REFUSALS and await self._is_right_of_one_scope(request, answer):
             raise Denied(
-                f"the token service gives the gateway's account no token for {words_for(request.scopes)}"
-                f" ({answer.status})",
+                f"the token service gives the gateway's account no token{for_scopes(request.scopes)} ({answer.status})",
                 operator_detail=f"{account_of(self._credentials)}, {request}",
             )
         if answer.status != 200:
@@ -184,7 +185,7 @@ class TokenSource:
         status = answer.status
         if status in _REFUSALS:
             return CredentialsRejected(
-                f"the token service refused the gateway's own account ({status}) for {words_for(request.scopes)}",
+                f"the token service refused the gateway's own account ({status}){for_scopes(request.scopes)}",
                 operator_detail=f"{account_of(self._credentials)}, {request}",
                 concern=Concern.ACCOUNT,
             )
@@ -202,12 +203,12 @@ class TokenSource:
             )
         if is_transient(status, answer.body):
             return Unavailable(
-                f"the token service answered {status} for {words_for(request.scopes)}",
+                f"the token service answered {status}{for_scopes(request.scopes)}",
                 retry_after=retry_after(answer.headers),
                 operator_detail=str(request),
             )
         return RegistryFault(
-            f"the token service answered {status} for {words_for(request.scopes)}",
+            f"the token service answered {status}{for_scopes(request.scopes)}",
             operator_detail=f"{request}, service {request.service!r}",
             concern=Concern.TOKEN_REALM,
         )

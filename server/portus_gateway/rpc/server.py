@@ -1,7 +1,9 @@
 """The gRPC server: what listens, what it serves, and how it stops."""
 
 import asyncio
+import errno
 import resource
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from portus_gateway.access.page_token_keys import SecretKey
-from portus_gateway.listen_address import cannot_listen
+from portus_gateway.listen_address import ListenAddress, cannot_listen
 from portus_gateway.operations.catalog_listing import CatalogListing
 from portus_gateway.operations.deletion import Deletion
 from portus_gateway.operations.index_answers import EverythingVisible, IndexAnswers, Visibility
@@ -202,7 +204,29 @@ def _listen(server: grpc.aio.Server, listener: Listener) -> int:
             return server.add_insecure_port(listener.address)
         return server.add_secure_port(listener.address, listener.credentials)
     except RuntimeError as error:
-        raise cannot_listen(listener.address) from error
+        raise cannot_listen(listener.address, _refusal(listener.address)) from error
+
+
+def _refusal(address: str) -> OSError | None:
+    """Why gRPC could not listen on `address`. It does not pass the system's error on, so the address is tried again."""
+    refusals: list[OSError] = []
+    try:
+        listen = ListenAddress.parse(address)
+        places = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        return error
+    except ValueError:
+        return None
+    for family, kind, protocol, _, place in places:
+        try:
+            with socket.socket(family, kind, protocol) as end:
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                end.bind(place)
+        except OSError as error:
+            refusals.append(error)
+    # `localhost` may have an address that this machine lacks. gRPC does without it, so it is not the reason.
+    refusals.sort(key=lambda error: error.errno == errno.EADDRNOTAVAIL)
+    return next(iter(refusals), None)
 
 
 def _most_connections() -> int:

@@ -1,7 +1,8 @@
-"""Logs: one event a line on standard error, as JSON for machines or in colour for a person."""
+"""Logs: one event a line on standard error, as JSON for machines or in colour for a person (https://no-color.org)."""
 
 import atexit
 import logging
+import os
 import sys
 from typing import Final, Literal, TextIO
 
@@ -41,7 +42,7 @@ def configure(form: Format, level: str, stream: TextIO | None = None, *, worker:
     # Tracebacks are plain: those of `rich` show local variables, and so credentials.
     render: list[Processor] = [structlog.processors.format_exc_info]
     if human:
-        render += [_printable, structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+        render += [_printable, structlog.dev.ConsoleRenderer(colors=stream.isatty() and not os.environ.get("NO_COLOR"))]
     else:
         render += [_in_reading_order, structlog.processors.JSONRenderer()]
     writer = LogWriter(stream, tell_dropped=_tell_dropped)

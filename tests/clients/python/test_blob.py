@@ -259,6 +259,9 @@ def test_referrers_on_a_terminal(gateway: Gateway) -> None:
     assert terminal.end() == 6
     for text in ("Found by", SBOM_TYPE, "cosign tag", BLOB_DIGEST, "MANIFEST_UNKNOWN"):
         assert text in terminal.text
+    terminal = Terminal(gateway.address, ["referrers", "team/app:1.0", "--type", "no/such"])
+    assert terminal.end() == 0
+    assert terminal.text == f"nothing refers to team/app@{IMAGE_DIGEST}\n"
 
 
 def test_an_error_while_referrers_are_listed_is_no_empty_list(gateway: Gateway) -> None:

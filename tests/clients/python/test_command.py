@@ -197,6 +197,7 @@ def test_config_of_an_index_needs_a_platform(gateway: Gateway) -> None:
 
     assert refused.status != 0
     assert "PLATFORM_REQUIRED" in refused.errors
+    assert refused.errors.endswith("; give --platform\n")
     assert run(gateway.address, "config", "team/app:multi", "--platform", "linux/arm64").status == 0
 
 
@@ -393,6 +394,33 @@ def test_not_found_mentions_an_ignored_host(gateway: Gateway) -> None:
         "portus-client: there is no such repository (NAME_UNKNOWN);"
         " my.team was read as a registry host and ignored;"
         " for the repository of that name, write /my.team/app\n"
+    )
+
+
+def test_a_refused_credential_says_which_option_to_check(gateway: Gateway) -> None:
+    for reason, said in (
+        ("CREDENTIAL_MISSING", "give --token-file, or --certificate"),
+        ("CREDENTIAL_INVALID", "check --token-file"),
+    ):
+        gateway.failures["Catalog"] = gateway.failures["StreamCatalog"] = [
+            status(grpc.StatusCode.UNAUTHENTICATED, "no", reason)
+        ]
+        refused = run(gateway.address, "catalog")
+        assert refused.status == 4
+        assert f"no ({reason}); {said}" in refused.errors
+
+
+def test_a_timeout_is_a_number_of_seconds(gateway: Gateway) -> None:
+    assert run(gateway.address, "ping", "--timeout", "30s").status == 0
+    for text in ("5m", "0", "86401", "nan", ""):
+        refused = run(gateway.address, "ping", "--timeout", text)
+        assert refused.status == 2
+        assert f"'{text}' is not a number of seconds above 0 and at most 86400" in refused.errors
+
+
+def test_a_misspelt_command_is_suggested(gateway: Gateway) -> None:
+    assert run(gateway.address, "catlog").errors == (
+        "portus-client: No such command 'catlog'. Did you mean 'catalog'? see portus-client --help\n"
     )
 
 

@@ -98,6 +98,7 @@ def test_control_characters_do_not_reach_the_terminal(gateway: Gateway) -> None:
 @pytest.mark.parametrize(
     ("template", "said"),
     [
+        ("json", "'json' has no field: write a name in braces, such as {digest}; for JSON, give --output json"),
         ("{}", "is not a field"),
         ("{0}", "is not a field"),
         ("{digest", "for braces that are no field"),

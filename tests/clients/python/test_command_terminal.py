@@ -188,6 +188,13 @@ def test_on_eighty_columns_a_digest_is_whole_and_nothing_is_cut(gateway: Gateway
     assert max(map(len, (image.text + index.text).splitlines())) <= 80
 
 
+def test_on_a_narrow_terminal_no_rule_is_wider_than_it(gateway: Gateway) -> None:
+    terminal = Terminal(gateway.address, ["tags", "team/app", "--digests"], variables={"COLUMNS": "60"})
+
+    assert terminal.end() == 0
+    assert {len(line) for line in terminal.text.splitlines() if "──" in line} == {60}
+
+
 def test_an_ascii_terminal_gets_only_ascii(gateway: Gateway) -> None:
     gateway.repositories["broken"] = status(grpc.StatusCode.INTERNAL, "gr\u00f6\u00dfer", "UPSTREAM_ERROR")
     gateway.silent.add("StreamCatalog")

@@ -133,7 +133,10 @@ def test_a_token_of_a_profile_is_sent_only_to_its_gateway(
         ("[profiles.test]\ntimeout = nan\n", "timeout must be a number of seconds above 0"),
         ("[profiles.test]\ntimeout = true\n", "timeout must be a number of seconds above 0"),
         ('[profiles.test]\naddress = "http://a"\n', "is not a gateway address"),
-        ('[profiles.test]\naddress = "127.0.0.1:1"\ntoken_file = "gone"\n', "gone: No such file or directory"),
+        (
+            '[profiles.test]\naddress = "127.0.0.1:1"\ntoken_file = "gone"\n',
+            "gone cannot be read: No such file or directory",
+        ),
     ],
 )
 def test_an_invalid_profile_is_reported_in_one_line(with_profiles: Configured, text: str, said: str) -> None:

@@ -122,4 +122,4 @@ def test_the_documented_profile_is_valid(address: str, tmp_path: Path) -> None:
     named = run(None, "--profile", "prod", "ping", XDG_CONFIG_HOME=str(tmp_path), HOME=str(tmp_path))
 
     assert (finished.status, finished.errors) == (0, "")
-    assert f"{tmp_path}/.secrets/portus: No such file" in named.errors
+    assert f"{tmp_path}/.secrets/portus cannot be read: No such file" in named.errors

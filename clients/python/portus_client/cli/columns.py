@@ -22,7 +22,7 @@ class Columns:
         self._headers = [Text(header, style="bold") for header in (*(header for header, _ in columns), last)]
         self._widths = [width for _, width in columns]
         self._width = max(console.width, sum(self._widths) + len(_GAP) * len(self._widths) + LAST_MINIMUM)
-        self._rule = ("-" if console.options.ascii_only else "─") * self._width
+        self._rule = ("-" if console.options.ascii_only else "─") * console.width
 
     def header(self) -> Text:
         """The headers, and a rule below them."""

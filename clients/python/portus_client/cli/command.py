@@ -37,15 +37,18 @@ Exit status:
   1    another error: of the gateway, of the registry, or of the connection
   2    usage error, or an argument that the gateway refuses
   3    the repository, manifest, blob or platform does not exist
-  4    refused: tags point to the digest, deletion is disabled, or no permission
+  4    refused: tags point to the digest, deletion is disabled, no permission, or no
+       valid credential
   5    gateway or registry not available, or no answer in time: try again
   6    partial result: some tags or manifests could not be fetched, or tags remain
   130  interrupted
   141  the reader of the output has closed the pipe
 
 \b
-Completion, in bash (zsh: zsh_source; fish: ...=fish_source portus-client | source):
+Completion, in bash (in zsh, write zsh_source):
   eval "$(_PORTUS_CLIENT_COMPLETE=bash_source portus-client)"
+In fish:
+  _PORTUS_CLIENT_COMPLETE=fish_source portus-client | source
 
 \b
 Examples:
@@ -91,7 +94,8 @@ def run(arguments: Sequence[str]) -> int:
         status: int | None = command.main(list(arguments), PROGRAM, standalone_mode=False)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx is not None else PROGRAM
-        print_error(f"{error.format_message().rstrip('.')}; see {path} --help")
+        message = error.format_message().rstrip(".")
+        print_error(f"{message}{'' if message.endswith('?') else ';'} see {path} --help")
         return ExitCode.USAGE
     except OSError as error:
         return output_failed(error)

@@ -13,7 +13,7 @@ from portus_client.descriptor import Platform
 from portus_client.image_name import ImageName
 
 
-@click.command()
+@click.command(short_help="Show when an image was built, its labels, and what it runs.")
 @image_argument
 @platform_option("The image for this platform; required for a multi-platform image: linux/arm64")
 @click.option("--raw", is_flag=True, help="Write only the exact bytes of the configuration.")

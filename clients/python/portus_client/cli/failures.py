@@ -36,11 +36,19 @@ _DEFAULT_TIMEOUTS: Final = (
     f"{DEFAULT_TIMEOUT:g} s, delete {DEFAULT_DELETE_TIMEOUT:g} s, catalog and batch {DEFAULT_STREAM_TIMEOUT:g} s"
 )
 _LISTED_TAGS: Final = 10
+# Which option helps, where the gateway's message is for every kind of client.
+_OPTIONS: Final = {
+    "CREDENTIAL_MISSING": "give --token-file, or --certificate and --key",
+    "CREDENTIAL_INVALID": "check --token-file",
+    "PLATFORM_REQUIRED": "give --platform",
+}
 
 
 def line(error: RegistryError, address: str, timeout: float | None) -> str:
     """One line for a failed call to the gateway at `address`. `timeout` is the user's --timeout, in seconds."""
     parts = [_message(error, address, timeout), *getattr(error, "__notes__", ())]
+    if error.reason in _OPTIONS:
+        parts.append(_OPTIONS[error.reason])
     if error.retry_delay is not None:
         parts.append(f"try again in {error.retry_delay.total_seconds():g} s")
     if isinstance(error, Internal | DataLoss) and error.request_id and error.request_id not in parts[0]:

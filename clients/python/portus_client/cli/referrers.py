@@ -50,6 +50,8 @@ def referrers(session: Session, image: ImageName, artifact_type: str, platform: 
             json_output.write_document(answer, rows="referrers")
         case OutputFormat.TERMINAL:
             _show(found, console())
+            if not found:
+                click.echo(f"nothing refers to {printable(f'{image.repository}@{digest}')}", err=True)
         case OutputFormat.TEXT:
             _write_lines(found)
     failed = sum(one.error is not None for one in found)

@@ -106,7 +106,7 @@ class Session(Profile):
         except ValueError as error:
             raise click.UsageError(str(error)) from error
         except OSError as error:
-            raise click.UsageError(f"{error.filename}: {error.strerror}") from error
+            raise click.UsageError(f"{error.filename} cannot be read: {error.strerror}") from error
 
 
 def shared_options(function: Callback) -> Callback:
@@ -204,6 +204,20 @@ class _Option:
         )(function)
 
 
+class _Seconds(click.FloatRange):
+    """A number of seconds. `30s` is accepted too, because the settings of the gateway are written like this."""
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            seconds = float(str(value).removesuffix("s"))
+        except ValueError:
+            seconds = 0.0
+        if not 0 < seconds <= profiles.MAX_TIMEOUT:
+            message = f"{str(value)!r} is not a number of seconds above 0 and at most {profiles.MAX_TIMEOUT}"
+            self.fail(message, param, ctx)
+        return seconds
+
+
 _FILE = click.Path(dir_okay=False)
 _OPTIONS: Final = (
     _Option(
@@ -219,7 +233,7 @@ _OPTIONS: Final = (
     ),
     _Option(
         name="--timeout",
-        type=click.FloatRange(min=0, min_open=True, max=profiles.MAX_TIMEOUT),
+        type=_Seconds(min=0, min_open=True, max=profiles.MAX_TIMEOUT),
         metavar="SECONDS",
         help="Maximum duration of a call."
         f"  [default: {DEFAULT_TIMEOUT:.0f}; delete: {DEFAULT_DELETE_TIMEOUT:.0f}; catalog and batch:"

@@ -60,6 +60,10 @@ class Template:
                 )
             steps = (dotted or bracketed for dotted, bracketed in _STEP.findall(found[2]))
             parts.append(_Field((found[1], *steps), specification or ""))
+        if not any(isinstance(part, _Field) for part in parts):
+            raise ValueError(
+                f"{text!r} has no field: write a name in braces, such as {{digest}}; for JSON, give --output json"
+            )
         return cls(tuple(parts))
 
     def line(self, result: Object) -> str:

@@ -9,7 +9,7 @@ from portus_client.cli.terminal import print_error, printable
 from portus_client.watch import Event, WatchUpdate
 
 
-@click.command()
+@click.command(short_help="Show the changes in the registry as they happen.")
 @click.option(
     "--prefix",
     default="",
