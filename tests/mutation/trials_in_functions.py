@@ -6,6 +6,7 @@ This is some five times as fast as to import everything for each mutant.
 import ast
 import gc
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from tests.mutation.executed_lines import ExecutedLines
 from tests.mutation.killers import Killers
 from tests.mutation.mutants import Mutant
 from tests.mutation.time_limits import TimeLimits
+
+# Tests of the boundary, for example, run for each RPC, and one more RPC notices little more. The mirrored file has all.
+_MOST_PARAMETERS = 8
 
 
 class TrialsInFunctions:
@@ -39,6 +43,12 @@ class TrialsInFunctions:
         self._executed = ExecutedLines(str(file))
         self.lines = folder / "lines.json"
         self.outcomes = folder / "outcomes.json"
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = [item for item in items if item.nodeid.startswith(f"{self._mirror}::")] + _some_of_each(
+            [item for item in items if not item.nodeid.startswith(f"{self._mirror}::")]
+        )
 
     def pytest_collection_finish(self) -> None:
         self._executed.stop()
@@ -107,6 +117,18 @@ class _Failures:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
             print(f"\n{report.nodeid} fails without a mutant:\n{report.longreprtext}")
+
+
+def _some_of_each(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """Each test with up to `_MOST_PARAMETERS` of its sets of parameters, evenly chosen."""
+    by_function: defaultdict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        by_function[item.nodeid.partition("[")[0]].append(item)
+    chosen = []
+    for same in by_function.values():
+        count = min(len(same), _MOST_PARAMETERS)
+        chosen += [same[number * len(same) // count] for number in range(count)]
+    return chosen
 
 
 def _failed(session: pytest.Session, items: Sequence[pytest.Item]) -> str | None:
