@@ -15,7 +15,8 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -89,7 +90,7 @@ def _run(module: str, accepted: Accepted, only: str, tried: str) -> Result | Non
     tree = ast.parse((PACKAGE / module).read_text())
     found = [mutant for mutant in mutants(tree) if only in str(mutant)]
     try:
-        outcomes = _outcomes(module, tree, found)
+        outcomes = _outcomes(module, tree, found, partial(accepted.includes, module))
     except RuntimeError as error:
         print(f"{module}: {error}", flush=True)
         return None
@@ -114,7 +115,9 @@ def _run(module: str, accepted: Accepted, only: str, tried: str) -> Result | Non
     return Result(len(found), counts[Outcome.KILLED], counts[Outcome.TIMED_OUT], len(survivors), tried)
 
 
-def _outcomes(module: str, tree: ast.Module, found: Sequence[Mutant]) -> list[Outcome]:
+def _outcomes(
+    module: str, tree: ast.Module, found: Sequence[Mutant], may_survive: Callable[[Mutant], bool]
+) -> list[Outcome]:
     """What becomes of each mutant. Raises `RuntimeError` if a test fails without any."""
     file = PACKAGE / module
     files = _test_files(module)
@@ -122,7 +125,7 @@ def _outcomes(module: str, tree: ast.Module, found: Sequence[Mutant]) -> list[Ou
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "log"
     log.unlink(missing_ok=True)
-    in_functions = TrialsInFunctions(file, tree, found, files[0], folder, log)
+    in_functions = TrialsInFunctions(file, tree, found, may_survive, files[0], folder, log)
     if exit_status(lambda: run_pytest(files, in_functions), log, None, own_session=False) != 0:
         raise RuntimeError(f"the trials of {module} could not be made:\n{log.read_text()[-3000:]}")
     unchanged = Baseline.read(files[0], in_functions.lines)
@@ -133,7 +136,9 @@ def _outcomes(module: str, tree: ast.Module, found: Sequence[Mutant]) -> list[Ou
     def outcome(mutant: Mutant, known: Outcome) -> Outcome:
         if known is not Outcome.NOT_TRIED:
             return known
-        tests = unchanged.tests_of(mutant.line, mutant.last_line, killers.kills, killers.of(mutant))
+        tests = unchanged.tests_of(
+            mutant.line, mutant.last_line, killers.kills, killers.of(mutant), may_survive=may_survive(mutant)
+        )
         with mutant.applied():
             # To import all files takes longer than most tests do.
             for some in _first_file_and_others(tests):

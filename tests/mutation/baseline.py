@@ -10,7 +10,8 @@ from typing import Self
 from tests.mutation.executed_lines import ExecutedLines
 
 # Where very many tests run a line, the quick ones among them have to notice.
-_MOST_SECONDS = 20.0
+_MOST_SECONDS = 40.0
+_MOST_SECONDS_IF_IT_MAY_SURVIVE = 5.0
 # A change can make a loop endless. On a busy machine tests take some times as long as they took before.
 _SECONDS_BESIDE = 6
 # What a trial takes beside its tests.
@@ -31,33 +32,45 @@ class Baseline:
     def runs_at_import(self, first: int, last: int) -> bool:
         return not self.at_import.isdisjoint(range(first, last + 1))
 
-    def tests_of(self, first: int, last: int, kills: Mapping[str, int], killer: str | None = None) -> list[str]:
+    def tests_of(
+        self,
+        first: int,
+        last: int,
+        kills: Mapping[str, int],
+        killer: str | None = None,
+        *,
+        may_survive: bool,
+    ) -> list[str]:
         """The tests that can notice a change of these lines, the most promising first.
 
         These are `killer`, which noticed it in an earlier run, and the tests that ran the lines. Those that noticed
-        most other changes for their time (`kills`) come first, then the mirrored file, then the others; of these, each
-        test with one set of parameters first, and quick tests first. Last come all other tests of the mirrored file:
-        what runs on threads that are not Python's own, such as the TLS handshakes of gRPC, was not seen.
+        most other changes for their time (`kills`) come first, then each test with one set of parameters, then with the
+        others; of these, the mirrored file and quick tests first. Last come all other tests of the mirrored file: what
+        runs on threads that are not Python's own, such as the TLS handshakes of gRPC, was not seen.
+
+        A mutant that `may_survive` has fewer: they only show that its entry may be out of date.
         """
         wanted = set(range(first, last + 1))
         always = self.runs_at_import(first, last)
 
-        def rank(test: str) -> tuple[bool, bool, float, bool, int, float]:
+        def rank(test: str) -> tuple[bool, bool, float, bool, bool, int, float]:
             return (
                 test != killer,
                 not (always or wanted & self.lines[test]),
                 -kills.get(test, 0) / (self.seconds[test] + _SECONDS_OF_A_TRIAL),
+                self.repeats[test] > 0,
                 not self._is_mirrored(test),
                 self.repeats[test],
                 self.seconds[test],
             )
 
+        most = _MOST_SECONDS_IF_IT_MAY_SURVIVE if may_survive else _MOST_SECONDS
         chosen: list[str] = []
         for test in sorted(self.lines, key=rank):
             was_seen = always or wanted & self.lines[test]
             if not was_seen and not self._is_mirrored(test) and test != killer:
                 continue
-            if chosen and sum(map(self.seconds.__getitem__, [*chosen, test])) > _MOST_SECONDS:
+            if chosen and sum(map(self.seconds.__getitem__, [*chosen, test])) > most:
                 break
             chosen.append(test)
         return chosen

@@ -7,7 +7,7 @@ import ast
 import gc
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -32,11 +32,19 @@ class TrialsInFunctions:
     """
 
     def __init__(
-        self, file: Path, tree: ast.Module, found: Sequence[Mutant], mirror: str, folder: Path, log: Path
+        self,
+        file: Path,
+        tree: ast.Module,
+        found: Sequence[Mutant],
+        may_survive: Callable[[Mutant], bool],
+        mirror: str,
+        folder: Path,
+        log: Path,
     ) -> None:
         self._file = file
         self._tree = tree
         self._found = found
+        self._may_survive = may_survive
         self._mirror = mirror
         self._folder = folder
         self._log = log
@@ -91,7 +99,13 @@ class TrialsInFunctions:
             return Outcome.NOT_TRIED
         items = {item.nodeid: item for item in session.items}
         killer = killers.of(mutant)
-        tests = unchanged.tests_of(mutant.line, mutant.last_line, killers.kills, killer if killer in items else None)
+        tests = unchanged.tests_of(
+            mutant.line,
+            mutant.last_line,
+            killers.kills,
+            killer if killer in items else None,
+            may_survive=self._may_survive(mutant),
+        )
         if not tests:
             return Outcome.SURVIVED
 
