@@ -30,6 +30,10 @@ class RunningCall:
         self.peer = peer
         self.ended: list[GatewayError] = []
         self.checks: list[float] = []
+        self.caller_checks: list[float] = []
+        self.caller_is_known = asyncio.Event()
+        self.caller_is_known.set()
+        self.problem: Exception | None = None
         self.current = "nothing"
         self._checked = asyncio.Event()
 
@@ -42,7 +46,10 @@ class RunningCall:
         self._checked.set()
 
     async def check_caller(self) -> None:
-        pass
+        self.caller_checks.append(time.perf_counter())
+        await self.caller_is_known.wait()
+        if self.problem is not None:
+            raise self.problem
 
     def is_unread(self, now: float) -> bool:
         return self.unread
@@ -93,6 +100,43 @@ async def test_nothing_is_looked_at_while_there_is_no_call() -> None:
     serving.begin(second)
     await second.checked(2)
     assert len(first.checks) == 2
+
+
+async def test_callers_are_checked_every_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving_module, "_CALLER_INTERVAL", 0.05)
+    serving, running = looking_each(0.01), RunningCall()
+    begun = time.perf_counter()
+    serving.begin(running)
+    while len(running.caller_checks) < 4:
+        await running.checked(len(running.checks) + 1)
+    assert running.caller_checks[3] - begun >= 0.15
+
+
+async def test_a_caller_who_takes_long_to_check_is_not_checked_twice_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(serving_module, "_CALLER_INTERVAL", 0.01)
+    serving, running = looking_each(0.01), RunningCall()
+    running.caller_is_known.clear()
+    serving.begin(running)
+    await running.checked(10)
+    assert len(running.caller_checks) == 1
+    running.caller_is_known.set()
+    while len(running.caller_checks) < 2:
+        await running.checked(len(running.checks) + 1)
+
+
+async def test_a_caller_who_cannot_be_checked_keeps_no_other_from_it(
+    monkeypatch: pytest.MonkeyPatch, logs: list[MutableMapping[str, object]]
+) -> None:
+    monkeypatch.setattr(serving_module, "_CALLER_INTERVAL", 0.01)
+    serving, broken, well = looking_each(0.01), RunningCall(), RunningCall()
+    broken.problem = ValueError("a bug")
+    serving.begin(broken)
+    serving.begin(well)
+    while len(broken.caller_checks) < 2 or len(well.caller_checks) < 2:
+        await well.checked(len(well.checks) + 1)
+    assert logs[0]["event"] == "the caller of a stream could not be checked again"
 
 
 async def test_the_connections_of_unread_answers_are_closed_and_no_others(
