@@ -112,6 +112,17 @@ async def test_callers_are_checked_every_now_and_then(monkeypatch: pytest.Monkey
     assert running.caller_checks[3] - begun >= 0.15
 
 
+async def test_the_callers_of_many_streams_are_checked_soon() -> None:
+    async def all_checked() -> None:
+        while not all(running.caller_checks for running in calls):
+            await calls[0].checked(len(calls[0].checks) + 1)
+
+    serving, calls = looking_each(0.01), [RunningCall() for _ in range(50)]
+    for running in calls:
+        serving.begin(running)
+    await soon(all_checked())
+
+
 async def test_a_caller_who_takes_long_to_check_is_not_checked_twice_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
