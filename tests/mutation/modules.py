@@ -76,7 +76,12 @@ TESTS: Final[dict[str, Sequence[str]]] = {
         *_DELETE,
     ),
     "operations/large_documents.py": ("operations/test_manifest_presence.py", "operations/test_manifest_dependents.py"),
-    "operations/manifest_dependents.py": (_GUARDED, "rpc/test_large_manifests.py", *_BATCH),
+    "operations/manifest_dependents.py": (
+        _GUARDED,
+        "operations/test_batch_deletion.py",
+        "rpc/test_large_manifests.py",
+        *_BATCH,
+    ),
     "operations/manifest_presence.py": (_GUARDED, *_DELETE),
     "operations/remaining_tags.py": (_GUARDED, "operations/test_batch_deletion.py"),
     "operations/tag_deletion.py": (
