@@ -31,12 +31,15 @@ _LARGEST_PAYLOAD = 64 * 1024
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Admits signed images.")
-    parser.add_argument("image", type=ImageName.parse)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("image", help="an image, such as team/app:1.0")
     parser.add_argument("--key", type=Path, required=True, help="cosign's public key (PEM, ECDSA)")
     arguments = parser.parse_args()
-    name: ImageName = arguments.image
-    key = load_pem_public_key(arguments.key.read_bytes())
+    try:
+        name = ImageName.parse(arguments.image)
+        key = load_pem_public_key(arguments.key.read_bytes())
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     if not isinstance(key, EllipticCurvePublicKey):
         parser.error(f"{arguments.key} is not an ECDSA key")
     address = os.environ.get("PORTUS_GATEWAY_ADDRESS", "127.0.0.1:50051")

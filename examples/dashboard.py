@@ -19,7 +19,7 @@ _ROW = "{:<30} {:>5}  {:<20} {:>8} {:>9}  {}"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Prints a table of all repositories.")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prefix", default="", help="only repositories whose names begin with this")
     arguments = parser.parse_args()
     address = os.environ.get("PORTUS_GATEWAY_ADDRESS", "127.0.0.1:50051")
@@ -64,7 +64,9 @@ def age(created: datetime) -> str:
 
 
 def size(total: int | None) -> str:
-    return "unknown" if total is None else f"{total / 1e6:.1f} MB"
+    if total is None:
+        return "unknown"
+    return f"{total / 1e6:.1f} MB" if total >= 1e5 else f"{total / 1e3:.1f} kB"
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ _BATCH = 1000
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Keeps the newest images of a repository.")
-    parser.add_argument("repository")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("repository", help="such as team/app")
     parser.add_argument("--keep", type=int, required=True, help="number of images to keep")
     parser.add_argument("--delete", action="store_true", help="delete; without it, only show what would be deleted")
     arguments = parser.parse_args()

@@ -17,11 +17,15 @@ from portus_client import ImageName, ManifestRequest, Platform, RegistryClient, 
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Replaces the tags of images by digests.")
-    parser.add_argument("--platform", type=Platform.parse, default=None, help="default: the digest of the whole index")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--platform", help="default: the digest of the whole index")
     arguments = parser.parse_args()
-    names = [ImageName.parse(line.strip()) for line in sys.stdin if line.strip()]
-    wanted = [ManifestRequest(name.repository, name.reference, platform=arguments.platform) for name in names]
+    try:
+        platform = Platform.parse(arguments.platform) if arguments.platform else None
+        names = [ImageName.parse(line.strip()) for line in sys.stdin if line.strip()]
+    except ValueError as error:
+        parser.error(str(error))
+    wanted = [ManifestRequest(name.repository, name.reference, platform=platform) for name in names]
     address = os.environ.get("PORTUS_GATEWAY_ADDRESS", "127.0.0.1:50051")
     pinned: dict[int, str] = {}
     try:

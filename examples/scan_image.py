@@ -21,16 +21,19 @@ _SBOM_TYPES = ("spdx+json", "cyclonedx+json")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Scans the layers of an image.")
-    parser.add_argument("image", type=ImageName.parse)
-    parser.add_argument("--platform", type=Platform.parse, default=Platform("linux", "amd64"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("image", help="an image, such as team/app:1.0")
+    parser.add_argument("--platform", default="linux/amd64", help="default: linux/amd64")
     arguments = parser.parse_args()
-    name: ImageName = arguments.image
+    try:
+        name, platform = ImageName.parse(arguments.image), Platform.parse(arguments.platform)
+    except ValueError as error:
+        parser.error(str(error))
     address = os.environ.get("PORTUS_GATEWAY_ADDRESS", "127.0.0.1:50051")
     try:
         with RegistryClient(address, token_file=os.environ.get("PORTUS_GATEWAY_TOKEN_FILE")) as client:
-            return scan(client, name, arguments.platform)
-    except RegistryError as error:
+            return scan(client, name, platform)
+    except (RegistryError, tarfile.TarError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
 
@@ -43,6 +46,7 @@ def scan(client: RegistryClient, name: ImageName, platform: Platform) -> int:
     found = [path for layer in manifest.content.layers for path in setuid_files(client, name.repository, layer)]
     for path in found:
         print(f"setuid: {path}")
+    print(f"{len(manifest.content.layers)} layers, {len(found)} setuid files")
     for sbom, packages in sboms(client, name.repository, manifest.descriptor.digest):
         print(f"SBOM: {sbom.media_type}, {packages} packages")
     return 1 if found else 0

@@ -156,7 +156,11 @@ async def test_the_scanner_reads_all_layers_and_sboms(gateway: Gateway, images: 
     scanned = await gateway.run("scan_image.py", "scan/app:v1")
 
     assert (scanned.status, scanned.errors) == (1, "")
-    assert scanned.output.splitlines() == ["setuid: bin/su", "SBOM: text/spdx+json, 2 packages"]
+    assert scanned.output.splitlines() == [
+        "setuid: bin/su",
+        "1 layers, 1 setuid files",
+        "SBOM: text/spdx+json, 2 packages",
+    ]
     assert scanned.calls == {"GetManifest": 1, "ListReferrers": 1, "ReadBlob": 2}
 
 
@@ -184,8 +188,8 @@ async def test_the_dashboard_shows_the_newest_image_of_each_repository(gateway: 
     assert shown.status == 0, shown.errors
     header, app, web = shown.output.splitlines()
     assert header.split() == ["REPOSITORY", "TAGS", "NEWEST", "AGE", "SIZE", "PLATFORMS"]
-    assert re.fullmatch(r"board/app +2 +new +\d+ d +0\.0 MB +linux/amd64", app)
-    assert re.fullmatch(r"board/web +1 +only +\d+ d +0\.0 MB +linux/amd64, linux/arm64", web)
+    assert re.fullmatch(r"board/app +2 +new +\d+ d +\d\.\d kB +linux/amd64", app)
+    assert re.fullmatch(r"board/web +1 +only +\d+ d +\d\.\d kB +linux/amd64, linux/arm64", web)
     assert shown.calls == {"StreamCatalog": 1, "ListTags": 2}
 
 
@@ -214,3 +218,34 @@ async def test_only_signed_images_are_admitted(
 
     missing = await gateway.run("check_signature.py", "admit/app:missing", "--key", str(key_file))
     assert (missing.status, missing.output) == (2, "")
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "given", "said"),
+    [
+        ("check_signature.py", ("Team/App", "--key", "none"), "", "'Team/App' is not a repository name"),
+        ("check_signature.py", ("team/app", "--key", "/no/such/key"), "", "No such file or directory: '/no/such/key'"),
+        ("scan_image.py", ("team/app", "--platform", "arm64"), "", "'arm64' is not a platform"),
+        ("pin_images.py", (), "image: team/app\n", "'image: team' is not a registry host"),
+    ],
+)
+async def test_a_mistake_in_the_arguments_is_one_line_and_status_2(
+    gateway: Gateway, script: str, arguments: tuple[str, ...], given: str, said: str
+) -> None:
+    refused = await gateway.run(script, *arguments, given=given)
+
+    assert (refused.status, refused.output) == (2, "")
+    assert f"{script}: error: " in refused.errors.splitlines()[-1]
+    assert said in refused.errors
+    assert refused.calls == {}
+
+
+async def test_a_layer_that_is_no_archive_is_not_an_answer_of_the_scanner(gateway: Gateway, images: ImageTools) -> None:
+    # Status 1 would mean that files were found.
+    await images.push("scan/other", "v1", content=artifact("example/image", {"layer": b"not an archive"}))
+
+    scanned = await gateway.run("scan_image.py", "scan/other:v1")
+
+    assert (scanned.status, scanned.output) == (2, "")
+    assert scanned.errors.startswith("scan/other:v1: ")
+    assert "Traceback" not in scanned.errors
