@@ -1,48 +1,19 @@
-"""ResolveManifest and BatchResolveManifests."""
+"""ResolveManifest. Errors in a request are the same in BatchResolveManifests."""
 
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from portus.registry.v1.manifest_pb2 import Descriptor, Platform
-from portus.registry.v1.registry_service_pb2 import (
-    BatchResolveManifestsRequest,
-    BatchResolveManifestsResult,
-    GetManifestRequest,
-    ResolveManifestRequest,
-)
-from portus_gateway.devregistry import DevRegistry, Fault, image, index, multi_platform, raw_manifest
+from portus.registry.v1.registry_service_pb2 import GetManifestRequest, ResolveManifestRequest
+from portus_gateway.devregistry import DevRegistry, image, index, multi_platform, raw_manifest
 from portus_gateway.distribution import Descriptor as DescriptorValue
 from portus_gateway.distribution import Manifest
 from portus_gateway.distribution.manifest import OCI_INDEX, OCI_MANIFEST
 from tests.rpc.failures import failure_of, read
 from tests.rpc.gateways import Gateway, serve
+from tests.rpc.resolve_calls import ARM64, PLAN9, ask, asking_for, batch
 from tests.rpc.scripted_registry import DIGEST, ScriptedRegistry
-
-ARM64 = Platform(os="linux", architecture="arm64")
-PLAN9 = Platform(os="plan9", architecture="mips")
-
-
-def asking_for(reference: str, platform: Platform | None = None) -> ResolveManifestRequest:
-    """By digest, or by tag."""
-    request = ResolveManifestRequest(repository="team/app", platform=platform)
-    if ":" in reference:
-        request.digest = reference
-    else:
-        request.tag = reference
-    return request
-
-
-async def ask(gateway: Gateway, reference: str, platform: Platform | None = None) -> Descriptor:
-    return (await gateway.stub.ResolveManifest(asking_for(reference, platform), timeout=10)).descriptor
-
-
-async def batch(gateway: Gateway, *requests: ResolveManifestRequest) -> list[BatchResolveManifestsResult]:
-    """One result for each of the requests, in their order."""
-    call = gateway.stub.BatchResolveManifests(BatchResolveManifestsRequest(requests=requests), timeout=20)
-    came = [result async for response in call for result in response.results]
-    assert sorted(result.request_index for result in came) == list(range(len(requests)))
-    return sorted(came, key=lambda result: result.request_index)
 
 
 async def test_a_tag_and_a_digest_lead_to_the_same(registry: DevRegistry, gateway: Gateway) -> None:
@@ -138,52 +109,3 @@ async def test_max_staleness_is_passed_on(platform: Platform | None) -> None:
         await gateway.stub.ResolveManifest(request, timeout=10)
         await batch(gateway, request, asking_for("1.0"))
     assert sorted(registry.staleness) == [0, 1.5, 1.5]
-
-
-async def test_each_result_of_a_batch_is_what_resolve_manifest_answers(registry: DevRegistry, gateway: Gateway) -> None:
-    content = multi_platform("app", ["linux/amd64", "linux/arm64"])
-    registry.push("team/app", "1.0", content=content)
-    registry.push("team/app", "2.0", content=image("app"))
-    requests = [asking_for("1.0"), asking_for("1.0", ARM64), asking_for("2.0"), asking_for("2.0")]
-    results = await batch(gateway, *requests)
-    singly = [(await gateway.stub.ResolveManifest(request, timeout=10)).descriptor for request in requests]
-    assert [result.descriptor for result in results] == singly
-    assert [result.descriptor.digest for result in results[:2]] == [content.digest, content.children[1].digest]
-
-
-async def test_the_failure_of_one_reference_does_not_end_the_batch(registry: DevRegistry, gateway: Gateway) -> None:
-    digest = registry.push("team/app", "1.0", content=multi_platform("app"))
-    registry.push("team/broken", "1.0")
-    registry.inject(Fault(route="manifests", repository="team/broken", status=500))
-    requests = [
-        asking_for("1.0"),
-        asking_for("no-such"),
-        asking_for("1.0", PLAN9),
-        ResolveManifestRequest(repository="team/broken", tag="1.0"),
-        ResolveManifestRequest(repository="Team", tag="1.0"),
-        asking_for("1.0"),
-    ]
-    results = await batch(gateway, *requests)
-    assert [results[index].descriptor.digest for index in (0, 5)] == [digest, digest]
-    failures = [read(result.status) for result in results[1:5]]
-    assert [failure.outcome for failure in failures] == [
-        (grpc.StatusCode.NOT_FOUND, "MANIFEST_UNKNOWN"),
-        (grpc.StatusCode.NOT_FOUND, "PLATFORM_UNKNOWN"),
-        (grpc.StatusCode.INTERNAL, "UPSTREAM_ERROR"),
-        (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"),
-    ]
-    assert failures[0].resource == ("manifest", "team/app:no-such")
-
-
-@pytest.mark.parametrize("count", [0, 1001])
-async def test_a_batch_has_1_to_1000_requests(gateway: Gateway, count: int) -> None:
-    refused = await failure_of(batch(gateway, *[asking_for("1.0")] * count))
-    assert refused.outcome == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
-    assert list(refused.fields) == ["requests"]
-
-
-async def test_a_batch_of_1000_references_reads_no_manifest(registry: DevRegistry, gateway: Gateway) -> None:
-    digest = registry.push("team/app", "1.0")
-    results = await batch(gateway, *[asking_for("1.0")] * 1000)
-    assert {result.descriptor.digest for result in results} == {digest}
-    assert registry.requests.count(route="manifests", method="GET") == 0
