@@ -7,6 +7,7 @@ from portus_gateway import settings
 from portus_gateway.distribution import Configuration, RetryPolicy, Timeouts
 from portus_gateway.listen_address import ListenAddress
 from portus_gateway.rpc.limits import ServerLimits
+from portus_gateway.setting_types import placeholder
 from portus_gateway.settings import SECRETS, InvalidSettings, Problem, Settings, flag_of, variable_of
 
 URL = "https://registry.example:5000"
@@ -357,3 +358,20 @@ def test_defaults_are_those_of_what_the_settings_are_for() -> None:
     configuration = Configuration(url="http://registry.test")
     assert loaded.upstream_concurrency == configuration.concurrency == ServerLimits().max_upstream_requests
     assert loaded.max_manifest_bytes == configuration.manifest_limit == ServerLimits().max_manifest_bytes
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("registry_url", "TEXT"),
+        ("registry_auth", "auto|token|basic"),
+        ("policy_file", "FILE"),
+        ("listen", "HOST:PORT"),
+        ("metrics_listen", "HOST:PORT"),
+        ("read_timeout", "DURATION"),
+        ("caller_rate", "NUMBER"),
+        ("workers", "NUMBER"),
+    ],
+)
+def test_help_shows_what_kind_of_value_a_setting_has(name: str, shown: str) -> None:
+    assert placeholder(Settings.model_fields[name]) == shown

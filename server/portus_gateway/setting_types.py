@@ -1,6 +1,7 @@
 """The types of the settings' values: how a user writes them, what range they have, and words for both."""
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Literal, Union, get_args, get_origin
 
@@ -68,6 +69,20 @@ Address = Annotated[ListenAddress, NoDecode, BeforeValidator(_address)]
 Origins = Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_origins)]
 # Not `Address | None`: NoDecode, which keeps the text from being read as JSON, does not work inside of a union.
 OptionalAddress = Annotated[ListenAddress | None, NoDecode, BeforeValidator(_address)]
+
+
+def placeholder(field: FieldInfo) -> str:
+    """What stands for a setting's value in the help of a command: `HOST:PORT`, `json|human`."""
+    kind, constraints = _type_and_constraints(field)
+    if get_origin(kind) is Literal:
+        return "|".join(get_args(kind))
+    if kind is float and _IN_SECONDS in constraints:
+        return "DURATION"
+    if kind in (int, float):
+        return "NUMBER"
+    if kind is ListenAddress:
+        return "HOST:PORT"
+    return "FILE" if kind is Path else "TEXT"
 
 
 def expected_value(field: FieldInfo) -> str:

@@ -251,13 +251,14 @@ class Settings(BaseSettings):
     )
     index_walk_interval: Duration = Field(
         3600.0,
-        description="Time between two walks, in which the index reads the catalog and the tags of all repositories. A"
-        " walk also follows a restart of the registry. Walks take at most a tenth of the time.",
+        description="Time from one walk to the next. In a walk, the index reads the catalog and the tags of all"
+        " repositories. A restart of the registry starts one too. After each walk, the index waits for at least nine"
+        " times as long as the walk took.",
     )
     index_digest_interval: Duration = Field(
         6 * 3600.0,
-        description="Age at which a walk asks again which manifest a tag points to. Without notifications, the index"
-        " notices a moved tag after this time and one walk.",
+        description="How long the index trusts what it knows of a tag. The first walk after this time asks again which"
+        " manifest the tag points to. Without notifications, a moved tag is noticed only then.",
     )
     index_history: Retention = Field(
         30 * 86400.0,
@@ -318,8 +319,9 @@ class Settings(BaseSettings):
     )
     max_concurrent_calls: Count = Field(
         _LIMITS.max_concurrent_calls,
-        description="Maximum number of calls at the same time, of which a quarter may be streams. The last quarter of"
-        " each is reserved for callers that have less than a quarter of them. Health checks do not count.",
+        description="Maximum number of calls at the same time. At most a quarter of them may be streams. The last"
+        " quarter of the places for calls, and of those for streams, is reserved for callers that hold less than a"
+        " quarter. Health checks do not count.",
     )
     max_watches: Count = Field(
         _LIMITS.max_watches,

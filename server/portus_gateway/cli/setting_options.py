@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import click
 from pydantic.fields import FieldInfo
 
+from portus_gateway.setting_types import placeholder
 from portus_gateway.settings import SECRETS, Settings, Value, flag_of, variable_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -37,7 +38,7 @@ def _option(name: str, field: FieldInfo) -> Callable[[Command], Command]:
         return click.option(declaration, name, default=None, is_flag=True, help=f"{text}  [{variable}]")
     default = _shown_default(field)
     shown = f"{variable}; default: {default}" if default else variable
-    return click.option(flag, name, metavar="VALUE", help=f"{text}  [{shown}]")
+    return click.option(flag, name, metavar=placeholder(field), help=f"{text}  [{shown}]")
 
 
 def _shown_default(field: FieldInfo) -> str:
