@@ -1,5 +1,6 @@
 """ListTagHistory and FindTags: what the index knows, in pages, for each caller what it may see."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable
 from pathlib import Path
 
@@ -9,7 +10,11 @@ import pytest
 from portus.registry.v1.registry_service_pb2 import GetRegistryInfoRequest
 from portus.registry.v1.tag_history_pb2 import FindTagsRequest, ListTagHistoryRequest
 from portus.registry.v1.watch_pb2 import Event
+from portus_gateway.aio.fair_share import owner
 from portus_gateway.devregistry import DevRegistry, image
+from portus_gateway.distribution.adaptive_limit import AdaptiveLimit
+from portus_gateway.index.sqlite import SqliteStore
+from portus_gateway.index.store import FoundTags
 from portus_gateway.operations import index_search
 from tests.index.gateways import IndexedGateway, caller, indexed_gateway
 from tests.index.registries import until
@@ -71,7 +76,8 @@ async def test_tags_by_a_part_of_their_names(gateway: IndexedGateway, monkeypatc
     expected = [("other/app", "1.0"), ("team/app", "1.0")]
     assert await found(gateway, FindTagsRequest(name_contains=".0")) == expected
     # A call looks at a bounded number of tags; the next page goes on behind them.
-    monkeypatch.setattr(index_search, "_MOST_LOOKED_AT", 1)
+    monkeypatch.setattr(index_search, "_LOOKED_AT", 1)
+    monkeypatch.setattr(index_search, "_MOST_LOOKS", 1)
     assert await found(gateway, FindTagsRequest(name_contains=".0")) == expected
 
 
@@ -123,7 +129,8 @@ async def test_callers_find_what_they_may_list(registry: DevRegistry, tmp_path: 
 async def test_hidden_tags_change_neither_the_pages_nor_their_tokens(
     registry: DevRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_digest: bool
 ) -> None:
-    monkeypatch.setattr(index_search, "_MOST_LOOKED_AT", 2)
+    monkeypatch.setattr(index_search, "_LOOKED_AT", 4)
+    monkeypatch.setattr(index_search, "_MOST_LOOKS", 1)
     monkeypatch.setattr(index_search, "_AT_ONCE", 3)
     pages: list[list[tuple[list[str], str]]] = []
     for hidden in (False, True):
@@ -154,6 +161,51 @@ async def test_hidden_tags_change_neither_the_pages_nor_their_tokens(
                     break
             pages.append(seen)
     assert pages[0] == pages[1]
+
+
+async def test_searches_of_one_caller_delay_those_of_another_by_one_look_at_most(
+    registry: DevRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    looks: list[str] = []
+    running = 0
+    most = 0
+    go_on = asyncio.Semaphore(0)
+    search = SqliteStore.tags_containing
+
+    class Noted(AdaptiveLimit):
+        async def acquire(self) -> None:
+            asked.append(owner())
+            await super().acquire()
+
+    async def held(
+        store: SqliteStore, text: str, prefix: str, after: tuple[str, str], size: int, looked_at: int
+    ) -> FoundTags:
+        nonlocal running, most
+        looks.append(owner())
+        running += 1
+        most = max(most, running)
+        await go_on.acquire()
+        running -= 1
+        return await search(store, text, prefix, after, size, looked_at)
+
+    async def all_asked(number: int) -> bool:
+        return len(asked) == number
+
+    monkeypatch.setattr(index_search, "AdaptiveLimit", Noted)
+    monkeypatch.setattr(SqliteStore, "tags_containing", held)
+    async with indexed_gateway(registry, tmp_path, access=True) as gateway:
+        await until(lambda: _is_ready(gateway))
+        request = FindTagsRequest(name_contains="v")
+        many = [asyncio.ensure_future(gateway.stub.FindTags(request, metadata=caller("team"))) for _ in range(9)]
+        await until(lambda: all_asked(9))
+        one = asyncio.ensure_future(gateway.stub.FindTags(request, metadata=caller("admin")))
+        await until(lambda: all_asked(10))
+        for _ in range(10):
+            go_on.release()
+        await asyncio.gather(one, *many)
+    assert most == 2
+    assert "token:admin" in looks[2:4]
 
 
 async def _is_ready(gateway: IndexedGateway) -> bool:

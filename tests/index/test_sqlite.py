@@ -1,6 +1,8 @@
 """What only the SQLite store does: its file, its lock, and its errors."""
 
+import asyncio
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from portus_gateway.index import sqlite
 from portus_gateway.index.errors import StoreError, StoreUnusable
 from portus_gateway.index.sqlite import SqliteStore
+from portus_gateway.index.transactions import SQLITE
 from tests.index.stores import REGISTRY, reading, write
 
 
@@ -18,6 +21,36 @@ async def test_two_gateways_never_share_a_file(tmp_path: Path) -> None:
                 pass
     async with SqliteStore(tmp_path / "index.db", REGISTRY):
         pass
+
+
+async def test_a_search_keeps_no_other_read_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looking, go_on = threading.Event(), threading.Event()
+    text_of = SQLITE.position
+
+    def held(text: str, part: str) -> int:
+        looking.set()
+        go_on.wait(10)
+        return text.find(part) + 1
+
+    connect = sqlite3.connect
+
+    def connected(*arguments: object, **options: object) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*arguments, **options)  # type: ignore[call-overload]
+        connection.create_function(text_of, 2, held)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", connected)
+    async with SqliteStore(tmp_path / "index.db", REGISTRY) as store:
+        await write(store, "app", reading({"v1": "a"}))
+        search = asyncio.ensure_future(store.tags_containing("v", "", ("", ""), 10, 10))
+        try:
+            assert await asyncio.to_thread(looking.wait, 10)
+            async with asyncio.timeout(5):
+                assert len((await store.tags("app", "", 10)).tags) == 1
+            assert not search.done()
+        finally:
+            go_on.set()
+        assert [entry.tag for entry in (await search).tags] == ["v1"]
 
 
 async def test_other_processes_of_the_gateway_read_and_write(tmp_path: Path) -> None:

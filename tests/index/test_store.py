@@ -472,9 +472,28 @@ class TestAnswers:
         found = await store.find_by_digest(digest("a"), "", ("team/a", "v1"), 10)
         assert [(entry.repository, entry.tag) for entry in found.tags] == [("team/b", "v1")]
 
-    async def test_all_tags_after_one(self, store: SqlStore) -> None:
-        found = await store.all_tags("team/", ("team/a", "v1"), 10)
+    async def test_tags_after_one(self, store: SqlStore) -> None:
+        found = await store.tags_containing("v", "team/", ("team/a", "v1"), 10, 10)
         assert [(entry.repository, entry.tag) for entry in found.tags] == [("team/a", "v2"), ("team/b", "v1")]
+        assert found.following is None
+
+    async def test_tags_that_contain_a_text(self, store: SqlStore) -> None:
+        async def looks(text: str, size: int, looked_at: int) -> list[list[str]]:
+            after: tuple[str, str] | None = ("", "")
+            tags = []
+            while after is not None:
+                found = await store.tags_containing(text, "team/", after, size, looked_at)
+                tags.append([f"{entry.repository}:{entry.tag}" for entry in found.tags])
+                after = found.following
+            return tags
+
+        assert await looks("2", 10, 10) == [["team/a:v2"]]
+        assert await looks("%", 10, 10) == [[]]
+        # One tag at a time is found; then one is looked at.
+        ((*everything,),) = await looks("v", 10, 10)
+        for size, looked_at in ((1, 10), (10, 1)):
+            assert [tag for tags in await looks("v", size, looked_at) for tag in tags] == everything
+        assert len(await looks("2", 10, 1)) == 4
 
     async def test_the_history_of_a_tag_latest_first(self, store: SqlStore) -> None:
         await write(store, "team/a", reading({"v1": "c", "v2": "b"}))

@@ -151,8 +151,11 @@ class SqlStore(ABC):
     async def find_by_digest(self, digest: Digest, prefix: str, after: tuple[str, str], size: int) -> FoundTags:
         return await self._read(partial(self._transactions.find_by_digest, digest, prefix, after, size))
 
-    async def all_tags(self, prefix: str, after: tuple[str, str], size: int) -> FoundTags:
-        return await self._read(partial(self._transactions.all_tags, prefix, after, size))
+    async def tags_containing(
+        self, text: str, prefix: str, after: tuple[str, str], size: int, looked_at: int
+    ) -> FoundTags:
+        search = partial(self._transactions.tags_containing, text, prefix, after, size, looked_at)
+        return await self._read(search, slow=True)
 
     async def rebuild(self) -> None:
         await self._write(partial(self._transactions.rebuild, self._registry, _new_epoch()), durable=True)

@@ -236,10 +236,13 @@ class TagRows:
 
 @dataclass(frozen=True, slots=True)
 class FoundTags:
-    """Tags of several repositories, by repository and tag."""
+    """Tags of several repositories, by repository and tag. `following` is the repository and the tag after which the
+    search continues; None at its end.
+    """
 
     tags: tuple[TagEntry, ...]
     state: IndexState
+    following: tuple[str, str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,11 +376,16 @@ class IndexStore(Protocol):
         ...
 
     async def find_by_digest(self, digest: Digest, prefix: str, after: tuple[str, str], size: int) -> FoundTags:
-        """Tags on a digest, after one by repository and tag."""
+        """At most `size` tags on a digest, after one by repository and tag."""
         ...
 
-    async def all_tags(self, prefix: str, after: tuple[str, str], size: int) -> FoundTags:
-        """The next `size` tags of all repositories, after one by repository and tag."""
+    async def tags_containing(
+        self, text: str, prefix: str, after: tuple[str, str], size: int, looked_at: int
+    ) -> FoundTags:
+        """At most `size` of the tags whose names contain `text`, after one by repository and tag.
+
+        It looks at some `looked_at` tags, so that it ends soon. Other reads do not wait for it.
+        """
         ...
 
     async def rebuild(self) -> None:

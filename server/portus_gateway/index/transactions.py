@@ -4,7 +4,7 @@ A store runs a transaction: it executes each statement and sends its rows back. 
 PostgreSQL; a statement for only one of them is in `Dialect`.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeVar
 
@@ -64,13 +64,15 @@ class Dialect:
     skip_locked: str
     joined: str
     """The function that joins the texts of several rows."""
+    position: str
+    """The function that finds a text in another one."""
     version: str | None
     """A statement: a number that is another one when anything was written since this connection asked last. None: the
     database has no such number."""
 
 
 SQLITE: Final = Dialect(
-    "sqlite", "(julianday('now') - 2440587.5) * 86400.0", "", "", "group_concat", "PRAGMA data_version"
+    "sqlite", "(julianday('now') - 2440587.5) * 86400.0", "", "", "group_concat", "instr", "PRAGMA data_version"
 )
 POSTGRES: Final = Dialect(
     "postgres",
@@ -78,6 +80,7 @@ POSTGRES: Final = Dialect(
     " FOR UPDATE",
     " FOR UPDATE SKIP LOCKED",
     "string_agg",
+    "strpos",
     None,
 )
 
@@ -530,12 +533,32 @@ class Transactions:
             (_encoded(digest), prefix, prefix + LAST_CHARACTER, *after, size),
         )
         state = yield from self.state()
-        return FoundTags(tuple(map(_entry, rows)), state)
+        return FoundTags(tuple(map(_entry, rows)), state, _place(rows[-1]) if len(rows) == size else None)
 
-    def all_tags(self, prefix: str, after: tuple[str, str], size: int) -> Transaction[FoundTags]:
-        rows = yield from _tags_after(f"{_TAGS} WHERE", after, prefix, size)
+    def tags_containing(
+        self, text: str, prefix: str, after: tuple[str, str], size: int, looked_at: int
+    ) -> Transaction[FoundTags]:
+        found: list[TagEntry] = []
+        following: tuple[str, str] | None = None
+        for condition, bounds in _ranges_after(after, prefix):
+            # To find the end first takes less time than to number what is looked at.
+            ends = yield Statement(
+                "SELECT r.name, t.tag FROM repositories AS r JOIN tags AS t ON t.repository = r.id"  # noqa: S608
+                f" WHERE {condition} ORDER BY r.name, t.tag LIMIT 1 OFFSET $3",
+                (*bounds, looked_at - 1),
+            )
+            last = _place(ends[0]) if ends else (LAST_CHARACTER, "")
+            rows = yield Statement(
+                f"{_TAGS} WHERE {condition} AND r.name <= $3 AND (r.name, t.tag) <= ($3, $4)"
+                f" AND {self._dialect.position}(t.tag, $5) > 0 ORDER BY r.name, t.tag LIMIT $6",
+                (*bounds, *last, text, size),
+            )
+            found += map(_entry, rows)
+            if len(rows) == size or ends:
+                following = _place(rows[-1]) if len(rows) == size else last
+                break
         state = yield from self.state()
-        return FoundTags(tuple(map(_entry, rows)), state)
+        return FoundTags(tuple(found), state, following)
 
     def _now(self) -> Transaction[float]:
         rows = yield Statement(f"SELECT {self._dialect.now}")
@@ -794,22 +817,27 @@ def _start(after: str, prefix: str) -> tuple[str, str]:
     return (">", after) if after >= prefix else (">=", prefix)
 
 
-def _tags_after(selected: str, after: tuple[str, str], prefix: str, size: int) -> Transaction[Rows]:
+def _ranges_after(after: tuple[str, str], prefix: str) -> Iterator[tuple[str, tuple[str, str]]]:
     """The rest of the repository that the page before ended in, and what follows: each is one range of an index."""
     repository, tag = after
-    rows: Rows = ()
     if prefix <= repository < prefix + LAST_CHARACTER:
-        rows = yield Statement(
-            f"{selected} r.name = $1 AND t.tag > $2 ORDER BY t.tag LIMIT $3",
-            (repository, tag, size),
-        )
-    if len(rows) < size:
-        start, bound = _start(repository, prefix)
-        following = yield Statement(
-            f"{selected} r.name {start} $1 AND r.name < $2 ORDER BY r.name, t.tag LIMIT $3",
-            (bound, prefix + LAST_CHARACTER, size - len(rows)),
-        )
-        rows = [*rows, *following]
+        yield "r.name = $1 AND t.tag > $2", (repository, tag)
+    start, bound = _start(repository, prefix)
+    yield f"r.name {start} $1 AND r.name < $2", (bound, prefix + LAST_CHARACTER)
+
+
+def _place(row: Row) -> tuple[str, str]:
+    return _text(row[0]), _text(row[1])
+
+
+def _tags_after(selected: str, after: tuple[str, str], prefix: str, size: int) -> Transaction[Rows]:
+    rows: Rows = ()
+    for condition, bounds in _ranges_after(after, prefix):
+        if len(rows) < size:
+            more = yield Statement(
+                f"{selected} {condition} ORDER BY r.name, t.tag LIMIT $3", (*bounds, size - len(rows))
+            )
+            rows = (*rows, *more)
     return rows
 
 

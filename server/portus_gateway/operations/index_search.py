@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from portus_gateway.distribution.adaptive_limit import AdaptiveLimit
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.names import Repository, Tag, is_tag
 from portus_gateway.distribution.page import Cursor, Page
@@ -17,9 +18,13 @@ if TYPE_CHECKING:
 _END: Final = 2**63 - 1
 # Later than any tag: a repository that the caller may not see is left out as a whole.
 _AFTER_ALL: Final = "\U0010ffff"
-# How many tags that the caller may list one call looks at, and how many are read at a time.
-_MOST_LOOKED_AT: Final = 20_000
+# How many tags are read at a time.
 _AT_ONCE: Final = 2000
+# How many tags one look for a part of a name goes through, and how many looks a call takes if its caller sees all tags.
+_LOOKED_AT: Final = 20_000
+_MOST_LOOKS: Final = 10
+# How many looks there are at a time. They take turns between callers, so that one with many searches delays nobody.
+_LOOKS_AT_ONCE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class IndexSearch:
     def __init__(self, index: "LiveIndex | None", visibility: Visibility) -> None:
         self._index = index
         self._visibility = visibility
+        self._looks = AdaptiveLimit(_LOOKS_AT_ONCE)
 
     async def history(self, repository: Repository, tag: Tag, size: int, after: Cursor | None) -> Page[Change]:
         """A page of the changes of a tag, the latest first. Raises `Hidden`, `PermissionDenied`."""
@@ -58,46 +64,60 @@ class IndexSearch:
     async def find(self, wanted: WantedTags) -> tuple[Page[TagEntry], float]:
         """A page of tags that the caller may list, and as of when the index knows all repositories.
 
-        It is shorter than wanted at the end, or if many tags were looked at. Raises `IndexNotReady`.
+        It is shorter than wanted at the end, or, for a caller that sees all tags, if many were looked at. For others
+        this would tell how many tags are hidden. Raises `IndexNotReady`.
         """
         store = self._store
         after = ("", "") if wanted.after is None else (wanted.after.name, wanted.after.query)
         found: list[TagEntry] = []
-        looked_at = 0
         filters = [each for each in (self._visibility.visible(), self._visibility.tags_visible()) if each is not None]
+
+        def sees(repository: str) -> bool:
+            return all(may_see(repository) for may_see in filters)
+
+        looks = 0
         while True:
-            try:
-                rows = await _rows(store, wanted, after)
-            except StoreError as error:
-                raise IndexUnavailable(str(error)) from error
+            rows = await self._rows(store, wanted, after)
             if not rows.state.ready or rows.state.walk_started is None:
                 raise IndexNotReady
+            seen = hidden = ""
             for entry in rows.tags:
-                after = (entry.repository, entry.tag)
-                if not all(may_see(entry.repository) for may_see in filters):
-                    # Not counted, so that neither the length of a page nor its token tells of hidden tags.
-                    after = (entry.repository, _AFTER_ALL)
+                if entry.repository == hidden:
                     continue
-                looked_at += 1
-                if _matches(entry, wanted):
+                if entry.repository != seen:
+                    if not sees(entry.repository):
+                        hidden = entry.repository
+                        continue
+                    seen = entry.repository
+                if is_tag(entry.tag):
                     found.append(entry)
-                if len(found) == wanted.size or looked_at == _MOST_LOOKED_AT:
-                    return Page(tuple(found), Cursor("indexed", *after)), rows.state.walk_started
-            if len(rows.tags) < _AT_ONCE:
+                if len(found) == wanted.size:
+                    return Page(tuple(found), Cursor("indexed", entry.repository, entry.tag)), rows.state.walk_started
+            looks += 1
+            if rows.following is None:
                 return Page(tuple(found), None), rows.state.walk_started
+            after = rows.following
+            if not sees(after[0]):
+                after = (after[0], _AFTER_ALL)
+            if not filters and looks == _MOST_LOOKS:
+                return Page(tuple(found), Cursor("indexed", *after)), rows.state.walk_started
+
+    async def _rows(self, store: IndexStore, wanted: WantedTags, after: tuple[str, str]) -> FoundTags:
+        try:
+            if wanted.digest is not None:
+                return await store.find_by_digest(wanted.digest, wanted.prefix, after, _AT_ONCE)
+            await self._looks.acquire()
+            try:
+                return await store.tags_containing(
+                    wanted.name_contains, wanted.prefix, after, max(wanted.size, _AT_ONCE), _LOOKED_AT
+                )
+            finally:
+                self._looks.release()
+        except StoreError as error:
+            raise IndexUnavailable(str(error)) from error
 
     @property
     def _store(self) -> IndexStore:
         if self._index is None:
             raise IndexDisabled
         return self._index.store
-
-
-async def _rows(store: IndexStore, wanted: WantedTags, after: tuple[str, str]) -> FoundTags:
-    if wanted.digest is not None:
-        return await store.find_by_digest(wanted.digest, wanted.prefix, after, _AT_ONCE)
-    return await store.all_tags(wanted.prefix, after, _AT_ONCE)
-
-
-def _matches(entry: TagEntry, wanted: WantedTags) -> bool:
-    return wanted.name_contains in entry.tag and is_tag(entry.tag)
