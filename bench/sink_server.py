@@ -32,6 +32,9 @@ class _Sink(asyncio.Protocol):
         else:
             _Sink.count += 1
             self._transport.write(_ACCEPTED)
+            if b"connection: close" in head.lower():
+                # So does the gateway. Without this, wrk would go on with the same connection.
+                self._transport.close()
 
 
 def _length(head: bytes) -> int:

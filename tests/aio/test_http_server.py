@@ -1,6 +1,7 @@
 """The HTTP server that strangers can reach: metrics, probes and notifications."""
 
 import asyncio
+import gc
 import gzip
 import logging
 from collections.abc import AsyncGenerator
@@ -11,6 +12,7 @@ from aiohttp import web
 
 from portus_gateway.aio.http_server import HttpServer
 from portus_gateway.listen_address import ListenAddress
+from tests.index.registries import until
 
 MEBIBYTE = 1024 * 1024
 
@@ -27,10 +29,17 @@ class Application:
 
 
 @asynccontextmanager
-async def serving(handler: Application, most_connections: int = 8) -> AsyncGenerator[ListenAddress, None]:
+async def serving(
+    handler: Application, most_connections: int = 8, longest_connection: float | None = None
+) -> AsyncGenerator[ListenAddress, None]:
     application = web.Application(client_max_size=64 * MEBIBYTE)
     application.router.add_post("/", handler.answer)
-    async with HttpServer(application, ListenAddress("127.0.0.1", 0), most_connections=most_connections) as server:
+    async with HttpServer(
+        application,
+        ListenAddress("127.0.0.1", 0),
+        most_connections=most_connections,
+        longest_connection=longest_connection,
+    ) as server:
         yield server.address
 
 
@@ -51,6 +60,21 @@ async def test_connections_from_one_address_do_not_close_those_from_another() ->
             assert (await reader.read()).startswith(b"HTTP/1.1 200 OK")
         for _, each in [*flood, (reader, writer)]:
             each.close()
+
+
+async def test_a_connection_takes_no_memory_after_its_end() -> None:
+    before = connections_in_memory()
+    async with serving(Application(), longest_connection=60.0) as address:
+        for _ in range(100):
+            _, writer = await asyncio.open_connection(address.host, address.port)
+            writer.close()
+            await writer.wait_closed()
+        await until(lambda: connections_in_memory() < before + 10)
+
+
+def connections_in_memory() -> int:
+    gc.collect()
+    return sum(isinstance(each, web.RequestHandler) for each in gc.get_objects())
 
 
 async def test_a_compressed_body_is_not_decompressed() -> None:

@@ -1,14 +1,19 @@
 """What every store has to do: the same tests for SQLite and PostgreSQL."""
 
 import asyncio
+from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 
 from portus_gateway.index.errors import StoreUnusable
 from portus_gateway.index.sql_store import SqlStore
 from portus_gateway.index.store import CatalogPage, ChangeType, Hint, Notice, Reading
+from portus_gateway.index.transactions import Transaction
 from tests.index.conftest import OpenStore
 from tests.index.stores import GONE, all_changes, claimed, digest, reading, told, write
+
+Result = TypeVar("Result")
 
 
 class TestChanges:
@@ -60,6 +65,35 @@ class TestChanges:
         claim = await claimed(store, "app")
         assert claim.tags["v2"].checked_at is None
         assert [tag.tag for tag in (await store.tags("app", "", 10)).tags] == ["v1", "v2"]
+
+    async def test_only_a_reading_that_changes_something_waits_for_the_disk(
+        self, store: SqlStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        waits: list[bool] = []
+        write_to_store = store._write
+
+        async def noted(make: Callable[[], Transaction[Result]], *, durable: bool = False) -> Result:
+            waits.append(durable)
+            return await write_to_store(make, durable=durable)
+
+        async def waits_for(found: Reading) -> bool:
+            await store.notify([Notice("app")])
+            claim = await claimed(store, "app")
+            waits.clear()
+            applied = await store.apply(claim, found)
+            assert applied is not None
+            assert waits == [True] or not applied.changes
+            return waits == [True]
+
+        monkeypatch.setattr(store, "_write", noted)
+        assert await waits_for(reading({"v1": "a", "v2": "b"}))
+        assert not await waits_for(reading({"v1": "a", "v2": "b"}))
+        assert not await waits_for(reading({"v1": "a"}, names=["v2"]))
+        assert await waits_for(reading({"v1": "b", "v2": "b"}))
+        assert await waits_for(reading({"v1": "b"}))
+        assert await waits_for(reading({"v1": "b", "v2": "b"}))
+        assert await waits_for(reading())
+        assert await waits_for(GONE)
 
     async def test_numbers_have_no_gaps_when_many_write(self, store: SqlStore) -> None:
         names = [f"app{number}" for number in range(20)]

@@ -14,6 +14,8 @@ from portus_gateway.listen_address import ListenAddress, cannot_listen
 
 # A connection is accepted in one turn of the event loop, made in the next, and known to aiohttp in the one after that.
 _ACCEPTING_TURNS: Final = 3
+# How often connections are looked at within the longest time that one may last.
+_LOOKS: Final = 10
 
 
 class HttpServer:
@@ -21,8 +23,9 @@ class HttpServer:
 
     If there are `most_connections` already, one makes room for a new one: the oldest of the address that has the most.
     So whoever holds connections, or opens many, can neither keep others out nor use up the file descriptors of the
-    process. No connection lasts longer than `longest_connection`. A connection is kept for `keepalive` after an
-    answer, and its TLS handshake ends within `longest_handshake`. All times are in seconds.
+    process. No connection lasts longer than `longest_connection`; it may be closed a fifth of this time before. A
+    connection is kept for `keepalive` after an answer, and its TLS handshake ends within `longest_handshake`. All times
+    are in seconds.
 
     Bodies of requests are not decompressed: a stranger could stall the process with a few bytes.
     """
@@ -44,6 +47,9 @@ class HttpServer:
         self._tls = tls
         self._longest_handshake = longest_handshake
         self._ended = False
+        # Since when there is each connection, as the last look at all of them found.
+        self._since: dict[web.RequestHandler, float] = {}
+        self._looking: asyncio.TimerHandle | None = None
         self._runner = web.AppRunner(
             application,
             access_log=None,
@@ -69,10 +75,14 @@ class HttpServer:
             if isinstance(error, OSError):
                 raise cannot_listen(self._listen, error) from error
             raise
+        if self._longest_connection is not None:
+            self._close_old(self._longest_connection)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._ended = True
+        if self._looking is not None:
+            self._looking.cancel()
         await close_listener(self._server)
         await self._runner.cleanup()
 
@@ -87,13 +97,23 @@ class HttpServer:
         if server is None or self._ended:
             # It was accepted before the end, and is made after it.
             return _Closed()
-        loop = asyncio.get_running_loop()
         # Many connections may be accepted at once. The server counts them only after that.
-        loop.call_soon(_make_room, server, self._most_connections)
-        handler = server()
-        if self._longest_connection is not None:
-            loop.call_later(self._longest_connection, handler.force_close)
-        return handler
+        asyncio.get_running_loop().call_soon(_make_room, server, self._most_connections)
+        return server()
+
+    def _close_old(self, longest: float) -> None:
+        """Closes connections that are too old, and looks again soon.
+
+        A timer for each connection would keep its memory long after its end, and strangers can open thousands a second.
+        """
+        server, loop = self._runner.server, asyncio.get_running_loop()
+        now, pause = loop.time(), longest / _LOOKS
+        if server is not None:
+            self._since = {connection: self._since.get(connection, now) for connection in server.connections}
+            for connection, since in self._since.items():
+                if now - since > longest - 2 * pause:
+                    connection.force_close()
+        self._looking = loop.call_later(pause, self._close_old, longest)
 
 
 async def close_listener(server: asyncio.Server) -> None:
@@ -130,6 +150,8 @@ _log.addFilter(_OwnFaultsOnly())
 
 
 def _make_room(server: web.Server, most: int) -> None:
+    if len(server.connections) < most:
+        return
     connections = [each for each in server.connections if each.transport is not None]
     # One place is for the new one.
     surplus = len(connections) - most + 1

@@ -131,7 +131,8 @@ class LiveIndex:
         if self._store is None:
             raise StoreError(self._problem)
         dropped = await self._store.notify(notices, instances)
-        self._wake()
+        if self._reader is not None:
+            self._reader.notified()
         return dropped
 
     def want_walk(self) -> None:

@@ -102,4 +102,7 @@ def _text(parent: Mapping[str, object], field: str) -> str:
     value = parent.get(field)
     if not isinstance(value, str):
         return ""
-    return "".join(character if character.isprintable() else "?" for character in value[:_LONGEST_TEXT])
+    text = value[:_LONGEST_TEXT]
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -35,6 +35,8 @@ _CLAIM: Final = 30.0
 _EXTENSION: Final = 10.0
 # How often to look for dirty repositories that other processes have marked.
 _INTERVAL: Final = 0.25
+# The first look after a notification: what it named is due soon. The pauses are doubled up to the interval.
+_FIRST_LOOK: Final = 0.02
 # After the first failure of a repository, and the longest; doubled in between.
 _FIRST_RETRY: Final = 1.0
 _LONGEST_RETRY: Final = 300.0
@@ -71,10 +73,20 @@ class Reader:
         self._tracer = tracer
         self._slots = asyncio.Semaphore(share)
         self._woken = asyncio.Event()
+        self._pause = self._next_pause = _INTERVAL
 
     def wake(self) -> None:
         """Looks for dirty repositories now."""
         self._woken.set()
+
+    def notified(self) -> None:
+        """Looks soon, and some more times soon after: what was announced may not be there yet.
+
+        Under many notifications, it looks for all of them together.
+        """
+        self._next_pause = _FIRST_LOOK
+        if self._pause > _FIRST_LOOK:
+            self._woken.set()
 
     async def run(self, changed: asyncio.Event) -> NoReturn:
         """Reads until it is cancelled; sets `changed` when changes were written. Raises `StoreError`."""
@@ -92,8 +104,9 @@ class Reader:
                     task = tasks.create_task(self._handle(claim, changed))
                     running.add(task)
                     task.add_done_callback(ended)
+                self._pause, self._next_pause = self._next_pause, min(_INTERVAL, 2 * self._next_pause)
                 try:
-                    async with asyncio.timeout(_INTERVAL):
+                    async with asyncio.timeout(self._pause):
                         await self._woken.wait()
                 except TimeoutError:
                     continue

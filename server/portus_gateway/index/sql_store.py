@@ -95,7 +95,8 @@ class SqlStore(ABC):
 
     async def apply(self, claim: Claim, reading: Reading) -> Applied | None:
         # Changes that watchers were told must not get lost: their numbers would be given again.
-        return await self._write(partial(self._transactions.apply, claim, reading), durable=True)
+        durable = not _is_as_before(claim, reading)
+        return await self._write(partial(self._transactions.apply, claim, reading), durable=durable)
 
     async def failed(self, claim: Claim, problem: str, retry_in: float) -> None:
         await self._write(partial(self._transactions.failed, claim, storable(problem), retry_in))
@@ -159,6 +160,18 @@ class SqlStore(ABC):
 
     async def rebuild(self) -> None:
         await self._write(partial(self._transactions.rebuild, self._registry, _new_epoch()), durable=True)
+
+
+def _is_as_before(claim: Claim, reading: Reading) -> bool:
+    """Whether a reading changes nothing. Nobody else writes the tags of a repository that is claimed."""
+    tags = claim.tags
+    return (
+        reading.exists
+        # Without tags, the repository itself may be new.
+        and bool(tags)
+        and reading.names == tags.keys()
+        and all(tags[tag].digest == digest for tag, digest in reading.digests.items())
+    )
 
 
 def _new_epoch() -> str:
