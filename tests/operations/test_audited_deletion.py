@@ -11,12 +11,6 @@ from typing import Literal
 import pytest
 from structlog.testing import capture_logs
 
-from portus.registry.v1.registry_service_pb2 import (
-    BatchDeleteManifestsRequest,
-    DeleteBlobRequest,
-    DeleteManifestRequest,
-    DeleteTagRequest,
-)
 from portus_gateway.access.audit_log import AuditLog, Record
 from portus_gateway.access.caller import Caller
 from portus_gateway.access.errors import AuditUnavailable, OutcomeNotRecorded, PermissionDenied, Unauthenticated
@@ -577,26 +571,3 @@ async def test_a_caller_who_disconnects_while_the_attempt_is_written_leaves_an_o
     with pytest.raises(asyncio.CancelledError):
         await deleting
     assert [(record["event"], record["outcome"]) for record in file.records] == [("outcome", "cancelled")]
-
-
-@pytest.mark.parametrize(
-    ("request_of_caller", "names"),
-    [
-        (DeleteTagRequest(repository="team/app", tag="1.0"), {"repository": "team/app", "tag": "1.0"}),
-        (DeleteBlobRequest(repository="team/app", digest="sha256:x"), {"repository": "team/app", "digest": "sha256:x"}),
-        (
-            BatchDeleteManifestsRequest(
-                repository="team/app", requests=[DeleteManifestRequest(digest=digest) for digest in "abc"]
-            ),
-            {"repository": "team/app", "digests": ["a", "b", "c"]},
-        ),
-    ],
-    ids=["tag", "blob", "batch"],
-)
-async def test_a_refused_request_is_recorded_with_what_it_names(
-    request_of_caller: object, names: dict[str, object], file: AuditFile
-) -> None:
-    await file.audit.refused(A, "ipv4:127.0.0.1:1", "Delete", request_of_caller, PermissionDenied("no"))
-    (record,) = file.records
-    named = ("repository", "digest", "tag", "digests")
-    assert {name: record[name] for name in named if name in record} == names
