@@ -164,6 +164,40 @@ async def test_when_an_outcome_cannot_be_recorded_nothing_more_is_deleted(
     assert registry.requests.count(method="DELETE", status=202) == 1
 
 
+async def test_a_part_needs_the_approval_of_whoever_wants_the_batch_too(
+    file: AuditFile, guarded: GuardedDeletion, registry: DevRegistry
+) -> None:
+    one, two = pushed(registry, 2)
+
+    async def approve(number: int) -> None:
+        if number == 0:
+            raise PermissionDenied("not this one")
+
+    found: list[Outcome] = []
+    with calling(A, "BatchDeleteManifests"):
+        batch = BatchDeletion((part(one, "v0"), part(two, "v1")))
+        async with aclosing(AuditedDeletion(guarded, file.audit).delete_batch(batch, approve)) as outcomes:
+            async for known in outcomes:
+                found += known
+    refused, deleted = sorted(found, key=lambda outcome: outcome.part)
+    assert isinstance(refused.result, PermissionDenied)
+    assert isinstance(deleted.result, Deleted)
+    assert [registry.holds(NAME.name, digest.text) for digest in (one, two)] == [True, False]
+    assert outcomes_of(file, [one, two]) == ["refused", "deleted"]
+
+
+async def test_batches_that_are_refused_are_recorded_within_the_budget_of_their_caller(file: AuditFile) -> None:
+    disabled = AuditedDeletion(GuardedDeletion(ScriptedRegistry({}), enabled=False, concurrency=2), file.audit)
+    digests = [Digest(f"sha256:{number:064}") for number in range(3)]
+    async with file.audit.summaries():
+        file.audit.spend(A, 2 * 1024 * 1024)
+        with pytest.raises(DeletionDisabled):
+            await delete(disabled, *map(part, digests))
+        assert file.records == []
+    (summary,) = file.records
+    assert (summary["event"], summary["caller"], summary["count"]) == ("refusals_left_out", A.name, 3)
+
+
 # --- Tags -------------------------------------------------------------------------------------------------------
 
 
