@@ -153,7 +153,7 @@ async def test_when_an_outcome_cannot_be_recorded_nothing_more_is_deleted(
     # One delete at a time, and its outcome is recorded before the next one.
     monkeypatch.setattr("portus_gateway.operations.batch_deletion._MOST_AT_ONCE", 1)
     digests = pushed(registry, 3)
-    with registry.inject(Fault(route="manifests", method="DELETE", answer_delay=0.2)), capture_logs():
+    with registry.inject(Fault(route="manifests", method="DELETE", answer_delay=0.2)), capture_logs() as logs:
         parts = [part(digest, f"v{number}") for number, digest in enumerate(digests)]
         task = asyncio.create_task(delete(AuditedDeletion(guarded, file.audit), *parts))
         await registry.requests.wait_for(1, method="DELETE")
@@ -162,6 +162,8 @@ async def test_when_an_outcome_cannot_be_recorded_nothing_more_is_deleted(
         outcomes = await task
     assert [type(outcome.result) for outcome in outcomes] == [OutcomeNotRecorded, AuditUnavailable, AuditUnavailable]
     assert registry.requests.count(method="DELETE", status=202) == 1
+    # The others were refused for want of a record: there is none of that.
+    assert [log["event"] for log in logs] == ["the audit log cannot be written"]
 
 
 async def test_a_part_needs_the_approval_of_whoever_wants_the_batch_too(

@@ -30,6 +30,7 @@ from portus_gateway.operations.deletion import (
     Deleted,
     ManifestDeletion,
     Outcome,
+    TagDeletion,
     no_approval,
     no_approval_of_part,
 )
@@ -376,6 +377,29 @@ async def test_a_delete_whose_outcome_cannot_be_recorded_is_reported_as_done(fil
     file.path.unlink()
     with pytest.raises(AuditUnavailable, match="would not delete"):
         await delete(deletion, ABSENT, validate_only=True)
+
+
+async def test_the_delete_of_a_tag_whose_outcome_cannot_be_recorded_is_reported_as_done(file: AuditFile) -> None:
+    deletion = AuditedDeletion(Replacing(file.path), file.audit)
+    wanted = TagDeletion(repository=NAME, tag=Tag("1.0"))
+    with capture_logs(), calling(A, "DeleteTag"), pytest.raises(OutcomeNotRecorded, match=f"^{NAME}:1.0 was deleted"):
+        await deletion.delete(wanted)
+
+
+async def test_whoever_approves_learns_whether_the_delete_is_emulated(file: AuditFile) -> None:
+    class Emulating(Single):
+        async def delete(self, wanted: AnyDeletion, approved: Approval = no_approval) -> Deleted:
+            await approved(emulated=True)
+            return Deleted(digest=ABSENT)
+
+    told: list[bool] = []
+
+    async def approve(*, emulated: bool = False) -> None:
+        told.append(emulated)
+
+    with calling(A, "DeleteTag"):
+        await AuditedDeletion(Emulating(), file.audit).delete(TagDeletion(repository=NAME, tag=Tag("1.0")), approve)
+    assert told == [True]
 
 
 async def test_a_refusal_that_cannot_be_recorded_is_still_answered(file: AuditFile) -> None:
