@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,7 @@ from portus_gateway.distribution.errors import UpstreamTimeout
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.errors import GatewayError
 from portus_gateway.operations import catalog_listing
-from portus_gateway.operations.catalog_listing import CatalogEntry, CatalogListing, TooManyTags
+from portus_gateway.operations.catalog_listing import CatalogEntry, CatalogListing, TagNames, TooManyTags
 from portus_gateway.registry.protocol import Cursor, Page
 from tests.scripted_registry import ScriptedRegistry
 
@@ -39,14 +40,14 @@ async def test_pages_join_to_the_whole_catalog() -> None:
         if after is None:
             break
     assert names(found) == [f"team/app-{number:04}" for number in range(25)]
-    assert all(entry.tags == (Tag("1.0"), Tag(f"n{number}")) for number, entry in enumerate(found))
+    assert all(entry.tags == TagNames(("1.0", f"n{number}")) for number, entry in enumerate(found))
 
 
 async def test_the_stream_has_all_repositories_in_order_with_their_tags() -> None:
     registry = registry_of(2500)
     entries = await all_of(CatalogListing(registry, 8))
     assert names(entries) == sorted(registry.repositories)
-    assert entries[2499].tags == (Tag("1.0"), Tag("n2499"))
+    assert entries[2499].tags == TagNames(("1.0", "n2499"))
     assert 8 <= registry.most_running <= 16
 
 
@@ -92,9 +93,9 @@ async def test_small_pages_are_cut_from_large_ones() -> None:
 
 
 async def test_names_that_are_no_tags_are_listed_with_the_tags() -> None:
-    (entry,) = await all_of(CatalogListing(ScriptedRegistry({"a": {"2": "x", "-1": "x", "1": "x"}}), 8))
-    assert isinstance(entry.tags, tuple)
-    assert [str(tag) for tag in entry.tags] == ["-1", "1", "2"]
+    registry = ScriptedRegistry({"a": {"2": "x", "-1": "x", "1": "x", "-0": "x"}})
+    (entry,) = await all_of(CatalogListing(registry, 8))
+    assert entry.tags == TagNames(("1", "2"), ("-0", "-1"))
 
 
 async def test_one_bad_repository_is_unknown_not_empty_and_does_not_end_the_catalog() -> None:
@@ -110,7 +111,7 @@ async def test_a_name_that_is_none_is_shown_with_the_reason() -> None:
     assert isinstance(entries[0].name, UnusableName)
     assert isinstance(entries[0].tags, GatewayError)
     assert entries[0].tags.reason == "UNUSABLE_NAME"
-    assert entries[1].tags == (Tag("1"),)
+    assert entries[1].tags == TagNames(("1",))
 
 
 async def test_a_failing_catalog_ends_the_stream_with_its_error_after_what_was_known() -> None:
@@ -131,15 +132,17 @@ async def test_the_deadline_ends_the_catalog_instead_of_being_told_for_every_rep
         await all_of(CatalogListing(registry, 8))
 
 
-async def test_a_reader_that_stops_stops_the_listing() -> None:
+async def test_a_reader_that_stops_stops_the_listing(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each of these repositories takes 25 bytes and more.
+    monkeypatch.setattr(catalog_listing, "_GATHERING", replace(catalog_listing._GATHERING, full=1000))
     registry = registry_of(5000)
     async with aclosing(CatalogListing(registry, 4).stream(include_tags=True, prefix="")) as entries:
         await anext(entries)
         before = len(registry.asked)
         for _ in range(100):
             await asyncio.sleep(0)
-        # Two pages of names, and the tags of no more than were in flight.
-        assert len(registry.asked) - before <= 8
+        # Two pages of names, what fits into a message, and the tags of no more than were in flight.
+        assert len(registry.asked) - before <= 40 + 8
     assert registry.running == 0
     assert len(asyncio.all_tasks()) == 1
 
@@ -168,19 +171,17 @@ async def test_more_tags_than_an_answer_carries_are_said_to_be_too_many(monkeypa
     a, b, c, d, e = (entry.tags for entry in page.items)
     assert isinstance(a, TooManyTags)
     assert "ListTags" in str(a)
-    assert b == (Tag("1"),)
+    assert b == TagNames(("1",))
     assert isinstance(c, TooManyTags)
     assert isinstance(d, UpstreamTimeout)
-    assert e == (Tag("1"),)
+    assert e == TagNames(("1",))
 
 
 async def test_what_is_known_does_not_wait_for_the_next_page() -> None:
     registry = registry_of(1500)
     registry.catalog_gate = asyncio.Event()
-    registry.catalog_gate.set()
     async with aclosing(CatalogListing(registry, 4).stream(include_tags=True, prefix="")) as entries:
-        seen = list(await anext(entries))
-        registry.catalog_gate.clear()
+        seen: list[CatalogEntry] = []
         async with asyncio.timeout(5):
             while len(seen) < 1000:
                 seen += await anext(entries)
@@ -207,12 +208,12 @@ async def test_the_first_repository_does_not_wait_for_others() -> None:
 
 
 async def test_what_became_known_while_the_reader_was_busy_comes_together() -> None:
-    registry = registry_of(30)
+    registry = registry_of(300)
     async with aclosing(CatalogListing(registry, 4).stream(include_tags=True, prefix="")) as entries:
-        await anext(entries)
-        while len(registry.asked) < 9 or registry.running:
+        seen = len(await anext(entries))
+        while len(registry.asked) < 301 or registry.running:
             await asyncio.sleep(0)
-        assert len(await anext(entries)) == 8
+        assert seen + len(await anext(entries)) == 300
 
 
 async def test_finished_entries_precede_the_catalogs_failure() -> None:

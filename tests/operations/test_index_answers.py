@@ -14,7 +14,7 @@ from portus_gateway.distribution.page import Cursor
 from portus_gateway.index.live_index import LiveIndex
 from portus_gateway.index.store import CatalogPage, CatalogRows, IndexedRepository, IndexState, TagEntry, TagRows
 from portus_gateway.operations import index_answers
-from portus_gateway.operations.catalog_listing import CatalogEntry, CatalogListing
+from portus_gateway.operations.catalog_listing import CatalogEntry, CatalogListing, TagNames
 from portus_gateway.operations.index_answers import EverythingVisible, IndexAnswers
 from portus_gateway.operations.indexed_tag_listing import IndexedTagListing
 from portus_gateway.operations.tag_listing import TagListing, WantedTags
@@ -52,7 +52,7 @@ class AgingIndex:
 
 
 async def live_tags(names: Sequence[Repository | UnusableName]) -> dict[str, CatalogEntry]:
-    return {str(name): CatalogEntry(name, ()) for name in names}
+    return {str(name): CatalogEntry(name, TagNames(())) for name in names}
 
 
 @pytest.mark.parametrize("resolved", [True, False])
@@ -72,7 +72,7 @@ async def test_a_row_that_became_too_old_during_the_stream_is_asked_of_the_regis
     ]
     assert [str(entry.name) for entry in entries] == ["a", "b"]
     # The first is 8 seconds old, the second would be 16.
-    assert [entry.tags == () for entry in entries] == [False, True]
+    assert [entry.tags == TagNames(()) for entry in entries] == [False, True]
 
 
 class PartlyCheckedIndex:

@@ -16,12 +16,11 @@ from portus_gateway.distribution import (
     Manifest,
     Platform,
     Repository,
-    Tag,
     UnusableName,
 )
 from portus_gateway.distribution.errors import Denied
 from portus_gateway.distribution.manifest import ContentProblem
-from portus_gateway.operations.catalog_listing import CatalogEntry
+from portus_gateway.operations.catalog_listing import CatalogEntry, TagNames
 from portus_gateway.rpc import conversion
 from portus_gateway.rpc.limits import ServerLimits
 from tests.rpc.failures import read
@@ -175,10 +174,11 @@ def test_the_content_is_left_out_if_the_answer_would_be_too_large() -> None:
 
 def test_a_repository_with_tags_without_and_with_none_asked_for() -> None:
     name = Repository("team/app")
-    assert conversion.repository(CatalogEntry(name, (Tag("1"), Tag("2")))) == registry_service_pb2.Repository(
-        name="team/app", tags=["1", "2"]
+    listed = TagNames(("1", "2"), ("-\ud83d", "-"))
+    assert conversion.repository(CatalogEntry(name, listed)) == registry_service_pb2.Repository(
+        name="team/app", tags=["1", "2"], unusable_tags=["-", "-?"]
     )
-    for tags in (None, ()):
+    for tags in (None, TagNames(())):
         assert conversion.repository(CatalogEntry(name, tags)) == registry_service_pb2.Repository(name="team/app")
 
 

@@ -6,9 +6,8 @@ import pytest
 
 from portus.registry.v1.registry_service_pb2 import CatalogResponse, Repository
 from portus_gateway.distribution import names
-from portus_gateway.distribution.names import Tag
 from portus_gateway.index.store import CatalogPage, IndexedRepository
-from portus_gateway.operations.catalog_listing import CatalogEntry
+from portus_gateway.operations.catalog_listing import CatalogEntry, TagNames
 from portus_gateway.rpc.packing import MESSAGE_SIZE
 from portus_gateway.rpc.repository_fields import grouped_repository_fields, repository_fields
 
@@ -25,9 +24,11 @@ def test_repositories_of_the_index(count: int, length: int) -> None:
     assert repository_fields(entries) == expected.SerializeToString()
 
 
-def test_other_entries_are_converted() -> None:
-    entry = CatalogEntry(names.Repository("team/app"), (Tag("v1"),))
-    expected = CatalogResponse(repositories=[Repository(name="team/app", tags=["v1"])])
+@pytest.mark.parametrize("count", [0, 1, 16, 17, 100])
+def test_repositories_of_the_registry(count: int) -> None:
+    tags = tuple(f"v{number}" for number in range(count))
+    entry = CatalogEntry(names.Repository("team/app"), TagNames(tags))
+    expected = CatalogResponse(repositories=[Repository(name="team/app", tags=tags)])
     assert repository_fields([entry]) == expected.SerializeToString()
 
 
@@ -42,6 +43,21 @@ def test_a_page_of_the_index_is_converted_once_for_as_long_as_it_is_remembered()
     forgotten = weakref.ref(page)
     del page
     assert forgotten() is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        (
+            CatalogEntry(names.Repository("a"), TagNames(("1",), ("-2",))),
+            Repository(name="a", tags=["1"], unusable_tags=["-2"]),
+        ),
+        (CatalogEntry(names.Repository("a"), None), Repository(name="a")),
+        (CatalogEntry(names.UnusableName("A", "no name"), TagNames(("1",))), Repository(name="A", tags=["1"])),
+    ],
+)
+def test_other_entries_are_converted(entry: CatalogEntry, expected: Repository) -> None:
+    assert repository_fields([entry]) == CatalogResponse(repositories=[expected]).SerializeToString()
 
 
 def test_groups_are_full_and_not_larger_than_a_message() -> None:

@@ -4,25 +4,28 @@ Portus listed one repository after the other, which took minutes (#663), and too
 """
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias
 
 from portus_gateway.aio.deadline import DeadlineExceeded
+from portus_gateway.aio.in_order import Gathering, in_order
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.distribution.paging import walk
 from portus_gateway.errors import GatewayError
 from portus_gateway.registry.protocol import Cursor, Page, Registry
 
-Result = TypeVar("Result")
 Names: TypeAlias = "tuple[Repository | UnusableName, ...]"
 
 # A repository, and a whole page, is one message. gRPC clients take 4 MiB by default.
 MOST_BYTES = 3 * 1024 * 1024
-# The bytes that a tag takes in a message in addition to its name.
-_FRAME = 3
+# Repositories are sent together if they become known within so many seconds, or up to so many bytes. A message costs
+# about as much as the tags of a repository.
+_PAUSE: Final = 0.02
+_FULL: Final = 60 * 1024
+# The bytes that a name takes in a message in addition to its characters.
+_FRAME: Final = 3
 # How many names a call looks at. It counts the names that the caller may see, so that it says nothing about others.
 _MOST_NAMES_LOOKED_AT = 32_000
 
@@ -46,19 +49,22 @@ class TagNames:
     valid: tuple[str, ...]
     unusable: tuple[str, ...] = ()
 
+    @property
+    def size(self) -> int:
+        """About how many bytes they take in a message. In a name that is not a tag, a character may take four."""
+        characters = sum(map(len, self.valid)) + 4 * sum(map(len, self.unusable))
+        return characters + _FRAME * (len(self.valid) + len(self.unusable))
+
 
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
-    """A repository of the catalog.
-
-    `tags` are in lexical order. They are an error if they are unknown, and None if they were not asked for.
-    """
+    """A repository of the catalog. `tags` is an error if they are unknown, and None if they were not asked for."""
 
     name: Repository | UnusableName
-    tags: tuple[Tag | UnusableName, ...] | TagNames | GatewayError | None
+    tags: TagNames | GatewayError | None
 
 
-Entries: TypeAlias = tuple[CatalogEntry, ...]
+Entries: TypeAlias = Sequence[CatalogEntry]
 
 
 class CatalogListing:
@@ -79,7 +85,7 @@ class CatalogListing:
         async with aclosing(self._entries(_single_page(names), include_tags)) as described:
             async for known in described:
                 for entry in known:
-                    taken = _size(entry.tags) if isinstance(entry.tags, tuple) else 0
+                    taken = entry.tags.size if isinstance(entry.tags, TagNames) else 0
                     if taken > room:
                         entries.append(CatalogEntry(entry.name, too_many_tags("this page of the catalog")))
                     else:
@@ -88,10 +94,11 @@ class CatalogListing:
         return Page(tuple(entries), following)
 
     async def stream(self, *, include_tags: bool, prefix: str) -> AsyncGenerator[Entries, None]:
-        """All repositories whose names begin with `prefix`, each as soon as it is known, with others known by then.
+        """All repositories whose names begin with `prefix`.
 
-        The next page of names is fetched while the tags of this one are listed. At most two pages of names and the
-        tags of a few repositories are in memory, however slowly the caller reads.
+        Each comes at most 20 ms after it is known, together with others. The next page of names is fetched while the
+        tags of this one are listed. At most two pages of names, the tags that fit into a message, and those of a few
+        repositories are in memory, however slowly the caller reads.
         """
         pages = walk(self._names)
         async with aclosing(pages), aclosing(self._entries(_matching(prefix, pages), include_tags)) as entries:
@@ -131,43 +138,13 @@ class CatalogListing:
                     return found, end
         return found, None
 
-    async def _entries(self, pages: AsyncGenerator[Names, None], include_tags: bool) -> AsyncGenerator[Entries, None]:
-        waiting: deque[Repository | UnusableName] = deque()
-        # In order: the first one is sent next. The others continue meanwhile.
-        running: deque[asyncio.Future[CatalogEntry]] = deque()
-        following: asyncio.Future[Names | None] | None = _started(anext(pages, None))
-        try:
-            while following is not None or waiting or running:
-                if not include_tags and waiting:
-                    yield tuple(CatalogEntry(name, None) for name in waiting)
-                    waiting.clear()
-                self._start(waiting, running)
-                if running and (following is None or waiting or running[0].done() or _failed(following)):
-                    # Send the first entry when nothing else can progress or when it is done; finished entries precede
-                    # an error.
-                    known = [await running[0]]
-                    running.popleft()
-                    while running and running[0].done() and not _failed(running[0]):
-                        known.append(running.popleft().result())
-                    # The registry works while these are being sent.
-                    self._start(waiting, running)
-                    yield tuple(known)
-                elif following is not None and following.done():
-                    page = following.result()
-                    following = None if page is None else _started(anext(pages, None))
-                    waiting.extend(page or ())
-                elif following is not None:
-                    awaited: list[asyncio.Future[CatalogEntry] | asyncio.Future[Names | None]] = [*list(running)[:1]]
-                    await asyncio.wait([*awaited, following], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            await _end(running)
-            await _end([] if following is None else [following])
-            await pages.aclose()
-
-    def _start(self, waiting: deque[Repository | UnusableName], running: "deque[asyncio.Future[CatalogEntry]]") -> None:
-        """Lists the tags of as many more repositories as may be listed at the same time."""
-        while waiting and len(running) < 2 * self._concurrency:
-            running.append(_started(self._described(waiting.popleft())))
+    def _entries(
+        self, pages: AsyncGenerator[Names, None], include_tags: bool
+    ) -> AsyncGenerator[Sequence[CatalogEntry], None]:
+        if not include_tags:
+            return _without_tags(pages)
+        # Half of them wait for a slot, so that the registry is never idle.
+        return in_order(pages, self._described, at_once=2 * self._concurrency, gathering=_GATHERING)
 
     async def _described(self, name: Repository | UnusableName) -> CatalogEntry:
         if isinstance(name, UnusableName):
@@ -180,25 +157,37 @@ class CatalogListing:
             # Unknown is not empty, and the failure of one repository does not end the catalog (Portus #1232, #1599).
             return CatalogEntry(name, error)
 
-    async def _tags(self, repository: Repository) -> tuple[Tag | UnusableName, ...]:
-        tags: list[Tag | UnusableName] = []
-        size = 0
+    async def _tags(self, repository: Repository) -> TagNames:
+        valid: list[str] = []
+        unusable: list[str] = []
+        room = MOST_BYTES
         async with aclosing(walk(lambda cursor: self._registry.list_tags(repository, None, cursor))) as pages:
             async for page in pages:
-                tags.extend(page.items)
-                size += _size(page.items)
-                if size > MOST_BYTES:
+                names = _names_of(page.items)
+                room -= names.size
+                if room < 0:
                     raise too_many_tags(str(repository))
-        return tuple(sorted(tags, key=str))
+                valid += names.valid
+                unusable += names.unusable
+        return TagNames(tuple(sorted(valid)), tuple(sorted(unusable)))
+
+
+def _names_of(tags: Sequence[Tag | UnusableName]) -> TagNames:
+    valid = tuple([tag.name for tag in tags if isinstance(tag, Tag)])
+    if len(valid) == len(tags):
+        return TagNames(valid)
+    return TagNames(valid, tuple([tag.text for tag in tags if isinstance(tag, UnusableName)]))
+
+
+def _size(entry: CatalogEntry) -> int:
+    return len(str(entry.name)) + _FRAME + (entry.tags.size if isinstance(entry.tags, TagNames) else 0)
+
+
+_GATHERING: Final = Gathering(pause=_PAUSE, full=_FULL, size_of=_size)
 
 
 def _beginning_with(prefix: str, names: Names) -> Names:
     return tuple(name for name in names if str(name).startswith(prefix)) if prefix else names
-
-
-def _size(tags: Sequence[Tag | UnusableName]) -> int:
-    """About how many bytes tags take in a message. A name that is not a tag may need four bytes for a character."""
-    return sum(len(tag.name) if isinstance(tag, Tag) else 4 * len(tag.text) for tag in tags) + _FRAME * len(tags)
 
 
 def too_many_tags(subject: str) -> TooManyTags:
@@ -206,20 +195,17 @@ def too_many_tags(subject: str) -> TooManyTags:
     return TooManyTags(f"{subject} has more tags than fit into one answer: ListTags lists them in pages")
 
 
-def _started(work: Awaitable[Result]) -> "asyncio.Future[Result]":
-    return asyncio.ensure_future(work)
-
-
-def _failed(work: "asyncio.Future[Result]") -> bool:
-    return work.done() and work.exception() is not None
-
-
-async def _end(tasks: "Iterable[asyncio.Future[Result]]") -> None:
-    ended = tuple(tasks)
-    for task in ended:
-        task.cancel()
-    # There is no caller left for their failures.
-    await asyncio.gather(*ended, return_exceptions=True)
+async def _without_tags(pages: AsyncGenerator[Names, None]) -> AsyncGenerator[Entries, None]:
+    """The repositories of each page. The next page is fetched while the reader is busy with this one."""
+    following = asyncio.ensure_future(anext(pages, None))
+    try:
+        while (page := await following) is not None:
+            following = asyncio.ensure_future(anext(pages, None))
+            yield tuple(CatalogEntry(name, None) for name in page)
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await pages.aclose()
 
 
 async def _single_page(names: Names) -> AsyncGenerator[Names, None]:

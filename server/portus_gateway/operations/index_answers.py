@@ -343,10 +343,7 @@ def _bounded(entries: Entries) -> Entries:
         if isinstance(entry, IndexedRepository):
             size = entry.characters + _FRAME * len(entry.tags)
         elif isinstance(tags, TagNames):
-            size = sum(map(len, tags.valid)) + 4 * sum(map(len, tags.unusable))
-            size += _FRAME * (len(tags.valid) + len(tags.unusable))
-        elif isinstance(tags, tuple):
-            size = sum(4 * len(str(tag)) + _FRAME for tag in tags)
+            size = tags.size
         if size > room:
             name = _repository(entry.name) if isinstance(entry, IndexedRepository) else entry.name
             bounded.append(CatalogEntry(name, too_many_tags("this page of the catalog")))

@@ -11,7 +11,7 @@ from portus.registry.v1 import image_config_pb2, manifest_pb2, registry_service_
 from portus_gateway.distribution.image_config import ImageConfigContent
 from portus_gateway.distribution.instant import Instant
 from portus_gateway.distribution.manifest import ContentProblem, Descriptor, Image, Index, Manifest, Platform
-from portus_gateway.distribution.names import Repository, Tag, UnusableName
+from portus_gateway.distribution.names import Repository, UnusableName
 from portus_gateway.errors import GatewayError
 from portus_gateway.operations.catalog_listing import CatalogEntry, TagNames
 from portus_gateway.operations.deletion import Deleted
@@ -45,20 +45,13 @@ def repository(entry: CatalogEntry) -> registry_service_pb2.Repository:
             )
         case TagNames(valid, unusable):
             return registry_service_pb2.Repository(
-                name=name, tags=valid, unusable_tags=[text(each[:_LONGEST_NAME]) for each in unusable]
+                name=name, tags=valid, unusable_tags=sorted(text(each[:_LONGEST_NAME]) for each in unusable)
             )
-        case listed:
-            return registry_service_pb2.Repository(name=name, tags=tags(listed), unusable_tags=unusable_tags(listed))
 
 
-def tags(listed: Iterable[Tag | UnusableName]) -> list[str]:
-    """The valid tags among what a registry lists, in lexical order."""
-    return sorted(tag.name for tag in listed if isinstance(tag, Tag))
-
-
-def unusable_tags(listed: Iterable[Tag | UnusableName]) -> list[str]:
-    """The other names, in lexical order."""
-    return sorted(_unusable(name) for name in listed if isinstance(name, UnusableName))
+def unusable_tags(listed: Iterable[UnusableName]) -> list[str]:
+    """Names of tags that are not valid, in lexical order."""
+    return sorted(_unusable(name) for name in listed)
 
 
 def _unusable(name: UnusableName) -> str:

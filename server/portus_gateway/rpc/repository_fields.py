@@ -8,8 +8,9 @@ from functools import lru_cache
 from typing import Final, TypeAlias
 from weakref import WeakKeyDictionary
 
+from portus_gateway.distribution.names import Repository
 from portus_gateway.index.store import CatalogPage, IndexedRepository
-from portus_gateway.operations.catalog_listing import CatalogEntry
+from portus_gateway.operations.catalog_listing import CatalogEntry, TagNames
 from portus_gateway.rpc import conversion
 from portus_gateway.rpc.packing import MESSAGE_SIZE
 
@@ -54,13 +55,19 @@ def _grouped(entries: Iterable[CatalogEntry | IndexedRepository]) -> Iterator[by
 
 
 def _repository(entry: CatalogEntry | IndexedRepository) -> bytes:
-    if isinstance(entry, CatalogEntry):
-        content = conversion.repository(entry).SerializeToString()
-        return b"".join((_FIRST_FIELD, _length(len(content)), content))
-    return _small(entry.name, entry.tags) if len(entry.tags) <= _SMALL else _indexed(entry.name, entry.tags)
+    if isinstance(entry, IndexedRepository):
+        return _plain(entry.name, entry.tags)
+    if isinstance(entry.name, Repository) and isinstance(entry.tags, TagNames) and not entry.tags.unusable:
+        return _plain(entry.name.name, entry.tags.valid)
+    content = conversion.repository(entry).SerializeToString()
+    return b"".join((_FIRST_FIELD, _length(len(content)), content))
 
 
-def _indexed(name: str, tags: tuple[str, ...]) -> bytes:
+def _plain(name: str, tags: tuple[str, ...]) -> bytes:
+    return _small(name, tags) if len(tags) <= _SMALL else _of_names(name, tags)
+
+
+def _of_names(name: str, tags: tuple[str, ...]) -> bytes:
     """The names are valid, and so have no other characters than those of ASCII."""
     content = b"".join((_FIRST_FIELD, _length(len(name)), name.encode(), *map(_tag, tags)))
     return b"".join((_FIRST_FIELD, _length(len(content)), content))
@@ -68,7 +75,7 @@ def _indexed(name: str, tags: tuple[str, ...]) -> bytes:
 
 # The same catalog is often listed again. Large repositories are not kept, so that this takes 2 MiB at most.
 _SMALL: Final = 16
-_small = lru_cache(2048)(_indexed)
+_small = lru_cache(2048)(_of_names)
 
 
 # The same tags are in many repositories.

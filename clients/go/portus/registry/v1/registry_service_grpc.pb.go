@@ -114,8 +114,8 @@ type RegistryServiceClient interface {
 	//	FAILED_PRECONDITION  TOO_MANY_TAGS: the repository has more tags than fit into one answer. Use ListTags, which has pages.
 	//	INTERNAL  UNUSABLE_NAME: the registry lists a name that is not a valid repository name.
 	Catalog(ctx context.Context, in *CatalogRequest, opts ...grpc.CallOption) (*CatalogResponse, error)
-	// Lists all repositories in the registry's order. Each is sent as soon as it is known, together with others that are
-	// known by then. Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
+	// Lists all repositories in the registry's order. Each is sent at most 20 ms after it is known, together with others.
+	// Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
 	//
 	// Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
 	StreamCatalog(ctx context.Context, in *StreamCatalogRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamCatalogResponse], error)
@@ -651,8 +651,8 @@ type RegistryServiceServer interface {
 	//	FAILED_PRECONDITION  TOO_MANY_TAGS: the repository has more tags than fit into one answer. Use ListTags, which has pages.
 	//	INTERNAL  UNUSABLE_NAME: the registry lists a name that is not a valid repository name.
 	Catalog(context.Context, *CatalogRequest) (*CatalogResponse, error)
-	// Lists all repositories in the registry's order. Each is sent as soon as it is known, together with others that are
-	// known by then. Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
+	// Lists all repositories in the registry's order. Each is sent at most 20 ms after it is known, together with others.
+	// Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
 	//
 	// Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
 	StreamCatalog(*StreamCatalogRequest, grpc.ServerStreamingServer[StreamCatalogResponse]) error

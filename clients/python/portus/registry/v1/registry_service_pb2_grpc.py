@@ -263,8 +263,8 @@ class RegistryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def StreamCatalog(self, request, context):
-        """Lists all repositories in the registry's order. Each is sent as soon as it is known, together with others that are
-        known by then. Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
+        """Lists all repositories in the registry's order. Each is sent at most 20 ms after it is known, together with others.
+        Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
 
         Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
         """

@@ -104,8 +104,8 @@ class RegistryServiceStub:
       INTERNAL  UNUSABLE_NAME: the registry lists a name that is not a valid repository name.
     """
     StreamCatalog: _grpc.UnaryStreamMultiCallable[_registry_service_pb2.StreamCatalogRequest, _registry_service_pb2.StreamCatalogResponse]
-    """Lists all repositories in the registry's order. Each is sent as soon as it is known, together with others that are
-    known by then. Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
+    """Lists all repositories in the registry's order. Each is sent at most 20 ms after it is known, together with others.
+    Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
 
     Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
     """
@@ -379,8 +379,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
       INTERNAL  UNUSABLE_NAME: the registry lists a name that is not a valid repository name.
     """
     StreamCatalog: _aio.UnaryStreamMultiCallable[_registry_service_pb2.StreamCatalogRequest, _registry_service_pb2.StreamCatalogResponse]  # type: ignore[assignment]
-    """Lists all repositories in the registry's order. Each is sent as soon as it is known, together with others that are
-    known by then. Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
+    """Lists all repositories in the registry's order. Each is sent at most 20 ms after it is known, together with others.
+    Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
 
     Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
     """
@@ -669,8 +669,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.StreamCatalogRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_registry_service_pb2.StreamCatalogResponse], _abc.AsyncIterator[_registry_service_pb2.StreamCatalogResponse]]:
-        """Lists all repositories in the registry's order. Each is sent as soon as it is known, together with others that are
-        known by then. Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
+        """Lists all repositories in the registry's order. Each is sent at most 20 ms after it is known, together with others.
+        Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
 
         Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
         """

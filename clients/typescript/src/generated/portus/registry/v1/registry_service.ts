@@ -3922,8 +3922,8 @@ export const RegistryServiceService = {
     responseDeserialize: (value: Buffer): CatalogResponse => CatalogResponse.decode(value),
   },
   /**
-   * Lists all repositories in the registry's order. Each is sent as soon as it is known, together with others that are
-   * known by then. Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
+   * Lists all repositories in the registry's order. Each is sent at most 20 ms after it is known, together with others.
+   * Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
    *
    * Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
    */
@@ -4317,8 +4317,8 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    */
   catalog: handleUnaryCall<CatalogRequest, CatalogResponse>;
   /**
-   * Lists all repositories in the registry's order. Each is sent as soon as it is known, together with others that are
-   * known by then. Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
+   * Lists all repositories in the registry's order. Each is sent at most 20 ms after it is known, together with others.
+   * Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
    *
    * Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
    */
@@ -4586,8 +4586,8 @@ export interface RegistryServiceClient extends Client {
     callback: (error: ServiceError | null, response: CatalogResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Lists all repositories in the registry's order. Each is sent as soon as it is known, together with others that are
-   * known by then. Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
+   * Lists all repositories in the registry's order. Each is sent at most 20 ms after it is known, together with others.
+   * Memory is bounded on both sides for any number of repositories: a slow reader slows the listing down.
    *
    * Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
    */
