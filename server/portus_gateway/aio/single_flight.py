@@ -67,7 +67,7 @@ class SingleFlight(Generic[Key, Result]):
                 return await waiter
         finally:
             flight.waiters.discard(waiter)
-            if not flight.waiters:
+            if not flight.waiters and not flight.is_over:
                 self._abandon(key, state, flight)
 
     async def close(self) -> None:
@@ -181,6 +181,10 @@ class _Flight(Generic[Result]):
     timer: asyncio.TimerHandle | None = None
     turn: spans.Span | None = None
     """Its wait for the running flight to end."""
+
+    @property
+    def is_over(self) -> bool:
+        return self.task is not None and self.task.done()
 
     async def run(self) -> Result:
         self.begun = asyncio.get_running_loop().time()

@@ -17,6 +17,7 @@ _LISTING_LIMIT = 16 * 1024 * 1024
 # How registries and proxies answer to a query that they do not take.
 _REFUSALS = frozenset({400, 405, 413, 414, 422})
 _TOO_LARGE = "PAGINATION_NUMBER_INVALID"
+_ENTRY_TYPES = frozenset({str, type(None)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,6 @@ class ListingRequests:
         entries = document[self._field]
         if entries is None:
             return []
-        if not isinstance(entries, list) or not all(entry is None or isinstance(entry, str) for entry in entries):
+        if not isinstance(entries, list) or not _ENTRY_TYPES.issuperset(map(type, entries)):
             raise UntrustedAnswer(f"the registry's {self._route} answer: {self._field!r} is not a list of strings")
         return entries

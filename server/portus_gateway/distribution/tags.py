@@ -18,9 +18,15 @@ class Tags:
             f"/v2/{repository}/tags/list", f"repository:{repository}:pull", f"list the tags of {repository}"
         )
         page = await self._listing.page(subject, size, after)
+        return Page(_tags(page.items), page.next, page.place)
+
+
+def _tags(names: tuple[str, ...]) -> tuple[Tag | UnusableName, ...]:
+    try:
+        return tuple(map(known_tag, names))
+    except InvalidName:
         # Some registries list the digests of untagged manifests among the tags.
-        tags = tuple(_tag(name) for name in page.items if not _is_digest(name))
-        return Page(tags, page.next, page.place)
+        return tuple(_tag(name) for name in names if not _is_digest(name))
 
 
 def _tag(name: str) -> Tag | UnusableName:

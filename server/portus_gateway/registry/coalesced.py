@@ -45,7 +45,7 @@ class CoalescedRegistry(ForwardingRegistry):
         self, repository: Repository, size: int | None, after: Cursor | None = None
     ) -> Page[Tag | UnusableName]:
         return await self._shared(
-            ("list_tags", repository, size, after), lambda: self._registry.list_tags(repository, size, after)
+            ("list_tags", repository.name, size, after), lambda: self._registry.list_tags(repository, size, after)
         )
 
     async def resolve_manifest(
