@@ -29,8 +29,8 @@ ADVICE: Mapping[Concern, str] = MappingProxyType(
 
 
 NOT_CONNECTED: Final = (
-    "Check that the server runs, that this machine can reach it, and that its address is right: PORTUS_REGISTRY_URL, or"
-    " PORTUS_TOKEN_REALM for the token service."
+    "Check that the server runs, that this machine can reach it, and that its address and scheme (http or https) are"
+    " right: PORTUS_REGISTRY_URL, or PORTUS_TOKEN_REALM for the token service."
 )
 """For a server that may only be down for a short time: the error for callers does not name the operator."""
 

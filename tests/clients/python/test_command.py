@@ -418,6 +418,33 @@ def test_a_timeout_is_a_number_of_seconds(gateway: Gateway) -> None:
         assert f"'{text}' is not a number of seconds above 0 and at most 86400" in refused.errors
 
 
+def test_a_variable_that_looks_like_an_option_is_not_ignored_in_silence(gateway: Gateway) -> None:
+    names = ("ADRESS", "TOKEN", "KEY_FILE", "PORT", "SERVICE_HOST", "PORT_50051_TCP_ADDR", "PORT_50051_TCP_PORT", "X")
+    finished = run(gateway.address, "ping", **{f"PORTUS_GATEWAY_{name}": "1" for name in names})
+    assert finished.status == 0
+    assert finished.errors.splitlines() == [
+        "portus-client: PORTUS_GATEWAY_ADRESS is ignored: did you mean PORTUS_GATEWAY_ADDRESS?",
+        "portus-client: PORTUS_GATEWAY_KEY_FILE is ignored: did you mean PORTUS_GATEWAY_KEY?",
+        "portus-client: PORTUS_GATEWAY_TOKEN is ignored: did you mean PORTUS_GATEWAY_TOKEN_FILE?",
+    ]
+
+
+def test_a_group_without_a_command_says_so_in_one_line(gateway: Gateway) -> None:
+    finished = run(gateway.address, "tag")
+    assert (finished.status, finished.output) == (2, "")
+    assert finished.errors == "portus-client: Missing command; see portus-client tag --help\n"
+
+
+def test_an_incomplete_delete_says_what_is_missing(gateway: Gateway) -> None:
+    for arguments, said in (
+        (["team/app", IMAGE_DIGEST], f"'{IMAGE_DIGEST}' is not one of 'manifests', 'blobs'; see"),
+        (["team/app", "manifests"], "no digest: give what to delete between the image's name and manifests; see"),
+    ):
+        refused = run(gateway.address, "delete", *arguments)
+        assert refused.status == 2
+        assert said in refused.errors
+
+
 def test_a_misspelt_command_is_suggested(gateway: Gateway) -> None:
     assert run(gateway.address, "catlog").errors == (
         "portus-client: No such command 'catlog'. Did you mean 'catalog'? see portus-client --help\n"

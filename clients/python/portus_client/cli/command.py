@@ -18,7 +18,7 @@ from portus_client.cli.manifest import manifest
 from portus_client.cli.ping import ping
 from portus_client.cli.referrers import referrers
 from portus_client.cli.resolve import resolve
-from portus_client.cli.session import Session, shared_options
+from portus_client.cli.session import Session, shared_options, warn_of_misspelt_variables
 from portus_client.cli.tag import tag
 from portus_client.cli.tags import tags
 from portus_client.cli.terminal import PROGRAM, output_failed, print_error
@@ -76,6 +76,7 @@ def command(context: click.Context, /, **_: object) -> None:
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(ExitCode.USAGE)
+    warn_of_misspelt_variables()
 
 
 for _command in (catalog, tags, manifest, config, referrers, blob, batch, resolve, digest, delete, tag, watch, ping):

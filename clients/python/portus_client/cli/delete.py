@@ -23,7 +23,7 @@ _MAX_EXPECTED_TAGS = 1000
 
 @click.command()
 @image_argument
-@click.argument("digests", metavar="DIGEST...", nargs=-1, required=True, callback=parsed(delete_many.read))
+@click.argument("digests", metavar="DIGEST...", nargs=-1, callback=parsed(delete_many.read))
 @click.argument("kind", type=click.Choice(["manifests", "blobs"]))
 @click.option(
     "--expect",
@@ -67,6 +67,8 @@ def delete(
       portus-client delete team/app sha256:... sha256:... manifests --expect 1.0 --expect 1.1
       echo 'sha256:... 1.0 1.1' | portus-client delete team/app - manifests --yes
     """
+    if not digests:
+        raise click.UsageError(f"no digest: give what to delete between the image's name and {kind}")
     if image.digest:
         raise click.UsageError("write the digest after the image's name, not in it: delete NAME DIGEST manifests")
     if image.is_ambiguous:

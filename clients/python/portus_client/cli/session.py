@@ -1,6 +1,7 @@
 """What all commands share: the options of the connection, the client, and the handling of errors."""
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
@@ -11,6 +12,7 @@ import click
 
 from portus_client.cli import failures, json_output, profiles
 from portus_client.cli.exit_codes import ExitCode, exit_code
+from portus_client.cli.misspelt_variables import misspelt
 from portus_client.cli.profiles import Profile
 from portus_client.cli.template import Template
 from portus_client.cli.terminal import output_failed, print_error
@@ -183,20 +185,24 @@ class _Option:
     in_environment: bool = True
     complete: Callable[[click.Context, click.Parameter, str], list[str]] | None = None
 
+    @property
+    def variable(self) -> str:
+        """The environment variable of the option."""
+        return f"{_ENVIRONMENT_PREFIX}_{self.name.partition('/')[0].removeprefix('--').replace('-', '_').upper()}"
+
     def added_to(self, function: Callback, *, repeated: bool) -> Callback:
         """Adds the option to a command.
 
         After the command's name (`repeated`) it is hidden, to keep each command's help short. There it is not read
         from the environment, which would override the option before the command's name.
         """
-        variable = self.name.partition("/")[0].removeprefix("--").replace("-", "_").upper()
         return click.option(
             self.name,
             *filter(None, (self.parameter,)),
             default=None,
             type=self.type,
             metavar=self.metavar,
-            envvar=f"{_ENVIRONMENT_PREFIX}_{variable}" if self.in_environment and not repeated else None,
+            envvar=self.variable if self.in_environment and not repeated else None,
             show_envvar=True,
             hidden=repeated,
             shell_complete=self.complete,
@@ -270,6 +276,13 @@ _OPTIONS: Final = (
         help="File with the token for the gateway. Never sent in plaintext to another machine.",
     ),
 )
+
+
+def warn_of_misspelt_variables() -> None:
+    """Says which variables of the environment are ignored, and which ones may be meant."""
+    known = [option.variable for option in _OPTIONS if option.in_environment]
+    for variable, meant in misspelt(os.environ, known, f"{_ENVIRONMENT_PREFIX}_"):
+        print_error(f"{variable} is ignored: did you mean {meant}?")
 
 
 def _with_options(function: Callback, *, repeated: bool) -> Callback:

@@ -17,7 +17,7 @@ from portus_client.errors import RegistryError
 from portus_client.image_name import ImageName
 
 
-@click.group()
+@click.group(no_args_is_help=False)
 def tag() -> None:
     """Work with a single tag."""
 
