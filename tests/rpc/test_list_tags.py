@@ -12,8 +12,10 @@ from portus.registry.v1.registry_service_pb2 import (
     ListTagsResponse,
 )
 from portus_gateway.devregistry import DevRegistry, Fault
+from portus_gateway.distribution import Cursor, Page, Repository, Tag, UnusableName
 from tests.rpc.failures import failure_of
-from tests.rpc.gateways import Gateway, serve_over
+from tests.rpc.gateways import Gateway, serve, serve_over
+from tests.rpc.scripted_registry import ScriptedRegistry
 
 TAGS = [f"v{number:04}" for number in range(1200)]
 
@@ -53,6 +55,28 @@ async def test_a_registry_that_lists_all_at_once_and_in_no_order_is_paged_all_th
     async with DevRegistry(flavour="2.8") as registry, serve_over(registry) as gateway:
         registry.push("team/app", *reversed(TAGS))
         assert await all_tags(gateway, 500) == TAGS
+
+
+class Circle(ScriptedRegistry):
+    """Two pages of tags, each of which has a `Link` to the other one."""
+
+    async def list_tags(
+        self,
+        repository: Repository,
+        size: int | None,
+        after: Cursor | None = None,
+    ) -> Page[Tag | UnusableName]:
+        here, other = ("b", "a") if after is not None and after.query == "page=b" else ("a", "b")
+        return Page((Tag(here),), Cursor("linked", "", f"page={other}"), Cursor("linked", "", f"page={here}"))
+
+
+async def test_of_pages_in_a_circle_a_token_repeats_which_ends_the_listing_of_clients() -> None:
+    async with serve(Circle()) as gateway:
+        tokens = [""]
+        for _ in range(4):
+            tokens.append((await ask(gateway, page_token=tokens[-1])).next_page_token)
+    assert tokens[1:3] == tokens[3:]
+    assert len(set(tokens)) == 3
 
 
 async def test_a_repository_without_tags_is_an_empty_page(registry: DevRegistry, gateway: Gateway) -> None:
