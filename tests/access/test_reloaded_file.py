@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from portus_gateway.access import reloaded_file
 from portus_gateway.access.errors import InvalidAccessFile
 from portus_gateway.access.reloaded_file import ReloadedFile
 
@@ -201,3 +202,35 @@ async def test_it_is_looked_at_every_interval(path: Path) -> None:
     assert await watched(file, 0.01, looks=2, within=PATIENCE) == 2
     assert file.content == "two"
     assert await watched(file, 3600.0, looks=1, within=0.1) == 0
+
+
+@pytest.mark.parametrize(("parts", "most_looks", "expected"), [(3, 20, "two+++"), (100, 2, "two++")])
+async def test_a_file_is_not_read_while_it_is_written_unless_that_has_no_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch, parts: int, most_looks: int, expected: str
+) -> None:
+    """A part of a policy may be valid, and allow more than the whole one."""
+    left = parts
+    read: list[str] = []
+
+    async def written_on(_: float) -> None:
+        nonlocal left
+        if left:
+            left -= 1
+            with path.open("a") as file:
+                file.write("+")
+
+    def noted(content: bytes, path: str) -> str:
+        read.append(content.decode())
+        return parse(content, path)
+
+    monkeypatch.setattr(reloaded_file, "_pause", written_on)
+    monkeypatch.setattr(reloaded_file, "_MOST_LOOKS", most_looks)
+    file = ReloadedFile(path, noted)
+    path.write_text("two")
+    watching = asyncio.create_task(file.watch(interval=0.001))
+    async with asyncio.timeout(PATIENCE):
+        while file.content == "one":
+            await asyncio.sleep(0.001)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    assert read == ["one", expected]

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Self
 
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 END_STREAM: Final = 1
 END_HEADERS: Final = 4
 ACK: Final = 1
@@ -54,6 +54,11 @@ class RawConnection:
             writer.close()
             await asyncio.gather(writer.wait_closed(), return_exceptions=True)
 
+    def next_stream(self) -> int:
+        """The number of a new stream."""
+        self._next_stream += 2
+        return self._next_stream - 2
+
     def send(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         self._writer.write(
             struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
@@ -68,18 +73,8 @@ class RawConnection:
         compressed: bool = False,
     ) -> int:
         """Calls a method; answers with the stream. Without `message`, no request follows the metadata."""
-        stream = self._next_stream
-        self._next_stream += 2
-        headers = (
-            (":method", "POST"),
-            (":scheme", "http"),
-            (":path", method),
-            (":authority", "gateway"),
-            ("te", "trailers"),
-            ("content-type", "application/grpc"),
-            *metadata,
-        )
-        self.send(HEADERS, END_HEADERS, stream, b"".join(_field(name, value) for name, value in headers))
+        stream = self.next_stream()
+        self.send(HEADERS, END_HEADERS, stream, call_headers(method, metadata))
         if message is not None:
             body = bytes([compressed]) + struct.pack(">I", len(message)) + message
             for start in range(0, len(body), _LARGEST_FRAME):
@@ -167,9 +162,23 @@ class Windows:
         return room
 
 
-def _field(name: str, value: str) -> bytes:
-    """A header field, as a literal without indexing (RFC 7541, 6.2.2)."""
-    return b"\x00" + _string(name.encode()) + _string(value.encode())
+def call_headers(method: str, metadata: Metadata = ()) -> bytes:
+    """The header fields of a call."""
+    headers = (
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", method),
+        (":authority", "gateway"),
+        ("te", "trailers"),
+        ("content-type", "application/grpc"),
+        *metadata,
+    )
+    return b"".join(field(name, value) for name, value in headers)
+
+
+def field(name: str, value: str, *, indexed: bool = False) -> bytes:
+    """A header field, as a literal (RFC 7541, 6.2). If it is `indexed`, later ones can refer to it by a byte."""
+    return (b"\x40" if indexed else b"\x00") + _string(name.encode()) + _string(value.encode())
 
 
 def _string(content: bytes) -> bytes:

@@ -149,6 +149,18 @@ async def test_a_trial_of_both_digests_of_one_manifest_names_its_tags_with_each(
     assert results == [Deleted(digest=name, tags=(Tag("v0"),)) for name in (digest(0), long)]
 
 
+@pytest.mark.parametrize("sha512_first", [False, True])
+async def test_both_digests_of_one_manifest_have_one_result_each(sha512_first: bool) -> None:
+    long = Digest.of(manifest_of("image 0").raw, "sha512")
+    parts = [part(0), replace(part(0), digest=long)]
+    if sha512_first:
+        parts.reverse()
+    scripted = registry(2)
+    results = await outcomes(scripted, *parts)
+    assert results == [Deleted(digest=each.digest, tags=(Tag("v0"),)) for each in parts]
+    assert sorted(scripted.deleted) == sorted(f"team/app@{each.digest}" for each in parts)
+
+
 async def test_a_lost_answer_names_the_tags_that_may_be_gone() -> None:
     scripted = registry(2)
     scripted.failures[digest(0).text] = DeleteOutcomeUnknown("the answer was lost")

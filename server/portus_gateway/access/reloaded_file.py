@@ -16,6 +16,9 @@ Content = TypeVar("Content")
 LOOK_INTERVAL: Final = 5.0
 """How often a file is looked at, in seconds."""
 _LIMIT: Final = 1024 * 1024
+# A changed file is read when it has stayed the same for so many seconds, or after so many looks at it.
+_QUIET: Final = 0.25
+_MOST_LOOKS: Final = 20
 _REMINDER: Final = 60.0
 _log = structlog.get_logger(__name__)
 
@@ -116,8 +119,19 @@ class ReloadedFile(Generic[Content]):
         """
         while True:
             await asyncio.sleep(interval)
+            await self._written(min(_QUIET, interval))
             await self.reload_if_changed()
             looked()
+
+    async def _written(self, quiet: float) -> None:
+        """Waits while somebody writes the file. A part of it may be valid: a policy without its last rules."""
+        if not await asyncio.to_thread(self._file.changed):
+            return
+        for _ in range(_MOST_LOOKS):
+            signature = await asyncio.to_thread(self._file.signature)
+            await _pause(quiet)
+            if await asyncio.to_thread(self._file.signature) == signature:
+                return
 
     def _fail(self, error: InvalidAccessFile) -> None:
         now = self._clock()
@@ -142,3 +156,7 @@ class ReloadedFile(Generic[Content]):
         except (OSError, ValueError) as error:
             raise InvalidAccessFile(path, [f"cannot be read: {reason(error)}"]) from error
         return self._parse(content, path)
+
+
+async def _pause(seconds: float) -> None:
+    await asyncio.sleep(seconds)

@@ -24,12 +24,12 @@ class WatchedFile:
 
     def changed(self) -> bool:
         """Whether the file differs from the one last read."""
-        return self._look() != self._signature
+        return self.signature() != self._signature
 
     def read(self) -> bytes:
         """The content. Raises `OSError`, and `ValueError` for a file above the limit."""
         # The signature is taken before the content, so that a write in between is found at the next look.
-        signature = self._look()
+        signature = self.signature()
         with self.path.open("rb") as file:
             content = file.read(self.limit + 1)
         self._signature = signature
@@ -37,7 +37,8 @@ class WatchedFile:
             raise ValueError(f"larger than {self.limit} bytes")
         return content
 
-    def _look(self) -> tuple[int, ...]:
+    def signature(self) -> tuple[int, ...]:
+        """What tells the file as it is now from the one before a change. Empty if there is none."""
         try:
             found = self.path.stat()
         except OSError:
