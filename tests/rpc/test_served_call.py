@@ -8,14 +8,19 @@ import grpc
 import pytest
 
 from portus.registry.v1.registry_service_pb2 import ListTagsRequest
+from portus_gateway.access.errors import PermissionDenied
 from portus_gateway.distribution import Repository
 from portus_gateway.distribution.errors import NotFound
+from portus_gateway.errors import GatewayError
+from portus_gateway.rpc import serving
+from portus_gateway.rpc.interception import IncomingCall
 from portus_gateway.rpc.server import ServerLimits
 from tests.attack.raw_http2 import END_STREAM, HEADERS, RST_STREAM, RawConnection
 from tests.rpc.failures import failure_of
 from tests.rpc.gateways import REQUESTS, SERVICE, Gateway, finish, serve, soon
-from tests.rpc.health_calls import check
-from tests.rpc.scripted_registry import ScriptedRegistry
+from tests.rpc.health_calls import check, watch
+from tests.rpc.interceptors import Interceptor
+from tests.rpc.scripted_registry import Gate, ScriptedRegistry
 
 LIST_TAGS = ListTagsRequest(repository="team/app").SerializeToString()
 CLOSED = "a connection is closed, because its caller does not read its answers"
@@ -233,3 +238,92 @@ async def test_the_messages_of_a_stream_that_is_read_take_turns_in_the_memory() 
         # Nothing is left behind.
         for _ in range(2):
             assert await finish(gateway.channel, "StreamCatalog")
+
+
+# --- The callers of streams -------------------------------------------------------------------------------------
+
+
+class Checking(Interceptor):
+    """Notes whose callers were checked, by the ids of the requests."""
+
+    def __init__(self) -> None:
+        self.checked: list[str] = []
+        self.entered = asyncio.Event()
+        self.error: GatewayError | None = None
+        self.decided = asyncio.Event()
+        self.decided.set()
+
+    async def enter(self, incoming: IncomingCall) -> None:
+        if incoming.call.request_id == "not-let-in":
+            self.entered.set()
+            await asyncio.Future()
+
+    async def has_checked(self, name: str, times: int) -> None:
+        while self.checked.count(name) < times:
+            await asyncio.sleep(0.01)
+
+    async def check(self, incoming: IncomingCall) -> None:
+        self.checked.append(incoming.call.request_id)
+        await self.decided.wait()
+        if self.error is not None:
+            raise self.error
+
+
+def named(name: str) -> tuple[tuple[str, str], ...]:
+    return (("x-request-id", name),)
+
+
+@pytest.fixture
+def checking(monkeypatch: pytest.MonkeyPatch) -> Checking:
+    """An interceptor that is asked often."""
+    monkeypatch.setattr(serving, "_CALLER_INTERVAL", 0.01)
+    return Checking()
+
+
+async def test_only_the_callers_of_streams_that_were_let_in_are_checked(
+    checking: Checking, logs: list[MutableMapping[str, object]]
+) -> None:
+    gate = Gate()
+    async with serve(ScriptedRegistry(gate), interceptors=[checking]) as gateway:
+        watching = watch(gateway.channel)
+        await soon(watching.read())
+        calls = [
+            asyncio.ensure_future(finish(gateway.channel, rpc, metadata=named(name)))
+            for rpc, name in (("StreamCatalog", "not-let-in"), ("ListTags", "no-stream"), ("StreamCatalog", "stream"))
+        ]
+        await soon(checking.entered.wait())
+        await soon(gate.entered.wait())
+        await soon(checking.has_checked("stream", 3))
+        gate.open.set()
+        await soon(asyncio.gather(*calls[1:]))
+        calls[0].cancel()
+        watching.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+    assert set(checking.checked) == {"stream"}
+    assert logs == []
+
+
+async def test_a_call_that_is_ended_keeps_its_reason_if_its_caller_is_refused_later(checking: Checking) -> None:
+    ending, tidied = asyncio.Event(), asyncio.Event()
+
+    async def tidy_up(_: str) -> None:
+        try:
+            await asyncio.Future()
+        finally:
+            ending.set()
+            await tidied.wait()
+
+    checking.decided.clear()
+    checking.error = PermissionDenied("not any more")
+    async with serve(ScriptedRegistry(tidy_up), interceptors=[checking]) as gateway:
+        call = asyncio.ensure_future(failure_of(finish(gateway.channel, "StreamCatalog", metadata=named("stream"))))
+        await soon(checking.has_checked("stream", 1))
+        gateway.server._boundary.end_calls()
+        await soon(ending.wait())
+        checking.decided.set()
+        # The check ends now, and the next one finds nothing to check.
+        await asyncio.sleep(0.1)
+        tidied.set()
+        failed = await soon(call)
+    assert failed.outcome == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+    assert len(checking.checked) == 1
