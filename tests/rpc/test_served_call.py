@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+import time
 from collections.abc import AsyncGenerator, MutableMapping
 
 import grpc
@@ -145,6 +146,7 @@ async def test_a_call_that_is_not_over_at_its_time_limit_is_cancelled_once_and_k
     logs: list[MutableMapping[str, object]],
 ) -> None:
     cancelled = 0
+    unread: list[bool] = []
     finished_tidying = asyncio.Event()
 
     async def tidy_up(_: str) -> None:
@@ -159,12 +161,16 @@ async def test_a_call_that_is_not_over_at_its_time_limit_is_cancelled_once_and_k
     async with serve(ScriptedRegistry(tidy_up), limits=ServerLimits(max_call_duration=0.1)) as gateway:
         waiting = asyncio.ensure_future(failure_of(finish(gateway.channel, "ListTags")))
         await soon(gateway.calls.came_in(1))
+        running = gateway.server._boundary._serving.calls
         # Longer than the time for reading the answer, and some looks at the calls.
         await asyncio.sleep(0.5)
         assert cancelled == 1
+        assert [call.is_unread(time.perf_counter()) for call in running] == [False]
+        # An answer that comes late has its time to be read, too.
+        gateway.calls.at_end = lambda: unread.extend(call.is_unread(time.perf_counter()) for call in running)
         finished_tidying.set()
         failed = await soon(waiting)
-        assert gateway.channel.get_state() == grpc.ChannelConnectivity.READY
+    assert unread == [False]
     assert failed.outcome == (grpc.StatusCode.NOT_FOUND, "NAME_UNKNOWN")
     assert logs == []
 

@@ -48,6 +48,7 @@ class ServedCall:
 
     # Most calls leave these as they are. To set all of them for each call takes longer than to find them here.
     _answered = False
+    _answered_at = 0.0
     _connection: Mapping[str, Iterable[bytes]] | None = None
     _data: bytes | None = None
     _end: GatewayError | None = None
@@ -68,7 +69,7 @@ class ServedCall:
         call.peer = context.peer()
         self._serving = serving
         self._context = context
-        self._started = started = time.perf_counter()
+        self._started = time.perf_counter()
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("gRPC serves each call in a task of its own")
@@ -80,7 +81,6 @@ class ServedCall:
         # gRPC ends the call at its caller's deadline, read or not.
         self._ends_by_itself = wanted is not None and wanted <= limit
         self._seconds = limit if wanted is None or wanted > limit else wanted
-        self._unread_at = started + limit + min(_READING_TIME, limit)
         deadline.begin(self._seconds)
         serving.begin(self)
         # The task of the whole call: it ends when the answer has been sent, not when the handler returns it.
@@ -194,7 +194,11 @@ class ServedCall:
 
     def is_unread(self, now: float) -> bool:
         """Whether the caller has not read its answer within the gateway's time limit."""
-        return self._answered and now > self._unread_at
+        if not self._answered:
+            return False
+        limit = self.method.seconds
+        # A delete that was sent is carried through, so its answer may come late.
+        return now > max(self._started + limit, self._answered_at) + min(_READING_TIME, limit)
 
     def succeeded(self) -> None:
         """The handler has the answer."""
@@ -347,13 +351,14 @@ class ServedCall:
 
     def _observe(self, code: grpc.StatusCode, reason: str = "", problem: str = "") -> None:
         caller = self.call.known_caller
+        self._answered_at = now = time.perf_counter()
         finished = FinishedCall(
             method=self.method.name,
             rpc=self.method.rpc,
             code=code,
             reason=reason,
             problem=problem,
-            seconds=time.perf_counter() - self._started,
+            seconds=now - self._started,
             request_id=self.call.request_id,
             peer=self.call.peer,
             caller="" if caller is None else caller.name,
