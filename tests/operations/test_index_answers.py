@@ -1,6 +1,6 @@
 """Answers from the index of which parts are too old."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
@@ -73,6 +73,29 @@ async def test_a_row_that_became_too_old_during_the_stream_is_asked_of_the_regis
     assert [str(entry.name) for entry in entries] == ["a", "b"]
     # The first is 8 seconds old, the second would be 16.
     assert [entry.tags == TagNames(()) for entry in entries] == [False, True]
+
+
+class ChangingPolicy(EverythingVisible):
+    """What was asked of it before a change goes by the old policy."""
+
+    names = frozenset({"a", "b"})
+
+    def visible(self) -> Callable[[str], bool]:
+        names = self.names
+        return lambda name: name in names
+
+
+async def test_a_right_that_is_taken_away_counts_within_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_answers, "_STREAM_PAGE", 1)
+    policy = ChangingPolicy()
+    answers = IndexAnswers(cast("LiveIndex", AgingIndex(resolved=False)), policy, cast("CatalogListing", None))
+    stream = await answers.stream(include_tags=False, prefix="", max_staleness=ALLOWED)
+    assert stream is not None
+    pages = []
+    async for page, _ in stream:
+        pages.append([str(entry.name) for entry in (page.repositories if isinstance(page, CatalogPage) else page)])
+        policy.names = frozenset({"a"})
+    assert pages == [["a"], []]
 
 
 class PartlyCheckedIndex:

@@ -221,9 +221,10 @@ class IndexAnswers:
     ) -> "AsyncGenerator[tuple[Entries, Freshness], None]":
         # It is another text each time that it is made, and has to be the same in all messages.
         cursor = _cursor(rows.state)
-        visible = self._visibility.visible()
         while True:
             page = rows.page
+            # For each page, because the policy may change meanwhile.
+            visible = self._visibility.visible()
             shown = (
                 page
                 if visible is None
