@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import grpc
+import pytest
 
 from tests.clients.python import gateway as canned
-from tests.clients.python.command_line import Terminal, run
+from tests.clients.python.command_line import Finished, Terminal, run
 from tests.clients.python.gateway import IMAGE_DIGEST, INDEX, Gateway, status
 
 COLOUR = "\x1b["
@@ -186,6 +187,16 @@ def test_on_eighty_columns_a_digest_is_whole_and_nothing_is_cut(gateway: Gateway
     assert f"{INDEX.descriptor.digest}\n" in index.text
     assert f"{canned.ARM64.descriptor.digest[:19]}...  " in index.text
     assert max(map(len, (image.text + index.text).splitlines())) <= 80
+
+
+@pytest.mark.parametrize("options", [[], ["--details"], ["--digests"]])
+def test_a_repository_without_tags_is_not_shown_as_nothing(gateway: Gateway, options: list[str]) -> None:
+    gateway.repositories = {"empty": ()}
+    terminal = Terminal(gateway.address, ["tags", "empty", *options])
+
+    assert terminal.end() == 0
+    assert terminal.text.endswith("no tags\n")
+    assert run(gateway.address, "tags", "empty", *options) == Finished(0, "", "")
 
 
 def test_on_a_narrow_terminal_no_rule_is_wider_than_it(gateway: Gateway) -> None:

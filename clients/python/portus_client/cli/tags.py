@@ -62,8 +62,15 @@ def tags(
     if digests and (details or sort != "name"):
         raise click.UsageError("--digests lists names and digests by name: use --details instead")
     unusable: list[str] = []
+    numbers: list[int] = []
     with session.connect() as client, explaining_host(repository):
-        pages = partial(client.tag_pages, repository.repository, digest=points_at, omit_referrer_tags=no_referrers)
+        read = partial(client.tag_pages, repository.repository, digest=points_at, omit_referrer_tags=no_referrers)
+
+        def pages(view: TagView = TagView.NAMES) -> Iterator[TagPage]:
+            for page in read(view=view):
+                numbers.append(len(page.tags))
+                yield page
+
         if details or sort != "name":
             found = _read(session, pages(view=TagView.FULL), unusable)
             if sort == "created":
@@ -81,6 +88,8 @@ def tags(
             code = ExitCode.OK
     if unusable:
         print_error(unusable_tags.line(unusable, len(unusable)))
+    elif session.output_format is OutputFormat.TERMINAL and not sum(numbers):
+        click.echo("no tags", err=True)
     return code
 
 
