@@ -200,12 +200,23 @@ async def test_a_rebuild_asks_only_on_a_terminal_and_only_if_the_settings_are_ri
 
 
 @pytest.mark.parametrize(
-    "url", ["gateway.example", "gateway.example:8090/notifications", "http://gateway.example:8090"]
+    "url",
+    [
+        "gateway.example",
+        "gateway.example:8090/notifications",
+        "http://gateway.example:8090",
+        # The registry would get 404, and repeat its first event for ever.
+        "http://gateway.example:8090/events",
+        "http://gateway.example:8090/notifications/",
+    ],
 )
 async def test_an_endpoint_needs_the_whole_address_of_the_receiver(url: str) -> None:
     status, output, errors = await outcome("index", "endpoint", "--url", url)
     assert (status, output) == (2, "")
-    assert "must be an http or https address, such as http://gateway.example:8090/notifications" in errors
+    assert (
+        "must be an http or https address that ends with /notifications, such as"
+        " http://gateway.example:8090/notifications" in " ".join(errors.split())
+    )
 
 
 @pytest.mark.parametrize("command", ["status", "check", "export"])

@@ -8,8 +8,8 @@ import pytest
 
 from portus_gateway.index.errors import StoreUnusable
 from portus_gateway.index.sql_store import SqlStore
-from portus_gateway.index.store import CatalogPage, ChangeType, Hint, Notice, Reading
-from portus_gateway.index.transactions import Transaction
+from portus_gateway.index.store import CatalogPage, ChangeType, Hint, Notice, Reading, TagRows
+from portus_gateway.index.transactions import Statement, Transaction
 from tests.index.conftest import OpenStore
 from tests.index.stores import GONE, all_changes, claimed, digest, reading, told, write
 
@@ -499,6 +499,26 @@ class TestAnswers:
 
     async def test_the_tags_of_an_unknown_repository_are_not_empty_but_unknown(self, store: SqlStore) -> None:
         assert (await store.tags("nothing", "", 10)).read_at is None
+
+    async def test_a_page_of_tags_is_one_statement(self, store: SqlStore) -> None:
+        statements: list[Statement] = []
+
+        def counted() -> Transaction[TagRows]:
+            transaction = store._transactions.tags("team/a", "", 10)
+            statement = next(transaction)
+            while True:
+                statements.append(statement)
+                rows = yield statement
+                try:
+                    statement = transaction.send(rows)
+                except StopIteration as ended:
+                    found: TagRows = ended.value
+                    return found
+
+        rows = await store._read(counted)
+        assert [entry.tag for entry in rows.tags] == ["v1", "v2"]
+        assert rows.state.head == (await store.state()).head
+        assert len(statements) == 1
 
     async def test_tags_by_digest(self, store: SqlStore) -> None:
         found = await store.find_by_digest(digest("a"), "", ("", ""), 10)

@@ -18,6 +18,7 @@ from portus_gateway.app import distribution_configuration
 from portus_gateway.cli.serve import EXIT_CONFIGURATION, report
 from portus_gateway.distribution import DistributionClient
 from portus_gateway.errors import GatewayError
+from portus_gateway.index import receiver
 from portus_gateway.index.comparison import compared
 from portus_gateway.index.errors import StoreError
 from portus_gateway.index.sql_store import SqlStore
@@ -130,8 +131,11 @@ def _read_url(_: click.Context, __: click.Parameter, text: str) -> str:
         url = URL(text)
     except ValueError:
         url = URL()
-    if url.scheme not in ("http", "https") or not url.host or url.path.rstrip("/") == "":
-        raise click.BadParameter("must be an http or https address, such as http://gateway.example:8090/notifications")
+    if url.scheme not in ("http", "https") or not url.host or not url.path.endswith(receiver.PATH):
+        raise click.BadParameter(
+            f"must be an http or https address that ends with {receiver.PATH}, such as"
+            f" http://gateway.example:8090{receiver.PATH}"
+        )
     return text
 
 

@@ -6,6 +6,7 @@ PostgreSQL; a statement for only one of them is in `Dialect`.
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeAlias, TypeVar
 
 from portus_gateway.distribution.digest import Digest
@@ -104,10 +105,7 @@ class Transactions:
         self._limits = limits
         self._listings = KnownListings(_REMEMBERED)
         self._pages = KnownPages(_REMEMBERED)
-        self._state = (
-            f"SELECT epoch, head, oldest, {dialect.now}, walk_started, walk_ended, walk_requested, ready"  # noqa: S608
-            " FROM index_state"
-        )
+        self._state = f"epoch, head, oldest, {dialect.now}, walk_started, walk_ended, walk_requested, ready"
 
     def begin(self, registry: str, epoch: str) -> Transaction[None]:
         """Makes the row of the index, where there is none. Raises `StoreUnusable` for another registry's index."""
@@ -134,8 +132,8 @@ class Transactions:
         )
 
     def state(self, counted: bool = False) -> Transaction[IndexState]:
-        row = (yield Statement(self._state))[0]
-        counts: Row = (0, 0, 0, None, None)
+        row = (yield Statement(f"SELECT {self._state} FROM index_state"))[0]  # noqa: S608
+        counts: Row = _NOT_COUNTED
         if counted:
             counts = (
                 yield Statement(
@@ -144,21 +142,7 @@ class Transactions:
                     " (SELECT min(dirty_since) FROM repositories WHERE dirty > 0), (SELECT min(checked_at) FROM tags)"
                 )
             )[0]
-        return IndexState(
-            epoch=_text(row[0]),
-            head=_int(row[1]),
-            oldest=_int(row[2]),
-            now=_float(row[3]),
-            walk_started=_float_or_none(row[4]),
-            walk_ended=_float_or_none(row[5]),
-            walk_requested=bool(row[6]),
-            ready=bool(row[7]),
-            repositories=_int(counts[0]),
-            tags=_int(counts[1]),
-            dirty=_int(counts[2]),
-            oldest_dirty=_float_or_none(counts[3]),
-            oldest_check=_float_or_none(counts[4]),
-        )
+        return _state(row, counts)
 
     def notify(self, notices: Sequence[Notice], instances: Sequence[str]) -> Transaction[int]:
         now = yield from self._now()
@@ -488,19 +472,22 @@ class Transactions:
         return found
 
     def tags(self, repository: str, after: str, size: int) -> Transaction[TagRows]:
-        state = yield from self.state()
-        rows = yield Statement("SELECT id, read_at FROM repositories WHERE name = $1 AND known = 2", (repository,))
-        if not rows:
-            return TagRows((), None, state)
-        identity, read_at = rows[0]
+        # One row has no tag, but the state of the index and of the repository.
         rows = yield Statement(
-            "SELECT tag, digest, checked_at FROM tags WHERE repository = $1 AND tag > $2 ORDER BY tag LIMIT $3",
-            (identity, after, size),
+            f"SELECT NULL, NULL, NULL, r.id, r.read_at, {self._state} FROM index_state"  # noqa: S608
+            " LEFT JOIN repositories AS r ON r.name = $1 AND r.known = 2"
+            f" UNION ALL SELECT tag, digest, checked_at{', NULL' * 10} FROM"
+            " (SELECT t.tag, t.digest, t.checked_at FROM repositories AS r JOIN tags AS t ON t.repository = r.id"
+            " WHERE r.name = $1 AND r.known = 2 AND t.tag > $2 ORDER BY t.tag LIMIT $3) AS page",
+            (repository, after, size),
         )
-        entries = tuple(
-            TagEntry(repository, _text(tag), _digest(digest), _float_or_none(checked)) for tag, digest, checked in rows
-        )
-        return TagRows(entries, _float_or_none(read_at), state)
+        # The databases may give them in any order.
+        first, *others = sorted(rows, key=_tag_or_nothing)
+        state = _state(first[5:])
+        if first[3] is None:
+            return TagRows((), None, state)
+        entries = tuple(TagEntry(repository, _text(row[0]), _digest(row[1]), _float_or_none(row[2])) for row in others)
+        return TagRows(entries, _float_or_none(first[4]), state)
 
     def repository_tags(self, after: tuple[str, str], prefix: str, size: int) -> Transaction[list[TagEntry]]:
         rows = yield from _tags_after(
@@ -704,6 +691,27 @@ class Transactions:
         )
 
 
+_NOT_COUNTED: Final = (0, 0, 0, None, None)
+
+
+def _state(row: Row, counts: Row = _NOT_COUNTED) -> IndexState:
+    return IndexState(
+        epoch=_text(row[0]),
+        head=_int(row[1]),
+        oldest=_int(row[2]),
+        now=_float(row[3]),
+        walk_started=_float_or_none(row[4]),
+        walk_ended=_float_or_none(row[5]),
+        walk_requested=bool(row[6]),
+        ready=bool(row[7]),
+        repositories=_int(counts[0]),
+        tags=_int(counts[1]),
+        dirty=_int(counts[2]),
+        oldest_dirty=_float_or_none(counts[3]),
+        oldest_check=_float_or_none(counts[4]),
+    )
+
+
 _HINTS: Final = "SELECT tag, digest, notified_at, actor FROM hints"
 _CHANGES: Final = (
     "SELECT sequence, type, repository, tag, digest, previous_digest, observed_at, notified_at, actor FROM changes"
@@ -855,7 +863,17 @@ def _digest(value: Value) -> Digest | None:
         return None
     if not isinstance(value, bytes):
         raise _damaged(value)
+    return _decoded(value)
+
+
+# The same tags are listed and read again and again.
+@lru_cache(4096)
+def _decoded(value: bytes) -> Digest:
     return Digest(f"{_ALGORITHMS[value[0]]}:{value[1:].hex()}")
+
+
+def _tag_or_nothing(row: Row) -> str:
+    return "" if row[0] is None else _text(row[0])
 
 
 def _text(value: Value) -> str:
