@@ -124,8 +124,8 @@ def manifest_in_use(manifest: str, dependents: Dependents) -> ManifestInUse:
     sentences = [f"{manifest} is still needed, so nothing was deleted."]
     if tags:
         sentences.append(
-            "To delete it with its tags, name them in expected_tags, or set force to delete it with any tags. Its tags:"
-            f" {_shown(tags)}."
+            "To delete it with its tags, name them in expected_tags, or set force to delete it with any tags. Tags that"
+            f" were not named: {_shown(tags)}."
         )
     if index_tags:
         sentences.append(
