@@ -44,8 +44,8 @@ def an_error_is_an_empty_repository(patch: Patch) -> None:
 def a_watch_continues_one_change_too_late(patch: Patch) -> None:
     make = watching._Watch.__init__
 
-    def later(self: Any, index: Any, visibility: Any, wanted: Any, cursor: Any) -> None:
-        make(self, index, visibility, wanted, cursor)
+    def later(self: Any, index: Any, visibility: Any, wanted: Any, cursor: Any, looks: Any) -> None:
+        make(self, index, visibility, wanted, cursor, looks)
         if wanted.cursor is not None and cursor.listed is None:
             self._sequence += 1
 
@@ -55,8 +55,8 @@ def a_watch_continues_one_change_too_late(patch: Patch) -> None:
 def a_watch_continues_one_change_too_early(patch: Patch) -> None:
     make = watching._Watch.__init__
 
-    def earlier(self: Any, index: Any, visibility: Any, wanted: Any, cursor: Any) -> None:
-        make(self, index, visibility, wanted, cursor)
+    def earlier(self: Any, index: Any, visibility: Any, wanted: Any, cursor: Any, looks: Any) -> None:
+        make(self, index, visibility, wanted, cursor, looks)
         if wanted.cursor is not None and cursor.listed is None:
             self._sequence = max(0, self._sequence - 1)
 

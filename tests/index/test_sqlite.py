@@ -53,6 +53,22 @@ async def test_a_search_keeps_no_other_read_waiting(tmp_path: Path, monkeypatch:
         assert [entry.tag for entry in (await search).tags] == ["v1"]
 
 
+async def test_a_list_of_the_current_state_keeps_no_other_read_waiting(tmp_path: Path) -> None:
+    go_on = threading.Event()
+    async with SqliteStore(tmp_path / "index.db", REGISTRY) as store:
+        await write(store, "app", reading({"v1": "a"}))
+        # A list that takes long.
+        long = asyncio.ensure_future(store._slow_reader.use(lambda _: go_on.wait(10)))
+        listed = asyncio.ensure_future(store.repository_tags(("", ""), "", 10))
+        await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            assert len((await store.tags("app", "", 10)).tags) == 1
+        assert not listed.done()
+        go_on.set()
+        await long
+        assert [entry.tag for entry in await listed] == ["v1"]
+
+
 async def test_other_processes_of_the_gateway_read_and_write(tmp_path: Path) -> None:
     async with (
         SqliteStore(tmp_path / "index.db", REGISTRY) as keeper,

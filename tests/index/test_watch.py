@@ -15,7 +15,9 @@ from google.protobuf.duration_pb2 import Duration
 from portus.registry.v1.registry_service_pb2 import CatalogRequest, GetRegistryInfoRequest, ListTagsRequest
 from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from portus.registry.v1.watch_pb2 import Event, WatchEventsRequest, WatchEventsResponse
+from portus_gateway.aio.fair_share import owner
 from portus_gateway.devregistry import DevRegistry, Fault
+from portus_gateway.distribution.adaptive_limit import AdaptiveLimit
 from portus_gateway.index.sqlite import SqliteStore
 from portus_gateway.index.store import ChangeRows, TagEntry
 from portus_gateway.index.watch_cursor import SealedCursor, WatchCursor
@@ -149,6 +151,50 @@ async def test_the_current_state_and_then_the_changes(registry: DevRegistry, gat
     await announced(gateway, "team/app")
     assert (await watch.until(4))[3] == ("TAG_CREATED", "team/app", "v3")
     watch.end()
+
+
+async def test_lists_of_the_current_state_take_turns_between_callers(
+    registry: DevRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    looks: list[str] = []
+    running = most = 0
+    go_on = asyncio.Semaphore(0)
+    read = SqliteStore.repository_tags
+
+    class Noted(AdaptiveLimit):
+        async def acquire(self) -> None:
+            asked.append(owner())
+            await super().acquire()
+
+    async def held(store: SqliteStore, after: tuple[str, str], prefix: str, size: int) -> list[TagEntry]:
+        nonlocal running, most
+        looks.append(owner())
+        running += 1
+        most = max(most, running)
+        await go_on.acquire()
+        running -= 1
+        return await read(store, after, prefix, size)
+
+    async def all_asked(number: int) -> bool:
+        return len(asked) == number
+
+    monkeypatch.setattr(watching, "AdaptiveLimit", Noted)
+    monkeypatch.setattr(SqliteStore, "repository_tags", held)
+    async with indexed_gateway(registry, tmp_path, access=True) as gateway:
+        await until(partial(is_ready_for, gateway, "admin"))
+        request = WatchEventsRequest(current_state=True)
+        many = [Watch(gateway, request, caller("team")) for _ in range(9)]
+        await until(lambda: all_asked(9))
+        one = Watch(gateway, request, caller("admin"))
+        await until(lambda: all_asked(10))
+        for _ in range(10):
+            go_on.release()
+        for watch in (one, *many):
+            assert (await watch.message()).current_state_complete
+            watch.end()
+    assert most == 2
+    assert "token:admin" in looks[2:4]
 
 
 async def test_a_list_of_the_current_state_can_be_continued(registry: DevRegistry, tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ class SqlStore(ABC):
         return await self._read(partial(self._transactions.tags, repository, after, size))
 
     async def repository_tags(self, after: tuple[str, str], prefix: str, size: int) -> list[TagEntry]:
-        return await self._read(partial(self._transactions.repository_tags, after, prefix, size))
+        return await self._read(partial(self._transactions.repository_tags, after, prefix, size), slow=True)
 
     async def changes(self, after: int, most: int = MOST_CHANGES) -> ChangeRows:
         return await self._read(partial(self._transactions.changes, after, most))

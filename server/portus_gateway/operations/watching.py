@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from portus_gateway.aio import deadline
 from portus_gateway.aio.single_flight import WorkEnded
+from portus_gateway.distribution.adaptive_limit import AdaptiveLimit
 from portus_gateway.index.errors import (
     CursorExpired,
     CursorUnknown,
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 # Changes, or tags of the current state, that are read at a time and in one message at most.
 _AT_ONCE: Final = 500
+# How many reads of the current state there are at a time. Callers take turns: one with many watches delays nobody.
+_LOOKS_AT_ONCE: Final = 2
 # A watch ends by itself so many seconds before its time limit.
 _BEFORE_LIMIT: Final = 1.0
 Filter: TypeAlias = Callable[[str], bool]
@@ -60,6 +63,7 @@ class Watching:
         self._index = index
         self._visibility = visibility
         self._draining = asyncio.Event()
+        self._looks = AdaptiveLimit(_LOOKS_AT_ONCE)
 
     def drain(self) -> None:
         """Ends all watches. Each has sent a cursor to go on from."""
@@ -79,7 +83,7 @@ class Watching:
         if not state.ready:
             raise IndexNotReady
         cursor = _beginning(wanted, state)
-        watch = _Watch(self._index, self._visibility, wanted, cursor)
+        watch = _Watch(self._index, self._visibility, wanted, cursor, self._looks)
         observer = self._index.observer
         observer.watching(1)
         try:
@@ -115,7 +119,15 @@ class Watching:
 class _Watch:
     """One watch, and how far it is."""
 
-    def __init__(self, index: "LiveIndex", visibility: Visibility, wanted: WantedEvents, cursor: WatchCursor) -> None:
+    def __init__(
+        self,
+        index: "LiveIndex",
+        visibility: Visibility,
+        wanted: WantedEvents,
+        cursor: WatchCursor,
+        looks: AdaptiveLimit,
+    ) -> None:
+        self._looks = looks
         self._index = index
         self._visibility = visibility
         self._wanted = wanted
@@ -180,10 +192,13 @@ class _Watch:
             raise IndexUnavailable(str(error)) from error
 
     async def _entries(self, after: tuple[str, str]) -> list[TagEntry]:
+        await self._looks.acquire()
         try:
             return await self._index.store.repository_tags(after, self._wanted.prefix, _AT_ONCE)
         except StoreError as error:
             raise IndexUnavailable(str(error)) from error
+        finally:
+            self._looks.release()
 
     def _chosen(self, changes: Iterable[Change]) -> Iterator[Change]:
         """Those that the caller wants and, by the policy of now, may see."""
