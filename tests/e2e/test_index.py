@@ -181,6 +181,10 @@ async def test_the_commands(registry: DevRegistry, variables: dict[str, str]) ->
         assert status == 0, errors
         await ready(gateway)
         assert await cursor_of(gateway) != before
+        await registry.__aexit__(None, None, None)
+        status, _, errors = await outcome("index", "check", PORTUS_CONNECT_TIMEOUT="1", **variables)
+        assert status == 1
+        assert "that its address and scheme (http or https) are right: PORTUS_REGISTRY_URL" in errors
 
 
 async def test_commands_without_an_index(variables: dict[str, str]) -> None:

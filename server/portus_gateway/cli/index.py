@@ -24,6 +24,7 @@ from portus_gateway.index.errors import StoreError
 from portus_gateway.index.sql_store import SqlStore
 from portus_gateway.index.store import IndexStore, TagEntry
 from portus_gateway.index.store_address import is_postgres, sqlite_path, store_at
+from portus_gateway.operations.setting_advice import operator_text
 from portus_gateway.settings import InvalidSettings, Problem, Settings
 from portus_gateway.telemetry import logs
 
@@ -185,8 +186,10 @@ def _errors_reported() -> Iterator[None]:
     except InvalidSettings as error:
         report(error)
         raise SystemExit(EXIT_CONFIGURATION) from None
-    except (StoreError, GatewayError) as error:
+    except StoreError as error:
         raise click.ClickException(str(error)) from None
+    except GatewayError as error:
+        raise click.ClickException(operator_text(error)) from None
 
 
 def _store(loaded: Settings) -> Callable[[], SqlStore]:
