@@ -6,6 +6,8 @@ import re
 import resource
 import signal
 import socket
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -112,6 +114,19 @@ async def test_a_misspelt_command_is_suggested() -> None:
         status, _, errors = await outcome(command)
         assert status == 2
         assert errors.endswith(f"Error: No such command '{command}'.{meant}\n")
+
+
+def test_output_that_cannot_be_written_is_one_clear_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        finished = subprocess.run(
+            [sys.executable, "-m", "portus_gateway", "serve", "--help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (finished.returncode, finished.stderr) == (1, "Error: cannot write the output: No space left on device\n")
 
 
 async def test_two_gateways_never_share_a_port(settings: dict[str, str]) -> None:

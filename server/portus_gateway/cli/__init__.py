@@ -1,8 +1,11 @@
 """The command `portus-gateway`."""
 
-import difflib
+import errno
+import os
 import signal
+import sys
 from importlib import import_module
+from pathlib import Path
 
 import click
 
@@ -21,12 +24,30 @@ _COMMANDS = {
 }
 
 
+# What a full disk or quota answers to a command that writes to standard output.
+_OUTPUT_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
 class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            if error.errno not in _OUTPUT_ERRORS:
+                raise
+            # Python writes the rest of the output at exit. That must not fail again.
+            with Path(os.devnull).open("w") as null:
+                os.dup2(null.fileno(), sys.stdout.fileno())
+            raise click.ClickException(f"cannot write the output: {error.strerror}") from None
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in _COMMANDS and not name.startswith("-"):
+            # Imported here because only a mistake needs it.
+            import difflib
+
             similar = difflib.get_close_matches(name, _COMMANDS, 1)
             meant = f" Did you mean {similar[0]!r}?" if similar else ""
             raise click.UsageError(f"No such command {name!r}.{meant}", ctx)
