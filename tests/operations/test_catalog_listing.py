@@ -216,6 +216,14 @@ async def test_what_became_known_while_the_reader_was_busy_comes_together() -> N
         assert seen + len(await anext(entries)) == 300
 
 
+async def test_repositories_that_become_known_soon_come_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog_listing, "_GATHERING", replace(catalog_listing._GATHERING, pause=3600.0))
+    registry = registry_of(300)
+    async with aclosing(CatalogListing(registry, 4).stream(include_tags=True, prefix="")) as entries:
+        first, rest = [known async for known in entries]
+    assert names([*first, *rest]) == sorted(registry.repositories)
+
+
 async def test_finished_entries_precede_the_catalogs_failure() -> None:
     registry = registry_of(1020)
     registry.catalog_gate = asyncio.Event()

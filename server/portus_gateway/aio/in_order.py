@@ -77,7 +77,7 @@ class _Line(Generic[Item, Result]):
         self._has_all_items = False
         self._error: BaseException | None = None
         self._error_after_all: BaseException | None = None
-        self._read_at = 0.0
+        self._due_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._needs_items = asyncio.Event()
         self._may_begin = asyncio.Event()
@@ -123,15 +123,12 @@ class _Line(Generic[Item, Result]):
         self._may_read.clear()
         self._end_timer()
         results, self._results, self._size = self._results, [], 0
-        self._read_at = asyncio.get_running_loop().time()
+        self._due_at = asyncio.get_running_loop().time() + self._gathering.pause
         self._wake()
         error = self._error or self._error_after_all
-        if error is None or results:
-            return results
-        try:
+        if error is not None and not results:
             raise error
-        finally:
-            del error
+        return results
 
     def close(self) -> None:
         """Forgets everything. To be called when no work is running any more."""
@@ -149,8 +146,7 @@ class _Line(Generic[Item, Result]):
         if places and places[0].error is not None:
             self._error = places[0].error
         if self._results and self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(self._read_at + self._gathering.pause, self._may_read.set)
+            self._timer = asyncio.get_running_loop().call_at(self._due_at, self._may_read.set)
         self._wake()
 
     def _wake(self) -> None:
