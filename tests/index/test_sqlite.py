@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from portus_gateway.aio.fair_share import work_for
 from portus_gateway.index import sqlite
 from portus_gateway.index.errors import StoreError, StoreUnusable
 from portus_gateway.index.sqlite import SqliteStore
-from portus_gateway.index.transactions import SQLITE
+from portus_gateway.index.transactions import SQLITE, Statement, Transaction
 from tests.index.stores import REGISTRY, reading, write
 
 
@@ -67,6 +68,31 @@ async def test_a_list_of_the_current_state_keeps_no_other_read_waiting(tmp_path:
         go_on.set()
         await long
         assert [entry.tag for entry in await listed] == ["v1"]
+
+
+async def test_reads_of_one_caller_keep_no_other_caller_waiting_for_all_of_them(tmp_path: Path) -> None:
+    begun: list[str] = []
+    started, go_on = threading.Event(), threading.Event()
+
+    async def read(store: SqliteStore, caller: str) -> None:
+        def transaction() -> Transaction[None]:
+            begun.append(caller)
+            started.set()
+            go_on.wait(10)
+            yield Statement("SELECT 1")
+
+        work_for(caller)
+        await store._read(transaction)
+
+    async with SqliteStore(tmp_path / "index.db", REGISTRY) as store:
+        many = [asyncio.ensure_future(read(store, "many")) for _ in range(9)]
+        assert await asyncio.to_thread(started.wait, 10)
+        one = asyncio.ensure_future(read(store, "one"))
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.gather(one, *many)
+    assert len(begun) == 10
+    assert "one" in begun[:4]
 
 
 async def test_other_processes_of_the_gateway_read_and_write(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from portus_gateway.aio.one_thread import OneThread
 from portus_gateway.aio.single_flight import WorkEnded
+from portus_gateway.distribution.adaptive_limit import AdaptiveLimit
 from portus_gateway.index.errors import StoreError, StoreUnusable
 from portus_gateway.index.migrations import check_version, migrations
 from portus_gateway.index.sql_store import SqlStore
@@ -22,6 +23,8 @@ Result = TypeVar("Result")
 
 # How long a transaction waits for one of another process, in seconds.
 _BUSY: Final = 5.0
+# How many reads the thread has: one that runs, and the next one, so that it never waits for the event loop.
+_READS_AT_ONCE: Final = 2
 # SQLite's write-ahead log needs memory that all processes share, and locks that work. Network file systems have neither
 # (sqlite.org/wal.html, sqlite.org/howtocorrupt.html).
 _NETWORK_FILE_SYSTEMS: Final = frozenset(
@@ -44,6 +47,8 @@ class SqliteStore(SqlStore):
         self._writer = _Connection(path, "index-writer")
         self._reader = _Connection(path, "index-reader")
         self._slow_reader = _Connection(path, "index-slow-reader")
+        # Callers take turns: one with many large reads does not keep another one waiting for all of them.
+        self._turns = AdaptiveLimit(_READS_AT_ONCE)
 
     async def _open(self) -> None:
         file_system = _file_system(self._path.parent)
@@ -71,8 +76,13 @@ class SqliteStore(SqlStore):
         return await self._writer.use(lambda connection: _run(connection, make(), "IMMEDIATE", durable))
 
     async def _read(self, make: Callable[[], Transaction[Result]], *, slow: bool = False) -> Result:
-        reader = self._slow_reader if slow else self._reader
-        return await reader.use(lambda connection: _run(connection, make(), "DEFERRED", False))
+        if slow:
+            return await self._slow_reader.use(lambda connection: _run(connection, make(), "DEFERRED", False))
+        await self._turns.acquire()
+        try:
+            return await self._reader.use(lambda connection: _run(connection, make(), "DEFERRED", False))
+        finally:
+            self._turns.release()
 
 
 class _Connection:
