@@ -169,8 +169,10 @@ def test_watches_of_all_languages_go_on_over_kills_and_drains(
             watching = programs.enter_context(watchers(made, tmp_path))
             for watcher in watching:
                 watcher.until("TAG_CREATED team/app while-nobody-watched")
-                events = [line for line in watcher.lines if line.startswith("TAG_")]
-                assert events == ["TAG_CREATED team/app while-nobody-watched"], watcher
+                *repeated, new = [line for line in watcher.lines if line.startswith("TAG_")]
+                assert new == "TAG_CREATED team/app while-nobody-watched", watcher
+                # The program may have been killed after it had printed an event and before it had stored the cursor.
+                assert repeated in ([], ["TAG_CREATED team/app after-the-drain"]), watcher
             ends(gateway, signal.SIGKILL)
             for file in tmp_path.glob("index.db*"):
                 file.unlink()
