@@ -159,13 +159,14 @@ async def test_a_new_call_is_unavailable_on_old_connections_and_on_new_ones() ->
         await soon(drained)
 
 
-@pytest.mark.parametrize("rpc", FAILING)
+@pytest.mark.parametrize("rpc", ["ListTags", "StreamCatalog", "DeleteManifest"])
 async def test_a_stuck_call_gets_a_reason_at_the_end_of_the_grace(rpc: str) -> None:
     gate = Gate()
     async with serve(ScriptedRegistry(gate)) as gateway:
         call = asyncio.ensure_future(failure_of(finish(gateway.channel, rpc)))
         await soon(gate.entered.wait())
-        await soon(gateway.server.drain(0.2))
+        # The status is sent in the last quarter: it needs some time on a busy machine.
+        await soon(gateway.server.drain(1))
         failed = await soon(call)
         assert gate.cancelled.is_set()
         assert [(call.code, call.reason) for call in gateway.calls.finished] == [failed.outcome]
