@@ -103,6 +103,7 @@ TESTS: Final[dict[str, Sequence[str]]] = {
         "rpc/test_failed_calls_keep_nothing.py",
         "rpc/test_request_bounds.py",
         "rpc/test_call_limit.py",
+        "rpc/test_call_tracing.py",
         "rpc/test_health.py",
     ),
     "rpc/call_errors.py": (

@@ -78,6 +78,8 @@ async def test_the_registry_is_asked_within_the_span_of_the_call(rpc: str) -> No
     assert [call.name for call in tracer.calls] == [f"token:scanner /{SERVICE}/{rpc}"] * 2
     assert set(seen) == set(tracer.calls)
     assert all(call.ended and not call.error for call in tracer.calls)
+    # There was a place, and memory.
+    assert [call.tree for call in tracer.calls] == [[], []]
     assert [call.finished[0].code for call in tracer.calls] == [grpc.StatusCode.OK] * 2
     assert all(0 <= elapsed < 5 for elapsed in tracer.elapsed)
 
