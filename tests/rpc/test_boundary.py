@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator, MutableMapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -221,6 +222,21 @@ async def test_a_deadline_that_runs_out_ends_the_registry_call(rpc: str) -> None
             await finish(gateway.channel, rpc, timeout=0.3)
         await soon(gate.cancelled.wait())
     assert late.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_a_call_that_ends_after_its_callers_deadline_is_observed_as_late() -> None:
+    async def take_time(_: ListTagsRequest, __: object) -> ListTagsResponse:
+        # The gateway's own timer and gRPC cancel it, in any order.
+        with suppress(asyncio.CancelledError):
+            await asyncio.Future[None]()
+        return await asyncio.Future[ListTagsResponse]()
+
+    async with serve_behaviour(take_time) as (_, calls, channel):
+        await soon(channel.channel_ready())
+        with pytest.raises(grpc.aio.AioRpcError):
+            await finish(channel, "ListTags", timeout=0.3)
+        await soon(calls.ended.wait())
+    assert [call.code for call in calls.finished] == [grpc.StatusCode.DEADLINE_EXCEEDED]
 
 
 @pytest.mark.parametrize("rpc", FAILING)
