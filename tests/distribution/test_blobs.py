@@ -9,7 +9,9 @@ from portus_gateway.distribution.errors import (
     AnswerTooLarge,
     Denied,
     DigestMismatch,
+    InvalidRequest,
     NotFound,
+    PreconditionFailed,
     RedirectRefused,
     RegistryFault,
     Unavailable,
@@ -146,10 +148,11 @@ async def test_a_refused_head_is_looked_into_with_a_get(upstream: Upstream, stat
     assert [seen.method for seen in upstream.requests] == ["HEAD", "GET"] * 2
 
 
-async def test_only_a_404_says_that_there_is_no_blob(upstream: Upstream) -> None:
-    upstream.script(answer(403), refusal(403, "BLOB_UNKNOWN"))
+@pytest.mark.parametrize(("status", "error"), [(403, Denied), (400, InvalidRequest), (409, PreconditionFailed)])
+async def test_only_a_404_says_that_there_is_no_blob(upstream: Upstream, status: int, error: type[Exception]) -> None:
+    upstream.script(answer(status), refusal(status, "BLOB_UNKNOWN"))
     async with client(upstream.url) as registry:
-        with pytest.raises(Denied):
+        with pytest.raises(error):
             await registry.blob_exists(APP, SHA256)
 
 

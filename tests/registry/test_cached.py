@@ -430,17 +430,19 @@ async def test_a_digest_that_was_resolved_takes_no_place(cached: CachedRegistry,
     assert observed.entries == 1
 
 
+@pytest.mark.parametrize("staleness", [0.5, math.inf])
 async def test_a_digest_that_was_resolved_is_remembered_for_callers_that_accept_an_older_answer(
-    cached: CachedRegistry, registry: ScriptedRegistry
+    cached: CachedRegistry, registry: ScriptedRegistry, monkeypatch: pytest.MonkeyPatch, staleness: float
 ) -> None:
-    first = await cached.resolve_manifest(APP, digest_of("one"), math.inf)
+    Clock(monkeypatch)
+    first = await cached.resolve_manifest(APP, digest_of("one"), staleness)
     requests = len(registry.asked)
-    assert await cached.resolve_manifest(APP, digest_of("one"), math.inf) == first
+    assert await cached.resolve_manifest(APP, digest_of("one"), staleness) == first
     assert len(registry.asked) == requests
     await cached.resolve_manifest(APP, digest_of("one"))
     assert len(registry.asked) == requests + 1
     await cached.delete_manifest(APP, digest_of("two"))
-    await cached.resolve_manifest(APP, digest_of("one"), math.inf)
+    await cached.resolve_manifest(APP, digest_of("one"), staleness)
     assert len(registry.asked) == requests + 2
 
 
