@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 
 import grpc
@@ -16,12 +16,17 @@ from portus.registry.v1.registry_service_pb2 import (
     ReadBlobResponse,
     StreamCatalogRequest,
 )
+from portus_gateway.access import authentication as authentication_module
 from portus_gateway.access.authentication import Authentication
+from portus_gateway.access.caller import Caller
+from portus_gateway.access.client_certificates import caller_of_certificate
 from portus_gateway.access.jwt_authenticator import JwtAuthenticator
 from portus_gateway.access.key_sources import KeyFile
+from portus_gateway.access.tls import ServerCertificate
 from portus_gateway.access.token_file import TokenFile
 from portus_gateway.devregistry import DevRegistry, Fault
 from portus_gateway.rpc import serving
+from tests.access.certificates import Authority
 from tests.access.gateways import bearer, channel, gateway, stub
 from tests.access.issuer import AUDIENCE, ISSUER, Issuer
 from tests.access.policies import TEAM_A, Fixed, parsed
@@ -98,11 +103,42 @@ async def test_a_token_that_expires_ends_its_streams(registry: DevRegistry, tmp_
     keys.write_bytes(issuer.jwks)
     jwt = JwtAuthenticator(issuer=ISSUER, audiences=[AUDIENCE], keys=KeyFile(keys), leeway=0)
     authentication = Authentication(bearers=[jwt], certificates=False, anonymous=False)
-    token = issuer.token(exp=int(time.time()) + 2)
+    token = issuer.token(exp=int(time.time()) + 3)
     async with gateway(registry, authentication, policy=None) as address, channel(address) as opened:
         failure = await ended(registry, opened, token, lambda: None)
     assert failure.outcome == (Code.UNAUTHENTICATED, "CREDENTIAL_INVALID")
     assert failure.message == "the bearer token is not accepted: it has expired"
+
+
+async def test_a_client_certificate_that_expires_ends_its_streams(
+    registry: DevRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = 0.0
+
+    def caller_later(connection: Mapping[str, Iterable[bytes]]) -> Caller | None:
+        return caller_of_certificate(connection, now=lambda: time.time() + late)
+
+    def expire() -> None:
+        nonlocal late
+        late = 31 * 24 * 3600.0
+
+    monkeypatch.setattr(authentication_module, "caller_of_certificate", caller_later)
+    authority = Authority()
+    (tmp_path / "clients.pem").write_bytes(authority.pem)
+    certificate = ServerCertificate(*authority.server().write(tmp_path), tmp_path / "clients.pem")
+    pair = authority.issue(common_names=["ci"])
+    async with (
+        gateway(
+            registry,
+            Authentication(bearers=[], certificates=True, anonymous=False),
+            policy=None,
+            credentials=certificate.credentials(client_certificates=True),
+        ) as address,
+        channel(address, grpc.ssl_channel_credentials(authority.pem, pair.key, pair.certificate)) as opened,
+    ):
+        failure = await ended(registry, opened, "", expire)
+    assert failure.outcome == (Code.UNAUTHENTICATED, "CREDENTIAL_INVALID")
+    assert "expired" in failure.message
 
 
 async def test_a_right_that_is_withdrawn_ends_streams(registry: DevRegistry, authentication: Authentication) -> None:
@@ -134,7 +170,7 @@ async def test_a_delete_that_was_sent_is_completed_and_told(
         repository="team-a/app", requests=[DeleteManifestRequest(digest=digest, expected_tags=["1.0"])]
     )
     async with gateway(registry, authentication) as address, channel(address) as opened:
-        with registry.inject(Fault.parse("manifests:method=DELETE,delay=0.5")):
+        with registry.inject(Fault.parse("manifests:method=DELETE,delay=2")):
             call = stub(opened).BatchDeleteManifests(request, metadata=bearer("secret-root"), timeout=20)
             answer = asyncio.create_task(call.read())
             await asked(registry, "manifests", "DELETE")
