@@ -12,7 +12,6 @@ from portus_gateway.devregistry import DevRegistry, Fault
 from portus_gateway.distribution import Configuration, DistributionClient
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.names import Repository
-from portus_gateway.index import reader
 from portus_gateway.index.errors import IndexUnavailable
 from portus_gateway.index.live_index import LiveIndex
 from portus_gateway.index.sqlite import SqliteStore
@@ -67,24 +66,6 @@ async def test_a_notification_leads_to_a_read(registry: DevRegistry, path: Path)
         assert {(each.repository, each.tag, each.actor) for each in change if each.actor} == {("app", "v2", "ci")}
         assert observed.changes["notification"] == 3
         assert len(observed.delays) == 1
-
-
-async def test_a_notification_does_not_wait_for_the_next_look(
-    registry: DevRegistry, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reader, "_INTERVAL", 60.0)
-    registry.push("app", "v1")
-    async with indexed(registry, path) as index:
-        # The walk begins without the reader, which looks when it has a notification.
-        await index.notify([], ["one"])
-        await equal(index, registry)
-        later = DevRegistry(auth="anonymous").push("app", "v2")
-        await index.notify([Notice("app", Hint("v2", Digest(later)))], [])
-        reads = registry.requests.count(route="tags")
-        await until(lambda: registry.requests.count(route="tags") > reads)
-        # The first look finds the old state. The next ones do not wait either.
-        registry.push("app", "v2")
-        await equal(index, registry)
 
 
 async def test_a_push_that_is_announced_before_its_tag_is_written(registry: DevRegistry, path: Path) -> None:

@@ -1,6 +1,8 @@
 """What the reader makes of a registry's answers: odd names, many tags, and what is asked first."""
 
+import asyncio
 from collections.abc import Sequence
+from typing import cast
 
 import pytest
 
@@ -11,7 +13,7 @@ from portus_gateway.distribution.page import Cursor, Page
 from portus_gateway.index import reader
 from portus_gateway.index.reader import Reader
 from portus_gateway.index.sql_store import SqlStore
-from portus_gateway.index.store import Hint, Notice
+from portus_gateway.index.store import Claim, Hint, IndexStore, Notice
 from tests.index.registries import Observed
 from tests.index.stores import claimed, digest
 
@@ -97,3 +99,32 @@ async def test_any_other_answer_is_an_error(store: SqlStore, error: Exception) -
     claim = await claimed(store, "app")
     with pytest.raises(type(error)):
         await reader_of(store, source).read(claim)
+
+
+class NothingToRead:
+    """A store in which nothing is due. Says when it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Semaphore(0)
+
+    async def claim(self, most: int, seconds: float) -> list[Claim]:
+        self.asked.release()
+        return []
+
+
+async def test_after_a_notification_it_looks_soon_and_some_more_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "_INTERVAL", 60.0)
+    store = NothingToRead()
+    looking = Reader(cast("IndexStore", store), Source([]), Observed(), share=1, digest_interval=3600)
+    running = asyncio.create_task(looking.run(asyncio.Event()))
+    try:
+        async with asyncio.timeout(10):
+            await store.asked.acquire()
+            looking.notified()
+            for _ in range(4):
+                await store.asked.acquire()
+            looking.notified()
+            await store.asked.acquire()
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Final, NoReturn
 
 import structlog
@@ -73,7 +73,8 @@ class Reader:
         self._tracer = tracer
         self._slots = asyncio.Semaphore(share)
         self._woken = asyncio.Event()
-        self._pause = self._next_pause = _INTERVAL
+        self._pause = _INTERVAL
+        self._waiting: asyncio.Timeout | None = None
 
     def wake(self) -> None:
         """Looks for dirty repositories now."""
@@ -84,9 +85,12 @@ class Reader:
 
         Under many notifications, it looks for all of them together.
         """
-        self._next_pause = _FIRST_LOOK
-        if self._pause > _FIRST_LOOK:
-            self._woken.set()
+        self._pause = _FIRST_LOOK
+        soon = asyncio.get_running_loop().time() + _FIRST_LOOK
+        waiting = self._waiting
+        if waiting is not None and (waiting.when() or 0.0) > soon:
+            waiting.reschedule(soon)
+            self._pause = 2 * _FIRST_LOOK
 
     async def run(self, changed: asyncio.Event) -> NoReturn:
         """Reads until it is cancelled; sets `changed` when changes were written. Raises `StoreError`."""
@@ -104,12 +108,17 @@ class Reader:
                     task = tasks.create_task(self._handle(claim, changed))
                     running.add(task)
                     task.add_done_callback(ended)
-                self._pause, self._next_pause = self._next_pause, min(_INTERVAL, 2 * self._next_pause)
+                await self._wait()
+
+    async def _wait(self) -> None:
+        """Waits until it is time to look."""
+        pause, self._pause = self._pause, min(_INTERVAL, 2 * self._pause)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause) as self._waiting:
                 try:
-                    async with asyncio.timeout(self._pause):
-                        await self._woken.wait()
-                except TimeoutError:
-                    continue
+                    await self._woken.wait()
+                finally:
+                    self._waiting = None
 
     async def _handle(self, claim: Claim, changed: asyncio.Event) -> None:
         """Reads one repository and writes what was found. Nothing is written after a failure."""
