@@ -15,9 +15,16 @@ DIGEST = manifest_of("new").descriptor.digest
 
 
 class Remembering(ScriptedRegistry):
-    """Notes how old its answers may be."""
+    """Notes how old its answers may be, and what is pushed."""
 
     staleness: float | None = None
+    pushed: tuple[object, ...] = ()
+
+    async def push_blob(self, repository: Repository, blob: bytes) -> None:
+        self.pushed += (repository, blob)
+
+    async def push_manifest(self, repository: Repository, tag: Tag, manifest: bytes, media_type: str) -> None:
+        self.pushed += (repository, tag, manifest, media_type)
 
     async def get_manifest(
         self,
@@ -78,3 +85,12 @@ async def test_deletes_go_where_answers_are_remembered_so_that_they_are_forgotte
     await fresh.delete_blob(APP, blob)
     assert decorated.deleted == [f"team/app@{DIGEST}", "team/app:latest", f"team/app@{blob}"]
     assert registry.deleted == []
+
+
+async def test_what_is_pushed_to_delete_a_tag_goes_where_answers_are_remembered_too(
+    fresh: FreshRegistry, registry: Remembering, decorated: Remembering
+) -> None:
+    await fresh.push_blob(APP, b"{}")
+    await fresh.push_manifest(APP, LATEST, b"a manifest", "application/x")
+    assert decorated.pushed == (APP, b"{}", APP, LATEST, b"a manifest", "application/x")
+    assert registry.pushed == ()
