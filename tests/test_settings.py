@@ -173,7 +173,7 @@ def test_the_index_is_a_file_or_a_database(address: str, part: str) -> None:
 def test_postgresql_needs_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "has_postgres_library", lambda: False)
     assert problem(index="postgresql://localhost/portus") == (
-        'PORTUS_INDEX (--index): PostgreSQL needs asyncpg: pip install "portus-gateway[server,postgres]"'
+        "PORTUS_INDEX (--index): PostgreSQL needs asyncpg: install portus-gateway with its extra 'postgres'"
     )
 
 

@@ -534,7 +534,7 @@ class Settings(BaseSettings):
             if URL(value).password is not None:
                 raise ValueError("must not contain a password: set PORTUS_INDEX_PASSWORD_FILE")
             if not has_postgres_library():
-                raise ValueError('PostgreSQL needs asyncpg: pip install "portus-gateway[server,postgres]"')
+                raise ValueError("PostgreSQL needs asyncpg: install portus-gateway with its extra 'postgres'")
         return value
 
     @field_validator("index_password_file")

@@ -349,7 +349,7 @@ async def test_the_log_says_what_to_install(collector: Collector, settings: dict
     (tmp_path / "opentelemetry/__init__.py").touch()
     async with gateway_process("serve", **settings, **collector.variables, PYTHONPATH=str(tmp_path)) as gateway:
         said = await gateway.event(
-            "traces are asked for, but OpenTelemetry is not installed: pip install 'portus-gateway[server,otel]'"
+            "traces are asked for, but OpenTelemetry is not installed: install portus-gateway with its extra 'otel'"
         )
         async with grpc.aio.insecure_channel(gateway.address) as channel:
             await stub(channel).GetManifest(LATEST, wait_for_ready=True)

@@ -72,7 +72,9 @@ class _Commands(click.Group):
             if (error.name or "").startswith("portus"):
                 raise
             # The base installation is the client. It has this command, but not what the command needs.
-            raise click.ClickException(f'{cmd_name} needs {error.name}: pip install "portus-gateway[server]"') from None
+            raise click.ClickException(
+                f"{cmd_name} needs {error.name}: install portus-gateway with its extra 'server'"
+            ) from None
         assert isinstance(command, click.Command)  # noqa: S101
         return command
 

@@ -47,7 +47,7 @@ async def traces(*, trusts_anonymous: bool) -> AsyncGenerator[GatewayTracer | No
         return
     if not _is_installed():
         _log.warning(
-            "traces are asked for, but OpenTelemetry is not installed: pip install 'portus-gateway[server,otel]'"
+            "traces are asked for, but OpenTelemetry is not installed: install portus-gateway with its extra 'otel'"
         )
         yield None
         return

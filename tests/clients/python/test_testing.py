@@ -169,5 +169,6 @@ def test_without_the_gateway_the_error_says_what_to_install() -> None:
         check=True,
     )
     assert finished.stdout == (
-        'portus_client.testing needs the gateway, but aiohttp is not installed: pip install "portus-gateway[server]"\n'
+        "portus_client.testing needs the gateway, but aiohttp is not installed:"
+        " install portus-gateway with its extra 'server'\n"
     )

@@ -7,7 +7,7 @@
         with gateway.client() as client:
             assert client.resolve("team/app", "1.0").digest == digest
 
-It needs the gateway: `pip install "portus-gateway[server]"`.
+It needs the gateway, which portus-gateway has with its extra `server`.
 """
 
 from typing import TYPE_CHECKING
@@ -34,7 +34,7 @@ def gateway(*, seed: bool = False, allow_delete: bool = True) -> "GatewayBlock":
     except ModuleNotFoundError as error:
         raise ImportError(
             f"portus_client.testing needs the gateway, but {error.name} is not installed:"
-            ' pip install "portus-gateway[server]"'
+            " install portus-gateway with its extra 'server'"
         ) from error
     return GatewayBlock(seed=seed, allow_delete=allow_delete)
 
