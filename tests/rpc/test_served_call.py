@@ -108,6 +108,19 @@ async def test_the_connection_of_an_unread_stream_is_closed_at_the_time_limit(
     assert [log["event"] for log in logs] == [CLOSED]
 
 
+async def test_an_unread_stream_that_the_shutdown_ends_is_observed_with_this_reason() -> None:
+    async with (
+        serve(ScriptedRegistry()) as gateway,
+        RawConnection.open(gateway.address, window=0) as connection,
+    ):
+        await call(connection, "StreamCatalog")
+        await soon(gateway.calls.came_in(1))
+        # Its first message is there.
+        await asyncio.sleep(0.1)
+        gateway.server._boundary.end_calls()
+        assert await finished(gateway, 1) == [(grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")]
+
+
 @pytest.mark.parametrize("rpc", ["ListTags", "StreamCatalog"])
 async def test_a_callers_own_deadline_ends_its_unread_call_and_not_its_connection(
     rpc: str, logs: list[MutableMapping[str, object]]
