@@ -96,7 +96,9 @@ def _run(module: str, accepted: Accepted, only: str, tried: str) -> Result | Non
         return None
     survivors = [mutant for mutant, outcome in zip(found, outcomes, strict=True) if outcome is Outcome.SURVIVED]
     unknown = [mutant for mutant in survivors if not accepted.includes(module, mutant)]
-    outdated = [] if only else accepted.not_among(module, survivors)
+    # A time-out does not say that a test would notice.
+    unnoticed = [mutant for mutant, outcome in zip(found, outcomes, strict=True) if outcome is not Outcome.KILLED]
+    outdated = [] if only else accepted.not_among(module, unnoticed)
     counts = Counter(outcomes)
     print(
         f"{module}: {len(found)} mutants, {counts[Outcome.KILLED]} killed, {counts[Outcome.TIMED_OUT]} timed out,"
