@@ -11,8 +11,8 @@ import pytest
 from portus_gateway.devregistry import DevRegistry, Fault
 from portus_gateway.distribution import Configuration, DistributionClient
 from portus_gateway.distribution.digest import Digest
-from portus_gateway.distribution.names import Repository
-from portus_gateway.index.errors import IndexUnavailable
+from portus_gateway.distribution.names import Repository, Tag
+from portus_gateway.index.errors import IndexUnavailable, StoreError
 from portus_gateway.index.live_index import LiveIndex
 from portus_gateway.index.sqlite import SqliteStore
 from portus_gateway.index.store import ChangeType, Hint, Notice
@@ -91,6 +91,47 @@ async def test_a_forged_notification_changes_nothing(registry: DevRegistry, path
         reads = registry.requests.count(route="tags")
         await until(lambda: registry.requests.count(route="tags") >= reads + 3)
         assert await content_of(index) == content_in(registry)
+
+
+async def test_a_delete_that_the_store_did_not_take_is_found_by_a_walk_at_once(
+    registry: DevRegistry, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.push("app", "v1", "v2")
+    async with indexed(registry, path, plan=replace(PLAN, walk_interval=3600)) as index:
+        await equal(index, registry)
+        await until(lambda: _is_settled(index))
+
+        async def fail(*_: object, **__: object) -> None:
+            raise StoreError("it was away for a moment")
+
+        registry.untag("app", "v1")
+        with monkeypatch.context() as patch:
+            patch.setattr(SqliteStore, "deleted", fail)
+            await index.deleted(Repository("app"), tag=Tag("v1"))
+        await equal(index, registry)
+
+
+async def test_a_wish_for_a_walk_outlasts_a_failure_of_the_store(
+    registry: DevRegistry, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: SqliteStore) -> None:
+        raise StoreError("it is away")
+
+    # The leader, which walks, is another process.
+    async with SqliteStore(path, registry.url, keeps=False) as other:
+        assert await other.lead("another process", 3600)
+        async with indexed(registry, path) as index:
+
+            async def is_requested() -> bool:
+                return (await other.state()).walk_requested
+
+            await other.end_walk((await other.state()).now)
+            assert not await is_requested()
+            with monkeypatch.context() as patch:
+                patch.setattr(SqliteStore, "request_walk", fail)
+                index.want_walk()
+                await until(lambda: index.problem == "it is away")
+            await until(is_requested)
 
 
 @pytest.mark.parametrize("route", ["tags", "manifests"])

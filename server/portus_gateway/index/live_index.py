@@ -75,6 +75,7 @@ class LiveIndex:
         self._problem = "it is not open yet"
         self._opened = asyncio.Event()
         self._tried = asyncio.Event()
+        self._needs_walk = asyncio.Event()
         self.changed = asyncio.Event()
         """Set when this process has written changes."""
         self.feed = ChangeFeed(self.changed)
@@ -136,9 +137,11 @@ class LiveIndex:
         return dropped
 
     def want_walk(self) -> None:
-        """Asks for a walk: what happened while the registry was away is not known."""
-        if self._walker is not None:
-            self._walker.want()
+        """Asks the leader, which may be another process, for a walk, as soon as the store can be used.
+
+        For what the index has missed: while the registry was away, or because the store failed.
+        """
+        self._needs_walk.set()
 
     async def refresh(self, repositories: Sequence[str]) -> None:
         """Has repositories read again, because a caller wanted to know them as they are now."""
@@ -150,11 +153,12 @@ class LiveIndex:
             self._wake()
 
     async def deleted(self, repository: Repository, *, tag: Tag | None = None, digest: Digest | None = None) -> None:
-        """Takes in a delete by this gateway. If the store fails, the next walk finds it."""
+        """Takes in a delete by this gateway. If the store fails, a walk follows as soon as it works again."""
         try:
             await self.store.deleted(repository.name, tag=None if tag is None else tag.name, digest=digest)
         except (IndexUnavailable, StoreError) as error:
-            _log.warning("a delete could not be written to the index: the next walk will find it", problem=str(error))
+            _log.warning("a delete could not be written to the index: a walk will find it", problem=str(error))
+            self.want_walk()
         else:
             self.changed.set()
             self._wake()
@@ -189,6 +193,7 @@ class LiveIndex:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.feed.run(store))
+                tasks.create_task(self._request_walks(store))
                 if self._keeps:
                     self._reader = Reader(
                         store,
@@ -218,6 +223,13 @@ class LiveIndex:
             self.observer.looked_at(None, leads=False)
             if walker is not None:
                 await _resign(walker)
+
+    async def _request_walks(self, store: IndexStore) -> NoReturn:
+        """Passes on what `want_walk` asks for. Raises `StoreError`: it is passed on when the store is open again."""
+        while True:
+            await self._needs_walk.wait()
+            await store.request_walk()
+            self._needs_walk.clear()
 
     async def _look(self, store: IndexStore) -> NoReturn:
         """Tells the observer how the index is, from time to time. Raises `StoreError`."""

@@ -55,11 +55,6 @@ class Walker:
         self._holder = secrets.token_hex(8)
         self._fence: int | None = None
         self._problem = ""
-        self._wanted = False
-
-    def want(self) -> None:
-        """Asks the leader, which may be another process, for a walk."""
-        self._wanted = True
 
     @property
     def leads(self) -> bool:
@@ -69,7 +64,6 @@ class Walker:
         """Leads whenever nobody else does, until it is cancelled. Raises `StoreError`."""
         try:
             while True:
-                await self._pass_on_wish()
                 lease = await self._store.lead(self._holder, _LEASE)
                 if lease is None:
                     await asyncio.sleep(_RENEWAL)
@@ -105,7 +99,6 @@ class Walker:
     async def _work(self) -> NoReturn:
         retry, not_before, forget_at = _FIRST_RETRY, 0.0, 0.0
         while True:
-            await self._pass_on_wish()
             state = await self._store.state()
             if state.now >= not_before and self._is_due(state):
                 try:
@@ -123,11 +116,6 @@ class Walker:
                 # There may be more of them than one transaction takes.
                 forget_at = state.now if forgotten else state.now + _FORGET
             await asyncio.sleep(_LOOK)
-
-    async def _pass_on_wish(self) -> None:
-        if self._wanted:
-            self._wanted = False
-            await self._store.request_walk()
 
     def _is_due(self, state: IndexState) -> bool:
         if state.walk_started is None or state.walk_ended is None:
