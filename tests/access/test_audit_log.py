@@ -9,6 +9,7 @@ import gc
 import json
 import os
 import re
+import select
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -360,6 +361,33 @@ def standard_output(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 def problems() -> list[object]:
     """What the event loop was told, because nobody else was there."""
     return []
+
+
+async def test_what_standard_output_did_not_take_in_time_is_not_written_later(
+    standard_output: Callable[[int], None],
+) -> None:
+    """Standard output blocks, as a pipe does that a container's engine has made."""
+    reading, writing = os.pipe()
+    standard_output(writing)
+    try:
+        os.set_blocking(writing, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(writing, b"." * 4096)
+        os.set_blocking(writing, True)
+        async with asyncio.timeout(PATIENCE):
+            with AuditLog("-", patience=QUICKLY) as log:
+                with pytest.raises(TimeoutError):
+                    await log.write({"event": "late"})
+                while log._writer.hangs_for(0):
+                    await asyncio.sleep(0.01)
+                while set(os.read(reading, 65536)) == {ord(".")} and select.select([reading], [], [], 0)[0]:
+                    pass
+                await log.write({"event": "next"})
+                assert json.loads(os.read(reading, 65536))["event"] == "next"
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 async def test_the_time_of_a_record_has_milliseconds(path: Path) -> None:

@@ -234,3 +234,24 @@ async def test_a_file_is_not_read_while_it_is_written_unless_that_has_no_end(
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
     assert read == ["one", expected]
+
+
+async def test_a_changed_file_is_read_after_it_was_quiet_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    async def quiet(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(reloaded_file, "_pause", quiet)
+    file = ReloadedFile(path, parse)
+    path.write_text("two")
+    assert await watched(file, 0.01, looks=3, within=PATIENCE) == 3
+    assert (file.content, pauses) == ("two", [0.01])
+
+
+async def test_a_changed_file_is_left_alone_for_the_quiet_time(path: Path) -> None:
+    file = ReloadedFile(path, parse)
+    path.write_text("two")
+    started = asyncio.get_running_loop().time()
+    assert await watched(file, 0.1, looks=1, within=PATIENCE) == 1
+    assert asyncio.get_running_loop().time() - started >= 0.2
