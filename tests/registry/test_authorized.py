@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
@@ -592,13 +592,21 @@ async def test_the_delete_of_a_tag_needs_its_own_right(client: DistributionClien
         await guarded.delete(TagDeletion(repository=Repository("team-a/app"), tag=Tag("1.0")))
 
 
+@dataclass(frozen=True)
+class Pausing(BlobInMemory):
+    asked: list[str] = field(default_factory=list)
+
+    def pause(self) -> None:
+        self.asked.append("pause")
+
+
 class WithBlob(FakeRegistry):
     """Each repository has one blob, of two chunks."""
 
     @asynccontextmanager
     async def open_blob(self, repository: Repository, digest: Digest, part: Part) -> AsyncIterator[OpenBlob]:
         self.asked.append(f"open_blob {repository}")
-        yield BlobInMemory(b"ab", part, chunk=1)
+        yield Pausing(b"ab", part, chunk=1, asked=self.asked)
 
 
 async def test_content_needs_the_right_to_pull() -> None:
@@ -622,6 +630,15 @@ async def test_a_right_that_is_taken_away_ends_the_read_of_a_blob() -> None:
                     received.append(chunk)
                     source.policy = parsed(TEAM_A)
     assert received == [b"a"]
+
+
+async def test_a_blob_that_nobody_reads_gives_its_connection_back() -> None:
+    registry = WithBlob([])
+    admitted = authorized(registry, TEAM_A.replace('["read"]', '["pull"]'))
+    with calling(A, "ReadBlob"):
+        async with admitted.open_blob(Repository("team-a/app"), ABSENT, Part()) as blob:
+            blob.pause()
+    assert registry.asked == ["open_blob team-a/app", "pause"]
 
 
 async def test_layers_of_referrers_need_the_right_to_read_manifests() -> None:

@@ -1,5 +1,6 @@
 """Interceptors such as may let calls in."""
 
+from portus_gateway.access.rpcs import Rpc
 from portus_gateway.errors import GatewayError
 from portus_gateway.rpc.interception import IncomingCall
 
@@ -10,7 +11,7 @@ class Interceptor:
     async def enter(self, incoming: IncomingCall) -> None:
         pass
 
-    async def check(self, incoming: IncomingCall) -> None:
+    async def check(self, incoming: IncomingCall, rpc: Rpc) -> None:
         pass
 
     async def refused(self, incoming: IncomingCall, error: GatewayError) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from portus.registry.v1.registry_service_pb2 import ListTagsRequest
 from portus_gateway.access.errors import PermissionDenied
+from portus_gateway.access.rpcs import Rpc
 from portus_gateway.distribution import Repository
 from portus_gateway.distribution.errors import NotFound
 from portus_gateway.errors import GatewayError
@@ -281,7 +282,7 @@ class Checking(Interceptor):
         while self.checked.count(name) < times:
             await asyncio.sleep(0.01)
 
-    async def check(self, incoming: IncomingCall) -> None:
+    async def check(self, incoming: IncomingCall, rpc: Rpc) -> None:
         self.checked.append(incoming.call.request_id)
         await self.decided.wait()
         if self.error is not None:

@@ -53,14 +53,12 @@ class CallerInterceptor:
         if call.rpc is not None:
             self._admit(caller, call.rpc)
 
-    async def check(self, incoming: IncomingCall) -> None:
+    async def check(self, incoming: IncomingCall, rpc: Rpc) -> None:
         call = incoming.call
-        if incoming.service in self._open or call.rpc is None:
-            return
         caller = await self._authentication.caller(call.metadata, incoming.connection)
         if caller != call.caller:
             raise Unauthenticated("the credential belongs to another caller than when the call began: call again")
-        self._check(caller, call.rpc)
+        self._check(caller, rpc)
 
     async def refused(self, incoming: IncomingCall, error: GatewayError) -> None:
         call = incoming.call

@@ -51,8 +51,8 @@ class Interceptor(Protocol):
         """
         ...
 
-    async def check(self, incoming: IncomingCall) -> None:
-        """Checks a running stream that was let in. Raises a `GatewayError` if it would not be let in now."""
+    async def check(self, incoming: IncomingCall, rpc: Rpc) -> None:
+        """Checks a running stream of `rpc` that was let in. Raises a `GatewayError` if it would not be let in now."""
         ...
 
     async def refused(self, incoming: IncomingCall, error: GatewayError) -> None:

@@ -185,7 +185,7 @@ class ServedCall:
             return
         try:
             for interceptor in interceptors:
-                await interceptor.check(self)
+                await interceptor.check(self, rpc)
         except GatewayError as error:
             if not self._answered and self._end is None:
                 self._end = error
