@@ -226,10 +226,11 @@ async def test_a_deadline_that_runs_out_ends_the_registry_call(rpc: str) -> None
 
 async def test_a_call_that_ends_after_its_callers_deadline_is_observed_as_late() -> None:
     async def take_time(_: ListTagsRequest, __: object) -> ListTagsResponse:
-        # The gateway's own timer and gRPC cancel it, in any order.
+        # The gateway's own timer and gRPC cancel it, in any order, or both before it runs again.
         with suppress(asyncio.CancelledError):
             await asyncio.Future[None]()
-        return await asyncio.Future[ListTagsResponse]()
+        await asyncio.sleep(0.5)
+        raise asyncio.CancelledError
 
     async with serve_behaviour(take_time) as (_, calls, channel):
         await soon(channel.channel_ready())
