@@ -117,21 +117,23 @@ async def test_a_wish_for_a_walk_outlasts_a_failure_of_the_store(
     async def fail(_: SqliteStore) -> None:
         raise StoreError("it is away")
 
-    # The leader, which walks, is another process.
-    async with SqliteStore(path, registry.url, keeps=False) as other:
-        assert await other.lead("another process", 3600)
-        async with indexed(registry, path) as index:
+    # This process only answers: another one leads, and walks.
+    async with (
+        SqliteStore(path, registry.url) as other,
+        DistributionClient(Configuration(url=registry.url)) as client,
+        LiveIndex(lambda: SqliteStore(path, registry.url, keeps=False), client, Observed(), PLAN, keeps=False) as index,
+    ):
 
-            async def is_requested() -> bool:
-                return (await other.state()).walk_requested
+        async def is_requested() -> bool:
+            return (await other.state()).walk_requested
 
-            await other.end_walk((await other.state()).now)
-            assert not await is_requested()
-            with monkeypatch.context() as patch:
-                patch.setattr(SqliteStore, "request_walk", fail)
-                index.want_walk()
-                await until(lambda: index.problem == "it is away")
-            await until(is_requested)
+        await other.end_walk((await other.state()).now)
+        assert not await is_requested()
+        with monkeypatch.context() as patch:
+            patch.setattr(SqliteStore, "request_walk", fail)
+            index.want_walk()
+            await until(lambda: index.problem == "it is away")
+        await until(is_requested)
 
 
 @pytest.mark.parametrize("route", ["tags", "manifests"])
