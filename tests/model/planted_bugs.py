@@ -249,7 +249,6 @@ PLANTED: tuple[Callable[[Patch], None], ...] = (
     the_delete_of_a_tag_is_not_sent,
     the_delete_of_a_tag_deletes_its_manifest,
     details_of_tags_are_remembered,
-    a_tag_on_a_digest_is_left_out,
 )
 # These show now and then: whoever looks for them needs patience.
 RARE: tuple[Callable[[Patch], None], ...] = (
@@ -257,6 +256,7 @@ RARE: tuple[Callable[[Patch], None], ...] = (
     a_failure_is_an_empty_list,
     a_delete_that_failed_is_a_success,
     a_delete_leaves_the_cache_as_it_was,
+    a_tag_on_a_digest_is_left_out,
 )
 
 
