@@ -85,6 +85,18 @@ async def test_slots_are_given_in_order_and_none_is_lost_to_those_who_leave() ->
         await limit.acquire()
 
 
+async def test_the_slot_of_a_block_is_given_back_also_after_an_error() -> None:
+    limit = AdaptiveLimit(1)
+    with pytest.raises(ValueError, match="oh"):
+        async with limit:
+            other = asyncio.ensure_future(limit.acquire())
+            await asyncio.sleep(0)
+            assert not other.done()
+            raise ValueError("oh")
+    async with asyncio.timeout(5):
+        await other
+
+
 async def test_an_owner_with_many_requests_keeps_another_one_waiting_for_one_of_them(upstream: Upstream) -> None:
     async def slowly(_: web.Request) -> web.StreamResponse:
         await asyncio.sleep(0.002)

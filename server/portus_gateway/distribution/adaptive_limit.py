@@ -6,6 +6,7 @@ as TCP does (RFC 5681). So what the server can serve need not be known beforehan
 
 import asyncio
 import time
+from types import TracebackType
 
 from portus_gateway.aio import spans
 from portus_gateway.aio.fair_share import FairQueue, owner
@@ -15,7 +16,7 @@ class AdaptiveLimit:
     """Slots for requests to one server: `most` while it answers well, fewer while it is overloaded.
 
     Slots that are waited for are given to each owner (`aio.fair_share`) in turn, and to one owner in the order in which
-    it asked for them.
+    it asked for them. `async with` holds a slot for as long as its block runs.
     """
 
     def __init__(self, most: int) -> None:
@@ -29,6 +30,14 @@ class AdaptiveLimit:
     def limit(self) -> int:
         """How many requests may run at the same time now."""
         return int(self._limit)
+
+    async def __aenter__(self) -> None:
+        await self.acquire()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.release()
 
     async def acquire(self) -> None:
         """Takes a slot, which `release` gives back."""

@@ -78,11 +78,8 @@ class SqliteStore(SqlStore):
     async def _read(self, make: Callable[[], Transaction[Result]], *, slow: bool = False) -> Result:
         if slow:
             return await self._slow_reader.use(lambda connection: _run(connection, make(), "DEFERRED", False))
-        await self._turns.acquire()
-        try:
+        async with self._turns:
             return await self._reader.use(lambda connection: _run(connection, make(), "DEFERRED", False))
-        finally:
-            self._turns.release()
 
 
 class _Connection:

@@ -106,13 +106,10 @@ class IndexSearch:
         try:
             if wanted.digest is not None:
                 return await store.find_by_digest(wanted.digest, wanted.prefix, after, _AT_ONCE)
-            await self._looks.acquire()
-            try:
+            async with self._looks:
                 return await store.tags_containing(
                     wanted.name_contains, wanted.prefix, after, max(wanted.size, _AT_ONCE), _LOOKED_AT
                 )
-            finally:
-                self._looks.release()
         except StoreError as error:
             raise IndexUnavailable(str(error)) from error
 

@@ -192,13 +192,11 @@ class _Watch:
             raise IndexUnavailable(str(error)) from error
 
     async def _entries(self, after: tuple[str, str]) -> list[TagEntry]:
-        await self._looks.acquire()
         try:
-            return await self._index.store.repository_tags(after, self._wanted.prefix, _AT_ONCE)
+            async with self._looks:
+                return await self._index.store.repository_tags(after, self._wanted.prefix, _AT_ONCE)
         except StoreError as error:
             raise IndexUnavailable(str(error)) from error
-        finally:
-            self._looks.release()
 
     def _chosen(self, changes: Iterable[Change]) -> Iterator[Change]:
         """Those that the caller wants and, by the policy of now, may see."""

@@ -225,8 +225,7 @@ def _refusal(address: str) -> OSError | None:
         except OSError as error:
             refusals.append(error)
     # `localhost` may have an address that this machine lacks. gRPC does without it, so it is not the reason.
-    refusals.sort(key=lambda error: error.errno == errno.EADDRNOTAVAIL)
-    return next(iter(refusals), None)
+    return min(refusals, key=lambda error: error.errno == errno.EADDRNOTAVAIL, default=None)
 
 
 def _most_connections() -> int:
