@@ -56,13 +56,15 @@ class IndexedGateway:
     stub: "RegistryServiceAsyncStub"
     running: RunningGateway
 
-    async def is_ready(self) -> bool:
-        info = await self.stub.GetRegistryInfo(GetRegistryInfoRequest())
-        return info.index.state == IndexStatus.READY
+    async def ready(self, name: str | None = None) -> None:
+        """Waits until the index has read the whole registry. Asks with the credential of this caller."""
+        metadata = None if name is None else caller(name)
 
-    async def ready(self) -> None:
-        """Waits until the index has read the whole registry."""
-        await until(self.is_ready)
+        async def is_ready() -> bool:
+            info = await self.stub.GetRegistryInfo(GetRegistryInfoRequest(), metadata=metadata)
+            return info.index.state == IndexStatus.READY
+
+        await until(is_ready)
 
     @property
     def notifications(self) -> str:

@@ -20,7 +20,6 @@ from portus.registry.v1.registry_service_pb2 import (
 from portus_gateway.devregistry import DevRegistry, Fault
 from portus_gateway.operations import index_answers
 from tests.index.gateways import IndexedGateway, caller, indexed_gateway
-from tests.index.registries import until
 
 HOUR = Duration(seconds=3600)
 
@@ -155,7 +154,7 @@ async def test_callers_see_of_the_index_what_they_may_see_of_the_registry(
     async with indexed_gateway(registry, tmp_path, access=True) as gateway:
         team, reader = caller("team"), caller("reader")
 
-        await until(lambda: _is_ready_for_admin(gateway))
+        await gateway.ready("admin")
         for max_staleness in (Duration(), HOUR):
             catalog = CatalogRequest(include_tags=True, max_staleness=max_staleness)
             # What one caller was shown before is not shown to another.
@@ -180,7 +179,7 @@ async def test_tags_that_a_caller_may_not_list_are_not_shown_in_a_catalog_either
     registry: DevRegistry, tmp_path: Path
 ) -> None:
     async with indexed_gateway(registry, tmp_path, access=True) as gateway:
-        await until(lambda: _is_ready_for_admin(gateway))
+        await gateway.ready("admin")
         for max_staleness in (Duration(), HOUR):
             request = CatalogRequest(include_tags=True, max_staleness=max_staleness)
             assert ("team/app", ["v1", "v2"]) in named(await gateway.stub.Catalog(request, metadata=caller("admin")))
@@ -209,8 +208,3 @@ async def _failure(
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await gateway.stub.ListTags(request, metadata=metadata)
     return failed.value.code(), str(failed.value.details())
-
-
-async def _is_ready_for_admin(gateway: IndexedGateway) -> bool:
-    info = await gateway.stub.GetRegistryInfo(GetRegistryInfoRequest(), metadata=caller("admin"))
-    return info.index.state == info.index.READY

@@ -7,12 +7,11 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from portus.registry.v1.registry_service_pb2 import GetRegistryInfoRequest, ListTagsRequest, ListTagsResponse
+from portus.registry.v1.registry_service_pb2 import ListTagsRequest, ListTagsResponse
 from portus.registry.v1.watch_pb2 import WatchEventsRequest
 from portus_gateway.devregistry import DevRegistry, image
 from portus_gateway.devregistry.images import multi_platform
 from tests.index.gateways import IndexedGateway, caller, indexed_gateway
-from tests.index.registries import until
 from tests.index.test_watch import announced
 
 APP = "team/app"
@@ -188,7 +187,7 @@ async def test_the_rights_are_those_for_an_answer_from_the_registry(
     if request.digest:
         request.digest = registry.tags(APP)[request.digest]
     async with indexed_gateway(registry, tmp_path, access={"all": RIGHTS, **MISSING}) as gateway:
-        await until(lambda: _is_ready(gateway))
+        await gateway.ready("all")
         for name in ("all", *MISSING):
             outcomes = []
             for max_staleness in (Duration(), HOUR):
@@ -202,8 +201,3 @@ async def _outcome(gateway: IndexedGateway, request: ListTagsRequest, name: str)
         return said([await gateway.stub.ListTags(request, metadata=caller(name))])
     except grpc.aio.AioRpcError as error:
         return error.code(), error.details()
-
-
-async def _is_ready(gateway: IndexedGateway) -> bool:
-    info = await gateway.stub.GetRegistryInfo(GetRegistryInfoRequest(), metadata=caller("all"))
-    return info.index.state == info.index.READY

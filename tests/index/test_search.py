@@ -7,18 +7,14 @@ from pathlib import Path
 import grpc
 import pytest
 
-from portus.registry.v1.registry_service_pb2 import GetRegistryInfoRequest
 from portus.registry.v1.tag_history_pb2 import FindTagsRequest, ListTagHistoryRequest
 from portus.registry.v1.watch_pb2 import Event
-from portus_gateway.aio.fair_share import owner
 from portus_gateway.devregistry import DevRegistry, image
-from portus_gateway.distribution.adaptive_limit import AdaptiveLimit
-from portus_gateway.index.sqlite import SqliteStore
-from portus_gateway.index.store import FoundTags
 from portus_gateway.operations import index_search
 from tests.index.gateways import IndexedGateway, caller, indexed_gateway
 from tests.index.registries import until
 from tests.index.test_watch import announced
+from tests.index.turns import Turns
 
 CONTENT = image("the image")
 
@@ -106,12 +102,7 @@ async def test_the_history_of_a_tag(registry: DevRegistry, gateway: IndexedGatew
 
 async def test_callers_find_what_they_may_list(registry: DevRegistry, tmp_path: Path) -> None:
     async with indexed_gateway(registry, tmp_path, access=True) as gateway:
-
-        async def ready() -> bool:
-            info = await gateway.stub.GetRegistryInfo(GetRegistryInfoRequest(), metadata=caller("admin"))
-            return info.index.state == info.index.READY
-
-        await until(ready)
+        await gateway.ready("admin")
         assert await found(gateway, FindTagsRequest(name_contains="1"), "team") == [
             ("team/app", "1.0"),
             ("team/app", "v1"),
@@ -146,7 +137,7 @@ async def test_hidden_tags_change_neither_the_pages_nor_their_tokens(
         keys.write_text("11" * 32 + "\n")
         keys.chmod(0o600)
         async with indexed_gateway(registry, folder, access=True, page_token_key_file=str(keys)) as gateway:
-            await until(lambda: _is_ready(gateway))
+            await gateway.ready("admin")
             request = FindTagsRequest(page_size=2)
             if by_digest:
                 request.digest = registry.tags("team/app")["v1"]
@@ -166,51 +157,20 @@ async def test_hidden_tags_change_neither_the_pages_nor_their_tokens(
 async def test_searches_of_one_caller_delay_those_of_another_by_one_look_at_most(
     registry: DevRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
-    looks: list[str] = []
-    running = 0
-    most = 0
-    go_on = asyncio.Semaphore(0)
-    search = SqliteStore.tags_containing
-
-    class Noted(AdaptiveLimit):
-        async def acquire(self) -> None:
-            asked.append(owner())
-            await super().acquire()
-
-    async def held(
-        store: SqliteStore, text: str, prefix: str, after: tuple[str, str], size: int, looked_at: int
-    ) -> FoundTags:
-        nonlocal running, most
-        looks.append(owner())
-        running += 1
-        most = max(most, running)
-        await go_on.acquire()
-        running -= 1
-        return await search(store, text, prefix, after, size, looked_at)
-
-    async def all_asked(number: int) -> bool:
-        return len(asked) == number
-
-    monkeypatch.setattr(index_search, "AdaptiveLimit", Noted)
-    monkeypatch.setattr(SqliteStore, "tags_containing", held)
+    turns = Turns()
+    turns.hold(monkeypatch, index_search, "tags_containing")
     async with indexed_gateway(registry, tmp_path, access=True) as gateway:
-        await until(lambda: _is_ready(gateway))
+        await gateway.ready("admin")
         request = FindTagsRequest(name_contains="v")
         many = [asyncio.ensure_future(gateway.stub.FindTags(request, metadata=caller("team"))) for _ in range(9)]
-        await until(lambda: all_asked(9))
+        await turns.all_asked(9)
         one = asyncio.ensure_future(gateway.stub.FindTags(request, metadata=caller("admin")))
-        await until(lambda: all_asked(10))
+        await turns.all_asked(10)
         for _ in range(10):
-            go_on.release()
+            turns.go_on.release()
         await asyncio.gather(one, *many)
-    assert most == 2
-    assert "token:admin" in looks[2:4]
-
-
-async def _is_ready(gateway: IndexedGateway) -> bool:
-    info = await gateway.stub.GetRegistryInfo(GetRegistryInfoRequest(), metadata=caller("admin"))
-    return info.index.state == info.index.READY
+    assert turns.most == 2
+    assert "token:admin" in turns.looks[2:4]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import asyncio
 import base64
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
-from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -15,9 +14,7 @@ from google.protobuf.duration_pb2 import Duration
 from portus.registry.v1.registry_service_pb2 import CatalogRequest, GetRegistryInfoRequest, ListTagsRequest
 from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from portus.registry.v1.watch_pb2 import Event, WatchEventsRequest, WatchEventsResponse
-from portus_gateway.aio.fair_share import owner
 from portus_gateway.devregistry import DevRegistry, Fault
-from portus_gateway.distribution.adaptive_limit import AdaptiveLimit
 from portus_gateway.index.sqlite import SqliteStore
 from portus_gateway.index.store import ChangeRows, TagEntry
 from portus_gateway.index.watch_cursor import SealedCursor, WatchCursor
@@ -25,6 +22,7 @@ from portus_gateway.operations import watching
 from tests.index.gateways import TOKEN, IndexedGateway, caller, indexed_gateway
 from tests.index.registries import until
 from tests.index.test_notification import body, event
+from tests.index.turns import Turns
 
 Told = tuple[str, str, str]
 SECOND = Duration(seconds=1)
@@ -156,45 +154,22 @@ async def test_the_current_state_and_then_the_changes(registry: DevRegistry, gat
 async def test_lists_of_the_current_state_take_turns_between_callers(
     registry: DevRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
-    looks: list[str] = []
-    running = most = 0
-    go_on = asyncio.Semaphore(0)
-    read = SqliteStore.repository_tags
-
-    class Noted(AdaptiveLimit):
-        async def acquire(self) -> None:
-            asked.append(owner())
-            await super().acquire()
-
-    async def held(store: SqliteStore, after: tuple[str, str], prefix: str, size: int) -> list[TagEntry]:
-        nonlocal running, most
-        looks.append(owner())
-        running += 1
-        most = max(most, running)
-        await go_on.acquire()
-        running -= 1
-        return await read(store, after, prefix, size)
-
-    async def all_asked(number: int) -> bool:
-        return len(asked) == number
-
-    monkeypatch.setattr(watching, "AdaptiveLimit", Noted)
-    monkeypatch.setattr(SqliteStore, "repository_tags", held)
+    turns = Turns()
+    turns.hold(monkeypatch, watching, "repository_tags")
     async with indexed_gateway(registry, tmp_path, access=True) as gateway:
-        await until(partial(is_ready_for, gateway, "admin"))
+        await gateway.ready("admin")
         request = WatchEventsRequest(current_state=True)
         many = [Watch(gateway, request, caller("team")) for _ in range(9)]
-        await until(lambda: all_asked(9))
+        await turns.all_asked(9)
         one = Watch(gateway, request, caller("admin"))
-        await until(lambda: all_asked(10))
+        await turns.all_asked(10)
         for _ in range(10):
-            go_on.release()
+            turns.go_on.release()
         for watch in (one, *many):
             assert (await watch.message()).current_state_complete
             watch.end()
-    assert most == 2
-    assert "token:admin" in looks[2:4]
+    assert turns.most == 2
+    assert "token:admin" in turns.looks[2:4]
 
 
 async def test_a_list_of_the_current_state_can_be_continued(registry: DevRegistry, tmp_path: Path) -> None:
@@ -295,16 +270,11 @@ async def test_heartbeats_take_the_cursor_past_what_others_do(
     watch.end()
 
 
-async def is_ready_for(gateway: IndexedGateway, name: str) -> bool:
-    info = await gateway.stub.GetRegistryInfo(GetRegistryInfoRequest(), metadata=caller(name))
-    return info.index.state == info.index.READY
-
-
 async def test_callers_see_events_of_repositories_whose_tags_they_may_list(
     registry: DevRegistry, tmp_path: Path
 ) -> None:
     async with indexed_gateway(registry, tmp_path, access=True) as gateway:
-        await until(partial(is_ready_for, gateway, "admin"))
+        await gateway.ready("admin")
         watch = Watch(gateway, WatchEventsRequest(current_state=True), caller("team"))
         while not (await watch.message()).current_state_complete:
             pass
@@ -320,7 +290,7 @@ async def test_callers_see_events_of_repositories_whose_tags_they_may_list(
 
 async def test_a_cursor_of_another_caller_gives_no_rights(registry: DevRegistry, tmp_path: Path) -> None:
     async with indexed_gateway(registry, tmp_path, access=True) as gateway:
-        await until(partial(is_ready_for, gateway, "admin"))
+        await gateway.ready("admin")
         watch = Watch(gateway, WatchEventsRequest(), caller("admin"))
         await watch.message()
         watch.end()
@@ -338,7 +308,7 @@ async def test_a_cursor_in_the_current_state_names_nothing_that_is_hidden(
     monkeypatch.setattr(watching, "_AT_ONCE", 4)
     registry.push("zz-hidden/app", "v1", "v2", "v3")
     async with indexed_gateway(registry, tmp_path, access=True) as gateway:
-        await until(partial(is_ready_for, gateway, "admin"))
+        await gateway.ready("admin")
         watch = Watch(gateway, WatchEventsRequest(current_state=True), caller("team"))
         positions = []
         while not (message := await watch.message()).current_state_complete:
