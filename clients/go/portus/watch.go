@@ -69,8 +69,8 @@ func GiveUpAfter(duration time.Duration) WatchOption {
 //
 // It continues by itself at its last cursor when the gateway stops, when the connection is lost, when a limit of the
 // gateway is reached, when nothing comes for three heartbeats, and when its credential has expired and there is a newer
-// one. If this fails for DefaultGiveUpAfter, the last error ends the iteration. If no gateway has answered yet, the client's timeout does. Errors that would come again end it at
-// once, such as PERMISSION_DENIED and INVALID_ARGUMENT.
+// one. If this fails for DefaultGiveUpAfter, the last error ends the iteration. If no gateway has answered yet, the
+// client's timeout does. Errors that would come again end it at once, such as PERMISSION_DENIED and INVALID_ARGUMENT.
 //
 // If the gateway does not have the changes since the cursor any more, an update with ListAgain says so, and the current
 // state follows.
