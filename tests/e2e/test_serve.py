@@ -116,10 +116,13 @@ async def test_a_misspelt_command_is_suggested() -> None:
         assert errors.endswith(f"Error: No such command '{command}'.{meant}\n")
 
 
-def test_output_that_cannot_be_written_is_one_clear_line() -> None:
+@pytest.mark.parametrize(
+    "arguments", [["serve", "--help"], ["--help"], ["--version"], ["descriptor-set"]], ids=" ".join
+)
+def test_output_that_cannot_be_written_is_one_clear_line(arguments: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
         finished = subprocess.run(
-            [sys.executable, "-m", "portus_gateway", "serve", "--help"],
+            [sys.executable, "-m", "portus_gateway", *arguments],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,

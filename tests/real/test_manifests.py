@@ -12,6 +12,7 @@ from portus_gateway.devregistry import artifact, image, multi_platform
 from tests.real.backends import Backend
 from tests.real.gateways import failure_of
 from tests.real.image_tools import ImageTools
+from tests.rpc.references import with_reference
 
 if TYPE_CHECKING:
     from portus.registry.v1.registry_service_pb2_grpc import RegistryServiceAsyncStub
@@ -28,13 +29,7 @@ ABSENT = "sha256:" + "0" * 64
 def asking_for(
     repository: str, reference: str, platform: manifest_pb2.Platform | None = None
 ) -> registry_service_pb2.GetManifestRequest:
-    """The request for the manifest of a tag or digest."""
-    request = registry_service_pb2.GetManifestRequest(repository=repository, platform=platform)
-    if ":" in reference:
-        request.digest = reference
-    else:
-        request.tag = reference
-    return request
+    return with_reference(registry_service_pb2.GetManifestRequest(repository=repository, platform=platform), reference)
 
 
 def resolving(repository: str, reference: str) -> registry_service_pb2.ResolveManifestRequest:

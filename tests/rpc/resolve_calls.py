@@ -7,19 +7,14 @@ from portus.registry.v1.registry_service_pb2 import (
     ResolveManifestRequest,
 )
 from tests.rpc.gateways import Gateway
+from tests.rpc.references import with_reference
 
 ARM64 = Platform(os="linux", architecture="arm64")
 PLAN9 = Platform(os="plan9", architecture="mips")
 
 
 def asking_for(reference: str, platform: Platform | None = None) -> ResolveManifestRequest:
-    """By digest, or by tag."""
-    request = ResolveManifestRequest(repository="team/app", platform=platform)
-    if ":" in reference:
-        request.digest = reference
-    else:
-        request.tag = reference
-    return request
+    return with_reference(ResolveManifestRequest(repository="team/app", platform=platform), reference)
 
 
 async def ask(gateway: Gateway, reference: str, platform: Platform | None = None) -> Descriptor:

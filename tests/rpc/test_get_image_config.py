@@ -22,6 +22,7 @@ from portus_gateway.distribution.manifest_fields import MOST_ENTRIES
 from portus_gateway.rpc.server import ServerLimits
 from tests.rpc.failures import failure_of, read
 from tests.rpc.gateways import Gateway, serve_over
+from tests.rpc.references import with_reference
 from tests.rpc.test_large_manifests import LONGEST_STALL, measured
 
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
@@ -29,12 +30,7 @@ ARM64 = Platform(os="linux", architecture="arm64")
 
 
 def asking_for(reference: str, platform: Platform | None = None) -> GetImageConfigRequest:
-    request = GetImageConfigRequest(repository="team/app", platform=platform)
-    if ":" in reference:
-        request.digest = reference
-    else:
-        request.tag = reference
-    return request
+    return with_reference(GetImageConfigRequest(repository="team/app", platform=platform), reference)
 
 
 async def get(gateway: Gateway, reference: str, platform: Platform | None = None) -> ImageConfig:

@@ -38,10 +38,6 @@ class BlobProgress:
         return self._position - self._first.offset
 
     @property
-    def is_complete(self) -> bool:
-        return self.has_begun and self._end is not None and self._position >= self._end
-
-    @property
     def _end(self) -> int | None:
         asked = self._first.offset + self._first.limit if self._first.limit else None
         return min((each for each in (asked, self.size) if each is not None), default=None)

@@ -4,6 +4,8 @@ import errno
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -28,17 +30,28 @@ _COMMANDS = {
 _OUTPUT_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
+@contextmanager
+def _failed_output_reported() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _OUTPUT_ERRORS:
+            raise
+        # Python writes the rest of the output at exit. That must not fail again.
+        with Path(os.devnull).open("w") as null:
+            os.dup2(null.fileno(), sys.stdout.fileno())
+        raise click.ClickException(f"cannot write the output: {error.strerror}") from None
+
+
 class _Commands(click.Group):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # `--help` and `--version` write here.
+        with _failed_output_reported():
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> object:
-        try:
+        with _failed_output_reported():
             return super().invoke(ctx)
-        except OSError as error:
-            if error.errno not in _OUTPUT_ERRORS:
-                raise
-            # Python writes the rest of the output at exit. That must not fail again.
-            with Path(os.devnull).open("w") as null:
-                os.dup2(null.fileno(), sys.stdout.fileno())
-            raise click.ClickException(f"cannot write the output: {error.strerror}") from None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -24,7 +24,6 @@ from tests.e2e.gateway_process import GatewayProcess, gateway_process
 TOKEN = "open-sesame"
 # In seconds, on a busy machine.
 PATIENCE = 60.0
-LANGUAGES = ("python", "go", "typescript", "java")
 
 
 @dataclass

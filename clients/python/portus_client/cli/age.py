@@ -12,7 +12,6 @@ _UNITS: Final = (
     ("minute", timedelta(minutes=1)),
     ("second", timedelta(seconds=1)),
 )
-LONGEST: Final = len("59 seconds ago")
 
 
 def age(time: datetime, now: datetime) -> str:
