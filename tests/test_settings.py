@@ -1,3 +1,4 @@
+import os
 import re
 from pathlib import Path
 
@@ -15,6 +16,8 @@ URL = "https://registry.example:5000"
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    # The process keeps its own environment: threads of gRPC read it, and must not while it changes.
+    monkeypatch.setattr(os, "environ", dict(os.environ))
     for name in Settings.model_fields:
         monkeypatch.delenv(variable_of(name), raising=False)
     monkeypatch.setenv("PORTUS_REGISTRY_URL", URL)
