@@ -84,10 +84,10 @@ def a_change_is_not_written(patch: Patch) -> None:
 def walks_do_not_repair_deletes(patch: Patch) -> None:
     compared = transactions._compared
 
-    def keeping(claim: Any, reading: Any, stored: Any, hints: Any, now: Any) -> Any:
+    def keeping(claim: Any, reading: Any, stored: Any, hints: Any) -> Any:
         if claim.by_walk:
             reading = replace(reading, names=reading.names | stored.keys())
-        return compared(claim, reading, stored, hints, now)
+        return compared(claim, reading, stored, hints)
 
     patch.setattr(transactions, "_compared", keeping)
 

@@ -135,3 +135,22 @@ async def test_replicas_that_write_at_the_same_time_lose_nothing(postgres: Postg
             await one.apply(claim, reading({"v1": "a"}))
         changes = await all_changes(one)
         assert [change.sequence for change in changes] == list(range(1, 2 * len(names) + 1))
+
+
+async def test_the_times_of_changes_are_in_the_order_of_their_numbers(postgres: PostgresServer) -> None:
+    url = postgres.new_database()
+    async with PostgresStore(url, REGISTRY, limits=LIMITS) as store:
+        await store.walk_page(1.0, ["app"])
+        (claim,) = await store.claim(1, 60)
+        other = await asyncpg.connect(url)
+        async with other.transaction():
+            # Another replica writes changes: it has the next numbers.
+            await other.execute("UPDATE index_state SET head = head + 1")
+            late = asyncio.create_task(store.apply(claim, reading({"v1": "a"})))
+            async with asyncio.timeout(10):
+                while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+                    await asyncio.sleep(0.01)
+            written_at = await other.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8")
+        await late
+        await other.close()
+        assert all(change.observed_at > written_at for change in await all_changes(store))

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from portus_gateway.aio import spans
 from portus_gateway.aio.fair_share import work_for
 from portus_gateway.index import sqlite
 from portus_gateway.index.errors import StoreError, StoreUnusable
 from portus_gateway.index.sqlite import SqliteStore
 from portus_gateway.index.transactions import SQLITE, Statement, Transaction
 from tests.index.stores import REGISTRY, reading, write
+from tests.recorded_spans import RecordedSpan
 
 
 async def test_two_gateways_never_share_a_file(tmp_path: Path) -> None:
@@ -93,6 +95,24 @@ async def test_reads_of_one_caller_keep_no_other_caller_waiting_for_all_of_them(
         await asyncio.gather(one, *many)
     assert len(begun) == 10
     assert "one" in begun[:4]
+
+
+async def test_a_read_that_waits_for_others_has_a_step_of_its_own_in_a_trace(tmp_path: Path) -> None:
+    go_on = threading.Event()
+
+    def transaction() -> Transaction[None]:
+        go_on.wait(10)
+        yield Statement("SELECT 1")
+
+    async with SqliteStore(tmp_path / "index.db", REGISTRY) as store:
+        call = RecordedSpan()
+        with spans.Step(call):
+            reads = [asyncio.create_task(store._read(transaction)) for _ in range(4)]
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.gather(*reads)
+    # Two of them have their turn at once.
+    assert call.tree == ["wait for index", "wait for index"]
 
 
 async def test_other_processes_of_the_gateway_read_and_write(tmp_path: Path) -> None:

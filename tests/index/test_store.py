@@ -208,6 +208,9 @@ class TestClaims:
         await write(store, "app", reading({"v1": "a"}))
         await store.deleted("app", digest=digest("b"))
         assert (await store.tags("app", "", 10)).read_at is None
+        # The current state of a watch says since when it is known, and not 1970.
+        now = (await store.state()).now
+        assert all(now - (entry.read_at or 0.0) < 60 for entry in await store.repository_tags(("", ""), "", 10))
         await store.apply(await claimed(store, "app"), reading())
         assert (await store.tags("app", "", 10)).read_at is not None
 

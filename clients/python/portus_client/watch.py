@@ -62,7 +62,7 @@ class Event:
     previous_digest: str
     """The digest that the tag pointed to before. Empty if unknown."""
     observed_time: datetime
-    """When the index saw the change."""
+    """When the index saw the change. In an event of `current_state`: when the index last looked."""
     notified_time: datetime | None
     """When the registry announced the change. None if it did not. Not proven."""
     actor: str
@@ -78,7 +78,8 @@ class WatchUpdate:
     cursor: str
     """Where a new watch continues after this update."""
     as_of: datetime | None = None
-    """Every change that the index saw up to this time has been sent. None while the current state is listed."""
+    """Every change that the index saw before this time has been sent, but for one that was just being written. None
+    while the current state is listed."""
     current_state_complete: bool = False
     """Whether everything that `current_state` lists has been sent."""
     list_again: bool = False

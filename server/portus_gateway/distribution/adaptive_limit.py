@@ -16,11 +16,13 @@ class AdaptiveLimit:
     """Slots for requests to one server: `most` while it answers well, fewer while it is overloaded.
 
     Slots that are waited for are given to each owner (`aio.fair_share`) in turn, and to one owner in the order in which
-    it asked for them. `async with` holds a slot for as long as its block runs.
+    it asked for them. `async with` holds a slot for as long as its block runs. `wait` names the step of a trace that
+    waits for one.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, wait: str = "wait for slot") -> None:
         self._most = most
+        self._wait = wait
         self._limit = float(most)
         self._running = 0
         self._waiting = FairQueue()
@@ -48,7 +50,7 @@ class AdaptiveLimit:
         mine = owner()
         self._waiting.append(mine, turn)
         try:
-            with spans.step("wait for slot"):
+            with spans.step(self._wait):
                 await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():

@@ -48,7 +48,7 @@ class SqliteStore(SqlStore):
         self._reader = _Connection(path, "index-reader")
         self._slow_reader = _Connection(path, "index-slow-reader")
         # Callers take turns: one with many large reads does not keep another one waiting for all of them.
-        self._turns = AdaptiveLimit(_READS_AT_ONCE)
+        self._turns = AdaptiveLimit(_READS_AT_ONCE, wait="wait for index")
 
     async def _open(self) -> None:
         file_system = _file_system(self._path.parent)

@@ -211,12 +211,12 @@ class Transactions:
             )
         }
         hints = {hint.tag: hint for hint in _hints((yield Statement(f"{_HINTS} WHERE repository = $1", (claim.id,))))}
-        found = _compared(claim, reading, stored, hints, now)
+        found = _compared(claim, reading, stored, hints)
         yield from self._write_tags(claim, found)
         if reading.exists and known < 2:
-            found.changes.insert(0, _of_repository(ChangeType.REPOSITORY_CREATED, claim.repository, now))
+            found.changes.insert(0, _of_repository(ChangeType.REPOSITORY_CREATED, claim.repository))
         if not reading.exists and known == 2:
-            found.changes.append(_of_repository(ChangeType.REPOSITORY_DELETED, claim.repository, now))
+            found.changes.append(_of_repository(ChangeType.REPOSITORY_DELETED, claim.repository))
 
         confirmed = [tag for tag, hint in hints.items() if _confirms(found.after, hint)]
         open_hints = len(hints) - len(confirmed)
@@ -276,7 +276,7 @@ class Transactions:
                 (identity, _encoded(digest)),
             )
         changes = [
-            _of_tag(ChangeType.TAG_DELETED, repository, _text(name), None, before, now, None)
+            _of_tag(ChangeType.TAG_DELETED, repository, _text(name), None, before, None)
             for name, before in ((row[0], _digest(row[1])) for row in gone)
             if before is not None
         ]
@@ -491,8 +491,8 @@ class Transactions:
 
     def repository_tags(self, after: tuple[str, str], prefix: str, size: int) -> Transaction[list[TagEntry]]:
         rows = yield from _tags_after(
-            "SELECT r.name, coalesce(t.tag, ''), t.digest, t.checked_at, r.read_at FROM repositories AS r"
-            " LEFT JOIN tags AS t ON t.repository = r.id WHERE r.known = 2 AND",
+            "SELECT r.name, coalesce(t.tag, ''), t.digest, t.checked_at, coalesce(r.read_at, r.added_at)"
+            " FROM repositories AS r LEFT JOIN tags AS t ON t.repository = r.id WHERE r.known = 2 AND",
             after,
             prefix,
             size,
@@ -668,8 +668,15 @@ class Transactions:
         )
 
     def _append(self, changes: Sequence[Change]) -> Transaction[None]:
-        """Numbers the changes and adds them. The last statements of a transaction: from here on others wait."""
-        rows = yield Statement("UPDATE index_state SET head = head + $1 RETURNING head", (len(changes),))
+        """Numbers the changes and adds them. The last statements of a transaction: from here on others wait.
+
+        So the times of the changes are in the order of their numbers.
+        """
+        rows = yield Statement(
+            f"UPDATE index_state SET head = head + $1 RETURNING head, {self._dialect.now}",  # noqa: S608
+            (len(changes),),
+        )
+        now = _float(rows[0][1])
         first = _int(rows[0][0]) - len(changes) + 1
         yield Statement(
             "INSERT INTO changes (sequence, type, repository, tag, digest, previous_digest, observed_at, notified_at,"
@@ -682,7 +689,7 @@ class Transactions:
                     change.tag,
                     _encoded(change.digest),
                     _encoded(change.previous_digest),
-                    change.observed_at,
+                    now,
                     change.notified_at,
                     change.actor,
                 )
@@ -732,9 +739,7 @@ class _Compared:
     changes: list[Change]
 
 
-def _compared(
-    claim: Claim, reading: Reading, stored: Mapping[str, KnownTag], hints: Mapping[str, Hint], now: float
-) -> _Compared:
+def _compared(claim: Claim, reading: Reading, stored: Mapping[str, KnownTag], hints: Mapping[str, Hint]) -> _Compared:
     after: dict[str, Digest | None] = {}
     written: dict[str, KnownTag] = {}
     changes: list[Change] = []
@@ -743,7 +748,7 @@ def _compared(
     for tag in removed:
         before = stored[tag].digest
         if before is not None:
-            changes.append(_of_tag(ChangeType.TAG_DELETED, claim.repository, tag, None, before, now, hints.get(tag)))
+            changes.append(_of_tag(ChangeType.TAG_DELETED, claim.repository, tag, None, before, hints.get(tag)))
     for tag in sorted(names):
         known = stored.get(tag)
         old = None if known is None else known.digest
@@ -763,7 +768,7 @@ def _compared(
                 if old is None
                 else ChangeType.TAG_MOVED
             )
-            changes.append(_of_tag(kind, claim.repository, tag, new, old, now, hints.get(tag)))
+            changes.append(_of_tag(kind, claim.repository, tag, new, old, hints.get(tag)))
     return _Compared(after, written, removed, changes)
 
 
@@ -774,8 +779,9 @@ def _confirms(after: Mapping[str, Digest | None], hint: Hint) -> bool:
     return after.get(hint.tag) == hint.digest
 
 
-def _of_repository(kind: ChangeType, repository: str, now: float) -> Change:
-    return Change(0, kind, repository, "", None, None, now)
+# The number and the time of a change are found out when it is written.
+def _of_repository(kind: ChangeType, repository: str) -> Change:
+    return Change(0, kind, repository, "", None, None, 0.0)
 
 
 def _of_tag(
@@ -784,7 +790,6 @@ def _of_tag(
     tag: str,
     digest: Digest | None,
     previous: Digest | None,
-    now: float,
     hint: Hint | None,
 ) -> Change:
     # A hint that says something else announced another change.
@@ -796,7 +801,7 @@ def _of_tag(
         tag,
         digest,
         previous,
-        now,
+        0.0,
         hint.notified_at if announced and hint is not None else None,
         hint.actor if announced and hint is not None else "",
     )

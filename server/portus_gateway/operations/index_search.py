@@ -47,7 +47,7 @@ class IndexSearch:
     def __init__(self, index: "LiveIndex | None", visibility: Visibility) -> None:
         self._index = index
         self._visibility = visibility
-        self._looks = AdaptiveLimit(_LOOKS_AT_ONCE)
+        self._looks = AdaptiveLimit(_LOOKS_AT_ONCE, wait="wait for index")
 
     async def history(self, repository: Repository, tag: Tag, size: int, after: Cursor | None) -> Page[Change]:
         """A page of the changes of a tag, the latest first. Raises `Hidden`, `PermissionDenied`."""

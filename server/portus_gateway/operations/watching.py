@@ -63,7 +63,7 @@ class Watching:
         self._index = index
         self._visibility = visibility
         self._draining = asyncio.Event()
-        self._looks = AdaptiveLimit(_LOOKS_AT_ONCE)
+        self._looks = AdaptiveLimit(_LOOKS_AT_ONCE, wait="wait for index")
 
     def drain(self) -> None:
         """Ends all watches. Each has sent a cursor to go on from."""

@@ -89,7 +89,10 @@ class WatchEventsResponse(message.Message):
 
     @builtins.property
     def as_of(self) -> timestamp_pb2.Timestamp:
-        """The gateway has sent every change that the index saw up to this time. Unset while the current state is listed."""
+        """The gateway has sent every change that the index saw before this time, but for one that was just being written: it
+        comes in a later message, and its `observed_time` can be some milliseconds before this `as_of`. Unset while the
+        current state is listed. To know what was sent, use `cursor`: it has no such gap.
+        """
 
     def __init__(
         self,
@@ -170,7 +173,9 @@ class Event(message.Message):
     """Who made the change, as the notification says. Not proven. Empty if unknown."""
     @builtins.property
     def observed_time(self) -> timestamp_pb2.Timestamp:
-        """When the index saw the change."""
+        """When the index saw the change. In an event of `current_state`: when the index last looked, which says nothing about
+        when the change was. For a tag, it looked at the digest then, for a repository, at the list of its tags.
+        """
 
     @builtins.property
     def notified_time(self) -> timestamp_pb2.Timestamp:

@@ -49,7 +49,11 @@ export interface WatchEventsResponse {
   cursor: string;
   /** Set in one message: everything that `current_state` lists has been sent by now. */
   currentStateComplete: boolean;
-  /** The gateway has sent every change that the index saw up to this time. Unset while the current state is listed. */
+  /**
+   * The gateway has sent every change that the index saw before this time, but for one that was just being written: it
+   * comes in a later message, and its `observed_time` can be some milliseconds before this `as_of`. Unset while the
+   * current state is listed. To know what was sent, use `cursor`: it has no such gap.
+   */
   asOf: Date | undefined;
 }
 
@@ -68,7 +72,10 @@ export interface Event {
   digest: string;
   /** The digest that the tag pointed to before, if the index knew one. */
   previousDigest: string;
-  /** When the index saw the change. */
+  /**
+   * When the index saw the change. In an event of `current_state`: when the index last looked, which says nothing about
+   * when the change was. For a tag, it looked at the digest then, for a repository, at the list of its tags.
+   */
   observedTime:
     | Date
     | undefined;
