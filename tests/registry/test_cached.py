@@ -26,12 +26,14 @@ class Observed:
         self.outcomes: list[Outcome] = []
         self.size = 0
         self.entries = 0
+        self.changes = 0
 
     def manifest_answered(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
 
     def cache_resized(self, size: int, entries: int) -> None:
         self.size, self.entries = size, entries
+        self.changes += 1
 
 
 @pytest.fixture
@@ -78,6 +80,21 @@ async def test_an_answer_that_is_young_enough_needs_no_request(
     assert await cached.get_manifest(APP, V1, 1.0) is first
     assert len(registry.asked) == 2
     assert observed.outcomes == ["miss", "hit", "revalidated", "hit"]
+
+
+async def test_a_manifest_that_is_unchanged_is_not_added_again_and_is_as_young_as_if_it_were(
+    registry: ScriptedRegistry, cached: CachedRegistry, observed: Observed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    first = await cached.get_manifest(APP, V1)
+    changes = observed.changes
+    clock.now += MINUTE
+    assert await cached.get_manifest(APP, V1) is first
+    assert observed.changes == changes
+    registry.asked.clear()
+    for reference in (V1, first.descriptor.digest):
+        assert await cached.get_manifest(APP, reference, 1.0) is first
+    assert registry.asked == []
 
 
 async def test_the_age_of_an_answer_counts_from_the_call(
