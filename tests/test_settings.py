@@ -180,9 +180,17 @@ def test_postgresql_needs_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\n", b"\xff"])
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b"", "is empty"),
+        (b"\n", "is empty"),
+        (b"\xff", "cannot be read: it is not UTF-8 text"),
+    ],
+)
 def test_a_password_file_has_to_have_a_password(
-    environment: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None
+    environment: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None, told: str
 ) -> None:
     environment.delenv("PORTUS_PASSWORD")
     file = tmp_path / "password"
@@ -190,7 +198,8 @@ def test_a_password_file_has_to_have_a_password(
         file.write_bytes(content)
     with pytest.raises(InvalidSettings) as invalid:
         settings.load({"password_file": str(file)})
-    assert invalid.value.problems[0].name == "password_file"
+    (found,) = invalid.value.problems
+    assert (found.name, found.description) == ("password_file", f"{file}: {told}")
 
 
 def test_a_trailing_newline_is_not_part_of_the_password(environment: pytest.MonkeyPatch) -> None:
@@ -227,12 +236,15 @@ def test_a_registry_over_http_may_have_a_realm_over_http(environment: pytest.Mon
     assert settings.load().token_realm == "http://portus:3000/v2/token"
 
 
-@pytest.mark.parametrize("content", [None, "no certificate"])
-def test_a_ca_file_has_to_contain_certificates(tmp_path: Path, content: str | None) -> None:
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(None, "cannot be read: No such file or directory"), ("no", "contains no certificate in PEM format")],
+)
+def test_a_ca_file_has_to_contain_certificates(tmp_path: Path, content: str | None, told: str) -> None:
     file = tmp_path / "ca.pem"
     if content is not None:
         file.write_text(content)
-    assert "PORTUS_CA_FILE" in problem(ca_file=str(file))
+    assert problem(ca_file=str(file)) == f"PORTUS_CA_FILE (--ca-file): {file}: {told}"
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:50051", ":50051", "[::]:50051", "10.0.0.1:50051", "gateway:50051"])

@@ -5,6 +5,7 @@ Each field of `Settings` is one setting: `listen` is the variable PORTUS_LISTEN 
 """
 
 import difflib
+import os
 import platform
 import re
 import ssl
@@ -382,9 +383,9 @@ class Settings(BaseSettings):
             try:
                 empty = not PasswordFile(value).read()
             except (OSError, UnicodeError) as error:
-                raise ValueError(f"the file cannot be read: {_reason(error)}") from None
+                raise ValueError(f"{_shown(value)}: cannot be read: {_reason(error)}") from None
             if empty:
-                raise ValueError("the file is empty")
+                raise ValueError(f"{_shown(value)}: is empty")
         return value
 
     @field_validator("registry_anonymous")
@@ -446,9 +447,9 @@ class Settings(BaseSettings):
             try:
                 ssl.create_default_context(cafile=value)
             except ssl.SSLError:
-                raise ValueError("the file contains no certificate in PEM format") from None
+                raise ValueError(f"{_shown(value)}: contains no certificate in PEM format") from None
             except OSError as error:
-                raise ValueError(f"the file cannot be read: {_reason(error)}") from None
+                raise ValueError(f"{_shown(value)}: cannot be read: {_reason(error)}") from None
         return value
 
     @field_validator("tls_key_file")
@@ -625,6 +626,11 @@ def _problem(details: ErrorDetails) -> Problem:
             return Problem(error.name if isinstance(error, _ProblemOf) else name, str(error))
         case _:
             return Problem(name, f"must be {expected_value(field)}{', in bytes' if name.endswith('_bytes') else ''}")
+
+
+def _shown(file: Path) -> str:
+    # pydantic takes only messages that can be encoded. A path is bytes, which need not be UTF-8.
+    return os.fsencode(file).decode(errors="backslashreplace")
 
 
 def _reason(error: OSError | UnicodeError) -> str:

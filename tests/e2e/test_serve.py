@@ -393,4 +393,10 @@ async def test_the_exit_status_of_healthcheck_says_whether_it_serves(settings: d
         address = gateway.address
     status, _, errors = await outcome("healthcheck", "--address", address)
     assert status == 1
-    assert "nothing listens there" in errors
+    # What to do comes first, and the words of gRPC after it.
+    assert errors.startswith(
+        f"Error: {address}: nothing listens there: is the gateway running, and is the address right? ("
+    )
+    status, _, errors = await outcome("healthcheck", "--address", "no-such-host.invalid:50051")
+    assert status == 1
+    assert "the host name is not known: is the address right? (UNAVAILABLE" in errors

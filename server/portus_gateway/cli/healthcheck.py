@@ -21,9 +21,10 @@ from portus_gateway.rpc.service_names import HEALTH_SERVICE, REGISTRY_SERVICE
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "localhost"}  # noqa: S104
 _AGAIN = 0.1
 
-# What gRPC's words mean here.
-_HINTS = {
+# What gRPC's words mean here. They follow in parentheses.
+_MEANINGS = {
     "Connection refused": "nothing listens there: is the gateway running, and is the address right?",
+    "Domain name not found": "the host name is not known: is the address right?",
     "WRONG_VERSION_NUMBER": "the gateway does not use TLS: leave --ca-file out",
     "Socket closed": "if the gateway uses TLS, give --ca-file",
     "Hostname Verification Check failed": "--address must be a name that the certificate has",
@@ -135,8 +136,8 @@ def _answer(channel: grpc.Channel, service: str, timeout: float) -> str:
         if not isinstance(error, grpc.Call):
             return str(error)
         details = error.details() or ""
-        hint = next((f" ({meaning})" for sign, meaning in _HINTS.items() if sign in details), "")
-        return f"{error.code().name}: {details}{hint}"
+        status = f"{error.code().name}: {details}"
+        return next((f"{meaning} ({status})" for sign, meaning in _MEANINGS.items() if sign in details), status)
 
 
 def _name_in_certificate(target: ListenAddress, file: Path, timeout: float) -> str:

@@ -189,7 +189,7 @@ class LiveIndex:
         self._store, self._problem = store, ""
         self._opened.set()
         self._tried.set()
-        _log.info("the index is open", keeps=self._keeps)
+        _log.info("the index is open", kept_up_to_date_here=self._keeps)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.feed.run(store))

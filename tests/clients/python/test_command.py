@@ -438,6 +438,7 @@ def test_a_group_without_a_command_says_so_in_one_line(gateway: Gateway) -> None
 def test_an_incomplete_delete_says_what_is_missing(gateway: Gateway) -> None:
     for arguments, said in (
         (["team/app", IMAGE_DIGEST], f"'{IMAGE_DIGEST}' is not one of 'manifests', 'blobs'; see"),
+        (["team/app"], "portus-client: Missing argument '{manifests|blobs}'. Choose from: manifests, blobs; see"),
         (["team/app", "manifests"], "no digest: give what to delete between the image's name and manifests; see"),
     ):
         refused = run(gateway.address, "delete", *arguments)

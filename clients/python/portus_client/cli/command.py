@@ -95,7 +95,8 @@ def run(arguments: Sequence[str]) -> int:
         status: int | None = command.main(list(arguments), PROGRAM, standalone_mode=False)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx is not None else PROGRAM
-        message = error.format_message().rstrip(".")
+        # A list of choices has one per line.
+        message = " ".join(error.format_message().split()).rstrip(".")
         print_error(f"{message}{'' if message.endswith('?') else ';'} see {path} --help")
         return ExitCode.USAGE
     except OSError as error:
