@@ -87,6 +87,34 @@ async def test_a_compressed_body_is_not_decompressed() -> None:
         writer.close()
 
 
+async def test_connections_are_read_in_short_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    received = web.RequestHandler.data_received
+
+    def data_received(connection: web.RequestHandler, data: bytes) -> None:
+        sizes.append(len(data))
+        received(connection, data)
+
+    monkeypatch.setattr(web.RequestHandler, "data_received", data_received)
+    async with serving(Application()) as address:
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+        writer.write(head + b"1\r\na\r\n" * 10_000 + b"0\r\n\r\n")
+        assert (await reader.read()).endswith(b"\r\n\r\n10000")
+        writer.close()
+    assert max(sizes) <= 4096
+
+
+async def test_a_body_is_not_read_after_its_answer() -> None:
+    async with HttpServer(web.Application(), ListenAddress("127.0.0.1", 0), most_connections=8) as server:
+        reader, writer = await asyncio.open_connection(server.address.host, server.address.port)
+        writer.write(b"POST /nothing HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+        # aiohttp itself goes on to read for ten seconds.
+        async with asyncio.timeout(5):
+            assert b" 404 Not Found" in await reader.read()
+        writer.close()
+
+
 @pytest.mark.parametrize(
     "request_of_a_stranger", [b"rubbish\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 1000, b"\x16\x03\x01\0\0\r\n"]
 )

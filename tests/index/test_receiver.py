@@ -11,18 +11,21 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from portus_gateway.access.tls import ServerCertificate
 from portus_gateway.access.token_file import TokenFile
 from portus_gateway.index import receiver
 from portus_gateway.index.errors import StoreError
+from portus_gateway.index.notification import Envelope, parse_envelope
 from portus_gateway.index.receiver import Receiver
 from portus_gateway.index.store import Notice
 from portus_gateway.listen_address import ListenAddress
 from tests.clients.python.certificates import Authority
-from tests.index.registries import Observed
+from tests.index.registries import Observed, until
 from tests.index.test_notification import A, body, event
 
+MEBIBYTE = 1024 * 1024
 GOOD = {"Authorization": "Bearer secret"}
 
 
@@ -103,6 +106,74 @@ async def test_a_body_that_is_too_large_is_accepted_and_counted(tokens: TokenFil
     async with receiving(Marks(), tokens, observed) as (url, session):
         assert await posted(url, session, b"x" * (1024 * 1024 + 1), GOOD) == 202
     assert observed.requests == ["too_large"]
+
+
+async def test_the_answer_is_seen_by_a_client_that_sends_its_whole_body_first(tokens: TokenFile) -> None:
+    async with receiving(Marks(), tokens) as (url, _):
+        address = URL(url)
+        assert address.host is not None
+        assert address.port is not None
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        head = "POST /notifications HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\n"
+        writer.write(f"{head}Content-Length: {8 * MEBIBYTE}\r\n\r\n".encode())
+        for _ in range(8):
+            writer.write(bytes(MEBIBYTE))
+            await writer.drain()
+        assert (await reader.readline()).startswith(b"HTTP/1.1 202 ")
+        writer.close()
+
+
+@pytest.mark.parametrize("last", [b"", b"zz\r\n"], ids=["it ends", "it is no HTTP"])
+@pytest.mark.parametrize("token", ["", "Authorization: Bearer secret\r\n"])
+async def test_a_request_that_breaks_off_is_no_traceback_in_the_log(
+    tokens: TokenFile, token: str, last: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = (
+        f"POST /notifications HTTP/1.1\r\nHost: x\r\n{token}Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    observed = Observed()
+    async with receiving(Marks(), tokens, observed) as (url, session):
+        address = URL(url)
+        assert address.host is not None
+        assert address.port is not None
+        for _ in range(3):
+            reader, writer = await asyncio.open_connection(address.host, address.port)
+            writer.write(head.encode() + b"1\r\n{\r\n")
+            # The server has begun to answer the request.
+            assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
+            writer.write(last)
+            writer.close()
+        await until(lambda: len(observed.requests) == 3)
+        assert await posted(url, session, body(event()), GOOD) == 202
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+async def test_of_large_bodies_one_is_read_in_a_turn_of_the_event_loop(
+    tokens: TokenFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = 0
+    turns: list[int] = []
+
+    def parse(content: bytes) -> Envelope:
+        turns.append(turn)
+        return parse_envelope(content)
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(receiver, "parse_envelope", parse)
+    large = b'{"events": [' + b" " * 500_000 + b"]}"
+    async with receiving(Marks(), tokens) as (url, session):
+        counting = asyncio.create_task(count_turns())
+        try:
+            answers = await asyncio.gather(*(posted(url, session, large, GOOD) for _ in range(20)))
+        finally:
+            counting.cancel()
+    assert answers == [202] * 20
+    assert len(set(turns)) == 20
 
 
 async def test_while_the_store_fails_the_registry_keeps_its_events(tokens: TokenFile) -> None:

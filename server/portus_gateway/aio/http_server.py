@@ -9,6 +9,7 @@ from typing import Final, Self
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from portus_gateway.aio.short_reads import ShortReads
 from portus_gateway.aio.source_network import fullest_source_first, network_of
 from portus_gateway.listen_address import ListenAddress, cannot_listen
 
@@ -27,7 +28,8 @@ class HttpServer:
     connection is kept for `keepalive` after an answer, and its TLS handshake ends within `longest_handshake`. All times
     are in seconds.
 
-    Bodies of requests are not decompressed: a stranger could stall the process with a few bytes.
+    Bodies of requests are not decompressed: a stranger could stall the process with a few bytes. Connections are read
+    in short parts, for the same reason. A connection whose request was answered before its body ended is closed.
     """
 
     def __init__(
@@ -55,6 +57,8 @@ class HttpServer:
             access_log=None,
             shutdown_timeout=1.0,
             keepalive_timeout=keepalive,
+            # What comes after the answer is not read: a body may be endless.
+            lingering_time=0.0,
             auto_decompress=False,
             logger=_log,
         )
@@ -92,14 +96,14 @@ class HttpServer:
         port: int = self._server.sockets[0].getsockname()[1]
         return self._listen.with_port(port)
 
-    def _connection(self) -> asyncio.Protocol:
+    def _connection(self) -> asyncio.BaseProtocol:
         server = self._runner.server
         if server is None or self._ended:
             # It was accepted before the end, and is made after it.
             return _Closed()
         # Many connections may be accepted at once. The server counts them only after that.
         asyncio.get_running_loop().call_soon(_make_room, server, self._most_connections)
-        return server()
+        return ShortReads(server())
 
     def _close_old(self, longest: float) -> None:
         """Closes connections that are too old, and looks again soon.

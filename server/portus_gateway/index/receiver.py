@@ -8,18 +8,20 @@ that a registry may send is refused.
 import asyncio
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, Protocol
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from portus_gateway.access.errors import KeysUnavailable
 from portus_gateway.aio import spans
 from portus_gateway.aio.http_server import HttpServer
 from portus_gateway.index.errors import StoreError
-from portus_gateway.index.notification import NotAnEnvelope, parse_envelope
+from portus_gateway.index.notification import Envelope, NotAnEnvelope, parse_envelope
 from portus_gateway.index.observer import IndexObserver
 from portus_gateway.index.store import Notice
 from portus_gateway.listen_address import ListenAddress
@@ -29,6 +31,10 @@ _log = structlog.get_logger(__name__)
 PATH: Final = "/notifications"
 # An event has about 1 KiB; with `includereferences`, one reference for each layer more.
 _BODY_LIMIT: Final = 1024 * 1024
+# From this size on, one body is read at a time: the largest ones take some 30 ms.
+_LARGE: Final = 64 * 1024
+# What aiohttp raises for a body that does not come to its end.
+_BROKEN: Final = (ConnectionError, web.RequestPayloadError, HttpProcessingError)
 # One more takes the place of the oldest, so that nobody can keep the registries out.
 _MOST_CONNECTIONS: Final = 256
 # All in seconds. A registry makes a new connection for each event.
@@ -83,6 +89,7 @@ class Receiver(HttpServer):
         self._waiting: list[_Waiting] = []
         self._committing: asyncio.Task[None] | None = None
         self._warned = False
+        self._parsing = asyncio.Lock()
         application = web.Application(client_max_size=_BODY_LIMIT)
         application.router.add_post(PATH, self._answer)
         super().__init__(
@@ -125,11 +132,16 @@ class Receiver(HttpServer):
         except web.HTTPRequestEntityTooLarge:
             self._observer.notification_request("too_large")
             # A registry would repeat it for ever. What it said is found by the walk.
+            await _rest_read(request)
             return web.Response(status=HTTPStatus.ACCEPTED)
         except TimeoutError:
             return web.Response(status=HTTPStatus.REQUEST_TIMEOUT)
+        except _BROKEN:
+            # The client has gone, or its body is no HTTP. aiohttp would log a traceback for each.
+            self._observer.notification_request("malformed")
+            return web.Response(status=HTTPStatus.BAD_REQUEST)
         try:
-            envelope = parse_envelope(body)
+            envelope = await self._parsed(body)
         except NotAnEnvelope:
             self._observer.notification_request("malformed")
             return web.Response(status=HTTPStatus.ACCEPTED)
@@ -148,6 +160,15 @@ class Receiver(HttpServer):
         self._observer.notified("accepted", len(envelope.notices))
         self._observer.notification_request("accepted")
         return web.Response(status=HTTPStatus.ACCEPTED)
+
+    async def _parsed(self, body: bytes) -> Envelope:
+        """Raises `NotAnEnvelope`."""
+        if len(body) < _LARGE:
+            return parse_envelope(body)
+        async with self._parsing:
+            # Others have their turn between two large ones.
+            await asyncio.sleep(0)
+            return parse_envelope(body)
 
     async def _is_authorized(self, request: web.Request) -> bool:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -194,3 +215,11 @@ class Receiver(HttpServer):
             for each in batch:
                 if not each.taken.done():
                     each.taken.set_result(None)
+
+
+async def _rest_read(request: web.Request) -> None:
+    """Reads the rest of the body, for a limited time: a client that still sends may not see the answer."""
+    with suppress(TimeoutError, *_BROKEN):
+        async with asyncio.timeout(_READING):
+            while not request.content.at_eof():
+                await request.content.readany()
