@@ -132,6 +132,36 @@ def test_output_that_cannot_be_written_is_one_clear_line(arguments: list[str]) -
     assert (finished.returncode, finished.stderr) == (1, "Error: cannot write the output: No space left on device\n")
 
 
+def test_an_interrupted_command_ends_at_once_without_a_word() -> None:
+    # A shell may have told the tests to ignore the signal, and the command inherits that.
+    command = """if True:
+        import signal
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        from portus_gateway.cli import main
+        main()
+    """
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                command,
+                "healthcheck",
+                "--timeout=60",
+                f"--address=127.0.0.1:{silent.getsockname()[1]}",
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        connection, _ = silent.accept()
+        with connection:
+            process.send_signal(signal.SIGINT)
+            output = process.communicate(timeout=30)
+    assert (process.returncode, *output) == (130, "", "")
+
+
 async def test_two_gateways_never_share_a_port(settings: dict[str, str]) -> None:
     async with gateway_process("serve", **settings) as first:
         status, _, errors = await outcome("serve", "--listen", first.address, **settings)

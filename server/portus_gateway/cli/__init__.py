@@ -30,10 +30,16 @@ _COMMANDS = {
 _OUTPUT_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
+# What a shell reports for a command that SIGINT has ended.
+_INTERRUPTED = 128 + signal.SIGINT
+
+
 @contextmanager
-def _failed_output_reported() -> Iterator[None]:
+def _failures_reported() -> Iterator[None]:
     try:
         yield
+    except KeyboardInterrupt:
+        raise SystemExit(_INTERRUPTED) from None
     except OSError as error:
         if error.errno not in _OUTPUT_ERRORS:
             raise
@@ -46,11 +52,11 @@ def _failed_output_reported() -> Iterator[None]:
 class _Commands(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         # `--help` and `--version` write here.
-        with _failed_output_reported():
+        with _failures_reported():
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
-        with _failed_output_reported():
+        with _failures_reported():
             return super().invoke(ctx)
 
     def resolve_command(
