@@ -177,6 +177,23 @@ async def test_more_tags_than_an_answer_carries_are_said_to_be_too_many(monkeypa
     assert e == TagNames(("1",))
 
 
+async def test_the_tags_of_a_repository_may_take_several_pages() -> None:
+    valid, unusable = (tuple(f"{sign}{number:04}" for number in range(1100)) for sign in ("", "-"))
+    registry = ScriptedRegistry({"a": dict.fromkeys(valid + unusable, "x")})
+    (entry,) = await all_of(CatalogListing(registry, 8))
+    assert entry.tags == TagNames(valid, unusable)
+    assert registry.asked.count("tags of a") == 3
+
+
+async def test_a_repository_with_too_many_tags_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A page of 1000 of these tags takes 7000 bytes.
+    monkeypatch.setattr(catalog_listing, "MOST_BYTES", 13_999)
+    registry = ScriptedRegistry({"a": {f"{number:04}": "x" for number in range(5000)}})
+    (entry,) = await all_of(CatalogListing(registry, 8))
+    assert isinstance(entry.tags, TooManyTags)
+    assert registry.asked.count("tags of a") == 2
+
+
 async def test_what_is_known_does_not_wait_for_the_next_page() -> None:
     registry = registry_of(1500)
     registry.catalog_gate = asyncio.Event()

@@ -4,9 +4,9 @@ Portus listed one repository after the other, which took minutes (#663), and too
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from portus_gateway.aio.deadline import DeadlineExceeded
@@ -48,12 +48,12 @@ class TagNames:
 
     valid: tuple[str, ...]
     unusable: tuple[str, ...] = ()
+    size: int = field(init=False, repr=False, compare=False)
+    """About how many bytes they take in a message. In a name that is not a tag, a character may take four."""
 
-    @property
-    def size(self) -> int:
-        """About how many bytes they take in a message. In a name that is not a tag, a character may take four."""
-        characters = sum(map(len, self.valid)) + 4 * sum(map(len, self.unusable))
-        return characters + _FRAME * (len(self.valid) + len(self.unusable))
+    def __post_init__(self) -> None:
+        characters = len("".join(self.valid)) + 4 * len("".join(self.unusable))
+        object.__setattr__(self, "size", characters + _FRAME * (len(self.valid) + len(self.unusable)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,25 +158,36 @@ class CatalogListing:
             return CatalogEntry(name, error)
 
     async def _tags(self, repository: Repository) -> TagNames:
-        valid: list[str] = []
-        unusable: list[str] = []
-        room = MOST_BYTES
-        async with aclosing(walk(lambda cursor: self._registry.list_tags(repository, None, cursor))) as pages:
+        # Nearly all repositories have one page, for which a walk would take longer than the rest of this.
+        page = await self._registry.list_tags(repository, None)
+        names = _names_of(page.items)
+        if page.next is not None:
+            names = await self._with_rest(repository, names, page.next)
+        if names.size > MOST_BYTES:
+            raise too_many_tags(str(repository))
+        return names
+
+    async def _with_rest(self, repository: Repository, first: TagNames, after: Cursor) -> TagNames:
+        """The tags of the first page and those after it. It ends early if they are too many for a message."""
+        valid, unusable, size = list(first.valid), list(first.unusable), first.size
+        async with aclosing(walk(lambda cursor: self._registry.list_tags(repository, None, cursor), after)) as pages:
             async for page in pages:
                 names = _names_of(page.items)
-                room -= names.size
-                if room < 0:
-                    raise too_many_tags(str(repository))
                 valid += names.valid
                 unusable += names.unusable
-        return TagNames(tuple(sorted(valid)), tuple(sorted(unusable)))
+                size += names.size
+                if size > MOST_BYTES:
+                    break
+        return TagNames(_sorted(valid), _sorted(unusable))
 
 
 def _names_of(tags: Sequence[Tag | UnusableName]) -> TagNames:
-    valid = tuple([tag.name for tag in tags if isinstance(tag, Tag)])
-    if len(valid) == len(tags):
-        return TagNames(valid)
-    return TagNames(valid, tuple([tag.text for tag in tags if isinstance(tag, UnusableName)]))
+    valid = _sorted(tag.name for tag in tags if isinstance(tag, Tag))
+    return TagNames(valid, _sorted(tag.text for tag in tags if isinstance(tag, UnusableName)))
+
+
+def _sorted(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(names))
 
 
 def _size(entry: CatalogEntry) -> int:
