@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 from tests.programs import missing
 
@@ -95,6 +97,20 @@ def test_package_metadata_names_the_licence() -> None:
     assert npm["license"] == pom.findtext(f"{namespace}licenses/{namespace}license/{namespace}name") == "Apache-2.0"
     assert npm["keywords"]
     assert pom.findtext(f"{namespace}description")
+
+
+def test_every_package_names_the_address_of_the_sources() -> None:
+    pom = ElementTree.parse(JAVA / "pom.xml").getroot()
+    address = pom.findtext("{http://maven.apache.org/POM/4.0.0}url")
+    assert address is not None
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    npm = json.loads((TYPESCRIPT / "package.json").read_text())
+    chart = yaml.safe_load((ROOT / "deploy/helm/portus-gateway/Chart.yaml").read_text())
+    assert project["urls"]["Source"] == chart["home"] == address
+    assert chart["sources"] == [address]
+    assert npm["repository"] == {"type": "git", "url": f"git+{address}.git", "directory": "clients/typescript"}
+    assert (GO / "go.mod").read_text().startswith(f"module {address.removeprefix('https://')}/clients/go\n")
+    assert f'image.source="{address}"' in (ROOT / "Dockerfile").read_text()
 
 
 @pytest.fixture
