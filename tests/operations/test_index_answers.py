@@ -11,6 +11,7 @@ from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import Unavailable
 from portus_gateway.distribution.names import Repository, Tag, UnusableName
 from portus_gateway.distribution.page import Cursor
+from portus_gateway.errors import GatewayError
 from portus_gateway.index.live_index import LiveIndex
 from portus_gateway.index.store import CatalogPage, CatalogRows, IndexedRepository, IndexState, TagEntry, TagRows
 from portus_gateway.operations import index_answers
@@ -96,6 +97,41 @@ async def test_a_right_that_is_taken_away_counts_within_a_stream(monkeypatch: py
         pages.append([str(entry.name) for entry in (page.repositories if isinstance(page, CatalogPage) else page)])
         policy.names = frozenset({"a"})
     assert pages == [["a"], []]
+
+
+class IndexWithUnusableName(AgingIndex):
+    """An index of a registry that also lists a name that no repository can have. Nothing is ever read of it."""
+
+    async def catalog(self, after: str, prefix: str, size: int, *, tags: bool) -> CatalogRows:
+        rows = (
+            IndexedRepository("Team/App", None, (), False),
+            IndexedRepository("a", 0.0, ("indexed",), True),
+        )
+        return CatalogRows(CatalogPage(rows, False), state(self.now))
+
+
+class NamesOnly(EverythingVisible):
+    """The caller may list the catalog, and the tags of `a` alone."""
+
+    def tags_visible(self) -> Callable[[str], bool]:
+        return lambda name: name == "a"
+
+
+@pytest.mark.parametrize("visibility", [EverythingVisible(), NamesOnly()], ids=["everything", "names"])
+async def test_an_unusable_name_is_told_as_such_whatever_the_caller_may_list(visibility: EverythingVisible) -> None:
+    answers = IndexAnswers(
+        cast("LiveIndex", IndexWithUnusableName(resolved=True)),
+        visibility,
+        CatalogListing(ScriptedRegistry({}), 1),
+    )
+    found = await answers.catalog(10, None, include_tags=True, prefix="", max_staleness=ALLOWED)
+    assert found is not None
+    entries = found.entries
+    unusable, valid = entries.repositories if isinstance(entries, CatalogPage) else entries
+    assert (str(unusable.name), str(valid.name)) == ("Team/App", "a")
+    assert isinstance(unusable.tags, GatewayError)
+    assert unusable.tags.reason == "UNUSABLE_NAME"
+    assert not isinstance(valid.tags, GatewayError)
 
 
 class PartlyCheckedIndex:

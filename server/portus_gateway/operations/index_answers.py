@@ -265,8 +265,10 @@ class IndexAnswers:
             as_of = min(as_of, now)
         entries: list[Entry] = []
         for row in rows:
-            if may_list_tags is not None and not may_list_tags(row.name):
-                entries.append(CatalogEntry(_repository(row.name), self._refusal(Repository(row.name))))
+            hidden = may_list_tags is not None and not may_list_tags(row.name)
+            # An unusable name has no tags that could be refused. It is among those that were asked of the registry.
+            if hidden and isinstance(name := _repository(row.name), Repository):
+                entries.append(CatalogEntry(name, self._refusal(name)))
             elif row.name in live:
                 entries.append(live[row.name])
             else:
