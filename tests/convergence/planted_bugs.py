@@ -1,6 +1,5 @@
 """Bugs that a run has to notice. Each is put into a gateway that `gateway_with_bug` starts."""
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -16,6 +15,8 @@ from portus_gateway.index.transactions import Transactions
 from portus_gateway.operations import watching
 
 Patch = pytest.MonkeyPatch
+# How many seconds the wrong clock is behind.
+_BEHIND = 3.0
 
 
 def a_notifications_digest_is_believed(patch: Patch) -> None:
@@ -106,7 +107,8 @@ def max_staleness_is_compared_with_another_clock(patch: Patch) -> None:
     state = Transactions.state
 
     def by_another_clock(self: Any, *arguments: Any) -> Any:
-        return replace((yield from state(self, *arguments)), now=time.monotonic())
+        found = yield from state(self, *arguments)
+        return replace(found, now=found.now - _BEHIND)
 
     patch.setattr(Transactions, "state", by_another_clock)
 

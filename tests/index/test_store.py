@@ -180,7 +180,7 @@ class TestClaims:
     async def test_a_failed_read_changes_nothing_and_is_tried_later(self, store: SqlStore) -> None:
         await write(store, "app", reading({"v1": "a"}))
         await store.notify([Notice("app")])
-        await store.failed(await claimed(store, "app"), "the registry failed: \0\ud800", 3600)
+        await store.failed(await claimed(store, "app"), "the registry failed: \0\ud800", 300)
         assert await store.claim(10, 60) == []
         assert [tag.tag for tag in (await store.tags("app", "", 10)).tags] == ["v1"]
 
@@ -342,7 +342,7 @@ class TestWalk:
         await store.end_walk(1.0)
         assert not await store.check_ready()
         await store.apply(await claimed(store, "good"), reading())
-        await store.failed(await claimed(store, "bad"), "the registry failed", 3600)
+        await store.failed(await claimed(store, "bad"), "the registry failed", 300)
         assert await store.check_ready()
         assert (await store.state()).ready
 

@@ -223,7 +223,8 @@ class Reader:
                 return 0, 0.0
             if checked_at is None:
                 return 1, 0.0
-            return (2, checked_at) if checked_at <= due else (3, 0.0)
+            # One after this claim was checked before the clock was set back.
+            return (2, checked_at) if checked_at <= due or checked_at > claim.began_at else (3, 0.0)
 
         return [tag for kind, _, tag in sorted((*urgency(tag), tag) for tag in tags) if kind < 3]
 

@@ -15,6 +15,13 @@ MOST_CHANGES = 1000
 """The most changes that one question to the store answers."""
 
 
+CLOCK_TOLERANCE = 1.0
+"""How many seconds something that is known may be after the time that an answer was asked for.
+
+A store says what time it is first, and then what it has, which other processes write meanwhile. What is further ahead
+is from before the store's clock was set back.
+"""
+
 # Names that are not valid can have any characters and any length.
 _LONGEST_UNUSABLE = 1024
 
@@ -201,6 +208,11 @@ class CatalogPage:
         """When the repository was read that was read longest ago. None: one was not read, or there is none."""
         times = [repository.read_at for repository in self.repositories]
         return min((time for time in times if time is not None), default=None) if None not in times else None
+
+    @cached_property
+    def latest_read(self) -> float | None:
+        """When the repository was read that was read last. None: none was."""
+        return max((each.read_at for each in self.repositories if each.read_at is not None), default=None)
 
     @cached_property
     def tags(self) -> int:

@@ -14,6 +14,7 @@ from portus_gateway.index.errors import StoreUnusable
 from portus_gateway.index.known_listings import KnownListings
 from portus_gateway.index.known_pages import KnownPage, KnownPages
 from portus_gateway.index.store import (
+    CLOCK_TOLERANCE,
     LAST_CHARACTER,
     Applied,
     CatalogPage,
@@ -67,13 +68,15 @@ class Dialect:
     """The function that joins the texts of several rows."""
     position: str
     """The function that finds a text in another one."""
+    least: str
+    """The function that finds the smallest of some values."""
     version: str | None
     """A statement: a number that is another one when anything was written since this connection asked last. None: the
     database has no such number."""
 
 
 SQLITE: Final = Dialect(
-    "sqlite", "(julianday('now') - 2440587.5) * 86400.0", "", "", "group_concat", "instr", "PRAGMA data_version"
+    "sqlite", "(julianday('now') - 2440587.5) * 86400.0", "", "", "group_concat", "instr", "min", "PRAGMA data_version"
 )
 POSTGRES: Final = Dialect(
     "postgres",
@@ -82,6 +85,7 @@ POSTGRES: Final = Dialect(
     " FOR UPDATE SKIP LOCKED",
     "string_agg",
     "strpos",
+    "least",
     None,
 )
 
@@ -93,6 +97,8 @@ _MOST_INSTANCES: Final = 1000
 _REMEMBERED: Final = 20_000
 # A little later than at once: a push is announced before its tag is written, most often by some milliseconds.
 _FIRST_LOOK: Final = 0.015
+# A claim or a pause that ends later than this many seconds from now is from before the clock was set back.
+_LONGEST_WAIT: Final = 600.0
 _ALGORITHMS: Final[Mapping[int, str]] = {1: "sha256", 2: "sha512"}
 _NUMBERS: Final = {name: number for number, name in _ALGORITHMS.items()}
 
@@ -183,11 +189,11 @@ class Transactions:
         rows = yield Statement(
             # Materialized: PostgreSQL must choose once, and not once for each row.
             "WITH due AS MATERIALIZED (SELECT id FROM repositories"  # noqa: S608
-            " WHERE dirty > 0 AND due_at <= $1 AND claimed_until <= $1"
+            " WHERE dirty > 0 AND (due_at <= $1 OR due_at > $4) AND (claimed_until <= $1 OR claimed_until > $4)"
             f" ORDER BY due_at + 30.0 * priority LIMIT $3{self._dialect.skip_locked})"
             " UPDATE repositories SET fence = fence + 1, claimed_until = $2 WHERE id IN (SELECT id FROM due)"
             " RETURNING id, name, fence, dirty, attempts, priority",
-            (now, now + seconds, most),
+            (now, now + seconds, most, now + _LONGEST_WAIT),
         )
         claims: list[Claim] = []
         for row in rows:
@@ -220,7 +226,8 @@ class Transactions:
 
         confirmed = [tag for tag, hint in hints.items() if _confirms(found.after, hint)]
         open_hints = len(hints) - len(confirmed)
-        grew = dirty != claim.dirty
+        # A read from before the clock was set back would seem to be new for a long time.
+        grew = dirty != claim.dirty or claim.began_at > now
         given_up = 0
         if open_hints and not grew and claim.attempts >= len(self._limits.delays):
             given_up, open_hints = open_hints, 0
@@ -316,12 +323,13 @@ class Transactions:
 
     def missing(self, started: float) -> Transaction[WalkEnd]:
         """What the walk that began at `started` did not find."""
+        now = yield from self._now()
         row = (
             yield Statement(
-                "SELECT (SELECT count(*) FROM repositories WHERE known > 0 AND added_at < $1),"
-                " (SELECT count(*) FROM repositories WHERE known > 0 AND added_at < $1"
-                "  AND (listed_at IS NULL OR listed_at < $1)), walk_held FROM index_state",
-                (started,),
+                f"SELECT (SELECT count(*) FROM repositories WHERE known > 0 AND {_before('added_at')}),"  # noqa: S608
+                f" (SELECT count(*) FROM repositories WHERE known > 0 AND {_before('added_at')}"
+                f"  AND (listed_at IS NULL OR {_before('listed_at')})), walk_held FROM index_state",
+                (started, max(started, now)),
             )
         )[0]
         known, missing, held_before = _int(row[0]), _int(row[1]), bool(row[2])
@@ -342,18 +350,19 @@ class Transactions:
             return None
         last = _int(row[0])
         now = yield from self._now()
+        latest = max(started, now)
         if not held:
             # Those that cannot be read, because their names are not valid.
             yield Statement(
-                "DELETE FROM repositories WHERE id > $2 AND id <= $3 AND known = 1 AND dirty = 0 AND added_at < $1"
-                " AND (listed_at IS NULL OR listed_at < $1)",
-                (started, after, last),
+                "DELETE FROM repositories WHERE id > $3 AND id <= $4 AND known = 1 AND dirty = 0"  # noqa: S608
+                f" AND {_before('added_at')} AND (listed_at IS NULL OR {_before('listed_at')})",
+                (started, latest, after, last),
             )
         yield Statement(
             "UPDATE repositories SET dirty = dirty + 1, dirty_since = coalesce(dirty_since, $2),"  # noqa: S608
             " due_at = CASE WHEN dirty = 0 THEN $2 ELSE due_at END,"
             " priority = CASE WHEN dirty = 0 THEN 1 ELSE priority END"
-            " WHERE id > $3 AND id <= $4 AND known = 2 AND (read_at IS NULL OR read_at < $1)"
+            f" WHERE id > $3 AND id <= $4 AND known = 2 AND (read_at IS NULL OR {_before('read_at')})"
             + (" AND listed_at >= $1" if held else ""),
             (started, now, after, last),
         )
@@ -408,10 +417,10 @@ class Transactions:
             # One that the last walk did not find is on its way out, unless this walk is not believed: the answer holds
             # as of that walk.
             "SELECT name, read_at, id, fence FROM repositories"  # noqa: S608
-            f" WHERE known > 0 AND name {start} $1 AND name < $2 AND (coalesce(listed_at, added_at) >= $4"
-            " OR read_at >= $4 OR (SELECT walk_held FROM index_state) = 1) ORDER BY name LIMIT $3",
+            f" WHERE known > 0 AND name {start} $1 AND name < $2 AND (coalesce(listed_at, added_at) BETWEEN $4 AND $5"
+            " OR read_at BETWEEN $4 AND $5 OR (SELECT walk_held FROM index_state) = 1) ORDER BY name LIMIT $3",
             # One more says whether others follow.
-            (bound, prefix + LAST_CHARACTER, size + 1, state.walk_started or 0.0),
+            (bound, prefix + LAST_CHARACTER, size + 1, state.walk_started or 0.0, state.now + CLOCK_TOLERANCE),
         )
         # Whatever changes a repository or its tags changes its row.
         if known is not None and known.rows == rows:
@@ -576,16 +585,12 @@ class Transactions:
             rows = yield Statement(
                 "UPDATE repositories SET dirty = dirty + 1, dirty_since = coalesce(dirty_since, $2), priority = 0,"
                 " due_at = CASE WHEN dirty = 0 OR priority = 1 THEN $3 ELSE least_of(due_at, $3) END,"
-                " attempts = 0 WHERE name = $1 RETURNING id".replace("least_of", self._least),
+                " attempts = 0 WHERE name = $1 RETURNING id".replace("least_of", self._dialect.least),
                 (name, now, now + _FIRST_LOOK),
             )
             if rows:
                 marked[name] = _int(rows[0][0])
         return marked
-
-    @property
-    def _least(self) -> str:
-        return "min" if self._dialect is SQLITE else "least"
 
     def _keep_hints(self, notices: Sequence[Notice], marked: Mapping[str, int]) -> Transaction[None]:
         # The last one of each tag counts.
@@ -823,6 +828,13 @@ def _change(row: Row) -> Change:
         notified_at=_float_or_none(row[7]),
         actor=_text(row[8]),
     )
+
+
+def _before(column: str) -> str:
+    """Whether a time was before $1, when a walk began. What is after $2, the time now, is from before the clock was set
+    back. If that was during the walk, $2 is when the walk began.
+    """
+    return f"({column} < $1 OR {column} > $2)"
 
 
 def _start(after: str, prefix: str) -> tuple[str, str]:

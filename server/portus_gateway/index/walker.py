@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from contextlib import aclosing
 from typing import Final, NoReturn
 
@@ -98,27 +99,32 @@ class Walker:
 
     async def _work(self) -> NoReturn:
         retry, not_before, forget_at = _FIRST_RETRY, 0.0, 0.0
+        # By the clock of this process, which is never set back.
+        clock = time.monotonic
         while True:
             state = await self._store.state()
-            if state.now >= not_before and self._is_due(state):
+            if clock() >= not_before and self._is_due(state):
                 try:
                     with spans.root_step(self._tracer, "index walk"):
                         await self._walk(state.now)
                     retry = _FIRST_RETRY
                 except GatewayError as error:
-                    not_before = state.now + retry
+                    not_before = clock() + retry
                     retry = min(_LONGEST_RETRY, 2 * retry)
                     self._failed(error)
             if not state.ready:
                 await self._store.check_ready()
-            if state.now >= forget_at:
+            if clock() >= forget_at:
                 forgotten = await self._store.forget(state.now - self._history)
                 # There may be more of them than one transaction takes.
-                forget_at = state.now if forgotten else state.now + _FORGET
+                forget_at = clock() + (0.0 if forgotten else _FORGET)
             await asyncio.sleep(_LOOK)
 
     def _is_due(self, state: IndexState) -> bool:
         if state.walk_started is None or state.walk_ended is None:
+            return True
+        if max(state.walk_started, state.walk_ended) > state.now:
+            # The clock was set back: nobody knows how old the index is.
             return True
         pause = _PAUSE * (state.walk_ended - state.walk_started)
         if state.now < state.walk_ended + pause:

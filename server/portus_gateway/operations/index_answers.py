@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeGuard
 
 from portus_gateway.access.rpcs import RPCS, Rpc
 from portus_gateway.distribution.errors import InvalidName, Unavailable
@@ -13,7 +13,7 @@ from portus_gateway.distribution.page import Cursor, Page
 from portus_gateway.distribution.reference import Reference
 from portus_gateway.errors import GatewayError
 from portus_gateway.index.errors import IndexUnavailable, StoreError
-from portus_gateway.index.store import CatalogPage, CatalogRows, IndexedRepository, IndexState, TagEntry
+from portus_gateway.index.store import CLOCK_TOLERANCE, CatalogPage, CatalogRows, IndexedRepository, IndexState
 from portus_gateway.index.watch_cursor import WatchCursor
 from portus_gateway.operations.catalog_listing import MOST_BYTES, CatalogEntry, CatalogListing, TagNames, too_many_tags
 from portus_gateway.registry.resolved_tags import ResolvedTag
@@ -134,18 +134,19 @@ class IndexAnswers:
             except (IndexUnavailable, StoreError):
                 check_first(after)
                 return None
-            if rows.read_at is None or rows.state.now - rows.read_at > max_staleness:
+            now = rows.state.now
+            if not _is_recent(rows.read_at, now, max_staleness):
                 if rows.read_at is not None:
                     await self._index.refresh([repository.name])
                 check_first(after)
                 return None
-        as_of, since = rows.read_at, rows.state.now - max_staleness
+        as_of = rows.read_at
         items: list[Tag | UnusableName] = []
         for entry in rows.tags[:size]:
-            tag = _tag(entry.tag)
-            if digests and isinstance(tag, Tag) and entry.digest is not None and _checked(entry) >= since:
-                tag = ResolvedTag(tag.name, entry.digest)
-                as_of = min(as_of, _checked(entry))
+            tag, digest, checked_at = _tag(entry.tag), entry.digest, entry.checked_at
+            if digests and isinstance(tag, Tag) and digest is not None and _is_recent(checked_at, now, max_staleness):
+                tag = ResolvedTag(tag.name, digest)
+                as_of = min(as_of, checked_at)
             items.append(tag)
         following = Cursor("indexed", str(items[-1])) if len(rows.tags) > size else None
         page = Page(tuple(items), following, place=Cursor("indexed", ""))
@@ -252,12 +253,12 @@ class IndexAnswers:
             return tuple(row if row.resolved else CatalogEntry(_repository(row.name), None) for row in rows), as_of
         may_list_tags = self._visibility.tags_visible()
         if may_list_tags is None and page.resolved:
-            oldest = page.oldest_read
-            if oldest is not None and state.now - oldest <= max_staleness:
+            oldest, latest = page.oldest_read, page.latest_read
+            if _is_recent(oldest, state.now, max_staleness) and _is_recent(latest, state.now, max_staleness):
                 return page, min(as_of, oldest)
         # A row may have been written after the state was read.
         now = time.time()
-        old = [row.name for row in rows if row.read_at is None or state.now - row.read_at > max_staleness]
+        old = [row.name for row in rows if not _is_recent(row.read_at, state.now, max_staleness)]
         live = {}
         if old:
             live = await self._listing.tags_of([_repository(name) for name in old])
@@ -301,12 +302,15 @@ def check_first(after: Cursor | None) -> None:
 
 
 def _is_young(state: IndexState, max_staleness: float) -> bool:
-    return state.walk_started is not None and state.now - state.walk_started <= max_staleness
+    return _is_recent(state.walk_started, state.now, max_staleness)
 
 
-def _checked(entry: TagEntry) -> float:
-    """When the digest was checked. Before everything if never."""
-    return 0.0 if entry.checked_at is None else entry.checked_at
+def _is_recent(then: float | None, now: float, max_staleness: float) -> TypeGuard[float]:
+    """Whether something was known, and at most so many seconds ago.
+
+    A time in the future says nothing: it is from before the clock was set back.
+    """
+    return then is not None and -CLOCK_TOLERANCE <= now - then <= max_staleness
 
 
 def _cursor(state: IndexState) -> str:
