@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
-from portus_gateway.distribution import Cursor, DistributionClient, Repository, Tag, UnusableName
+from portus_gateway.distribution import Cursor, DistributionClient, Repository, Tag, UnusableName, listed_names, paging
 from portus_gateway.distribution.errors import (
+    AnswerTooLarge,
     InvalidRequest,
     NotFound,
     RegistryFault,
@@ -189,6 +190,49 @@ async def test_links_in_a_circle_are_an_error(upstream: Upstream) -> None:
     async with client(upstream.url) as registry:
         with pytest.raises(RegistryFault, match="pages repeat"):
             await all_repositories(registry, 1)
+
+
+def endless(*listed: str) -> Scripted:
+    """A registry whose pages never repeat and never end. Each has other names, or none."""
+    pages = 0
+
+    async def handle(_: web.Request) -> web.StreamResponse:
+        nonlocal pages
+        pages += 1
+        every = (f"{name}{pages}" for name in listed)
+        return names(*every, field="tags", link=f"?page={pages}")
+
+    return handle
+
+
+@pytest.mark.parametrize(
+    ("listed", "problem"),
+    [
+        ((), "no end: it has more than 50 pages"),
+        (("a", "b", "c", "d"), "no end: it has more than 100 names"),
+        (("-", "b"), "lists more than 10 names that are not valid"),
+    ],
+)
+async def test_a_listing_without_an_end_is_an_error(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch, listed: tuple[str, ...], problem: str
+) -> None:
+    monkeypatch.setattr(paging, "MOST_PAGES", 50)
+    monkeypatch.setattr(paging, "MOST_NAMES", 100)
+    monkeypatch.setattr(paging, "MOST_UNUSABLE", 10)
+    monkeypatch.setattr(listed_names, "MOST_UNUSABLE", 10)
+    upstream.script(endless(*listed))
+    async with client(upstream.url) as registry:
+        async with asyncio.timeout(10):
+            with pytest.raises(AnswerTooLarge, match=problem):
+                await all_tags(registry, 10)
+
+
+@pytest.mark.parametrize("field", ["tags", "repositories"])
+async def test_a_page_of_very_many_names_that_are_not_valid_is_an_error(upstream: Upstream, field: str) -> None:
+    upstream.script(names(*(f"-{number}" for number in range(10_001)), field=field))
+    async with client(upstream.url) as registry:
+        with pytest.raises(AnswerTooLarge, match="more than 10000 names that are not valid"):
+            await (registry.list_tags(APP, None) if field == "tags" else registry.list_repositories(None))
 
 
 async def test_a_short_page_and_an_empty_one_can_have_a_next_one(upstream: Upstream) -> None:

@@ -2,9 +2,10 @@
 
 from portus_gateway.distribution.concern import Concern
 from portus_gateway.distribution.error_document import ErrorDocument
-from portus_gateway.distribution.errors import DistributionError, InvalidName, Unsupported
+from portus_gateway.distribution.errors import DistributionError, Unsupported
 from portus_gateway.distribution.exchange import Answer
 from portus_gateway.distribution.failures import failure
+from portus_gateway.distribution.listed_names import listed_names
 from portus_gateway.distribution.listing_requests import Subject
 from portus_gateway.distribution.names import Repository, UnusableName
 from portus_gateway.distribution.page import Cursor, Page
@@ -20,15 +21,7 @@ class Catalog:
 
     async def page(self, size: int | None, after: Cursor | None) -> Page[Repository | UnusableName]:
         page = await self._listing.page(_CATALOG, size, after)
-        return Page(tuple(map(_repository, page.items)), page.next, page.place)
-
-
-def _repository(name: str) -> Repository | UnusableName:
-    try:
-        return Repository(name)
-    except InvalidName as error:
-        # Shown as it is: one bad name must neither be hidden nor end the catalog.
-        return UnusableName.of(error)
+        return Page(listed_names(page.items, Repository), page.next, page.place)
 
 
 def _failure(answer: Answer, action: str) -> DistributionError:

@@ -11,9 +11,10 @@ from bisect import bisect_right
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from enum import Enum, auto
 from operator import le
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from portus_gateway.distribution.errors import (
+    AnswerTooLarge,
     DistributionError,
     IncompleteListing,
     NotFound,
@@ -24,13 +25,19 @@ from portus_gateway.distribution.errors import (
 from portus_gateway.distribution.exchange import Answer
 from portus_gateway.distribution.failures import failure
 from portus_gateway.distribution.link import continues_after
+from portus_gateway.distribution.listed_names import MOST_UNUSABLE, too_many_unusable
 from portus_gateway.distribution.listing_requests import ListingRequests, NamesAnswer, QueryRefused, Subject
+from portus_gateway.distribution.names import UnusableName
 from portus_gateway.distribution.page import BY_NAME, Cursor, Page
 from portus_gateway.distribution.paging_behaviour import PagingBehaviour, could_be_a_limit
 from portus_gateway.distribution.transport import Transport
 
 Item = TypeVar("Item")
 
+MOST_NAMES: Final = 1_000_000
+"""The most names of a listing that is read to its end."""
+MOST_PAGES: Final = 100_000
+"""The most pages of such a listing. Registries with the smallest pages list a hundred names at a time."""
 
 # How registries without pages answer to a request for a page.
 _NO_ANSWER = (QueryRefused, NotFound, RegistryFault, UntrustedAnswer)
@@ -256,18 +263,29 @@ async def walk(
 ) -> AsyncGenerator[Page[Item], None]:
     """The pages of a listing from `after` on. `page` answers with the page at a cursor.
 
-    Raises `RegistryFault` if the pages repeat.
+    Raises `RegistryFault` if the pages repeat, and `AnswerTooLarge` if the listing seems to have no end: a registry can
+    make up a new cursor for each page, and readers keep what they have read.
     """
-    seen = {after}
+    # The hashes, because a cursor may have 4 KiB.
+    seen = {hash(after)}
+    names = unusable = 0
     while True:
         current = await page(after)
+        names += len(current.items)
+        unusable += sum(isinstance(item, UnusableName) for item in current.items)
+        if names > MOST_NAMES:
+            raise AnswerTooLarge(f"the registry's listing seems to have no end: it has more than {MOST_NAMES} names")
+        if unusable > MOST_UNUSABLE:
+            raise too_many_unusable()
         yield current
         after = current.next
         if after is None:
             return
-        if after in seen:
+        if hash(after) in seen:
             raise RegistryFault("the registry's pages repeat: a page names an earlier one as the next")
-        seen.add(after)
+        if len(seen) == MOST_PAGES:
+            raise AnswerTooLarge(f"the registry's listing seems to have no end: it has more than {MOST_PAGES} pages")
+        seen.add(hash(after))
 
 
 def _sliced(names: Iterable[str], last: str) -> Page[str]:

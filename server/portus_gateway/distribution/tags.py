@@ -2,6 +2,7 @@
 
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.errors import InvalidName
+from portus_gateway.distribution.listed_names import listed_names
 from portus_gateway.distribution.listing_requests import Subject
 from portus_gateway.distribution.names import Repository, Tag, UnusableName, known_tag
 from portus_gateway.distribution.page import Cursor, Page
@@ -26,15 +27,7 @@ def _tags(names: tuple[str, ...]) -> tuple[Tag | UnusableName, ...]:
         return tuple(map(known_tag, names))
     except InvalidName:
         # Some registries list the digests of untagged manifests among the tags.
-        return tuple(_tag(name) for name in names if not _is_digest(name))
-
-
-def _tag(name: str) -> Tag | UnusableName:
-    try:
-        return known_tag(name)
-    except InvalidName as error:
-        # Shown as it is: one bad name must neither be hidden nor end the listing.
-        return UnusableName.of(error)
+        return listed_names((name for name in names if not _is_digest(name)), known_tag)
 
 
 def _is_digest(name: str) -> bool:
