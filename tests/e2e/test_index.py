@@ -166,8 +166,8 @@ async def test_the_commands(registry: DevRegistry, variables: dict[str, str]) ->
         status, output, errors = await outcome("index", "check", **variables)
         assert (status, output, errors) == (0, "", "no differences\n")
         registry.push("team/app", "v3")
-        status, output, _ = await outcome("index", "check", **variables)
-        assert status == 1
+        status, output, errors = await outcome("index", "check", **variables)
+        assert (status, errors) == (1, "1 difference\n")
         assert output.startswith("team/app:v3: index nothing, registry sha256:")
         status, output, _ = await outcome("index", "export", **variables)
         exported = [json.loads(line) for line in output.splitlines()]

@@ -99,7 +99,8 @@ def check() -> None:
             async for difference in found:
                 differences += 1
                 click.echo(str(difference))
-        click.echo("no differences" if not differences else f"{differences} differences", err=True)
+        noun = "difference" if differences == 1 else "differences"
+        click.echo(f"{differences or 'no'} {noun}", err=True)
         return 1 if differences else 0
 
     _run(compare)

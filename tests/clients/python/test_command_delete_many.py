@@ -60,13 +60,30 @@ def test_where_nothing_can_be_deleted_the_status_is_that_of_the_first_failure(ga
     assert gateway.called("BatchDeleteManifests") == 1
 
 
+@pytest.mark.parametrize(
+    ("digest", "asked"),
+    [
+        (IMAGE_DIGEST, "This deletes 1 manifest of team/app and 2 tags: 1.0, latest. 1 other manifest"),
+        (AMD64_DIGEST, "This deletes 1 manifest of team/app and no tags. 1 other manifest"),
+    ],
+    ids=["tags", "no-tags"],
+)
+def test_the_summary_of_one_manifest(gateway: Gateway, digest: str, asked: str) -> None:
+    arguments = ["delete", "team/app:latest", digest, ABSENT, "manifests", "--expect", "1.0"]
+    terminal = Terminal(gateway.address, arguments)
+    terminal.wait_for("Delete? [y/N]: ")
+    assert asked in terminal.text
+    terminal.type("n\n")
+    assert terminal.end() == 1
+
+
 def test_it_asks_once_with_a_summary(gateway: Gateway) -> None:
     arguments = ["delete", "team/app:latest", IMAGE_DIGEST, AMD64_DIGEST, ABSENT, "manifests", "--expect", "1.0"]
     for answer, status, left in (("n\n", 1, 4), ("y\n", 6, 2)):
         terminal = Terminal(gateway.address, arguments)
         terminal.wait_for("Delete? [y/N]: ")
         assert "This deletes 2 manifests of team/app and 2 tags: 1.0, latest." in terminal.text
-        assert "1 of those that were given cannot be deleted" in terminal.text
+        assert "1 other manifest cannot be deleted." in terminal.text
         terminal.type(answer)
         assert terminal.end() == status
         assert terminal.text.count("Delete?") == 1

@@ -141,6 +141,10 @@ def _summary(repository: str, planned: Sequence[DeletedManifest], refused: int) 
     tags = sorted(tag for deleted in planned for tag in deleted.deleted_tags)
     shown = ", ".join(tags[:_MOST_SHOWN_TAGS])
     more = f" and {len(tags) - _MOST_SHOWN_TAGS} more" if len(tags) > _MOST_SHOWN_TAGS else ""
-    with_tags = f" and {len(tags)} tags: {shown}{more}" if tags else ", which have no tags"
-    kept = f" {refused} of those that were given cannot be deleted." if refused else ""
-    return printable(f"This deletes {len(planned)} manifests of {repository}{with_tags}.{kept}")
+    with_tags = f" and {_count(len(tags), 'tag')}: {shown}{more}" if tags else " and no tags"
+    kept = f" {_count(refused, 'other manifest')} cannot be deleted." if refused else ""
+    return printable(f"This deletes {_count(len(planned), 'manifest')} of {repository}{with_tags}.{kept}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
