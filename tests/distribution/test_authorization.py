@@ -247,6 +247,8 @@ async def test_a_token_near_its_end_is_not_used_again(
         '{"token": "a\\nX-Evil: 1"}',
         '{"token": ""}',
         "[" * 100_000,
+        # The registry would not read it, and the gateway keeps up to 1024 tokens.
+        json.dumps({"token": "a" * (64 * 1024 + 1)}),
     ],
 )
 async def test_a_200_without_a_token_is_an_error(upstream: Upstream, token_service: Upstream, body: str) -> None:

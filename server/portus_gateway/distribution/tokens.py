@@ -43,6 +43,8 @@ _LONGEST_LIFETIME = 86400.0
 _RENEWED_AT_SHARE = 0.2
 _RENEWED_AT_SECONDS = 30.0
 _REFUSALS = frozenset({401, 403})
+# Servers take fewer bytes of headers, and many tokens are kept.
+_LONGEST_TOKEN = 64 * 1024
 # A token takes about 2 KiB. A listing that reads every repository must not keep a token for each.
 _KEPT = 1024
 
@@ -225,6 +227,8 @@ def _token(answer: Answer, asked_at: float) -> Token:
     secret = body.get("token") or body.get("access_token")
     if not isinstance(secret, str) or not secret.isascii() or not secret.isprintable() or " " in secret:
         raise _unusable("JSON that has no usable `token` or `access_token`")
+    if len(secret) > _LONGEST_TOKEN:
+        raise _unusable(f"a token of {len(secret)} bytes; at most {_LONGEST_TOKEN} are taken")
     lifetime = body.get("expires_in")
     if isinstance(lifetime, bool) or not isinstance(lifetime, (int, float)) or not lifetime > 0:
         lifetime = _DEFAULT_LIFETIME
