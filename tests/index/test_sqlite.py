@@ -175,6 +175,25 @@ async def test_a_full_disk_is_reported(tmp_path: Path) -> None:
         await store.walk_page(1.0, ["app"])
 
 
+async def test_a_disk_that_is_full_at_the_start_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = sqlite3.connect
+
+    class Full(sqlite3.Connection):
+        def execute(self, sql: str, *parameters: object) -> sqlite3.Cursor:
+            if sql != "COMMIT":
+                return super().execute(sql, *parameters)  # type: ignore[arg-type]
+            # As SQLite does if it cannot write what a transaction has changed.
+            super().execute("ROLLBACK")
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+
+    monkeypatch.setattr(sqlite3, "connect", lambda path, **options: connect(path, factory=Full, **options))
+    with pytest.raises(StoreError, match="is full: make room"):
+        async with SqliteStore(tmp_path / "index.db", REGISTRY):
+            pass
+
+
 async def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite, "_file_system", lambda _: "nfs4")
     with pytest.raises(StoreUnusable, match=r"network file system \(nfs4\)"):
