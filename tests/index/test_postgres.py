@@ -29,6 +29,7 @@ async def test_a_database_that_does_not_exist(postgres: PostgresServer) -> None:
 async def test_a_server_that_is_not_there(tmp_path: Path) -> None:
     error = await failure(PostgresStore(f"postgresql://postgres@/index?host={tmp_path}", REGISTRY))
     assert "cannot be reached" in str(error)
+    assert "its address in PORTUS_INDEX" in str(error)
 
 
 async def test_a_password_file_that_is_not_there(tmp_path: Path) -> None:

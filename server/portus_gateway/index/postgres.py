@@ -161,6 +161,9 @@ def _store_error(error: BaseException) -> StoreError:
         case asyncpg.PostgresError():
             return StoreError(f"PostgreSQL: {error} ({error.sqlstate})")
         case TimeoutError():
-            return StoreError("PostgreSQL did not answer in time")
+            return StoreError("PostgreSQL did not answer in time: look at its load, and at the way to it")
         case _:
-            return StoreError(f"PostgreSQL cannot be reached: {error or type(error).__name__}")
+            return StoreError(
+                f"PostgreSQL cannot be reached: {error or type(error).__name__}. Check that it runs, and its address in"
+                " PORTUS_INDEX"
+            )
