@@ -154,6 +154,27 @@ async def test_healthcheck_trusts_the_certificate_in_the_settings_for_whatever_n
         certificate.touch()
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (("ca-file", "certificate"), "a client certificate needs both --certificate and --key"),
+        (("ca-file", "key"), "a client certificate needs both --certificate and --key"),
+        (("certificate", "key"), "a client certificate needs TLS: also give --ca-file"),
+        (("ca-file", "certificate", "key"), "file.pem is empty"),
+    ],
+    ids=["no-key", "no-certificate", "no-tls", "empty"],
+)
+async def test_healthcheck_says_what_a_client_certificate_needs(
+    tmp_path: Path, given: tuple[str, ...], told: str
+) -> None:
+    file = tmp_path / "file.pem"
+    file.touch()
+    options = [f"--{name}={file}" for name in given]
+    status, _, errors = await outcome("healthcheck", "--address", "127.0.0.1:1", *options)
+    assert status == 2
+    assert errors.splitlines()[-1].endswith(told)
+
+
 async def loaded_by(program: str, *arguments: str, **variables: str) -> set[str]:
     """The modules that a Python program has loaded when it has run."""
     process = await asyncio.create_subprocess_exec(

@@ -73,6 +73,14 @@ def healthcheck(
     key: Path | None,
 ) -> None:
     """Check the health of a gateway, for containers and init systems. Exit status 0: it serves. 1: it does not."""
+    if (certificate is None) != (key is None):
+        raise click.UsageError("a client certificate needs both --certificate and --key")
+    if certificate is not None and ca_file is None and (address or "PORTUS_TLS_CERTIFICATE_FILE" not in os.environ):
+        raise click.UsageError("a client certificate needs TLS: also give --ca-file")
+    for file in (certificate, key):
+        # gRPC aborts the process if one of the two is empty.
+        if file is not None and not file.read_bytes():
+            raise click.UsageError(f"{file} is empty")
     text = address or os.environ.get("PORTUS_LISTEN") or str(DEFAULT_LISTEN)
     try:
         listen = ListenAddress.parse(text)
