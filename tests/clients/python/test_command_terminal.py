@@ -136,6 +136,27 @@ def test_json_on_a_terminal_is_json(gateway: Gateway) -> None:
     assert terminal.text == run(gateway.address, "resolve", "team/app", "--output", "json").output
 
 
+@pytest.mark.parametrize("options", [["--raw"], []])
+def test_bytes_that_control_a_terminal_are_escaped(gateway: Gateway, options: list[str]) -> None:
+    gateway.manifests["sha256:u"] = canned.unknown_content(b'{"a": "\x1b]0;title\x07",\r\n\t"b": "\xc2\x9b2J\xff"}')
+    gateway.tags["odd"] = "sha256:u"
+    terminal = Terminal(gateway.address, ["manifest", "team/app:odd", *options], variables={"NO_COLOR": "1"})
+
+    assert terminal.end() == 0
+    assert "\x1b]" not in terminal.shown
+    assert "\x07" not in terminal.shown
+    assert "\x9b" not in terminal.shown
+    if options:
+        assert r'{"a": "\x1b]0;title\x07",\r' in terminal.text
+
+
+def test_text_that_is_no_json_is_escaped_in_a_pipe_too(gateway: Gateway) -> None:
+    gateway.manifests["sha256:u"] = canned.unknown_content(b"one\x1b[2J\n\ttwo")
+    gateway.tags["odd"] = "sha256:u"
+
+    assert run(gateway.address, "manifest", "team/app:odd").output == "one\\x1b[2J\n\ttwo\n"
+
+
 def test_no_color_is_honoured(gateway: Gateway) -> None:
     terminal = Terminal(gateway.address, ["catalog"], variables={"NO_COLOR": "1"})
     gateway.repositories["broken"] = canned.TAGS_UNKNOWN

@@ -1,5 +1,6 @@
 """Writes a document of the registry, a manifest or a configuration, as its reader wants it."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from rich.console import Console
 from portus_client.cli import exact_json, json_output
 from portus_client.cli.json_output import Json
 from portus_client.cli.session import OutputFormat
-from portus_client.cli.terminal import console, printable
+from portus_client.cli.terminal import console, printable, printable_lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,10 @@ class Document:
 
     def write(self, output_format: OutputFormat, *, raw: bool) -> None:
         """Writes the document in this format, or only its bytes."""
-        if raw:
+        if raw and sys.stdout.isatty():
+            # Whoever pushed the bytes could otherwise control the terminal.
+            click.echo(printable_lines(self.raw.decode(errors="backslashreplace")), nl=False)
+        elif raw:
             click.echo(self.raw, nl=False)
         elif output_format is OutputFormat.JSON:
             json_output.write_document(self.json)
@@ -38,6 +42,6 @@ class Document:
 
     def _write_text(self) -> None:
         document = json_output.document(self.raw)
-        click.echo(document if isinstance(document, str) else exact_json.pretty(document))
+        click.echo(printable_lines(document) if isinstance(document, str) else exact_json.pretty(document))
         # Not on standard output: after the document, it would break programs that read JSON.
         click.echo(printable(self.digest), err=True)

@@ -27,6 +27,11 @@ def printable(text: str) -> str:
     )
 
 
+def printable_lines(text: str) -> str:
+    """`text`, which may have several lines, with all other control characters escaped."""
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
+
+
 def size(count: int | None) -> str:
     """A number of bytes for people: `1.2 MB`. Uses powers of ten, as registries and `docker images` do."""
     if count is None:
