@@ -98,6 +98,22 @@ async def test_a_connection_that_is_lost_is_an_error_and_the_next_call_works(pos
         assert [entry.tag for entry in (await store.tags("app", "", 10)).tags] == ["v1"]
 
 
+@pytest.mark.parametrize(
+    "error", [asyncpg.ConnectionDoesNotExistError, asyncpg.AdminShutdownError, asyncpg.CannotConnectNowError]
+)
+async def test_a_server_that_ends_at_any_moment_is_told_as_such(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, error: type[asyncpg.PostgresError]
+) -> None:
+    async def fail(*_: object) -> None:
+        raise error("it ended")
+
+    async with PostgresStore(postgres.new_database(), REGISTRY) as store:
+        # Where it ends within a statement, a real server causes another one of these each time.
+        monkeypatch.setattr("portus_gateway.index.postgres._executed", fail)
+        with pytest.raises(StoreError, match="cannot be reached: it ended"):
+            await store.state()
+
+
 async def test_replicas_that_start_together_make_one_schema(postgres: PostgresServer) -> None:
     url = postgres.new_database()
     stores = [PostgresStore(url, REGISTRY) for _ in range(5)]

@@ -30,6 +30,13 @@ _LOST: Final = (
     asyncpg.CannotConnectNowError,
     OSError,
 )
+# PostgreSQL has ended the connection, or takes none now.
+_ENDED: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+)
 
 
 class PostgresStore(SqlStore):
@@ -158,7 +165,7 @@ def _store_error(error: BaseException) -> StoreError:
             )
         case asyncpg.DiskFullError():
             return StoreError("the disk of PostgreSQL is full: make room")
-        case asyncpg.PostgresError():
+        case asyncpg.PostgresError() if not isinstance(error, _ENDED):
             return StoreError(f"PostgreSQL: {error} ({error.sqlstate})")
         case TimeoutError():
             return StoreError("PostgreSQL did not answer in time: look at its load, and at the way to it")
