@@ -323,6 +323,7 @@ async def test_when_the_collector_is_back_the_log_says_how_many_spans_were_lost(
         ({"OTEL_SDK_DISABLED": "true"}, ""),
         ({"OTEL_TRACES_EXPORTER": "none"}, ""),
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, "a variable of OpenTelemetry has a wrong value"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "localhost:4318"}, "a variable of OpenTelemetry has a wrong value"),
         ({"OTEL_BSP_MAX_QUEUE_SIZE": "-1"}, "a variable of OpenTelemetry has a wrong value"),
     ],
 )

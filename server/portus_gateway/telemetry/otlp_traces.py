@@ -293,9 +293,16 @@ def _exporter() -> tuple[SpanExporter, str]:
         return GrpcExporter(), _without_secrets(endpoint or "http://localhost:4317")
     if protocol != "http/protobuf":
         raise ValueError(f"OTEL_EXPORTER_OTLP_PROTOCOL is {protocol!r}; `grpc` and `http/protobuf` are supported")
+    endpoint = endpoint or "http://localhost:4318"
+    if not endpoint.strip().lower().startswith(("http://", "https://")):
+        # The exporter finds this out only when it exports. The value is not told: it could contain a password.
+        raise ValueError(
+            "the endpoint for OTLP must begin with http:// or https://, such as http://localhost:4318, unless"
+            " OTEL_EXPORTER_OTLP_PROTOCOL is `grpc`"
+        )
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
 
-    return HttpExporter(), _without_secrets(endpoint or "http://localhost:4318")
+    return HttpExporter(), _without_secrets(endpoint)
 
 
 def _without_secrets(endpoint: str) -> str:
