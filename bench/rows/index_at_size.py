@@ -36,9 +36,10 @@ class _Stream:
 
 
 async def measure(folder: Path, rounds: int, _: float) -> list[Figure]:
-    """The registry is empty, and the gateway believes that another process walks it: it only answers."""
+    """The registry has stopped, so no walk succeeds and the index stays as it is: the gateway only answers."""
+    async with servers.registry(folder / "registry") as registry:
+        pass
     async with AsyncExitStack() as stack:
-        registry = await stack.enter_async_context(servers.registry(folder / "registry"))
         index = folder / "index.db"
         await index_content.fill(f"sqlite://{index}", _REPOSITORIES, _TAGS, registry=f"http://{registry.address}")
         gateway = await stack.enter_async_context(
