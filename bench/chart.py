@@ -8,7 +8,7 @@ from typing import Final
 
 from bench.figure import Figure, Verdict
 
-_WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 1160, 550, 250, 34, 54
+_WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 1240, 630, 250, 34, 54
 _COLOURS: Final[dict[Verdict | None, str]] = {"met": "#2e7d5b", "missed": "#b3452f", "not decided here": "#b08a2e"}
 # A longer bar is cut. The number beside it is exact.
 _MOST = 2.0
