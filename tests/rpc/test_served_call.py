@@ -7,22 +7,27 @@ from collections.abc import AsyncGenerator, MutableMapping
 
 import grpc
 import pytest
+from grpc_health.v1.health_pb2 import HealthCheckResponse
 
-from portus.registry.v1.registry_service_pb2 import ListTagsRequest
+from portus.registry.v1.registry_service_pb2 import ListTagsRequest, ListTagsResponse
 from portus_gateway.access.errors import PermissionDenied
 from portus_gateway.access.rpcs import Rpc
 from portus_gateway.distribution import Repository
-from portus_gateway.distribution.errors import NotFound
+from portus_gateway.distribution.errors import NotFound, Unreachable
 from portus_gateway.errors import GatewayError
-from portus_gateway.rpc import serving
+from portus_gateway.rpc import served_call, serving
+from portus_gateway.rpc.call_errors import TooManyCalls
 from portus_gateway.rpc.interception import IncomingCall
+from portus_gateway.rpc.served_call import ServedCall
 from portus_gateway.rpc.server import ServerLimits
+from portus_gateway.rpc.unread_answers import UnreadAnswers
 from tests.attack.raw_http2 import END_STREAM, HEADERS, RST_STREAM, RawConnection
 from tests.rpc.failures import failure_of
-from tests.rpc.gateways import REQUESTS, SERVICE, Gateway, finish, serve, soon
+from tests.rpc.gateways import PATIENCE, REQUESTS, SERVICE, Gateway, finish, serve, serve_behaviour, soon
 from tests.rpc.health_calls import check, watch
 from tests.rpc.interceptors import Interceptor
-from tests.rpc.scripted_registry import Gate, ScriptedRegistry
+from tests.rpc.scripted_registry import Gate, ScriptedRegistry, raising
+from tests.rpc.test_call_tracing import Known, Tracer
 
 LIST_TAGS = ListTagsRequest(repository="team/app").SerializeToString()
 CLOSED = "a connection is closed, because its caller does not read its answers"
@@ -64,6 +69,12 @@ async def finished(gateway: Gateway, count: int) -> list[tuple[grpc.StatusCode, 
     return [(ended.code, ended.reason) for ended in gateway.calls.finished[:count]]
 
 
+async def over(gateway: Gateway) -> None:
+    """Waits until no call is left: all answers have been read."""
+    while gateway.server._boundary._serving.calls:
+        await asyncio.sleep(0.001)
+
+
 # --- Time -------------------------------------------------------------------------------------------------------
 
 
@@ -97,19 +108,23 @@ async def test_an_answer_that_has_been_read_closes_no_connection(logs: list[Muta
 
 @pytest.mark.parametrize("deadline", ["", "60S"])
 async def test_the_connection_of_an_unread_stream_is_closed_at_the_time_limit(
-    deadline: str, logs: list[MutableMapping[str, object]]
+    deadline: str, logs: list[MutableMapping[str, object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # It does not wait until somebody looks for unread answers.
+    monkeypatch.setattr(ServedCall, "is_unread", lambda *_: False)
     async with (
         serve(ScriptedRegistry(), limits=ServerLimits(max_stream_duration=0.3)) as gateway,
         RawConnection.open(gateway.address, window=0) as connection,
     ):
         await call(connection, "StreamCatalog", deadline=deadline)
         assert await finished(gateway, 1) == [(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")]
+        assert [log["event"] for log in logs] == [CLOSED]
         await soon(closed(connection))
-    assert [log["event"] for log in logs] == [CLOSED]
 
 
-async def test_an_unread_stream_that_the_shutdown_ends_is_observed_with_this_reason() -> None:
+async def test_an_unread_stream_that_the_shutdown_ends_is_observed_with_this_reason(
+    logs: list[MutableMapping[str, object]],
+) -> None:
     async with (
         serve(ScriptedRegistry()) as gateway,
         RawConnection.open(gateway.address, window=0) as connection,
@@ -120,6 +135,8 @@ async def test_an_unread_stream_that_the_shutdown_ends_is_observed_with_this_rea
         await asyncio.sleep(0.1)
         gateway.server._boundary.end_calls()
         assert await finished(gateway, 1) == [(grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")]
+        # The connection may have other calls, which are still to be told.
+        assert logs == []
 
 
 @pytest.mark.parametrize("rpc", ["ListTags", "StreamCatalog"])
@@ -189,6 +206,17 @@ async def test_a_call_that_is_not_over_at_its_time_limit_is_cancelled_once_and_k
     assert logs == []
 
 
+async def test_a_call_whose_request_has_come_is_not_ended_for_want_of_it() -> None:
+    gate = Gate()
+    async with serve(ScriptedRegistry(gate)) as gateway:
+        waiting = asyncio.ensure_future(finish(gateway.channel, "ListTags"))
+        await soon(gate.entered.wait())
+        for running in gateway.server._boundary._serving.calls:
+            running.check(time.perf_counter() + 10_000)
+        gate.open.set()
+        assert await soon(waiting)
+
+
 async def _end_of(waiting: "grpc.aio.StreamStreamCall[bytes, bytes]") -> None:
     async for _ in waiting:
         pass
@@ -205,6 +233,244 @@ async def test_a_call_without_a_request_is_told_so() -> None:
         failed = await soon(failure_of(_end_of(begin(nothing()))))
     assert failed.outcome == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
     assert failed.fields == {"request": "missing: this method takes one message"}
+
+
+# --- Callers that are gone ----------------------------------------------------------------------------------------
+
+
+async def goes_away(waiting: asyncio.Future[list[bytes]]) -> None:
+    """Ends a call to which the gateway sends nothing."""
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
+class Leaves(Interceptor):
+    """The requests of its calls end, and a moment later gRPC hears that the caller has gone away."""
+
+    async def enter(self, incoming: IncomingCall) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        cancel = task.cancel
+
+        class Ending:
+            async def read(self) -> object:
+                asyncio.get_running_loop().call_later(0.01, cancel)
+                return grpc.aio.EOF
+
+            def time_remaining(self) -> float:
+                return PATIENCE
+
+        vars(incoming)["_context"] = Ending()
+
+
+async def test_a_caller_that_goes_away_before_its_request_is_observed_as_gone() -> None:
+    async with serve(ScriptedRegistry(), interceptors=[Leaves()]) as gateway:
+        waiting = asyncio.ensure_future(finish(gateway.channel, "ListTags"))
+        assert await finished(gateway, 1) == [(grpc.StatusCode.CANCELLED, "")]
+        await goes_away(waiting)
+
+
+async def test_an_error_of_grpc_says_that_the_caller_is_gone(logs: list[MutableMapping[str, object]]) -> None:
+    async with serve(ScriptedRegistry(raising(grpc.aio.InternalError("the connection is gone")))) as gateway:
+        waiting = asyncio.ensure_future(finish(gateway.channel, "ListTags"))
+        assert await finished(gateway, 1) == [(grpc.StatusCode.CANCELLED, "")]
+        await goes_away(waiting)
+    assert logs == []
+
+
+async def test_a_status_that_cannot_be_sent_any_more_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    class Gone:
+        async def abort(self, *_: object) -> None:
+            raise grpc.aio.InternalError("the connection is gone")
+
+    async with serve(ScriptedRegistry(raising(NotFound("not there")))) as gateway:
+
+        def break_off() -> None:
+            for running in gateway.server._boundary._serving.calls:
+                vars(running)["_context"] = Gone()
+
+        gateway.calls.at_end = break_off
+        waiting = asyncio.ensure_future(finish(gateway.channel, "ListTags"))
+        await finished(gateway, 1)
+        await soon(over(gateway))
+        await goes_away(waiting)
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+async def test_a_call_that_is_closed_with_its_event_loop_is_answered_no_more() -> None:
+    tasks: list[asyncio.Task[object]] = []
+
+    async def close(_: ListTagsRequest, __: object) -> ListTagsResponse:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.append(task)
+        raise GeneratorExit
+
+    async with serve_behaviour(close) as (_, calls, channel):
+        waiting = asyncio.ensure_future(finish(channel, "ListTags"))
+        await soon(calls.ended.wait())
+        await asyncio.wait(tasks, timeout=PATIENCE)
+        await goes_away(waiting)
+    assert [(ended.code, ended.reason) for ended in calls.finished] == [(grpc.StatusCode.CANCELLED, "")]
+    assert isinstance(tasks[0].exception(), GeneratorExit)
+
+
+# --- Failed calls -------------------------------------------------------------------------------------------------
+
+
+async def test_a_failed_call_is_answered_and_keeps_its_status_if_a_shutdown_follows() -> None:
+    answered: list[bool] = []
+    async with serve(ScriptedRegistry(raising(NotFound("gone", reason="NAME_UNKNOWN")))) as gateway:
+        boundary = gateway.server._boundary
+
+        def end() -> None:
+            answered.extend(running.is_answered for running in boundary._serving.calls)
+            boundary.end_calls()
+
+        gateway.calls.at_end = end
+        failed = await failure_of(finish(gateway.channel, "ListTags"))
+    assert failed.outcome == (grpc.StatusCode.NOT_FOUND, "NAME_UNKNOWN")
+    assert answered == [True]
+
+
+async def test_a_failed_call_names_its_trace_and_its_record_has_the_caller_and_the_problem() -> None:
+    tracer = Tracer()
+    registry = ScriptedRegistry(raising(Unreachable("no route to the registry")))
+    async with serve(registry, interceptors=[Known()], tracer=tracer) as gateway:
+        failed = await failure_of(finish(gateway.channel, "ListTags"))
+        (observed,) = gateway.calls.finished
+    assert failed.facts["trace_id"] == tracer.calls[0].trace_id
+    assert observed.caller == "token:scanner"
+    assert observed.problem.startswith("no route to the registry")
+    assert 0 < observed.seconds < PATIENCE
+
+
+async def test_only_interceptors_that_let_a_call_in_learn_of_its_end() -> None:
+    left: list[str] = []
+
+    class Leaving(Interceptor):
+        def __init__(self, name: str, error: GatewayError | None = None) -> None:
+            self._name = name
+            self._error = error
+
+        async def enter(self, incoming: IncomingCall) -> None:
+            if self._error is not None:
+                raise self._error
+
+        def leave(self, incoming: IncomingCall) -> None:
+            left.append(self._name)
+
+    interceptors = [Leaving("first"), Leaving("second", PermissionDenied("no"))]
+    async with serve(ScriptedRegistry(), interceptors=interceptors) as gateway:
+        await failure_of(finish(gateway.channel, "ListTags"))
+        await soon(over(gateway))
+    assert left == ["first"]
+
+
+# --- Draining -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_new_call_is_refused_only_after_all_connections_were_told_to_go() -> None:
+    async with serve(ScriptedRegistry()) as gateway:
+        boundary = gateway.server._boundary
+        boundary.drain()
+        waiting = asyncio.ensure_future(failure_of(finish(gateway.channel, "ListTags")))
+        await soon(gateway.calls.came_in(1))
+        # An answer would come before these.
+        for _ in range(3):
+            await check(gateway.channel)
+        assert not waiting.done()
+        boundary.goaway_sent()
+        failed = await soon(waiting)
+    assert failed.outcome == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+
+
+async def test_a_new_call_learns_of_the_shutdown_even_if_there_is_no_place_for_it() -> None:
+    gate = Gate()
+    async with serve(ScriptedRegistry(gate), limits=ServerLimits(max_concurrent_calls=1)) as gateway:
+        running = asyncio.ensure_future(finish(gateway.channel, "ListTags"))
+        await soon(gate.entered.wait())
+        gateway.server._boundary.drain()
+        gateway.server._boundary.goaway_sent()
+        failed = await soon(failure_of(finish(gateway.channel, "ListTags")))
+        gate.open.set()
+        assert await soon(running)
+    assert failed.outcome == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+
+
+async def test_a_new_watch_of_the_health_is_refused_while_the_gateway_drains() -> None:
+    async with serve(ScriptedRegistry()) as gateway:
+        gateway.server._boundary.drain()
+        gateway.server._boundary.goaway_sent()
+        failed = await soon(failure_of(watch(gateway.channel).read()))
+    assert failed.outcome == (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN")
+
+
+# --- Places -------------------------------------------------------------------------------------------------------
+
+
+def without_a_place(gateway: Gateway, times: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Makes the next calls find no place, that many times. The result gets the owner at each try."""
+    limit = gateway.server._boundary._serving.call_limit
+    enter = limit.enter
+    tries: list[str] = []
+
+    def try_to_enter(owner: str, *, streaming: bool, watching: bool) -> None:
+        tries.append(owner)
+        if len(tries) <= times:
+            raise TooManyCalls("full")
+        enter(owner, streaming=streaming, watching=watching)
+
+    monkeypatch.setattr(limit, "enter", try_to_enter)
+    monkeypatch.setattr(served_call, "_PLACE_DELAYS", (0.1, 0.02, 0.03, 0.2))
+    return tries
+
+
+@pytest.mark.parametrize("rpc", ["ListTags", "StreamCatalog"])
+async def test_a_call_waits_a_little_for_the_place_of_one_that_has_been_answered(
+    rpc: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        serve(ScriptedRegistry()) as gateway,
+        RawConnection.open(gateway.address, window=0) as connection,
+    ):
+        # Its answer is there, and has not been read.
+        await call(connection, "ListTags")
+        await finished(gateway, 1)
+        tries = without_a_place(gateway, 4, monkeypatch)
+        begun = asyncio.get_running_loop().time()
+        assert await finish(gateway.channel, rpc)
+        assert asyncio.get_running_loop().time() - begun >= 0.34
+    assert len(tries) == 5
+
+
+async def test_a_call_that_finds_no_place_in_that_time_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with (
+        serve(ScriptedRegistry()) as gateway,
+        RawConnection.open(gateway.address, window=0) as connection,
+    ):
+        await call(connection, "ListTags")
+        await finished(gateway, 1)
+        tries = without_a_place(gateway, 5, monkeypatch)
+        failed = await failure_of(finish(gateway.channel, "ListTags"))
+    assert failed.outcome == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS")
+    assert len(tries) == 5
+
+
+async def test_a_watch_that_has_ended_leaves_its_place_to_another() -> None:
+    async with serve(ScriptedRegistry(), limits=ServerLimits(max_watches=1)) as gateway:
+        for _ in range(2):
+            # It gets in: this gateway has no index.
+            failed = await failure_of(finish(gateway.channel, "WatchEvents", b""))
+            assert failed.outcome == (grpc.StatusCode.FAILED_PRECONDITION, "INDEX_DISABLED")
+            await soon(over(gateway))
+
+
+async def test_a_stream_that_has_ended_leaves_its_place_to_another() -> None:
+    async with serve(ScriptedRegistry(), limits=ServerLimits(max_concurrent_calls=1)) as gateway:
+        for _ in range(2):
+            assert await finish(gateway.channel, "StreamCatalog")
+            await soon(over(gateway))
 
 
 # --- Memory -----------------------------------------------------------------------------------------------------
@@ -236,7 +502,7 @@ async def test_an_answer_waits_for_memory_until_the_time_limit(rpc: str) -> None
 @pytest.mark.parametrize("rpc", ["ListTags", "StreamCatalog"])
 async def test_an_answer_that_waits_is_sent_as_soon_as_there_is_memory(rpc: str) -> None:
     async with (
-        serve(large(), limits=ServerLimits(max_unread_bytes=4096)) as gateway,
+        serve(large(), limits=ServerLimits(max_unread_bytes=4096, max_call_duration=5)) as gateway,
         RawConnection.open(gateway.address, window=0) as connection,
     ):
         unread = await call(connection, rpc)
@@ -249,6 +515,20 @@ async def test_an_answer_that_waits_is_sent_as_soon_as_there_is_memory(rpc: str)
         connection.send(RST_STREAM, 0, unread, struct.pack(">I", 8))
         await connection.sent()
         assert await soon(waiting)
+        # It has given back what it waited for.
+        assert await finish(gateway.channel, "ListTags")
+
+
+async def test_health_needs_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def too_late(*_: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(UnreadAnswers, "take", lambda *_: False)
+    monkeypatch.setattr(UnreadAnswers, "wait", too_late)
+    async with serve(ScriptedRegistry()) as gateway:
+        assert await check(gateway.channel) == HealthCheckResponse.SERVING
+        failed = await failure_of(finish(gateway.channel, "ListTags"))
+    assert failed.outcome == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_CALLS")
 
 
 async def test_the_messages_of_a_stream_that_is_read_take_turns_in_the_memory() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -37,6 +38,8 @@ _log = structlog.get_logger(__name__)
 _READING_TIME: Final = 5.0
 # How long to wait for the request of a refused call, in seconds.
 _PEEK: Final = 1.0
+# How long after the end of the requests the gateway hears at the latest that the caller has gone away, in seconds.
+_LEAVING: Final = 0.1
 _CLIENT_CERTIFICATE: Final = "x509_pem_cert"
 # A caller that has read its answer may call again at once, but the gateway hears a little later that the answer has
 # been read. So before it refuses a call for want of a place, it tries again after each of these delays, in seconds.
@@ -50,7 +53,6 @@ class ServedCall:
     _answered = False
     _answered_at = 0.0
     _connection: Mapping[str, Iterable[bytes]] | None = None
-    _data: bytes | None = None
     _end: GatewayError | None = None
     _entered = 0
     _has_place = False
@@ -281,10 +283,8 @@ class ServedCall:
         with spans.step("wait for place"):
             for delay in _PLACE_DELAYS[:-1]:
                 await asyncio.sleep(delay)
-                try:
+                with suppress(TooManyCalls, CallerConcurrencyExceeded):
                     return await enter()
-                except (TooManyCalls, CallerConcurrencyExceeded):
-                    continue
             await asyncio.sleep(_PLACE_DELAYS[-1])
             return await enter()
 
@@ -333,7 +333,7 @@ class ServedCall:
         status = status_of(error, resource_of(self.method.rpc, self._request, error), trace_id=trace_id)
         code = code_of(error)
         self._observe(code, error.reason, problem_of(error))
-        self._request = self._data = None
+        self._request = None
         metadata: list[tuple[str, str | bytes]] = [
             (request_id.METADATA_KEY, self.call.request_id),
             (DETAILS_METADATA_KEY, status.SerializeToString()),
@@ -372,16 +372,14 @@ class ServedCall:
             self._span.call_finished(finished)
 
     async def _read(self) -> bytes:
-        if self._data is None:
-            self._reading = True
-            data = await self._context.read()
-            self._reading = False
-            if not isinstance(data, bytes):
-                # If the caller has gone away, the cancellation follows at once.
-                await asyncio.sleep(0)
-                raise InvalidFields([FieldViolation("request", "missing: this method takes one message")])
-            self._data = data
-        return self._data
+        self._reading = True
+        data = await self._context.read()
+        self._reading = False
+        if not isinstance(data, bytes):
+            # If the caller has gone away, the cancellation follows.
+            await asyncio.sleep(_LEAVING)
+            raise InvalidFields([FieldViolation("request", "missing: this method takes one message")])
+        return data
 
     async def _all(self) -> AsyncIterator[Message]:
         # Not by gRPC's own iterator: it refers to the call, and the call to it, with the last request.
