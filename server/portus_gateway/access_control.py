@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import grpc
@@ -12,7 +13,7 @@ from portus_gateway.access.audit_log import AuditLog
 from portus_gateway.access.authentication import Authentication, BearerAuthenticator
 from portus_gateway.access.caller_limits import CallerLimits
 from portus_gateway.access.current_call import current_request_id
-from portus_gateway.access.errors import InvalidAccessFile
+from portus_gateway.access.errors import InvalidAccessFile, InvalidTlsFiles, TlsFile
 from portus_gateway.access.page_token_keys import PageTokenKeyFile
 from portus_gateway.access.policy_file import PolicyFile
 from portus_gateway.access.token_file import TokenFile
@@ -30,6 +31,15 @@ from portus_gateway.telemetry.file_states import FileState
 if TYPE_CHECKING:
     from portus_gateway.access.jwt_authenticator import JwtAuthenticator
     from portus_gateway.access.tls import ServerCertificate
+
+
+_TLS_SETTINGS: Mapping[TlsFile, str] = MappingProxyType(
+    {
+        TlsFile.CERTIFICATE: "tls_certificate_file",
+        TlsFile.KEY: "tls_key_file",
+        TlsFile.CLIENT_CA: "tls_client_ca_file",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +168,8 @@ class _Mistakes:
             yield
         except InvalidAccessFile as error:
             self._problems += [Problem(setting, f"{error.path}: {problem}") for problem in error.problems]
+        except InvalidTlsFiles as error:
+            self._problems += [Problem(_TLS_SETTINGS[each.file], str(each)) for each in error.problems]
         except ValueError as error:
             self._problems.append(Problem(setting, str(error)))
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from structlog.testing import capture_logs
 
 from portus_gateway.access.client_certificates import caller_of_certificate
-from portus_gateway.access.errors import InvalidAccessFile, Unauthenticated
+from portus_gateway.access.errors import InvalidTlsFiles, TlsFile, Unauthenticated
 from portus_gateway.access.tls import ServerCertificate
 from tests.access.certificates import Authority
 
@@ -147,7 +147,9 @@ async def test_an_invalid_new_certificate_is_logged_and_the_old_one_stays_in_use
         (entry,) = logs
         assert entry["log_level"] == "error"
         assert "the old one stays in use" in entry["event"]
-        assert entry["problems"] == ["the key does not belong to the first certificate of the file"]
+        assert entry["problems"] == [
+            f"{folder / 'tls.key'}: the key does not belong to the first certificate in the certificate file"
+        ]
         assert (certificate.loads, certificate.failures, list(certificate.problems)) == (1, 1, entry["problems"])
         (folder / "tls.key").write_bytes(fresh.key)
         assert await asyncio.to_thread(serial_at, port, authority) == serial_in(folder) != old
@@ -209,15 +211,27 @@ async def test_over_http_too_a_new_certificate_serves_the_next_connection(folder
     assert (certificate.loads, certificate.failures) == (2, 1)
 
 
-def test_a_pair_that_cannot_serve_is_refused_at_start(folder: Path, authority: Authority) -> None:
-    def problems() -> tuple[str, ...]:
-        with pytest.raises(InvalidAccessFile) as caught:
-            certificate_in(folder)
-        return caught.value.problems
+NO_CERTIFICATE = "contains no certificate in PEM format, or a damaged one"
+GONE = "cannot be read: No such file or directory"
 
+
+def problems_in(folder: Path) -> list[tuple[TlsFile, str]]:
+    """What is wrong with the files at the start. Each mistake has the path of its file."""
+    with pytest.raises(InvalidTlsFiles) as caught:
+        certificate_in(folder)
+    names = {TlsFile.CERTIFICATE: "tls.crt", TlsFile.KEY: "tls.key", TlsFile.CLIENT_CA: "clients.pem"}
+    for problem in caught.value.problems:
+        assert str(problem) == f"{folder / names[problem.file]}: {problem.description}"
+        assert str(problem) in str(caught.value)
+    return [(problem.file, problem.description) for problem in caught.value.problems]
+
+
+def test_a_pair_that_cannot_serve_is_refused_at_start(folder: Path, authority: Authority) -> None:
     good = authority.server()
     authority.issue(dns=["localhost"], lifetime=-timedelta(days=1)).write(folder)
-    assert problems()[0].startswith("the certificate has expired on ")
+    ((file, description),) = problems_in(folder)
+    assert file is TlsFile.CERTIFICATE
+    assert description.startswith("the certificate has expired on ")
     good.write(folder)
     key = serialization.load_pem_private_key(good.key, None)
     encrypted = key.private_bytes(
@@ -226,19 +240,43 @@ def test_a_pair_that_cannot_serve_is_refused_at_start(folder: Path, authority: A
         serialization.BestAvailableEncryption(b"password"),
     )
     (folder / "tls.key").write_bytes(encrypted)
-    assert problems() == ("the key is encrypted: use a key without a passphrase",)
+    assert problems_in(folder) == [(TlsFile.KEY, "the key is encrypted: use a key without a passphrase")]
     (folder / "tls.key").write_bytes(good.certificate)
-    assert problems() == ("the key's file has no private key in PEM form",)
-    (folder / "tls.crt").write_bytes(good.key)
-    (folder / "clients.pem").write_bytes(b"")
-    assert problems() == (
-        "it has no certificates in PEM form",
-        "the client CA file has no certificates in PEM form",
-    )
+    assert problems_in(folder) == [(TlsFile.KEY, "contains no private key in PEM format")]
+    (folder / "tls.key").write_bytes(authority.server().key)
+    assert problems_in(folder) == [
+        (TlsFile.KEY, "the key does not belong to the first certificate in the certificate file")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "not_pem"),
+    [
+        (TlsFile.CERTIFICATE, "tls.crt", NO_CERTIFICATE),
+        (TlsFile.KEY, "tls.key", "contains no private key in PEM format"),
+        (TlsFile.CLIENT_CA, "clients.pem", NO_CERTIFICATE),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_the_only_one_that_is_blamed(
+    folder: Path, file: TlsFile, name: str, not_pem: str
+) -> None:
+    (folder / name).write_bytes(b"no")
+    assert problems_in(folder) == [(file, not_pem)]
+    (folder / name).write_bytes(b"-" * (1024 * 1024 + 1))
+    assert problems_in(folder) == [(file, "cannot be read: larger than 1048576 bytes")]
+    (folder / name).unlink()
+    assert problems_in(folder) == [(file, GONE)]
+
+
+def test_the_mistakes_of_all_files_are_reported_together(folder: Path) -> None:
     (folder / "tls.crt").unlink()
-    (folder / "tls.key").unlink()
-    # The certificate's file is the error's own, so only the other one is named.
-    assert [problem.partition("cannot be read")[0] for problem in problems()] == ["", f"{folder / 'tls.key'} "]
+    for name in ("tls.key", "clients.pem"):
+        (folder / name).write_bytes(b"")
+    assert problems_in(folder) == [
+        (TlsFile.CERTIFICATE, GONE),
+        (TlsFile.KEY, "contains no private key in PEM format"),
+        (TlsFile.CLIENT_CA, NO_CERTIFICATE),
+    ]
 
 
 def test_a_certificate_that_expires_soon_is_logged(folder: Path, authority: Authority) -> None:

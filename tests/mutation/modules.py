@@ -32,6 +32,7 @@ TESTS: Final[dict[str, Sequence[str]]] = {
         "access/test_caller_limits.py",
         "access/test_jwt_authenticator.py",
         "access/test_policy_file.py",
+        "access/test_tls.py",
     ),
     "access/jwt_authenticator.py": ("access/test_key_url.py",),
     "access/key_set.py": _KEYS,

@@ -1,6 +1,9 @@
 """The errors of access control. Each message is safe to show to the caller that it is for."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
 
 from portus_gateway.distribution.errors import NotFound, TooManyRequests
 from portus_gateway.errors import GatewayError
@@ -64,4 +67,32 @@ class InvalidAccessFile(ValueError):
     def __init__(self, path: str, problems: Sequence[str]) -> None:
         super().__init__(f"{path}: " + "; ".join(problems))
         self.path = path
+        self.problems = tuple(problems)
+
+
+class TlsFile(Enum):
+    """One of the files of the gateway's TLS."""
+
+    CERTIFICATE = auto()
+    KEY = auto()
+    CLIENT_CA = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class TlsProblem:
+    """Why one of these files cannot be used."""
+
+    file: TlsFile
+    path: Path
+    description: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.description}"
+
+
+class InvalidTlsFiles(ValueError):
+    """The files of the gateway's TLS cannot be used, with all mistakes. For their operator, at start."""
+
+    def __init__(self, problems: Sequence[TlsProblem]) -> None:
+        super().__init__("; ".join(map(str, problems)))
         self.problems = tuple(problems)

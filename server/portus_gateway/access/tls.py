@@ -1,7 +1,7 @@
 """The gateway's certificate, read again when it changes on disk: the next connection gets the new one."""
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,11 +15,13 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from portus_gateway.access.errors import InvalidAccessFile
+from portus_gateway.access.errors import InvalidTlsFiles, TlsFile, TlsProblem
 from portus_gateway.access.watched_file import WatchedFile, reason
 
 _LIMIT: Final = 1024 * 1024
 _SOON: Final = timedelta(days=7)
+_NO_CERTIFICATE: Final = "contains no certificate in PEM format, or a damaged one"
+_OTHER_KEY: Final = "the key does not belong to the first certificate in the certificate file"
 _log = structlog.get_logger(__name__)
 
 
@@ -39,13 +41,14 @@ class ServerCertificate:
 
     The files are checked for changes whenever a client connects. A new pair that does not match, or cannot be read, is
     logged as an error, and the old one stays in use. gRPC's core accepts TLS 1.2 and later only. Raises
-    `InvalidAccessFile` where there is no valid pair at the start.
+    `InvalidTlsFiles` where there is no valid pair at the start.
     """
 
     def __init__(self, certificate_file: Path, key_file: Path, client_ca_file: Path | None = None) -> None:
-        self._certificates = WatchedFile(certificate_file, _LIMIT)
-        self._key = WatchedFile(key_file, _LIMIT)
-        self._client_authorities = None if client_ca_file is None else WatchedFile(client_ca_file, _LIMIT)
+        paths = {TlsFile.CERTIFICATE: certificate_file, TlsFile.KEY: key_file}
+        if client_ca_file is not None:
+            paths[TlsFile.CLIENT_CA] = client_ca_file
+        self._files = {kind: WatchedFile(path, _LIMIT) for kind, path in paths.items()}
         # Handshakes run on gRPC's own threads.
         self._reading = Lock()
         self._problems: tuple[str, ...] = ()
@@ -79,7 +82,7 @@ class ServerCertificate:
         gRPC for Python can only require certificates or not ask for them. A gateway that accepts callers with and
         without certificates therefore has a port for each.
         """
-        if client_certificates and self._client_authorities is None:
+        if client_certificates and TlsFile.CLIENT_CA not in self._files:
             raise ValueError("client certificates need the CA that signs them")
         served = self._pair
 
@@ -116,57 +119,52 @@ class ServerCertificate:
 
     def _loaded_context(self) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(self._certificates.path, self._key.path)
+        context.load_cert_chain(self._files[TlsFile.CERTIFICATE].path, self._files[TlsFile.KEY].path)
         return context
 
     def _newest(self) -> _Pair:
         with self._reading:
-            if any(file.changed() for file in self._files()):
+            if any(file.changed() for file in self._files.values()):
                 try:
                     self._pair = self._read()
-                except InvalidAccessFile as error:
+                except InvalidTlsFiles as error:
                     self._tell(error)
                 else:
                     self._problems = ()
                     self._loads += 1
-                    _log.info("certificate loaded", path=str(self._certificates.path))
+                    _log.info("certificate loaded", path=str(self._files[TlsFile.CERTIFICATE].path))
             return self._pair
 
-    def _tell(self, error: InvalidAccessFile) -> None:
+    def _tell(self, error: InvalidTlsFiles) -> None:
+        problems = tuple(map(str, error.problems))
         # A file that cannot be read is tried again for each connection.
-        if error.problems != self._problems:
+        if problems != self._problems:
             self._failures += 1
             _log.error(
-                "the new certificate is not valid and was not taken: the old one stays in use",
-                path=error.path,
-                problems=list(error.problems),
+                "the new certificate, key or client CA is not valid and was not taken: the old one stays in use",
+                problems=list(problems),
             )
-        self._problems = error.problems
-
-    def _files(self) -> list[WatchedFile]:
-        files = [self._certificates, self._key]
-        return files if self._client_authorities is None else [*files, self._client_authorities]
+        self._problems = problems
 
     def _read(self) -> _Pair:
-        problems: list[str] = []
+        contents: dict[TlsFile, bytes] = {}
+        wrong: list[tuple[TlsFile, str]] = []
         # All are read, also after a mistake: a file that was read is not read again until it changes.
-        contents = [self._content(file, problems) for file in self._files()]
-        client_authorities = contents[2] if len(contents) > 2 else None
-        pair = _Pair(contents[0], contents[1], client_authorities, _expiry(contents[0]))
-        if not problems:
-            problems += _problems(pair)
-        if problems:
-            raise InvalidAccessFile(str(self._certificates.path), problems)
-        return pair
-
-    def _content(self, file: WatchedFile, problems: list[str]) -> bytes:
-        try:
-            return file.read()
-        except (OSError, ValueError) as error:
-            # The error has the name of the certificate's file.
-            named = "" if file is self._certificates else f"{file.path} "
-            problems.append(f"{named}cannot be read: {reason(error)}")
-            return b""
+        for kind, file in self._files.items():
+            try:
+                contents[kind] = file.read()
+            except (OSError, ValueError) as error:
+                wrong.append((kind, f"cannot be read: {reason(error)}"))
+        chain = _certificates(contents.get(TlsFile.CERTIFICATE, b""))
+        wrong += _problems(contents, chain)
+        if wrong:
+            raise InvalidTlsFiles([TlsProblem(kind, self._files[kind].path, text) for kind, text in wrong])
+        return _Pair(
+            contents[TlsFile.CERTIFICATE],
+            contents[TlsFile.KEY],
+            contents.get(TlsFile.CLIENT_CA),
+            chain[0].not_valid_after_utc.timestamp(),
+        )
 
 
 def _configuration(pair: _Pair) -> grpc.ServerCertificateConfiguration:
@@ -175,36 +173,34 @@ def _configuration(pair: _Pair) -> grpc.ServerCertificateConfiguration:
     )
 
 
-def _problems(pair: _Pair) -> list[str]:
-    """What is wrong with a pair. The content of the key file is never shown."""
+def _problems(contents: Mapping[TlsFile, bytes], chain: list[x509.Certificate]) -> list[tuple[TlsFile, str]]:
+    """What is wrong with the files that could be read. The content of the key file is never shown.
+
+    `chain` has the certificates of the certificate file.
+    """
     problems = []
-    if pair.client_authorities is not None and not _certificates(pair.client_authorities):
-        problems.append("the client CA file has no certificates in PEM form")
-    chain = _certificates(pair.certificates)
-    if not chain:
-        return ["it has no certificates in PEM form", *problems]
-    expires = chain[0].not_valid_after_utc
-    now = datetime.now(UTC)
-    if expires <= now:
-        problems.append(f"the certificate has expired on {expires:%Y-%m-%d %H:%M} UTC")
-    elif expires - now < _SOON:
-        _log.warning("the certificate expires soon", expires=expires.isoformat())
-    try:
-        key = load_pem_private_key(pair.key, password=None)
-    except TypeError:
-        problems.append("the key is encrypted: use a key without a passphrase")
-    except (ValueError, UnsupportedAlgorithm):
-        problems.append("the key's file has no private key in PEM form")
-    else:
-        if _encoded(key.public_key()) != _encoded(chain[0].public_key()):
-            problems.append("the key does not belong to the first certificate of the file")
+    if chain:
+        expires = chain[0].not_valid_after_utc
+        now = datetime.now(UTC)
+        if expires <= now:
+            problems.append((TlsFile.CERTIFICATE, f"the certificate has expired on {expires:%Y-%m-%d %H:%M} UTC"))
+        elif expires - now < _SOON:
+            _log.warning("the certificate expires soon", expires=expires.isoformat())
+    elif TlsFile.CERTIFICATE in contents:
+        problems.append((TlsFile.CERTIFICATE, _NO_CERTIFICATE))
+    if TlsFile.KEY in contents:
+        try:
+            key = load_pem_private_key(contents[TlsFile.KEY], password=None)
+        except TypeError:
+            problems.append((TlsFile.KEY, "the key is encrypted: use a key without a passphrase"))
+        except (ValueError, UnsupportedAlgorithm):
+            problems.append((TlsFile.KEY, "contains no private key in PEM format"))
+        else:
+            if chain and _encoded(key.public_key()) != _encoded(chain[0].public_key()):
+                problems.append((TlsFile.KEY, _OTHER_KEY))
+    if TlsFile.CLIENT_CA in contents and not _certificates(contents[TlsFile.CLIENT_CA]):
+        problems.append((TlsFile.CLIENT_CA, _NO_CERTIFICATE))
     return problems
-
-
-def _expiry(content: bytes) -> float:
-    """When the first certificate expires; 0 if there is none."""
-    chain = _certificates(content)
-    return chain[0].not_valid_after_utc.timestamp() if chain else 0.0
 
 
 def _certificates(content: bytes) -> list[x509.Certificate]:
