@@ -372,7 +372,7 @@ async def test_basic_authentication_without_credentials(upstream: Upstream) -> N
     async with client(upstream.url, credentials=None) as registry:
         with pytest.raises(ChallengeUnusable, match="the gateway has none") as caught:
             await registry.list_tags(APP, 10)
-    assert caught.value.concern is Concern.ACCOUNT
+    assert caught.value.concern is Concern.NO_ACCOUNT
 
 
 async def test_an_anonymous_registry_gets_no_credentials(upstream: Upstream) -> None:
@@ -437,6 +437,9 @@ async def test_a_realm_that_is_not_the_pinned_one_gets_no_password(upstream: Ups
                     await registry.list_tags(APP, 10)
             assert caught.value.reason == "UPSTREAM_REALM_REFUSED"
             assert caught.value.concern is Concern.TOKEN_REALM
+            assert str(caught.value) == (
+                "the registry names a token service that is not the configured one, so the password was not sent"
+            )
         assert not hostile.requests
     assert not token_service.requests
 
@@ -444,9 +447,52 @@ async def test_a_realm_that_is_not_the_pinned_one_gets_no_password(upstream: Ups
 async def test_without_a_pinned_realm_only_the_registry_is_one(upstream: Upstream, token_service: Upstream) -> None:
     upstream.script(bearer_challenge(token_service.url))
     async with client(upstream.url, credentials=PORTUS) as registry:
-        with pytest.raises(RealmRefused):
+        with pytest.raises(RealmRefused) as caught:
             await registry.list_tags(APP, 10)
+    assert str(caught.value) == (
+        "the registry names a token service at another address, and none is configured, so the password was not sent"
+    )
     assert not token_service.requests
+
+
+@pytest.mark.parametrize(
+    ("realm", "named"),
+    [
+        (None, "at another address, and none is configured"),
+        ("http://tokens.test/v2/token", "that is not the configured one"),
+    ],
+)
+async def test_without_an_account_a_realm_elsewhere_is_not_said_to_get_no_password(
+    upstream: Upstream, token_service: Upstream, realm: str | None, named: str
+) -> None:
+    upstream.script(bearer_challenge(token_service.url))
+    async with client(upstream.url, realm=realm, credentials=None) as registry:
+        with pytest.raises(RealmRefused) as caught:
+            await registry.list_tags(APP, 10)
+    assert str(caught.value) == f"the registry names a token service {named}, so no token was requested"
+    assert not token_service.requests
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_token_service_that_wants_an_account_where_there_is_none(
+    upstream: Upstream, token_service: Upstream, status: int
+) -> None:
+    upstream.script(bearer_challenge(token_service.url))
+    token_service.script(answer(status))
+    async with client(upstream.url, realm=token_service.url, credentials=None) as registry:
+        with pytest.raises(CredentialsRejected) as caught:
+            await registry.list_tags(APP, 10)
+    assert str(caught.value).startswith(f"the token service refused the gateway, which has no account ({status})")
+    assert caught.value.concern is Concern.NO_ACCOUNT
+
+
+async def test_a_token_without_an_account_that_is_refused(upstream: Upstream, token_service: Upstream) -> None:
+    upstream.script(bearer_challenge(token_service.url))
+    token_service.script(token())
+    async with client(upstream.url, realm=token_service.url, credentials=None) as registry:
+        with pytest.raises(Denied, match="the gateway has no account, or the registry does not trust") as caught:
+            await registry.list_tags(APP, 10)
+    assert "account lacks" not in str(caught.value)
 
 
 def test_a_password_is_in_no_repr() -> None:

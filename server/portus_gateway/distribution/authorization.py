@@ -171,9 +171,10 @@ class Authorization:
                 " the token service (issuer, service or key), or the clocks of the two differ"
             )
         else:
+            account = "the gateway's account lacks that right" if self._credentials else "the gateway has no account"
             message = (
-                f"the registry refused {action} with a fresh token{wanted}: the gateway's account lacks that"
-                " right, or the registry does not trust the token service (issuer, service, key, clocks)"
+                f"the registry refused {action} with a fresh token{wanted}: {account}, or the registry does not trust"
+                " the token service (issuer, service, key, clocks)"
             )
         detail = account_of(self._credentials)
         if isinstance(self._scheme, Bearer):
@@ -228,18 +229,20 @@ class Authorization:
     def _pinned(self, challenge: Challenge) -> URL:
         """The challenge's realm, if the password may go there. A relative one is the registry's own."""
         try:
-            named = challenge.parameters.get("realm", "")
-            realm = URL(str(self._origin)).join(URL(named))
+            address = challenge.parameters.get("realm", "")
+            realm = URL(str(self._origin)).join(URL(address))
             origin = Origin.of(realm)
         except ValueError as error:
             raise _no_realm() from error
-        if not named:
+        if not address:
             raise _no_realm()
         realm = realm.with_user(None).with_fragment(None)
         if origin == self._origin or (self._token_realm is not None and _same_place(realm, self._token_realm)):
             return realm
+        named = "that is not the configured one" if self._token_realm else "at another address, and none is configured"
+        unsent = "no token was requested" if self._credentials is None else "the password was not sent"
         raise RealmRefused(
-            "the registry names a token service that is not the configured one, so the password was not sent",
+            f"the registry names a token service {named}, so {unsent}",
             operator_detail=f"the registry names {without_secrets(realm)}",
             concern=Concern.TOKEN_REALM,
         )
@@ -250,7 +253,7 @@ class Authorization:
     def _password(self) -> str:
         if self._credentials is None:
             raise ChallengeUnusable(
-                "the registry asks for a user name and a password, and the gateway has none", concern=Concern.ACCOUNT
+                "the registry asks for a user name and a password, and the gateway has none", concern=Concern.NO_ACCOUNT
             )
         return self._credentials.basic_authorization()
 

@@ -10,6 +10,8 @@ class Concern(Enum):
     """`url`."""
     ACCOUNT = auto()
     """`credentials`: the user name and the password."""
+    NO_ACCOUNT = auto()
+    """`credentials`: there are none, and they are needed."""
     PASSWORD_FILE = auto()
     """The file of a `PasswordFile`."""
     AUTHENTICATION = auto()

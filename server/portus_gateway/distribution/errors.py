@@ -165,7 +165,7 @@ class CredentialsRejected(GatewaySetup):
 
 
 class RealmRefused(GatewaySetup):
-    """A challenge names a realm that is not the configured one. The password was not sent."""
+    """A challenge names a realm that is neither the configured one nor the registry's own. It gets no request."""
 
     reason = "UPSTREAM_REALM_REFUSED"
 

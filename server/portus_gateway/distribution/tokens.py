@@ -186,10 +186,11 @@ class TokenSource:
     def _failure(self, request: TokenRequest, answer: Answer) -> DistributionError:
         status = answer.status
         if status in _REFUSALS:
+            refused = "the gateway, which has no account" if self._credentials is None else "the gateway's own account"
             return CredentialsRejected(
-                f"the token service refused the gateway's own account ({status}){for_scopes(request.scopes)}",
+                f"the token service refused {refused} ({status}){for_scopes(request.scopes)}",
                 operator_detail=f"{account_of(self._credentials)}, {request}",
-                concern=Concern.ACCOUNT,
+                concern=Concern.NO_ACCOUNT if self._credentials is None else Concern.ACCOUNT,
             )
         if status == 429:
             return TooManyRequests(

@@ -17,9 +17,10 @@ ADVICE: Mapping[Concern, str] = MappingProxyType(
         Concern.REGISTRY_URL: "Check PORTUS_REGISTRY_URL: scheme (http or https), host name and port of the registry."
         " With https, its certificate must have that name.",
         Concern.ACCOUNT: "Check PORTUS_USERNAME and PORTUS_PASSWORD or PORTUS_PASSWORD_FILE.",
+        Concern.NO_ACCOUNT: "Set PORTUS_USERNAME and PORTUS_PASSWORD_FILE, and unset PORTUS_REGISTRY_ANONYMOUS.",
         Concern.PASSWORD_FILE: "Check PORTUS_PASSWORD_FILE.",
         Concern.AUTHENTICATION: "Check PORTUS_REGISTRY_AUTH, and PORTUS_REGISTRY_ANONYMOUS if no account is needed.",
-        Concern.TOKEN_REALM: "Check PORTUS_TOKEN_REALM: it must be the realm in the registry's auth.token settings.",
+        Concern.TOKEN_REALM: "Check PORTUS_TOKEN_REALM: set it to the realm in the registry's auth.token settings.",
         Concern.BLOB_ORIGINS: "Check PORTUS_BLOB_ORIGINS: it must have the origin of the registry's storage.",
         Concern.CA_FILE: "PORTUS_CA_FILE can name CA certificates to trust in addition to those of the system.",
         Concern.OPEN_FILES: "Raise the process's limit of open files: ulimit -n, or LimitNOFILE= of systemd.",
