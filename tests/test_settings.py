@@ -189,17 +189,37 @@ def test_postgresql_needs_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
         (b"\xff", "cannot be read: it is not UTF-8 text"),
     ],
 )
+@pytest.mark.parametrize("setting", ["password_file", "index_password_file"])
 def test_a_password_file_has_to_have_a_password(
-    environment: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None, told: str
+    environment: pytest.MonkeyPatch, tmp_path: Path, setting: str, content: bytes | None, told: str
 ) -> None:
-    environment.delenv("PORTUS_PASSWORD")
+    if setting == "password_file":
+        environment.delenv("PORTUS_PASSWORD")
+    else:
+        environment.setenv("PORTUS_INDEX", "postgresql://portus@localhost/portus")
     file = tmp_path / "password"
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(InvalidSettings) as invalid:
-        settings.load({"password_file": str(file)})
+        settings.load({setting: str(file)})
     (found,) = invalid.value.problems
-    assert (found.name, found.description) == ("password_file", f"{file}: {told}")
+    assert (found.name, found.description) == (setting, f"{file}: {told}")
+
+
+def test_the_password_of_the_index_is_for_postgresql(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("s3cret\n")
+    assert "is for PostgreSQL: set PORTUS_INDEX" in problem(index_password_file=str(file))
+    assert "is for PostgreSQL: set PORTUS_INDEX" in problem(index_password_file=str(file), index="sqlite:///index.db")
+    environment.setenv("PORTUS_INDEX", "postgresql://portus@localhost/portus")
+    assert settings.load({"index_password_file": str(file)}).index_password_file == file
+
+
+def test_what_needs_the_index_is_not_blamed_for_an_invalid_one(tmp_path: Path) -> None:
+    invalid = "postgresql://portus:s3cret@localhost/portus"
+    assert problem(index=invalid, index_password_file=str(tmp_path / "none")).startswith("PORTUS_INDEX (--index): ")
+    others = {"notifications_listen": "127.0.0.1:0", "notifications_token_file": "tokens"}
+    assert problem(index=invalid, **others).startswith("PORTUS_INDEX (--index): ")
 
 
 def test_a_trailing_newline_is_not_part_of_the_password(environment: pytest.MonkeyPatch) -> None:

@@ -380,12 +380,7 @@ class Settings(BaseSettings):
         if value is not None and info.data.get("password") is not None:
             raise ValueError("cannot be set together with PORTUS_PASSWORD: unset one of them")
         if value is not None:
-            try:
-                empty = not PasswordFile(value).read()
-            except (OSError, UnicodeError) as error:
-                raise ValueError(f"{_shown(value)}: cannot be read: {_reason(error)}") from None
-            if empty:
-                raise ValueError(f"{_shown(value)}: is empty")
+            _check_password(value)
         return value
 
     @field_validator("registry_anonymous")
@@ -541,15 +536,17 @@ class Settings(BaseSettings):
     @field_validator("index_password_file")
     @classmethod
     def _index_password_file(cls, value: Path | None, info: ValidationInfo) -> Path | None:
-        index = info.data.get("index")
-        if value is not None and (index is None or not is_postgres(index)):
-            raise ValueError("is for PostgreSQL: set PORTUS_INDEX to a postgresql:// address, or unset this")
+        if value is not None and "index" in info.data:
+            index = info.data["index"]
+            if index is None or not is_postgres(index):
+                raise ValueError("is for PostgreSQL: set PORTUS_INDEX to a postgresql:// address, or unset this")
+            _check_password(value)
         return value
 
     @field_validator("notifications_listen")
     @classmethod
     def _notifications_listen(cls, value: ListenAddress | None, info: ValidationInfo) -> ListenAddress | None:
-        if value is not None and info.data.get("index") is None:
+        if value is not None and "index" in info.data and info.data["index"] is None:
             raise ValueError("notifications are for the index: also set PORTUS_INDEX")
         return value
 
@@ -626,6 +623,16 @@ def _problem(details: ErrorDetails) -> Problem:
             return Problem(error.name if isinstance(error, _ProblemOf) else name, str(error))
         case _:
             return Problem(name, f"must be {expected_value(field)}{', in bytes' if name.endswith('_bytes') else ''}")
+
+
+def _check_password(file: Path) -> None:
+    """Raises `ValueError` if the file has no password."""
+    try:
+        password = PasswordFile(file).read()
+    except (OSError, UnicodeError) as error:
+        raise ValueError(f"{_shown(file)}: cannot be read: {_reason(error)}") from None
+    if not password:
+        raise ValueError(f"{_shown(file)}: is empty")
 
 
 def _shown(file: Path) -> str:
