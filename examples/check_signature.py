@@ -5,7 +5,7 @@
 
 Prints `team/app@sha256:…`: what to run. The tag may point elsewhere a moment later.
 
-Exit status: 0 if the image is signed, 1 if not, 2 if that could not be found out. Only 0 admits the image.
+Exit status: 0 if the image is signed, 1 if not, 2 if that could not be found out or written. Only 0 admits the image.
 
 It needs the package `cryptography`, which `portus-gateway[server]` installs.
 """
@@ -15,6 +15,7 @@ import base64
 import json
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -44,17 +45,23 @@ def main() -> int:
         parser.error(f"{arguments.key} is not an ECDSA key")
     address = os.environ.get("PORTUS_GATEWAY_ADDRESS", "127.0.0.1:50051")
     try:
-        with RegistryClient(address, token_file=os.environ.get("PORTUS_GATEWAY_TOKEN_FILE")) as client:
+        # Closed at the end, so that output that cannot be written is an error. None: the caller has closed it.
+        with (
+            sys.stdout or nullcontext(),
+            RegistryClient(address, token_file=os.environ.get("PORTUS_GATEWAY_TOKEN_FILE")) as client,
+        ):
             digest = client.resolve(name.repository, name.reference).digest
-            signed = is_signed(client, name.repository, digest, key)
-    except RegistryError as error:
+            if not is_signed(client, name.repository, digest, key):
+                print(f"{name.repository}@{digest} is not signed with this key", file=sys.stderr)
+                return 1
+            print(f"{name.repository}@{digest}")
+            return 0
+    except OSError as error:
+        print(f"{error.filename or 'standard output'}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    except (RegistryError, ValueError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
-    if not signed:
-        print(f"{name.repository}@{digest} is not signed with this key", file=sys.stderr)
-        return 1
-    print(f"{name.repository}@{digest}")
-    return 0
 
 
 def is_signed(client: RegistryClient, repository: str, digest: str, key: EllipticCurvePublicKey) -> bool:

@@ -5,12 +5,13 @@
 
 What cannot be read is shown as `unknown`, and the error goes to standard error.
 
-Exit status: 0 if all could be read, 1 if not.
+Exit status: 0 if all could be read and written, 1 if not.
 """
 
 import argparse
 import os
 import sys
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 from portus_client import RegistryClient, RegistryError, TagDetails
@@ -24,9 +25,16 @@ def main() -> int:
     arguments = parser.parse_args()
     address = os.environ.get("PORTUS_GATEWAY_ADDRESS", "127.0.0.1:50051")
     try:
-        with RegistryClient(address, token_file=os.environ.get("PORTUS_GATEWAY_TOKEN_FILE")) as client:
+        # Closed at the end, so that output that cannot be written is an error. None: the caller has closed it.
+        with (
+            sys.stdout or nullcontext(),
+            RegistryClient(address, token_file=os.environ.get("PORTUS_GATEWAY_TOKEN_FILE")) as client,
+        ):
             return show(client, arguments.prefix)
-    except RegistryError as error:
+    except OSError as error:
+        print(f"{error.filename or 'standard output'}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    except (RegistryError, ValueError) as error:
         print(f"the list is not complete: {error}", file=sys.stderr)
         return 1
 

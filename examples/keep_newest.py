@@ -7,13 +7,14 @@
 An image is as old as its configuration says. What has no date, or cannot be read, is kept. A delete is refused if
 somebody moved or added a tag meanwhile, or if a kept index needs the image.
 
-Exit status: 0 if all went, 1 if a delete was refused or failed.
+Exit status: 0 if all went, 1 if a delete was refused or failed, or if the output could not be written.
 """
 
 import argparse
 import os
 import sys
 from collections import defaultdict
+from contextlib import nullcontext
 from datetime import datetime
 
 from portus_client import ManifestDeletion, RegistryClient, RegistryError
@@ -31,9 +32,16 @@ def main() -> int:
         parser.error("--keep must be at least 1")
     address = os.environ.get("PORTUS_GATEWAY_ADDRESS", "127.0.0.1:50051")
     try:
-        with RegistryClient(address, token_file=os.environ.get("PORTUS_GATEWAY_TOKEN_FILE")) as client:
+        # Closed at the end, so that output that cannot be written is an error. None: the caller has closed it.
+        with (
+            sys.stdout or nullcontext(),
+            RegistryClient(address, token_file=os.environ.get("PORTUS_GATEWAY_TOKEN_FILE")) as client,
+        ):
             return clean(client, arguments.repository, arguments.keep, really=arguments.delete)
-    except RegistryError as error:
+    except OSError as error:
+        print(f"{error.filename or 'standard output'}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    except (RegistryError, ValueError) as error:
         print(f"{arguments.repository}: {error}", file=sys.stderr)
         return 1
 

@@ -6,12 +6,14 @@
 Each line of the input is an image, such as `team/app:1.0`. The output has the lines in the same order, as
 `team/app@sha256:…`.
 
-Exit status: 0 if all were resolved, 1 if not. There is no output then: half of a deployment is none.
+Exit status: 0 if all were resolved and written, 1 if not. If not all were resolved, there is no output: half of a
+deployment is none.
 """
 
 import argparse
 import os
 import sys
+from contextlib import nullcontext
 
 from portus_client import ImageName, ManifestRequest, Platform, RegistryClient, RegistryError
 
@@ -29,20 +31,28 @@ def main() -> int:
     address = os.environ.get("PORTUS_GATEWAY_ADDRESS", "127.0.0.1:50051")
     pinned: dict[int, str] = {}
     try:
-        with RegistryClient(address, token_file=os.environ.get("PORTUS_GATEWAY_TOKEN_FILE")) as client:
+        # Closed at the end, so that output that cannot be written is an error. None: the caller has closed it.
+        with (
+            sys.stdout or nullcontext(),
+            RegistryClient(address, token_file=os.environ.get("PORTUS_GATEWAY_TOKEN_FILE")) as client,
+        ):
             for result in client.batch_resolve(wanted):
                 name = names[result.index]
                 if isinstance(result.outcome, RegistryError):
                     print(f"{name}: {result.outcome}", file=sys.stderr)
                 else:
                     pinned[result.index] = f"{name.repository}@{result.outcome.digest}"
-    except RegistryError as error:
-        print(error, file=sys.stderr)
-    if len(pinned) < len(names):
+            if len(pinned) < len(names):
+                return 1
+            for index in sorted(pinned):
+                print(pinned[index])
+            return 0
+    except OSError as error:
+        print(f"{error.filename or 'standard output'}: {error.strerror or error}", file=sys.stderr)
         return 1
-    for index in sorted(pinned):
-        print(pinned[index])
-    return 0
+    except (RegistryError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

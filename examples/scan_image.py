@@ -5,7 +5,7 @@
 
 Layers are read as streams: nothing is written to disk, and no layer is in memory as a whole. Each digest is verified.
 
-Exit status: 0 if nothing was found, 1 if there are such files, 2 if not all could be read.
+Exit status: 0 if nothing was found, 1 if there are such files, 2 if not all could be read or written.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import os
 import stat
 import sys
 import tarfile
+from contextlib import nullcontext
 
 from portus_client import Descriptor, Image, ImageName, Platform, RegistryClient, RegistryError
 
@@ -31,9 +32,16 @@ def main() -> int:
         parser.error(str(error))
     address = os.environ.get("PORTUS_GATEWAY_ADDRESS", "127.0.0.1:50051")
     try:
-        with RegistryClient(address, token_file=os.environ.get("PORTUS_GATEWAY_TOKEN_FILE")) as client:
+        # Closed at the end, so that output that cannot be written is an error. None: the caller has closed it.
+        with (
+            sys.stdout or nullcontext(),
+            RegistryClient(address, token_file=os.environ.get("PORTUS_GATEWAY_TOKEN_FILE")) as client,
+        ):
             return scan(client, name, platform)
-    except (RegistryError, tarfile.TarError) as error:
+    except OSError as error:
+        print(f"{error.filename or 'standard output'}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    except (RegistryError, tarfile.TarError, ValueError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
 
@@ -69,9 +77,16 @@ def sboms(client: RegistryClient, repository: str, digest: str) -> list[tuple[De
         for layer in referrer.layers:
             if layer.media_type.endswith(_SBOM_TYPES):
                 with client.read_blob(repository, layer.digest) as content:
-                    document = json.load(content)
-                found.append((layer, len(document.get("packages") or document.get("components") or ())))
+                    found.append((layer, packages_in(content.read())))
     return found
+
+
+def packages_in(sbom: bytes) -> int:
+    try:
+        document = json.loads(sbom)
+        return len(document.get("packages") or document.get("components") or ())
+    except (ValueError, RecursionError, AttributeError, TypeError) as error:
+        raise ValueError("an SBOM is malformed") from error
 
 
 if __name__ == "__main__":
