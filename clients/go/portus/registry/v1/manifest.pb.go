@@ -217,7 +217,7 @@ func (x *Descriptor) GetData() []byte {
 	return nil
 }
 
-// A manifest: its exact bytes and its parsed content. Either `image`, `index` or `content_status` is set.
+// A manifest: its exact bytes and its parsed content. Exactly one of `image`, `index` and `content_status` is set.
 type Manifest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Media type, digest and size of `raw`.

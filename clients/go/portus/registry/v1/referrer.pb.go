@@ -91,8 +91,8 @@ type Referrer struct {
 	Tag string `protobuf:"bytes,3,opt,name=tag,proto3" json:"tag,omitempty"`
 	// The layers of the manifest: a signature's payload, the SBOM. ReadBlob reads them by their digests.
 	Layers []*Descriptor `protobuf:"bytes,4,rep,name=layers,proto3" json:"layers,omitempty"`
-	// Set if the manifest could not be read, its content is not shown, or the fallback tag lists it and its `subject` is another manifest. `layers`
-	// is then empty.
+	// Set if the manifest could not be read, if its content is not shown, or if the fallback tag lists it although its `subject` is another manifest.
+	// `layers` is then empty.
 	LayersStatus  *status.Status `protobuf:"bytes,5,opt,name=layers_status,json=layersStatus,proto3" json:"layers_status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -791,8 +791,8 @@ type ListTagsRequest struct {
 	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	// What the answer says of each tag.
 	View ListTagsRequest_View `protobuf:"varint,4,opt,name=view,proto3,enum=portus.registry.v1.ListTagsRequest_View" json:"view,omitempty"`
-	// Lists only tags that point to this digest. Unless an index answers, the gateway asks the registry about every tag, in one call about 1000 tags
-	// at most. If what a tag points to cannot be found out, the tag is listed, and its details have a status. With the view NAMES, the call fails
+	// Lists only tags that point to this digest. Unless an index answers, the gateway asks the registry about every tag, about 1000 tags in one
+	// call at most. If what a tag points to cannot be found out, the tag is listed, and its details have a status. With the view NAMES, the call fails
 	// instead. Empty means all.
 	Digest string `protobuf:"bytes,5,opt,name=digest,proto3" json:"digest,omitempty"`
 	// Leaves out the tags of referrers: `sha256-<digest>`, and cosign's `sha256-<digest>.sig`, `.att` and `.sbom`.

@@ -120,9 +120,9 @@ type RegistryServiceClient interface {
 	// Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
 	StreamCatalog(ctx context.Context, in *StreamCatalogRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamCatalogResponse], error)
 	// Lists the tags of a repository page by page. For a repository without tags, the page is empty. `view` adds details of each tag: what it
-	// points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status. A caller with a
-	// policy also needs the right for the RPCs whose answers it gets: ResolveManifest for the view DESCRIPTORS and for `digest`, and
-	// GetManifest and GetImageConfig as well for the view FULL. Otherwise, the answer is POLICY_DENIED.
+	// points to, when its image was built, its size and its platforms. If one of these cannot be found out, the details of the tag have a status.
+	// If the gateway has a policy, the details need the rights for the RPCs that return them: ResolveManifest for the view DESCRIPTORS and for
+	// `digest`; for the view FULL, also GetManifest and GetImageConfig. Otherwise, the answer is POLICY_DENIED.
 	//
 	// Errors:
 	//
@@ -208,8 +208,9 @@ type RegistryServiceClient interface {
 	//	                     allow the registry's storage.
 	//	DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
 	ReadBlob(ctx context.Context, in *ReadBlobRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadBlobResponse], error)
-	// Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API. If
-	// the registry has none, or it lists nothing, it reads the fallback tag. In each case it also looks for cosign's tags. Each result says its source.
+	// Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. The gateway asks the registry's
+	// referrers API. If the registry has no such API, or the API lists nothing, the gateway reads the fallback tag. In each case it also looks for
+	// cosign's tags. Each result says its source.
 	//
 	// Errors:
 	//
@@ -223,8 +224,8 @@ type RegistryServiceClient interface {
 	// Sends changes of tags and repositories as the gateway's index sees them, in order, until the caller ends the call or
 	// the gateway's time limit for streams ends it with OK. Events of repositories for which the caller may not call ListTags
 	// are left out; the policy is asked for each event as it is sent. A watch that continues at a cursor sees every change
-	// after it, also over restarts of the gateway and on another replica. A watch does not count as one of the
-	// gateway's calls at the same time; watches have a limit of their own.
+	// after it, even after a restart of the gateway or on another replica. Watches do not count as calls: they have a
+	// limit of their own.
 	//
 	// Errors:
 	//
@@ -657,9 +658,9 @@ type RegistryServiceServer interface {
 	// Errors: as for Catalog. An error ends the stream; the repositories before it are correct.
 	StreamCatalog(*StreamCatalogRequest, grpc.ServerStreamingServer[StreamCatalogResponse]) error
 	// Lists the tags of a repository page by page. For a repository without tags, the page is empty. `view` adds details of each tag: what it
-	// points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status. A caller with a
-	// policy also needs the right for the RPCs whose answers it gets: ResolveManifest for the view DESCRIPTORS and for `digest`, and
-	// GetManifest and GetImageConfig as well for the view FULL. Otherwise, the answer is POLICY_DENIED.
+	// points to, when its image was built, its size and its platforms. If one of these cannot be found out, the details of the tag have a status.
+	// If the gateway has a policy, the details need the rights for the RPCs that return them: ResolveManifest for the view DESCRIPTORS and for
+	// `digest`; for the view FULL, also GetManifest and GetImageConfig. Otherwise, the answer is POLICY_DENIED.
 	//
 	// Errors:
 	//
@@ -745,8 +746,9 @@ type RegistryServiceServer interface {
 	//	                     allow the registry's storage.
 	//	DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
 	ReadBlob(*ReadBlobRequest, grpc.ServerStreamingServer[ReadBlobResponse]) error
-	// Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API. If
-	// the registry has none, or it lists nothing, it reads the fallback tag. In each case it also looks for cosign's tags. Each result says its source.
+	// Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. The gateway asks the registry's
+	// referrers API. If the registry has no such API, or the API lists nothing, the gateway reads the fallback tag. In each case it also looks for
+	// cosign's tags. Each result says its source.
 	//
 	// Errors:
 	//
@@ -760,8 +762,8 @@ type RegistryServiceServer interface {
 	// Sends changes of tags and repositories as the gateway's index sees them, in order, until the caller ends the call or
 	// the gateway's time limit for streams ends it with OK. Events of repositories for which the caller may not call ListTags
 	// are left out; the policy is asked for each event as it is sent. A watch that continues at a cursor sees every change
-	// after it, also over restarts of the gateway and on another replica. A watch does not count as one of the
-	// gateway's calls at the same time; watches have a limit of their own.
+	// after it, even after a restart of the gateway or on another replica. Watches do not count as calls: they have a
+	// limit of their own.
 	//
 	// Errors:
 	//

@@ -30,8 +30,9 @@ type TagDetails struct {
 	Tag string `protobuf:"bytes,1,opt,name=tag,proto3" json:"tag,omitempty"`
 	// What the tag points to. Unset if it could not be found out.
 	Descriptor_ *Descriptor `protobuf:"bytes,2,opt,name=descriptor,proto3" json:"descriptor,omitempty"`
-	// When the image was built, as its configuration says. For an index: the date of its newest image. If neither states a date, the annotation
-	// `org.opencontainers.image.created`. Unset if no date is stated; the first instant of year 1 counts as none. Only with the view FULL.
+	// When the image was built, as its configuration says. For an index: the date of its newest image. If no configuration states
+	// a date, the annotation `org.opencontainers.image.created` counts. Unset if no date is stated; the first instant of year 1 is no date. Only with
+	// the view FULL.
 	Created *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created,proto3" json:"created,omitempty"`
 	// Size in bytes of what a first pull transfers: configuration and layers; a layer that occurs twice counts once. For an index: of
 	// all its images together. Unset if it is not known. Only with the view FULL.

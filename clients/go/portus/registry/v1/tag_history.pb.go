@@ -271,7 +271,7 @@ type FindTagsResponse struct {
 	Tags []*FoundTag `protobuf:"bytes,1,rep,name=tags,proto3" json:"tags,omitempty"`
 	// Token for the next page. Empty if this is the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	// When the last complete look at the registry's catalog began: tags in repositories that are newer may be missing.
+	// When the last complete read of the registry's catalog began. Tags of repositories that were created later may be missing.
 	AsOf          *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -214,9 +214,9 @@ type WatchEventsResponse struct {
 	Cursor string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	// Set in one message: everything that `current_state` lists has been sent by now.
 	CurrentStateComplete bool `protobuf:"varint,3,opt,name=current_state_complete,json=currentStateComplete,proto3" json:"current_state_complete,omitempty"`
-	// The gateway has sent every change that the index saw before this time, but for one that was just being written: it
-	// comes in a later message, and its `observed_time` can be some milliseconds before this `as_of`. Unset while the
-	// current state is listed. To know what was sent, use `cursor`: it has no such gap.
+	// Every change that the index saw before this time has been sent, except for a change that was being written at that
+	// moment. Such a change comes in a later message; its `observed_time` can be some milliseconds before this `as_of`. To
+	// know exactly what was sent, use `cursor`. Unset while the current state is listed.
 	AsOf          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -294,8 +294,8 @@ type Event struct {
 	Digest string `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
 	// The digest that the tag pointed to before, if the index knew one.
 	PreviousDigest string `protobuf:"bytes,5,opt,name=previous_digest,json=previousDigest,proto3" json:"previous_digest,omitempty"`
-	// When the index saw the change. In an event of `current_state`: when the index last looked, which says nothing about
-	// when the change was. For a tag, it looked at the digest then, for a repository, at the list of its tags.
+	// When the index saw the change. In an event of `current_state`: when the index last read the digest of the tag, or
+	// the list of tags of the repository. That does not say when the change was made.
 	ObservedTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=observed_time,json=observedTime,proto3" json:"observed_time,omitempty"`
 	// When the registry announced the change, if a notification did. Not proven.
 	NotifiedTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=notified_time,json=notifiedTime,proto3" json:"notified_time,omitempty"`

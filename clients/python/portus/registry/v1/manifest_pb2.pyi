@@ -141,7 +141,7 @@ class Descriptor(message.Message):
 
 @typing.final
 class Manifest(message.Message):
-    """A manifest: its exact bytes and its parsed content. Either `image`, `index` or `content_status` is set."""
+    """A manifest: its exact bytes and its parsed content. Exactly one of `image`, `index` and `content_status` is set."""
 
     DESCRIPTOR: descriptor.Descriptor
 

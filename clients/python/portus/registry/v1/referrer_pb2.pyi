@@ -75,8 +75,8 @@ class Referrer(message.Message):
 
     @builtins.property
     def layers_status(self) -> status_pb2.Status:
-        """Set if the manifest could not be read, its content is not shown, or the fallback tag lists it and its `subject` is another manifest. `layers`
-        is then empty.
+        """Set if the manifest could not be read, if its content is not shown, or if the fallback tag lists it although its `subject` is another manifest.
+        `layers` is then empty.
         """
 
     def __init__(

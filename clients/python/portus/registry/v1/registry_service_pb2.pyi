@@ -419,8 +419,8 @@ class ListTagsRequest(message.Message):
     view: ListTagsRequest.View.ValueType
     """What the answer says of each tag."""
     digest: builtins.str
-    """Lists only tags that point to this digest. Unless an index answers, the gateway asks the registry about every tag, in one call about 1000 tags
-    at most. If what a tag points to cannot be found out, the tag is listed, and its details have a status. With the view NAMES, the call fails
+    """Lists only tags that point to this digest. Unless an index answers, the gateway asks the registry about every tag, about 1000 tags in one
+    call at most. If what a tag points to cannot be found out, the tag is listed, and its details have a status. With the view NAMES, the call fails
     instead. Empty means all.
     """
     omit_referrer_tags: builtins.bool

@@ -274,9 +274,9 @@ class RegistryServiceServicer(object):
 
     def ListTags(self, request, context):
         """Lists the tags of a repository page by page. For a repository without tags, the page is empty. `view` adds details of each tag: what it
-        points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status. A caller with a
-        policy also needs the right for the RPCs whose answers it gets: ResolveManifest for the view DESCRIPTORS and for `digest`, and
-        GetManifest and GetImageConfig as well for the view FULL. Otherwise, the answer is POLICY_DENIED.
+        points to, when its image was built, its size and its platforms. If one of these cannot be found out, the details of the tag have a status.
+        If the gateway has a policy, the details need the rights for the RPCs that return them: ResolveManifest for the view DESCRIPTORS and for
+        `digest`; for the view FULL, also GetManifest and GetImageConfig. Otherwise, the answer is POLICY_DENIED.
 
         Errors:
         INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or needs another `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
@@ -394,8 +394,9 @@ class RegistryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListReferrers(self, request, context):
-        """Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API. If
-        the registry has none, or it lists nothing, it reads the fallback tag. In each case it also looks for cosign's tags. Each result says its source.
+        """Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. The gateway asks the registry's
+        referrers API. If the registry has no such API, or the API lists nothing, the gateway reads the fallback tag. In each case it also looks for
+        cosign's tags. Each result says its source.
 
         Errors:
         INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
@@ -413,8 +414,8 @@ class RegistryServiceServicer(object):
         """Sends changes of tags and repositories as the gateway's index sees them, in order, until the caller ends the call or
         the gateway's time limit for streams ends it with OK. Events of repositories for which the caller may not call ListTags
         are left out; the policy is asked for each event as it is sent. A watch that continues at a cursor sees every change
-        after it, also over restarts of the gateway and on another replica. A watch does not count as one of the
-        gateway's calls at the same time; watches have a limit of their own.
+        after it, even after a restart of the gateway or on another replica. Watches do not count as calls: they have a
+        limit of their own.
 
         Errors:
         INVALID_ARGUMENT  INVALID_FIELD: `prefix`, `repositories` or `heartbeat_interval` is invalid; `after_cursor` is not a cursor.

@@ -111,9 +111,9 @@ class RegistryServiceStub:
     """
     ListTags: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListTagsRequest, _registry_service_pb2.ListTagsResponse]
     """Lists the tags of a repository page by page. For a repository without tags, the page is empty. `view` adds details of each tag: what it
-    points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status. A caller with a
-    policy also needs the right for the RPCs whose answers it gets: ResolveManifest for the view DESCRIPTORS and for `digest`, and
-    GetManifest and GetImageConfig as well for the view FULL. Otherwise, the answer is POLICY_DENIED.
+    points to, when its image was built, its size and its platforms. If one of these cannot be found out, the details of the tag have a status.
+    If the gateway has a policy, the details need the rights for the RPCs that return them: ResolveManifest for the view DESCRIPTORS and for
+    `digest`; for the view FULL, also GetManifest and GetImageConfig. Otherwise, the answer is POLICY_DENIED.
 
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or needs another `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
@@ -199,8 +199,9 @@ class RegistryServiceStub:
       DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
     """
     ListReferrers: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.ListReferrersRequest, _registry_service_pb2.ListReferrersResponse]
-    """Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API. If
-    the registry has none, or it lists nothing, it reads the fallback tag. In each case it also looks for cosign's tags. Each result says its source.
+    """Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. The gateway asks the registry's
+    referrers API. If the registry has no such API, or the API lists nothing, the gateway reads the fallback tag. In each case it also looks for
+    cosign's tags. Each result says its source.
 
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
@@ -214,8 +215,8 @@ class RegistryServiceStub:
     """Sends changes of tags and repositories as the gateway's index sees them, in order, until the caller ends the call or
     the gateway's time limit for streams ends it with OK. Events of repositories for which the caller may not call ListTags
     are left out; the policy is asked for each event as it is sent. A watch that continues at a cursor sees every change
-    after it, also over restarts of the gateway and on another replica. A watch does not count as one of the
-    gateway's calls at the same time; watches have a limit of their own.
+    after it, even after a restart of the gateway or on another replica. Watches do not count as calls: they have a
+    limit of their own.
 
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `prefix`, `repositories` or `heartbeat_interval` is invalid; `after_cursor` is not a cursor.
@@ -386,9 +387,9 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """
     ListTags: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListTagsRequest, _registry_service_pb2.ListTagsResponse]  # type: ignore[assignment]
     """Lists the tags of a repository page by page. For a repository without tags, the page is empty. `view` adds details of each tag: what it
-    points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status. A caller with a
-    policy also needs the right for the RPCs whose answers it gets: ResolveManifest for the view DESCRIPTORS and for `digest`, and
-    GetManifest and GetImageConfig as well for the view FULL. Otherwise, the answer is POLICY_DENIED.
+    points to, when its image was built, its size and its platforms. If one of these cannot be found out, the details of the tag have a status.
+    If the gateway has a policy, the details need the rights for the RPCs that return them: ResolveManifest for the view DESCRIPTORS and for
+    `digest`; for the view FULL, also GetManifest and GetImageConfig. Otherwise, the answer is POLICY_DENIED.
 
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or needs another `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
@@ -474,8 +475,9 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
       DATA_LOSS  DIGEST_MISMATCH: the bytes are not those of the digest. It comes at the end of the stream: discard what was read.
     """
     ListReferrers: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.ListReferrersRequest, _registry_service_pb2.ListReferrersResponse]  # type: ignore[assignment]
-    """Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API. If
-    the registry has none, or it lists nothing, it reads the fallback tag. In each case it also looks for cosign's tags. Each result says its source.
+    """Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. The gateway asks the registry's
+    referrers API. If the registry has no such API, or the API lists nothing, the gateway reads the fallback tag. In each case it also looks for
+    cosign's tags. Each result says its source.
 
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
@@ -489,8 +491,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     """Sends changes of tags and repositories as the gateway's index sees them, in order, until the caller ends the call or
     the gateway's time limit for streams ends it with OK. Events of repositories for which the caller may not call ListTags
     are left out; the policy is asked for each event as it is sent. A watch that continues at a cursor sees every change
-    after it, also over restarts of the gateway and on another replica. A watch does not count as one of the
-    gateway's calls at the same time; watches have a limit of their own.
+    after it, even after a restart of the gateway or on another replica. Watches do not count as calls: they have a
+    limit of their own.
 
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `prefix`, `repositories` or `heartbeat_interval` is invalid; `after_cursor` is not a cursor.
@@ -682,9 +684,9 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ListTagsResponse, _abc.Awaitable[_registry_service_pb2.ListTagsResponse]]:
         """Lists the tags of a repository page by page. For a repository without tags, the page is empty. `view` adds details of each tag: what it
-        points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status. A caller with a
-        policy also needs the right for the RPCs whose answers it gets: ResolveManifest for the view DESCRIPTORS and for `digest`, and
-        GetManifest and GetImageConfig as well for the view FULL. Otherwise, the answer is POLICY_DENIED.
+        points to, when its image was built, its size and its platforms. If one of these cannot be found out, the details of the tag have a status.
+        If the gateway has a policy, the details need the rights for the RPCs that return them: ResolveManifest for the view DESCRIPTORS and for
+        `digest`; for the view FULL, also GetManifest and GetImageConfig. Otherwise, the answer is POLICY_DENIED.
 
         Errors:
           INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or needs another `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
@@ -818,8 +820,9 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_service_pb2.ListReferrersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_service_pb2.ListReferrersResponse, _abc.Awaitable[_registry_service_pb2.ListReferrersResponse]]:
-        """Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API. If
-        the registry has none, or it lists nothing, it reads the fallback tag. In each case it also looks for cosign's tags. Each result says its source.
+        """Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. The gateway asks the registry's
+        referrers API. If the registry has no such API, or the API lists nothing, the gateway reads the fallback tag. In each case it also looks for
+        cosign's tags. Each result says its source.
 
         Errors:
           INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
@@ -839,8 +842,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sends changes of tags and repositories as the gateway's index sees them, in order, until the caller ends the call or
         the gateway's time limit for streams ends it with OK. Events of repositories for which the caller may not call ListTags
         are left out; the policy is asked for each event as it is sent. A watch that continues at a cursor sees every change
-        after it, also over restarts of the gateway and on another replica. A watch does not count as one of the
-        gateway's calls at the same time; watches have a limit of their own.
+        after it, even after a restart of the gateway or on another replica. Watches do not count as calls: they have a
+        limit of their own.
 
         Errors:
           INVALID_ARGUMENT  INVALID_FIELD: `prefix`, `repositories` or `heartbeat_interval` is invalid; `after_cursor` is not a cursor.

@@ -45,8 +45,9 @@ class TagDetails(message.Message):
 
     @builtins.property
     def created(self) -> timestamp_pb2.Timestamp:
-        """When the image was built, as its configuration says. For an index: the date of its newest image. If neither states a date, the annotation
-        `org.opencontainers.image.created`. Unset if no date is stated; the first instant of year 1 counts as none. Only with the view FULL.
+        """When the image was built, as its configuration says. For an index: the date of its newest image. If no configuration states
+        a date, the annotation `org.opencontainers.image.created` counts. Unset if no date is stated; the first instant of year 1 is no date. Only with
+        the view FULL.
         """
 
     @builtins.property

@@ -133,7 +133,7 @@ class FindTagsResponse(message.Message):
 
     @builtins.property
     def as_of(self) -> timestamp_pb2.Timestamp:
-        """When the last complete look at the registry's catalog began: tags in repositories that are newer may be missing."""
+        """When the last complete read of the registry's catalog began. Tags of repositories that were created later may be missing."""
 
     def __init__(
         self,

@@ -63,7 +63,7 @@ export interface Descriptor_AnnotationsEntry {
   value: string;
 }
 
-/** A manifest: its exact bytes and its parsed content. Either `image`, `index` or `content_status` is set. */
+/** A manifest: its exact bytes and its parsed content. Exactly one of `image`, `index` and `content_status` is set. */
 export interface Manifest {
   /** Media type, digest and size of `raw`. */
   descriptor:

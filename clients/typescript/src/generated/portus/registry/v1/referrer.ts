@@ -29,8 +29,8 @@ export interface Referrer {
   /** The layers of the manifest: a signature's payload, the SBOM. ReadBlob reads them by their digests. */
   layers: Descriptor[];
   /**
-   * Set if the manifest could not be read, its content is not shown, or the fallback tag lists it and its `subject` is another manifest. `layers`
-   * is then empty.
+   * Set if the manifest could not be read, if its content is not shown, or if the fallback tag lists it although its `subject` is another manifest.
+   * `layers` is then empty.
    */
   layersStatus: Status | undefined;
 }

@@ -192,8 +192,8 @@ export interface ListTagsRequest {
   /** What the answer says of each tag. */
   view: ListTagsRequest_View;
   /**
-   * Lists only tags that point to this digest. Unless an index answers, the gateway asks the registry about every tag, in one call about 1000 tags
-   * at most. If what a tag points to cannot be found out, the tag is listed, and its details have a status. With the view NAMES, the call fails
+   * Lists only tags that point to this digest. Unless an index answers, the gateway asks the registry about every tag, about 1000 tags in one
+   * call at most. If what a tag points to cannot be found out, the tag is listed, and its details have a status. With the view NAMES, the call fails
    * instead. Empty means all.
    */
   digest: string;
@@ -3939,9 +3939,9 @@ export const RegistryServiceService = {
   },
   /**
    * Lists the tags of a repository page by page. For a repository without tags, the page is empty. `view` adds details of each tag: what it
-   * points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status. A caller with a
-   * policy also needs the right for the RPCs whose answers it gets: ResolveManifest for the view DESCRIPTORS and for `digest`, and
-   * GetManifest and GetImageConfig as well for the view FULL. Otherwise, the answer is POLICY_DENIED.
+   * points to, when its image was built, its size and its platforms. If one of these cannot be found out, the details of the tag have a status.
+   * If the gateway has a policy, the details need the rights for the RPCs that return them: ResolveManifest for the view DESCRIPTORS and for
+   * `digest`; for the view FULL, also GetManifest and GetImageConfig. Otherwise, the answer is POLICY_DENIED.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or needs another `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
@@ -4109,8 +4109,9 @@ export const RegistryServiceService = {
     responseDeserialize: (value: Buffer): ReadBlobResponse => ReadBlobResponse.decode(value),
   },
   /**
-   * Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API. If
-   * the registry has none, or it lists nothing, it reads the fallback tag. In each case it also looks for cosign's tags. Each result says its source.
+   * Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. The gateway asks the registry's
+   * referrers API. If the registry has no such API, or the API lists nothing, the gateway reads the fallback tag. In each case it also looks for
+   * cosign's tags. Each result says its source.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
@@ -4134,8 +4135,8 @@ export const RegistryServiceService = {
    * Sends changes of tags and repositories as the gateway's index sees them, in order, until the caller ends the call or
    * the gateway's time limit for streams ends it with OK. Events of repositories for which the caller may not call ListTags
    * are left out; the policy is asked for each event as it is sent. A watch that continues at a cursor sees every change
-   * after it, also over restarts of the gateway and on another replica. A watch does not count as one of the
-   * gateway's calls at the same time; watches have a limit of their own.
+   * after it, even after a restart of the gateway or on another replica. Watches do not count as calls: they have a
+   * limit of their own.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `prefix`, `repositories` or `heartbeat_interval` is invalid; `after_cursor` is not a cursor.
@@ -4325,9 +4326,9 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
   streamCatalog: handleServerStreamingCall<StreamCatalogRequest, StreamCatalogResponse>;
   /**
    * Lists the tags of a repository page by page. For a repository without tags, the page is empty. `view` adds details of each tag: what it
-   * points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status. A caller with a
-   * policy also needs the right for the RPCs whose answers it gets: ResolveManifest for the view DESCRIPTORS and for `digest`, and
-   * GetManifest and GetImageConfig as well for the view FULL. Otherwise, the answer is POLICY_DENIED.
+   * points to, when its image was built, its size and its platforms. If one of these cannot be found out, the details of the tag have a status.
+   * If the gateway has a policy, the details need the rights for the RPCs that return them: ResolveManifest for the view DESCRIPTORS and for
+   * `digest`; for the view FULL, also GetManifest and GetImageConfig. Otherwise, the answer is POLICY_DENIED.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or needs another `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
@@ -4421,8 +4422,9 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    */
   readBlob: handleServerStreamingCall<ReadBlobRequest, ReadBlobResponse>;
   /**
-   * Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API. If
-   * the registry has none, or it lists nothing, it reads the fallback tag. In each case it also looks for cosign's tags. Each result says its source.
+   * Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. The gateway asks the registry's
+   * referrers API. If the registry has no such API, or the API lists nothing, the gateway reads the fallback tag. In each case it also looks for
+   * cosign's tags. Each result says its source.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
@@ -4437,8 +4439,8 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
    * Sends changes of tags and repositories as the gateway's index sees them, in order, until the caller ends the call or
    * the gateway's time limit for streams ends it with OK. Events of repositories for which the caller may not call ListTags
    * are left out; the policy is asked for each event as it is sent. A watch that continues at a cursor sees every change
-   * after it, also over restarts of the gateway and on another replica. A watch does not count as one of the
-   * gateway's calls at the same time; watches have a limit of their own.
+   * after it, even after a restart of the gateway or on another replica. Watches do not count as calls: they have a
+   * limit of their own.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `prefix`, `repositories` or `heartbeat_interval` is invalid; `after_cursor` is not a cursor.
@@ -4602,9 +4604,9 @@ export interface RegistryServiceClient extends Client {
   ): ClientReadableStream<StreamCatalogResponse>;
   /**
    * Lists the tags of a repository page by page. For a repository without tags, the page is empty. `view` adds details of each tag: what it
-   * points to, when its image was built, its size and its platforms. If they cannot be found out, the details have a status. A caller with a
-   * policy also needs the right for the RPCs whose answers it gets: ResolveManifest for the view DESCRIPTORS and for `digest`, and
-   * GetManifest and GetImageConfig as well for the view FULL. Otherwise, the answer is POLICY_DENIED.
+   * points to, when its image was built, its size and its platforms. If one of these cannot be found out, the details of the tag have a status.
+   * If the gateway has a policy, the details need the rights for the RPCs that return them: ResolveManifest for the view DESCRIPTORS and for
+   * `digest`; for the view FULL, also GetManifest and GetImageConfig. Otherwise, the answer is POLICY_DENIED.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `order_by` is unknown or needs another `view`; `page_size` is negative; `page_token` is not from this gateway, or belongs to other arguments or to another caller.
@@ -4783,8 +4785,9 @@ export interface RegistryServiceClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientReadableStream<ReadBlobResponse>;
   /**
-   * Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. It asks the registry's referrers API. If
-   * the registry has none, or it lists nothing, it reads the fallback tag. In each case it also looks for cosign's tags. Each result says its source.
+   * Lists what refers to a manifest, page by page: signatures, attestations, SBOMs and other artifacts. The gateway asks the registry's
+   * referrers API. If the registry has no such API, or the API lists nothing, the gateway reads the fallback tag. In each case it also looks for
+   * cosign's tags. Each result says its source.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository` or `digest` is invalid; `artifact_type` is too long; `page_size` is negative; `page_token` is not from this gateway, or
@@ -4813,8 +4816,8 @@ export interface RegistryServiceClient extends Client {
    * Sends changes of tags and repositories as the gateway's index sees them, in order, until the caller ends the call or
    * the gateway's time limit for streams ends it with OK. Events of repositories for which the caller may not call ListTags
    * are left out; the policy is asked for each event as it is sent. A watch that continues at a cursor sees every change
-   * after it, also over restarts of the gateway and on another replica. A watch does not count as one of the
-   * gateway's calls at the same time; watches have a limit of their own.
+   * after it, even after a restart of the gateway or on another replica. Watches do not count as calls: they have a
+   * limit of their own.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `prefix`, `repositories` or `heartbeat_interval` is invalid; `after_cursor` is not a cursor.

@@ -58,7 +58,7 @@ export interface FindTagsResponse {
   tags: FoundTag[];
   /** Token for the next page. Empty if this is the last page. */
   nextPageToken: string;
-  /** When the last complete look at the registry's catalog began: tags in repositories that are newer may be missing. */
+  /** When the last complete read of the registry's catalog began. Tags of repositories that were created later may be missing. */
   asOf: Date | undefined;
 }
 

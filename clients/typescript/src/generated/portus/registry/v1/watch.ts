@@ -50,9 +50,9 @@ export interface WatchEventsResponse {
   /** Set in one message: everything that `current_state` lists has been sent by now. */
   currentStateComplete: boolean;
   /**
-   * The gateway has sent every change that the index saw before this time, but for one that was just being written: it
-   * comes in a later message, and its `observed_time` can be some milliseconds before this `as_of`. Unset while the
-   * current state is listed. To know what was sent, use `cursor`: it has no such gap.
+   * Every change that the index saw before this time has been sent, except for a change that was being written at that
+   * moment. Such a change comes in a later message; its `observed_time` can be some milliseconds before this `as_of`. To
+   * know exactly what was sent, use `cursor`. Unset while the current state is listed.
    */
   asOf: Date | undefined;
 }
@@ -73,8 +73,8 @@ export interface Event {
   /** The digest that the tag pointed to before, if the index knew one. */
   previousDigest: string;
   /**
-   * When the index saw the change. In an event of `current_state`: when the index last looked, which says nothing about
-   * when the change was. For a tag, it looked at the digest then, for a repository, at the list of its tags.
+   * When the index saw the change. In an event of `current_state`: when the index last read the digest of the tag, or
+   * the list of tags of the repository. That does not say when the change was made.
    */
   observedTime:
     | Date
