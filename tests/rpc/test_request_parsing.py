@@ -292,7 +292,7 @@ async def test_a_digest_that_is_deleted_twice_in_a_batch_is_named_with_its_first
 
 def test_a_batch_of_a_thousand_is_not_too_large() -> None:
     batch = BatchResolveManifestsRequest(requests=[ResolveManifestRequest()] * 1000)
-    assert len(request_parsing.resolve_batch(batch)) == 1000
+    assert len(request_parsing.batch(batch.requests)) == 1000
 
 
 async def test_a_heartbeat_is_told_once_and_beside_other_fields(gateway: Gateway) -> None:

@@ -206,7 +206,7 @@ class Download:
         await self._open()
 
     async def _size(self) -> int | None:
-        """The size that the registry states when it is asked for nothing else. None if it states none."""
+        """The size that the registry states when it is asked for the whole blob (HEAD). None if it states none."""
         head = await self._ask("HEAD", "")
         return _content_length(head) if head.status == 200 else None
 

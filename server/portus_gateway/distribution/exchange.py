@@ -37,7 +37,7 @@ from portus_gateway.distribution.retry import Backoff, retry_after
 # How much is read of an answer that reports an error.
 _ERROR_LIMIT = 16 * 1024
 _CHUNK = 64 * 1024
-# aiohttp stops to read from the connection at twice this size.
+# aiohttp stops reading from the connection at twice this size.
 _STREAM_BUFFER = 256 * 1024
 _SUCCESSES = frozenset({200, 206})
 _OVERLOADED = frozenset({429, 503})
@@ -231,9 +231,6 @@ class Exchange:
                 seconds=time.monotonic() - started,
             )
 
-    def _bounds(self, total: float) -> aiohttp.ClientTimeout:
-        return aiohttp.ClientTimeout(total=total, sock_connect=self._timeouts.connect, sock_read=total)
-
     async def _carried_through(self, exchange: Coroutine[object, None, Answer]) -> Answer:
         answer, cancellation = await carried_through(exchange)
         if cancellation is not None and 300 <= answer.status < 500 and not answer.is_transient:
@@ -270,7 +267,9 @@ class Exchange:
     def _bounds_of(self, request: Request) -> aiohttp.ClientTimeout:
         if request.open_body is not None:
             return self._stream_bounds
-        return self._usual_bounds if request.total is None else self._bounds(request.total)
+        if request.total is None:
+            return self._usual_bounds
+        return aiohttp.ClientTimeout(total=request.total, sock_connect=self._timeouts.connect, sock_read=request.total)
 
 
 async def _body(response: aiohttp.ClientResponse, request: Request) -> bytes:

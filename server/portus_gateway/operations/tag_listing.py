@@ -43,7 +43,7 @@ _STATUS_SIZE: Final = 1024
 class WantedTags:
     """A page of at most `size` tags. With a `digest`, only tags that point to it.
 
-    `newest_first` needs the view FULL. `max_staleness` is how old it may be, in seconds.
+    `newest_first` needs the view FULL. `max_staleness` is how old the page may be, in seconds.
     """
 
     repository: Repository
@@ -57,7 +57,7 @@ class WantedTags:
 
 
 class TagSource(Protocol):
-    """Where a listing has the tags from."""
+    """Where a listing gets its tags from."""
 
     async def page(self, repository: Repository, size: int, after: Cursor | None) -> Page[Name]:
         """A page of at most `size` tags. Raises `NotFound`."""
@@ -156,9 +156,9 @@ class TagListing:
     async def _on_digest(
         self, wanted: WantedTags, source: TagSource, digest: Digest, names: Sequence[Name]
     ) -> Mapping[Tag, Target]:
-        """Those of `names` that point to `digest`, and those of which that cannot be found out, in any order.
+        """Those of `names` that point to `digest`, in any order. A tag for which that is not known has the error.
 
-        For a listing of names, which has no place for an error, the error is raised.
+        A listing of names has no place for an error, so it is raised.
         """
         comparison = DigestComparison(self._registry, wanted.repository, digest)
         found: dict[Tag, Target] = {}

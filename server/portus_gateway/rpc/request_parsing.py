@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Final, TypeAlias, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 
 from portus.registry.v1 import manifest_pb2, registry_service_pb2, tag_history_pb2, watch_pb2
 from portus_gateway.distribution.digest import Digest
@@ -31,12 +32,12 @@ from portus_gateway.rpc.page_tokens import Argument, InvalidPageToken, PageToken
 MAX_EXPECTED_TAGS = 1000
 MAX_BATCH = 1000
 MAX_WATCHED = 1000
+MAX_ARTIFACT_TYPE = 255
 LONGEST_TAG = 128
 # In seconds.
 _HEARTBEAT: Final = 15.0
 _SHORTEST_HEARTBEAT: Final = 1.0
 _LONGEST_HEARTBEAT: Final = 300.0
-MAX_ARTIFACT_TYPE = 255
 _NANOSECONDS = 1_000_000_000
 _VIEWS: Final = {
     registry_service_pb2.ListTagsRequest.NAMES: View.NAMES,
@@ -55,6 +56,7 @@ ReadRequest: TypeAlias = (
 """A request about the manifest that a reference points to."""
 
 Name = TypeVar("Name", Repository, Tag, Digest)
+Request = TypeVar("Request", bound=Message)
 
 # The same names come in many requests. To find a name in a cache is faster than to check it.
 _REMEMBERED_NAMES = 4096
@@ -240,35 +242,13 @@ def manifest_read(request: ReadRequest) -> ManifestRead:
     return ManifestRead(repository, reference, platform, max_staleness)
 
 
-def resolve_batch(
-    request: registry_service_pb2.BatchResolveManifestsRequest,
-) -> Sequence[registry_service_pb2.ResolveManifestRequest]:
+def batch(requests: Sequence[Request]) -> Sequence[Request]:
     """The requests of a batch. Each is parsed by itself later, so that a bad one does not affect the others."""
-    _check_batch(len(request.requests))
-    return request.requests
-
-
-def manifest_batch(
-    request: registry_service_pb2.BatchGetManifestsRequest,
-) -> Sequence[registry_service_pb2.GetManifestRequest]:
-    """As `resolve_batch`."""
-    _check_batch(len(request.requests))
-    return request.requests
-
-
-def image_config_batch(
-    request: registry_service_pb2.BatchGetImageConfigsRequest,
-) -> Sequence[registry_service_pb2.GetImageConfigRequest]:
-    """As `resolve_batch`."""
-    _check_batch(len(request.requests))
-    return request.requests
-
-
-def _check_batch(length: int) -> None:
     fields = _Fields()
-    if not 1 <= length <= MAX_BATCH:
-        fields.refuse("requests", f"has {length} requests; it must have 1 to {MAX_BATCH}")
+    if not 1 <= len(requests) <= MAX_BATCH:
+        fields.refuse("requests", f"has {len(requests)} requests; it must have 1 to {MAX_BATCH}")
     fields.check()
+    return requests
 
 
 def manifest_deletion(request: registry_service_pb2.DeleteManifestRequest) -> ManifestDeletion:
@@ -298,7 +278,7 @@ def manifest_batch_deletion(
     request: registry_service_pb2.BatchDeleteManifestsRequest,
 ) -> BatchDeletion:
     """All mistakes in all requests are reported together: nothing may be deleted then."""
-    _check_batch(len(request.requests))
+    batch(request.requests)
     fields = _Fields()
     fields.name("repository", _repository, request.repository)
     wanted: list[ManifestDeletion] = []

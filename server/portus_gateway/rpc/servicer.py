@@ -204,7 +204,7 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         self, request: registry_service_pb2.BatchResolveManifestsRequest, context: object
     ) -> AsyncIterator[registry_service_pb2.BatchResolveManifestsResponse]:
         return self._descriptor_batch.responses(
-            request_parsing.resolve_batch(request),
+            request_parsing.batch(request.requests),
             lambda results: registry_service_pb2.BatchResolveManifestsResponse(results=results),
         )
 
@@ -221,7 +221,7 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         self, request: registry_service_pb2.BatchGetManifestsRequest, context: object
     ) -> AsyncIterator[registry_service_pb2.BatchGetManifestsResponse]:
         return self._manifest_batch.responses(
-            request_parsing.manifest_batch(request),
+            request_parsing.batch(request.requests),
             lambda results: registry_service_pb2.BatchGetManifestsResponse(results=results),
         )
 
@@ -238,7 +238,7 @@ class RegistryServicer(registry_service_pb2_grpc.RegistryServiceServicer):
         self, request: registry_service_pb2.BatchGetImageConfigsRequest, context: object
     ) -> AsyncIterator[registry_service_pb2.BatchGetImageConfigsResponse]:
         return self._image_config_batch.responses(
-            request_parsing.image_config_batch(request),
+            request_parsing.batch(request.requests),
             lambda results: registry_service_pb2.BatchGetImageConfigsResponse(results=results),
         )
 
