@@ -85,6 +85,25 @@ def test_a_certificate_with_a_malformed_name_identifies_nobody(
         caller_of_certificate(connection(authority.issue(**names)))  # type: ignore[arg-type]
 
 
+def test_a_certificate_has_a_limited_number_of_names(authority: Authority) -> None:
+    names = [f"{number}.example.org" for number in range(99)]
+    caller = caller_of_certificate(connection(authority.issue(uris=[SPIFFE], dns=names, common_names=["ci"])))
+    assert caller is not None
+    assert len(caller.principals) == 101
+    with pytest.raises(Unauthenticated, match="too many names: at most 100 are allowed"):
+        caller_of_certificate(connection(authority.issue(uris=[SPIFFE], dns=[*names, "*.example.org"])))
+
+
+def test_a_certificate_has_a_limited_size(authority: Authority) -> None:
+    content = authority.issue(common_names=["ci"]).certificate
+    caller = caller_of_certificate({"x509_pem_cert": [content.ljust(16_384, b"\n")]})
+    assert caller is not None
+    assert caller.name == "cn:ci"
+    for shown in ([content.ljust(16_385, b"\n")], [content, content.ljust(16_385, b"\n")]):
+        with pytest.raises(Unauthenticated, match="too large: at most 16384 bytes"):
+            caller_of_certificate({"x509_pem_cert": shown})
+
+
 def test_validity_is_checked_in_every_call(authority: Authority) -> None:
     shown = connection(authority.issue(common_names=["ci"], lifetime=timedelta(hours=1), age=timedelta(hours=1)))
     start = time.time()

@@ -316,6 +316,28 @@ def handshake(port: int, authority: Authority, version: ssl.TLSVersion) -> str |
         return secure.version()
 
 
+async def test_a_certificate_with_very_many_names_identifies_nobody(folder: Path, authority: Authority) -> None:
+    async def answer(_: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        try:
+            caller = caller_of_certificate(context.auth_context())
+        except Unauthenticated as error:
+            return str(error).encode()
+        return (caller.name if caller else "nobody").encode()
+
+    async def answer_to(names: int) -> bytes:
+        client = authority.issue(dns=[f"{number}.example.org" for number in range(names)])
+        credentials = grpc.ssl_channel_credentials(authority.pem, client.key, client.certificate)
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        async with grpc.aio.secure_channel(f"localhost:{port}", credentials, options) as channel:
+            answered: bytes = await channel.unary_unary("/test.Test/Ask", bytes, bytes)(b"", timeout=10)
+        return answered
+
+    method: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(answer)
+    async with serving(certificate_in(folder).credentials(client_certificates=True), {"Ask": method}) as port:
+        assert await answer_to(100) == b"dns:0.example.org"
+        assert await answer_to(101) == b"the client certificate has too many names: at most 100 are allowed"
+
+
 async def test_a_resumed_session_does_not_prolong_a_client_certificate(folder: Path, authority: Authority) -> None:
     """TLS tickets live for hours, and a resumed session is not asked for its certificate's validity again."""
     client = authority.issue(common_names=["ci"], lifetime=timedelta(seconds=3))

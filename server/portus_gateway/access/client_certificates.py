@@ -26,6 +26,10 @@ _SPIFFE_SCHEME: Final = "spiffe:"
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _DNS_NAME: Final = re.compile(rf"(?=.{{1,253}}\Z)(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
 _UNUSABLE: Final = "the client certificate has a name that cannot be used"
+# In PEM form. A handshake takes more than 100 KiB, and 1024 certificates are kept.
+_MOST_BYTES: Final = 16 * 1024
+# The policy compares each name with each rule.
+_MOST_NAMES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +47,14 @@ def caller_of_certificate(
     """The caller whose certificate this connection has; None if it has none.
 
     Its SPIFFE ID, its DNS names and its common name are its principals, in this order. Raises `Unauthenticated` for a
-    certificate that is not valid now, that names nobody, or one of whose names is malformed.
+    certificate that is not valid now, that names nobody, one of whose names is malformed, that is larger than 16 KiB,
+    or that has more than 100 names.
     """
     shown = tuple(connection.get(_PEM, ()))
     if not shown:
         return None
+    if max(map(len, shown)) > _MOST_BYTES:
+        raise Unauthenticated(f"the client certificate is too large: at most {_MOST_BYTES} bytes are allowed (PEM)")
     identity = _identity(shown)
     if not identity.valid_from <= now() <= identity.valid_until:
         raise Unauthenticated("the client certificate is not valid now: it has expired, or is not valid yet")
@@ -80,6 +87,8 @@ def _caller(certificate: "x509.Certificate") -> Caller:
 
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        if len(list(names)) > _MOST_NAMES:
+            raise Unauthenticated(f"the client certificate has too many names: at most {_MOST_NAMES} are allowed")
         uris = names.get_values_for_type(x509.UniformResourceIdentifier)
         dns_names = [name.lower() for name in names.get_values_for_type(x509.DNSName)]
     except x509.ExtensionNotFound:
