@@ -10,7 +10,8 @@ from portus_gateway.distribution import Configuration, DistributionClient
 from portus_gateway.index.live_index import IndexPlan, LiveIndex
 from portus_gateway.index.observer import NotificationOutcome, ReadOutcome, RequestOutcome
 from portus_gateway.index.sqlite import SqliteStore
-from portus_gateway.index.store import IndexState
+from portus_gateway.index.store import IndexState, StoreLimits
+from tests.distribution.upstream import Upstream
 
 PLAN = IndexPlan(share=4, walk_interval=3600, digest_interval=3600, history=3600)
 
@@ -26,6 +27,7 @@ class Observed:
         self.unconfirmed = 0
         self.delays: list[float] = []
         self.walks: list[bool] = []
+        self.failed_walks = 0
         self.leads = False
         self.tags: list[int] = []
         self.watches = 0
@@ -63,15 +65,27 @@ class Observed:
     def walked(self, seconds: float, *, held: bool) -> None:
         self.walks.append(held)
 
+    def walk_failed(self) -> None:
+        self.failed_walks += 1
+
 
 @asynccontextmanager
 async def indexed(
-    registry: DevRegistry, path: Path, *, plan: IndexPlan = PLAN, observed: Observed | None = None
+    registry: DevRegistry | Upstream,
+    path: Path,
+    *,
+    plan: IndexPlan = PLAN,
+    observed: Observed | None = None,
+    limits: StoreLimits | None = None,
 ) -> AsyncGenerator[LiveIndex, None]:
     """An index of `registry`, once its store is open."""
+
+    def store() -> SqliteStore:
+        return SqliteStore(path, registry.url, limits=limits)
+
     async with (
         DistributionClient(Configuration(url=registry.url)) as client,
-        LiveIndex(lambda: SqliteStore(path, registry.url), client, observed or Observed(), plan, keeps=True) as index,
+        LiveIndex(store, client, observed or Observed(), plan, keeps=True) as index,
     ):
         async with asyncio.timeout(10):
             await index.opened()

@@ -7,7 +7,7 @@ from portus_gateway.index.store import Applied, Change, Claim, Hint, IndexStore,
 
 REGISTRY = "http://registry.example:5000"
 # Without delays, so that a test need not wait for the next look; and small, so that there is more than one part.
-LIMITS = StoreLimits(unknown_repositories=3, hints=2, delays=(0.0, 0.0), marked_at_once=2)
+LIMITS = StoreLimits(repositories=4, unknown_repositories=3, hints=2, delays=(0.0, 0.0), marked_at_once=2)
 
 
 def digest(content: str) -> Digest:

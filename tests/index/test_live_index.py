@@ -7,15 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from structlog.testing import capture_logs
 
 from portus_gateway.devregistry import DevRegistry, Fault
-from portus_gateway.distribution import Configuration, DistributionClient
+from portus_gateway.distribution import Configuration, DistributionClient, paging
 from portus_gateway.distribution.digest import Digest
 from portus_gateway.distribution.names import Repository, Tag
+from portus_gateway.index import walker
 from portus_gateway.index.errors import IndexUnavailable, StoreError
 from portus_gateway.index.live_index import LiveIndex
 from portus_gateway.index.sqlite import SqliteStore
-from portus_gateway.index.store import ChangeType, Hint, Notice
+from portus_gateway.index.store import ChangeType, Hint, Notice, StoreLimits
+from tests.distribution.upstream import Upstream
 from tests.index.registries import PLAN, Observed, content_in, content_of, equal, indexed, until
 
 
@@ -264,3 +268,52 @@ async def _is_ready(index: LiveIndex) -> bool:
 
 async def _is_settled(index: LiveIndex) -> bool:
     return (await index.state(counted=True)).dirty == 0
+
+
+class EndlessCatalog:
+    """Names new repositories on each page, and never the last one. It fails to list their tags."""
+
+    def __init__(self) -> None:
+        self.pages = 0
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("/tags/list"):
+            return web.Response(status=503)
+        if not request.path.endswith("/_catalog"):
+            return web.json_response({}, headers={"Docker-Distribution-Api-Version": "registry/2.0"})
+        self.pages += 1
+        names = [f"made-up/{self.pages}-{number}" for number in range(100)]
+        return web.json_response(
+            {"repositories": names}, headers={"Link": f'</v2/_catalog?page={self.pages}>; rel="next"'}
+        )
+
+
+async def test_a_catalog_without_an_end_does_not_fill_the_store(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paging, "MOST_NAMES", 500)
+    # There is one walk only.
+    monkeypatch.setattr(walker, "_FIRST_RETRY", 3600.0)
+    observed, endless = Observed(), EndlessCatalog()
+    async with Upstream() as registry:
+        registry.script(endless)
+        async with indexed(registry, path, observed=observed) as index:
+            await until(lambda: observed.failed_walks == 1)
+            assert (await index.store.catalog("", "", 1000, tags=False)).repositories == ()
+    assert endless.pages == 6
+
+
+async def test_an_index_that_has_too_many_repositories_takes_in_no_more_and_says_what_to_do(
+    registry: DevRegistry, path: Path
+) -> None:
+    registry.push("team/app", "v1")
+    registry.push("team/api", "v1")
+    observed = Observed()
+    async with indexed(registry, path, observed=observed, limits=StoreLimits(repositories=2)) as index:
+        await equal(index, registry)
+        await until(lambda: bool(observed.walks))
+        registry.push("new/app", "v1")
+        with capture_logs() as logs:
+            index.want_walk()
+            await until(lambda: observed.failed_walks == 1)
+        assert "new/app" not in await content_of(index)
+    (problem,) = [entry["problem"] for entry in logs if entry["event"].startswith("the catalog could not be walked")]
+    assert "`portus-gateway index rebuild`" in problem

@@ -354,6 +354,35 @@ class TestWalk:
         await store.end_walk(started)
         assert [entry.name for entry in (await store.catalog("", "", 10, tags=False)).repositories] == ["UPPER", "app"]
 
+    async def test_of_a_walk_without_an_end_stays_what_is_known_otherwise(self, store: SqlStore) -> None:
+        await store.walk_page(1.0, ["listed"], ["LISTED"])
+        await store.end_walk(1.0)
+        ended = (await store.state()).now
+        while (await store.state()).now <= ended:
+            pass
+        await store.walk_page(2.0, ["listed", "made-up/1", "read", "notified", "made-up/2"], ["MADE-UP"])
+        await store.apply(await claimed(store, "read"), reading({"v1": "a"}))
+        await store.notify([Notice("notified")])
+        claim = await claimed(store, "made-up/1")
+        await store.forget_unfinished_walk()
+        rows = (await store.catalog("", "", 10, tags=False)).repositories
+        assert [entry.name for entry in rows] == ["LISTED", "listed", "notified", "read"]
+        # What is read of one that was forgotten is not written.
+        assert await store.apply(claim, reading({"v1": "a"})) is None
+
+    async def test_of_the_first_walk_without_an_end_nothing_stays(self, store: SqlStore) -> None:
+        await store.walk_page(1.0, [f"made-up/{number}" for number in range(7)])
+        await store.forget_unfinished_walk()
+        assert (await store.catalog("", "", 10, tags=False)).repositories == ()
+
+    async def test_there_is_room_for_a_limited_number_of_repositories(self, store: SqlStore) -> None:
+        await store.walk_page(1.0, ["a", "b", "c"])
+        # Repositories that only notifications named have a limit of their own.
+        await store.notify([Notice("notified")])
+        assert await store.has_room()
+        await store.walk_page(1.0, ["d"])
+        assert not await store.has_room()
+
     async def test_a_new_instance_of_the_registry_asks_for_a_walk(self, store: SqlStore) -> None:
         await store.end_walk(1.0)
         await store.notify([], ["instance-1"])

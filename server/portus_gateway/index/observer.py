@@ -51,3 +51,7 @@ class IndexObserver(Protocol):
     def walked(self, seconds: float, *, held: bool) -> None:
         """A walk ended."""
         ...
+
+    def walk_failed(self) -> None:
+        """A walk did not come to its end."""
+        ...

@@ -125,6 +125,14 @@ class SqlStore(ABC):
         await self._write(partial(self._transactions.end_walk, started, found.held))
         return found
 
+    async def has_room(self) -> bool:
+        return await self._read(self._transactions.has_room, slow=True)
+
+    async def forget_unfinished_walk(self) -> None:
+        last: int | None = 0
+        while last is not None:
+            last = await self._write(partial(self._transactions.forget_unfinished_walk, last))
+
     async def request_walk(self) -> None:
         await self._write(self._transactions.request_walk)
 

@@ -282,7 +282,10 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class StoreLimits:
-    """How much a store takes in of what notifications say."""
+    """How much a store takes in."""
+
+    repositories: int = 1_500_000
+    """Repositories of the catalog. A walk reads 1,000,000 names at most, and some may be gone since the last walk."""
 
     unknown_repositories: int = 10_000
     """Repositories that only notifications named."""
@@ -295,7 +298,10 @@ class StoreLimits:
 
 
 class IndexStore(Protocol):
-    """Keeps the index. Each method but `end_walk` is one transaction. They raise `StoreError` and nothing else."""
+    """Keeps the index. They raise `StoreError` and nothing else.
+
+    Each method is one transaction, except `end_walk` and `forget_unfinished_walk`.
+    """
 
     async def state(self, *, counted: bool = False) -> IndexState:
         """The index as a whole. With `counted`, with the numbers of what it has, which takes longer."""
@@ -350,6 +356,17 @@ class IndexStore(Protocol):
 
     async def end_walk(self, started: float) -> WalkEnd:
         """The walk found the end of the catalog. All repositories are to be read again: marked some at a time."""
+        ...
+
+    async def has_room(self) -> bool:
+        """Whether the store has fewer repositories of the catalog than it takes in."""
+        ...
+
+    async def forget_unfinished_walk(self) -> None:
+        """Forgets repositories that nothing but walks without an end have named, and that were not read.
+
+        Without this, each walk over a catalog that has no end would leave its repositories.
+        """
         ...
 
     async def request_walk(self) -> None:

@@ -340,15 +340,9 @@ class Transactions:
 
         A million at once would take longer than a statement may, and all reads would wait for it.
         """
-        row = (
-            yield Statement(
-                "SELECT max(id) FROM (SELECT id FROM repositories WHERE id > $1 ORDER BY id LIMIT $2) AS part",
-                (after, self._limits.marked_at_once),
-            )
-        )[0]
-        if row[0] is None:
+        last = yield from self._end_of_part(after)
+        if last is None:
             return None
-        last = _int(row[0])
         now = yield from self._now()
         latest = max(started, now)
         if not held:
@@ -374,6 +368,25 @@ class Transactions:
             "UPDATE index_state SET walk_started = $1, walk_ended = $2, walk_held = $3, walk_requested = $3",
             (started, now, int(held)),
         )
+
+    def has_room(self) -> Transaction[bool]:
+        most = self._limits.repositories
+        rows = yield Statement(
+            "SELECT count(*) FROM (SELECT 1 FROM repositories WHERE known > 0 LIMIT $1) AS part", (most,)
+        )
+        return _int(rows[0][0]) < most
+
+    def forget_unfinished_walk(self, after: int) -> Transaction[int | None]:
+        """Looks at the next repositories with larger ids than `after`. Answers as `mark_after_walk`."""
+        last = yield from self._end_of_part(after)
+        if last is not None:
+            # What the last complete walk found was added before its end. What a notification named is read first.
+            yield Statement(
+                "DELETE FROM repositories WHERE id > $1 AND id <= $2 AND known = 1 AND priority = 1"
+                " AND added_at > coalesce((SELECT walk_ended FROM index_state), 0.0)",
+                (after, last),
+            )
+        return last
 
     def request_walk(self) -> Transaction[None]:
         yield Statement("UPDATE index_state SET walk_requested = 1")
@@ -555,6 +568,14 @@ class Transactions:
                 break
         state = yield from self.state()
         return FoundTags(tuple(found), state, following)
+
+    def _end_of_part(self, after: int) -> Transaction[int | None]:
+        """The last id of the repositories after an id that one transaction takes. None: there are no more."""
+        rows = yield Statement(
+            "SELECT max(id) FROM (SELECT id FROM repositories WHERE id > $1 ORDER BY id LIMIT $2) AS part",
+            (after, self._limits.marked_at_once),
+        )
+        return None if rows[0][0] is None else _int(rows[0][0])
 
     def _now(self) -> Transaction[float]:
         rows = yield Statement(f"SELECT {self._dialect.now}")

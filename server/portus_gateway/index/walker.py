@@ -9,6 +9,7 @@ from typing import Final, NoReturn
 import structlog
 
 from portus_gateway.aio import spans
+from portus_gateway.distribution.errors import AnswerTooLarge
 from portus_gateway.distribution.names import Repository
 from portus_gateway.distribution.paging import walk
 from portus_gateway.errors import GatewayError
@@ -27,6 +28,8 @@ _LOOK: Final = 0.5
 _FORGET: Final = 60.0
 _FIRST_RETRY: Final = 2.0
 _LONGEST_RETRY: Final = 300.0
+# After so many names, a walk looks again whether the store has room.
+_NAMES_BETWEEN_LOOKS: Final = 100_000
 # A walk is at most a tenth of the time: it is followed by a pause of nine times its length.
 _PAUSE: Final = 9
 
@@ -109,6 +112,7 @@ class Walker:
                         await self._walk(state.now)
                     retry = _FIRST_RETRY
                 except GatewayError as error:
+                    await self._store.forget_unfinished_walk()
                     not_before = clock() + retry
                     retry = min(_LONGEST_RETRY, 2 * retry)
                     self._failed(error)
@@ -133,9 +137,12 @@ class Walker:
 
     async def _walk(self, started: float) -> None:
         """One walk over the whole catalog. Raises `DistributionError`: then nothing is known to be missing."""
-        count = 0
+        count = next_look = 0
         async with aclosing(walk(lambda cursor: self._source.list_repositories(None, cursor))) as pages:
             async for page in pages:
+                if count >= next_look:
+                    await self._check_room()
+                    next_look = count + _NAMES_BETWEEN_LOOKS
                 names = [name.name for name in page.items if isinstance(name, Repository)]
                 unusable = [str(name) for name in page.items if not isinstance(name, Repository)]
                 await self._store.walk_page(started, names, unusable)
@@ -154,7 +161,18 @@ class Walker:
         else:
             _log.info("walked the catalog", repositories=count, missing=ended.missing, seconds=round(seconds, 3))
 
+    async def _check_room(self) -> None:
+        """Raises `AnswerTooLarge` if the index has too many repositories to take in more."""
+        if not await self._store.has_room():
+            raise AnswerTooLarge(
+                "the index has as many repositories as it takes in. The registry's catalog names new ones again and"
+                " again: look at the catalog, and then run `portus-gateway index rebuild`"
+            )
+
     def _failed(self, error: GatewayError) -> None:
-        if error.reason != self._problem:
-            self._problem = error.reason
+        self._observer.walk_failed()
+        # The message too, because what to do is different for some errors with the same reason.
+        problem = f"{error.reason}: {error}"
+        if problem != self._problem:
+            self._problem = problem
             _log.warning("the catalog could not be walked, and is tried again", reason=error.reason, problem=str(error))

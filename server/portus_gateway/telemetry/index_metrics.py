@@ -109,6 +109,9 @@ class IndexMetrics:
         self._walks.labels("held" if held else "complete").inc()
         self._walk_seconds.set(seconds)
 
+    def walk_failed(self) -> None:
+        self._walks.labels("failed").inc()
+
     def watching(self, change: int) -> None:
         self._watchers.inc(change)
 
