@@ -19,6 +19,7 @@ from portus_gateway.index.sqlite import SqliteStore
 from portus_gateway.index.store import ChangeRows, TagEntry
 from portus_gateway.index.watch_cursor import SealedCursor, WatchCursor
 from portus_gateway.operations import watching
+from portus_gateway.rpc import request_parsing
 from tests.index.gateways import TOKEN, IndexedGateway, caller, indexed_gateway
 from tests.index.registries import until
 from tests.index.test_notification import body, event
@@ -26,6 +27,8 @@ from tests.index.turns import Turns
 
 Told = tuple[str, str, str]
 SECOND = Duration(seconds=1)
+AT_ONCE = Duration(nanos=1)
+"""The heartbeat of a watch that sends a message after each read. A test has to allow it first."""
 
 
 @pytest.fixture
@@ -306,16 +309,89 @@ async def test_a_cursor_in_the_current_state_names_nothing_that_is_hidden(
     registry: DevRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watching, "_AT_ONCE", 4)
+    monkeypatch.setattr(request_parsing, "_SHORTEST_HEARTBEAT", 0)
     registry.push("zz-hidden/app", "v1", "v2", "v3")
     async with indexed_gateway(registry, tmp_path, access=True) as gateway:
         await gateway.ready("admin")
-        watch = Watch(gateway, WatchEventsRequest(current_state=True), caller("team"))
+        request = WatchEventsRequest(current_state=True, heartbeat_interval=AT_ONCE)
+        watch = Watch(gateway, request, caller("team"))
         positions = []
         while not (message := await watch.message()).current_state_complete:
             assert b"hidden" not in base64.urlsafe_b64decode(message.cursor + "==")
             positions.append((await opened(tmp_path, registry, message.cursor)).listed)
         watch.end()
         assert positions == [("zz-hidden/app", "v1")]
+
+
+async def messages_of(gateway: IndexedGateway, request: WatchEventsRequest, events: int) -> list[list[Told]]:
+    """What `team` receives in each message, until there are so many events."""
+    watch = Watch(gateway, request, caller("team"))
+    messages: list[list[Told]] = []
+    while len(watch.events) < events:
+        messages.append(told((await watch.message()).events))
+    watch.end()
+    return messages
+
+
+@pytest.mark.parametrize("hidden", [0, 1, 2, 3])
+async def test_the_ends_of_messages_do_not_tell_how_many_tags_are_hidden(
+    registry: DevRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hidden: int
+) -> None:
+    monkeypatch.setattr(watching, "_AT_ONCE", 4)
+    registry.push("team/app", "v3", "v4", "v5", "v6")
+    for number in range(hidden):
+        registry.push("other/app", f"h{number}")
+    async with indexed_gateway(registry, tmp_path, access=True) as gateway:
+        await gateway.ready("admin")
+        first, second = await messages_of(gateway, WatchEventsRequest(current_state=True), 7)
+    assert first == [("REPOSITORY_CREATED", "team/app", ""), *(("TAG_CREATED", "team/app", f"v{n}") for n in (1, 2, 3))]
+    assert second == [("TAG_CREATED", "team/app", f"v{number}") for number in (4, 5, 6)]
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+async def test_the_ends_of_messages_do_not_tell_how_many_changes_are_hidden(
+    registry: DevRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hidden: bool
+) -> None:
+    monkeypatch.setattr(watching, "_AT_ONCE", 4)
+    async with indexed_gateway(registry, tmp_path, access=True) as gateway:
+        await gateway.ready("admin")
+        cursor = (await gateway.stub.Catalog(CatalogRequest(), metadata=caller("team"))).cursor
+        everything = Watch(gateway, WatchEventsRequest(after_cursor=cursor), caller("admin"))
+        changes = 0
+        for step in range(3):
+            for repository in ("other/app", "team/app") if hidden else ("team/app",):
+                registry.push(repository, f"{step}a", f"{step}b")
+                await announced(gateway, repository)
+                changes += 2
+                await everything.until(changes)
+        everything.end()
+        messages = await messages_of(gateway, WatchEventsRequest(after_cursor=cursor), 6)
+    assert [[tag for _, _, tag in message] for message in messages] == [["0a", "0b", "1a", "1b"], ["2a", "2b"]]
+
+
+async def test_a_message_is_not_as_of_a_time_whose_changes_come_later(
+    registry: DevRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "_AT_ONCE", 2)
+    monkeypatch.setattr(request_parsing, "_SHORTEST_HEARTBEAT", 0)
+    async with indexed_gateway(registry, tmp_path, access=True) as gateway:
+        await gateway.ready("admin")
+        cursor = (await gateway.stub.Catalog(CatalogRequest(), metadata=caller("team"))).cursor
+        everything = Watch(gateway, WatchEventsRequest(after_cursor=cursor), caller("admin"))
+        for number, repository in enumerate(("other/app", "team/app"), 1):
+            registry.push(repository, "a", "b", "c")
+            await announced(gateway, repository)
+            await everything.until(3 * number)
+        everything.end()
+        watch = Watch(gateway, WatchEventsRequest(after_cursor=cursor, heartbeat_interval=AT_ONCE), caller("team"))
+        # Two hidden changes; a hidden one and a visible one; two visible ones; and then everything is known.
+        heartbeat, one, two, end = [await watch.message() for _ in range(4)]
+        watch.end()
+    assert [len(message.events) for message in (heartbeat, one, two, end)] == [0, 1, 2, 0]
+    assert not heartbeat.HasField("as_of")
+    # A caller learns the times of its own changes only.
+    assert [message.as_of for message in (one, two)] == [message.events[-1].observed_time for message in (one, two)]
+    assert end.as_of.ToMicroseconds() > two.as_of.ToMicroseconds()
 
 
 async def test_cursors_that_cannot_be_continued(gateway: IndexedGateway, tmp_path: Path, registry: DevRegistry) -> None:

@@ -99,6 +99,68 @@ async def test_a_right_that_is_taken_away_counts_within_a_stream(monkeypatch: py
     assert pages == [["a"], []]
 
 
+class IndexOf(AgingIndex):
+    """An index of these repositories. Before the page after `then`, it calls `change`. Each page is of a new walk."""
+
+    def __init__(self, names: str, *, then: str = "", change: Callable[[], None] = lambda: None) -> None:
+        super().__init__(resolved=True)
+        self._names = names
+        self._then = then
+        self._change = change
+        self._pages = 0
+
+    async def catalog(self, after: str, prefix: str, size: int, *, tags: bool) -> CatalogRows:
+        if after and after == self._then:
+            self._change()
+        self._pages += 1
+        rows = [IndexedRepository(name, 0.0, (), True) for name in self._names if name > after]
+        page = CatalogPage(tuple(rows[:size]), len(rows) > size)
+        return CatalogRows(page, replace(state(0.0), walk_started=float(self._pages)))
+
+
+async def parts_of(index: IndexOf, policy: EverythingVisible) -> list[tuple[str, float]]:
+    """The names in each part of a stream, and as of when it holds."""
+    answers = IndexAnswers(cast("LiveIndex", index), policy, cast("CatalogListing", None))
+    stream = await answers.stream(include_tags=False, prefix="", max_staleness=ALLOWED)
+    assert stream is not None
+    return [
+        (
+            "".join(str(entry.name) for entry in (part.repositories if isinstance(part, CatalogPage) else part)),
+            told.as_of,
+        )
+        async for part, told in stream
+    ]
+
+
+@pytest.mark.parametrize("names", ["BDEGK", "ABCDEFGHIJK", "BCDEGKLMNOP", "BDEGKL"])
+async def test_the_parts_of_a_stream_do_not_tell_how_many_repositories_are_hidden(
+    monkeypatch: pytest.MonkeyPatch, names: str
+) -> None:
+    monkeypatch.setattr(index_answers, "_STREAM_PAGE", 2)
+    policy = ChangingPolicy()
+    policy.names = frozenset("BDEGK")
+    assert [part for part, _ in await parts_of(IndexOf(names), policy)] == ["BD", "EG", "K"]
+
+
+async def test_a_part_of_a_stream_holds_as_of_its_oldest_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_answers, "_STREAM_PAGE", 2)
+    policy = ChangingPolicy()
+    policy.names = frozenset("ACEFH")
+    assert await parts_of(IndexOf("ABCDEFGH"), policy) == [("AC", 1.0), ("EF", 3.0), ("H", 4.0)]
+
+
+async def test_a_right_that_is_taken_away_counts_for_what_is_kept_for_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_answers, "_STREAM_PAGE", 2)
+    policy = ChangingPolicy()
+    policy.names = frozenset("ACE")
+
+    def take_away() -> None:
+        policy.names = frozenset("CE")
+
+    index = IndexOf("ABCDEF", then="B", change=take_away)
+    assert [part for part, _ in await parts_of(index, policy)] == ["CE"]
+
+
 class IndexWithUnusableName(AgingIndex):
     """An index of a registry that also lists a name that no repository can have. Nothing is ever read of it."""
 

@@ -479,7 +479,7 @@ class RegistryClient(Connection):
 
         Raises `FailedPrecondition` with the reason `TAG_MOVED` if the tag does not point to `expected_digest`, and with
         the reason `UNSUPPORTED` if the registry cannot do this, as distribution 2. With `validate_only`, all checks are
-        made and nothing is deleted.
+        made and nothing is deleted. A push of the same tag during the call can be lost, with `expected_digest` too.
 
         After `Unavailable` and `DeadlineExceeded`, the tag may or may not be deleted: check before the next try.
         """

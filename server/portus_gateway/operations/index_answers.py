@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, aclosing, nullcontext
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeGuard
 
 from portus_gateway.access.rpcs import RPCS, Rpc
@@ -27,7 +27,7 @@ Entry: TypeAlias = CatalogEntry | IndexedRepository
 Entries: TypeAlias = CatalogPage | tuple[Entry, ...]
 """The repositories of an answer: a page as the store has it, if all of them are."""
 
-# How many repositories one query of a stream reads.
+# How many repositories one query of a stream reads, and how many a part of it has for a caller that may not see all.
 _STREAM_PAGE: Final = 1024
 # The bytes that a tag takes in a message in addition to its name.
 _FRAME: Final = 3
@@ -222,24 +222,46 @@ class IndexAnswers:
     ) -> "AsyncGenerator[tuple[Entries, Freshness], None]":
         # It is another text each time that it is made, and has to be the same in all messages.
         cursor = _cursor(rows.state)
+        async with aclosing(self._parts(index, rows, include_tags, prefix)) as parts:
+            async for part, state in parts:
+                # By the clock of this part: a slow reader may take it long after the stream began.
+                entries, as_of = await self._entries(index, part, state, include_tags, max_staleness)
+                yield entries, Freshness(as_of, cursor)
+
+    async def _parts(
+        self, index: "LiveIndex", rows: CatalogRows, include_tags: bool, prefix: str
+    ) -> AsyncGenerator[tuple[CatalogPage, IndexState], None]:
+        """What the caller may see of the page `rows` and the pages after it, and the state that each part holds as of.
+
+        If the caller may not see all, all parts but the last have the same size. If each part were what is left of a
+        page, the ends of the parts would tell how many repositories are hidden.
+        """
+        kept: tuple[IndexedRepository, ...] = ()
+        state = rows.state
         while True:
             page = rows.page
-            # For each page, because the policy may change meanwhile.
-            visible = self._visibility.visible()
-            shown = (
-                page
-                if visible is None
-                else CatalogPage(tuple(row for row in page.repositories if visible(row.name)), page.more)
-            )
-            # By the clock of this page: a slow reader may take this page long after the stream began.
-            entries, as_of = await self._entries(index, shown, rows.state, include_tags, max_staleness)
-            yield entries, Freshness(as_of, cursor)
+            # What is kept was there when its page was read.
+            state = replace(rows.state, walk_started=state.walk_started) if kept else rows.state
+            if not kept and self._visibility.visible() is None:
+                yield page, state
+            else:
+                kept = self._seen((*kept, *page.repositories))
+                if len(kept) >= _STREAM_PAGE or not page.more:
+                    yield CatalogPage(kept[:_STREAM_PAGE], more=True), state
+                    kept = kept[_STREAM_PAGE:]
             if not page.more:
+                if kept:
+                    yield CatalogPage(self._seen(kept), more=False), state
                 return
             try:
                 rows = await index.store.catalog(page.repositories[-1].name, prefix, _STREAM_PAGE, tags=include_tags)
             except StoreError as error:
                 raise IndexUnavailable(str(error)) from error
+
+    def _seen(self, rows: tuple[IndexedRepository, ...]) -> tuple[IndexedRepository, ...]:
+        """Those that the caller may see, by the policy of now."""
+        visible = self._visibility.visible()
+        return rows if visible is None else tuple(row for row in rows if visible(row.name))
 
     async def _entries(
         self, index: "LiveIndex", page: CatalogPage, state: IndexState, include_tags: bool, max_staleness: float

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     # Loaded only if there is an index.
     from portus_gateway.index.live_index import LiveIndex
 
-# Changes, or tags of the current state, that are read at a time and in one message at most.
+# How many changes, or tags of the current state, are read at a time, and how many changes a full message has.
 _AT_ONCE: Final = 500
 # How many reads of the current state there are at a time. Callers take turns: one with many watches delays nobody.
 _LOOKS_AT_ONCE: Final = 2
@@ -48,7 +48,10 @@ class WantedEvents:
 
 @dataclass(frozen=True, slots=True)
 class WatchMessage:
-    """Changes, and where a watch continues after them. `as_of` is None while the current state is listed."""
+    """Changes, and where a watch continues after them.
+
+    `as_of` is None while the current state is listed, and in a heartbeat while older changes are still being read.
+    """
 
     changes: Sequence[Change]
     cursor: str
@@ -102,9 +105,9 @@ class Watching:
             async for message in watch.current_state(cursor.listed):
                 yield message
                 self._check_draining()
-        else:
+        elif cursor.sequence == state.head:
             # So that the caller has a cursor from the beginning.
-            yield watch.message((), state.now)
+            yield watch.message((), cursor.sequence, state.now)
         while not _is_late():
             following = await watch.following(self._draining)
             if following is not None:
@@ -117,7 +120,11 @@ class Watching:
 
 
 class _Watch:
-    """One watch, and how far it is."""
+    """One watch, and how far it is.
+
+    Where a message ends depends only on the changes that its caller may see. If a message ended with what was read at a
+    time, a caller could count what is hidden: it would be the rest of each message.
+    """
 
     def __init__(
         self,
@@ -133,33 +140,40 @@ class _Watch:
         self._wanted = wanted
         self._epoch = cursor.epoch
         self._sequence = cursor.sequence
+        self._unsent: list[Change] = []
+        """Changes that the caller may see, up to `sequence`."""
         self._sent_at = time.monotonic()
+        self._has_sent = False
 
-    def message(self, changes: Sequence[Change], as_of: float) -> WatchMessage:
-        """A message with all changes up to the one that the watch has come to."""
+    def message(self, changes: Sequence[Change], sequence: int, as_of: float | None) -> WatchMessage:
+        """A message with what the caller may still see of `changes`, the last ones up to `sequence`."""
+        return self._sent(changes, WatchCursor(self._epoch, sequence), as_of)
+
+    def _sent(
+        self, changes: Sequence[Change], cursor: WatchCursor, as_of: float | None, *, complete: bool = False
+    ) -> WatchMessage:
         self._sent_at = time.monotonic()
-        return WatchMessage(changes, WatchCursor(self._epoch, self._sequence).encode(), as_of)
+        self._has_sent = True
+        return WatchMessage(tuple(self._chosen(changes)), cursor.encode(), as_of, complete)
 
     async def current_state(self, after: tuple[str, str]) -> AsyncGenerator[WatchMessage, None]:
         """What there is, as changes. What changes meanwhile comes again as a change."""
-        repository = after[0]
+        unsent: list[Change] = []
         more = True
         while more:
             entries = await self._entries(after)
             more = len(entries) == _AT_ONCE
+            unsent += self._chosen(_present(entries, after[0], self._sequence))
             after = (entries[-1].repository, entries[-1].tag) if entries else after
-            changes = list(self._chosen(_present(entries, repository, self._sequence)))
-            repository = after[0]
+            while len(unsent) >= _AT_ONCE:
+                part, unsent = unsent[:_AT_ONCE], unsent[_AT_ONCE:]
+                last = part[-1]
+                yield self._sent(part, WatchCursor(self._epoch, self._sequence, (last.repository, last.tag)), None)
             # A caller that may see little of a large registry gets heartbeats meanwhile.
-            due = time.monotonic() - self._sent_at >= self._wanted.heartbeat
-            if more and (changes or due):
-                cursor = WatchCursor(self._epoch, self._sequence, after)
-                self._sent_at = time.monotonic()
-                yield WatchMessage(changes, cursor.encode(), None)
-        self._sent_at = time.monotonic()
-        yield WatchMessage(
-            changes, WatchCursor(self._epoch, self._sequence).encode(), None, current_state_complete=True
-        )
+            if more and time.monotonic() - self._sent_at >= self._wanted.heartbeat:
+                part, unsent = unsent, []
+                yield self._sent(part, WatchCursor(self._epoch, self._sequence, after), None)
+        yield self._sent(unsent, WatchCursor(self._epoch, self._sequence), None, complete=True)
 
     async def following(self, draining: asyncio.Event) -> WatchMessage | None:
         """The next changes, or a heartbeat. None: nothing to send yet."""
@@ -168,17 +182,19 @@ class _Watch:
             raise CursorUnknown
         if rows.state.oldest > self._sequence:
             raise CursorExpired
-        changes: list[Change] = []
         if rows.changes:
             self._sequence = rows.changes[-1].sequence
-            changes = list(self._chosen(rows.changes))
-        complete = len(rows.changes) < _AT_ONCE
-        if changes:
-            return self.message(changes, rows.state.now if complete else rows.changes[-1].observed_at)
+            self._unsent += self._chosen(rows.changes)
+        if len(self._unsent) >= _AT_ONCE:
+            part, self._unsent = self._unsent[:_AT_ONCE], self._unsent[_AT_ONCE:]
+            return self.message(part, part[-1].sequence, part[-1].observed_at)
+        is_complete = len(rows.changes) < _AT_ONCE
         wait = self._sent_at + self._wanted.heartbeat - time.monotonic()
-        if wait <= 0:
-            return self.message((), rows.state.now if complete else rows.changes[-1].observed_at)
-        if complete:
+        if wait <= 0 or (is_complete and (self._unsent or not self._has_sent)):
+            part, self._unsent = self._unsent, []
+            as_of = rows.state.now if is_complete else part[-1].observed_at if part else None
+            return self.message(part, self._sequence, as_of)
+        if is_complete:
             limit = deadline.remaining()
             seconds = min(wait, wait if limit is None else max(0.0, limit - _BEFORE_LIMIT))
             if not draining.is_set():

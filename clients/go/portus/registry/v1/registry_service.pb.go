@@ -2663,8 +2663,8 @@ type DeleteTagRequest struct {
 	Repository string `protobuf:"bytes,1,opt,name=repository,proto3" json:"repository,omitempty"`
 	// The tag to delete.
 	Tag string `protobuf:"bytes,2,opt,name=tag,proto3" json:"tag,omitempty"`
-	// The digest that the caller expects the tag to point to. If it points to another one, nothing is deleted.
-	// Empty means any. Required if the delete is emulated.
+	// The digest that the caller expects the tag to point to. If the gateway sees that it points to another one, nothing is
+	// deleted. Empty means any. Required if the delete is emulated.
 	ExpectedDigest string `protobuf:"bytes,3,opt,name=expected_digest,json=expectedDigest,proto3" json:"expected_digest,omitempty"`
 	// Whether to only check: the call makes every check and fails like a real delete, but deletes nothing.
 	ValidateOnly  bool `protobuf:"varint,4,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`

@@ -216,7 +216,8 @@ type WatchEventsResponse struct {
 	CurrentStateComplete bool `protobuf:"varint,3,opt,name=current_state_complete,json=currentStateComplete,proto3" json:"current_state_complete,omitempty"`
 	// Every change that the index saw before this time has been sent, except for a change that was being written at that
 	// moment. Such a change comes in a later message; its `observed_time` can be some milliseconds before this `as_of`. To
-	// know exactly what was sent, use `cursor`. Unset while the current state is listed.
+	// know exactly what was sent, use `cursor`. Unset while the current state is listed, and in a heartbeat
+	// while the changes since an older cursor are still being read.
 	AsOf          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -1238,8 +1238,8 @@ class DeleteTagRequest(message.Message):
     tag: builtins.str
     """The tag to delete."""
     expected_digest: builtins.str
-    """The digest that the caller expects the tag to point to. If it points to another one, nothing is deleted.
-    Empty means any. Required if the delete is emulated.
+    """The digest that the caller expects the tag to point to. If the gateway sees that it points to another one, nothing is
+    deleted. Empty means any. Required if the delete is emulated.
     """
     validate_only: builtins.bool
     """Whether to only check: the call makes every check and fails like a real delete, but deletes nothing."""

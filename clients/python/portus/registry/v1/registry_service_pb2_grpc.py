@@ -498,7 +498,10 @@ class RegistryServiceServicer(object):
     def DeleteTag(self, request, context):
         """Deletes a tag and nothing else. The manifest stays. Distribution 3.x and other registries that follow the OCI specification can do this.
         Distribution 2.x cannot: the gateway then refuses, or, if its operator has set PORTUS_EMULATE_TAG_DELETE, moves the tag to a small new manifest
-        and deletes that one. A push of the same tag between these two steps is lost.
+        and deletes that one.
+
+        A push of the same tag during the call can be lost, with `expected_digest` too: no registry deletes a tag on condition that it has not moved. It is lost if it comes
+        between the gateway's look at the tag and the next step: the delete, or, if the delete is emulated, the move or the delete. Its manifest stays, without the tag.
 
         Errors:
         INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `expected_digest` is invalid; `expected_digest` is empty, and the delete would be emulated.

@@ -279,7 +279,10 @@ class RegistryServiceStub:
     DeleteTag: _grpc.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteTagRequest, _registry_service_pb2.DeleteTagResponse]
     """Deletes a tag and nothing else. The manifest stays. Distribution 3.x and other registries that follow the OCI specification can do this.
     Distribution 2.x cannot: the gateway then refuses, or, if its operator has set PORTUS_EMULATE_TAG_DELETE, moves the tag to a small new manifest
-    and deletes that one. A push of the same tag between these two steps is lost.
+    and deletes that one.
+
+    A push of the same tag during the call can be lost, with `expected_digest` too: no registry deletes a tag on condition that it has not moved. It is lost if it comes
+    between the gateway's look at the tag and the next step: the delete, or, if the delete is emulated, the move or the delete. Its manifest stays, without the tag.
 
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `expected_digest` is invalid; `expected_digest` is empty, and the delete would be emulated.
@@ -555,7 +558,10 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     DeleteTag: _aio.UnaryUnaryMultiCallable[_registry_service_pb2.DeleteTagRequest, _registry_service_pb2.DeleteTagResponse]  # type: ignore[assignment]
     """Deletes a tag and nothing else. The manifest stays. Distribution 3.x and other registries that follow the OCI specification can do this.
     Distribution 2.x cannot: the gateway then refuses, or, if its operator has set PORTUS_EMULATE_TAG_DELETE, moves the tag to a small new manifest
-    and deletes that one. A push of the same tag between these two steps is lost.
+    and deletes that one.
+
+    A push of the same tag during the call can be lost, with `expected_digest` too: no registry deletes a tag on condition that it has not moved. It is lost if it comes
+    between the gateway's look at the tag and the next step: the delete, or, if the delete is emulated, the move or the delete. Its manifest stays, without the tag.
 
     Errors:
       INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `expected_digest` is invalid; `expected_digest` is empty, and the delete would be emulated.
@@ -936,7 +942,10 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_registry_service_pb2.DeleteTagResponse, _abc.Awaitable[_registry_service_pb2.DeleteTagResponse]]:
         """Deletes a tag and nothing else. The manifest stays. Distribution 3.x and other registries that follow the OCI specification can do this.
         Distribution 2.x cannot: the gateway then refuses, or, if its operator has set PORTUS_EMULATE_TAG_DELETE, moves the tag to a small new manifest
-        and deletes that one. A push of the same tag between these two steps is lost.
+        and deletes that one.
+
+        A push of the same tag during the call can be lost, with `expected_digest` too: no registry deletes a tag on condition that it has not moved. It is lost if it comes
+        between the gateway's look at the tag and the next step: the delete, or, if the delete is emulated, the move or the delete. Its manifest stays, without the tag.
 
         Errors:
           INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `expected_digest` is invalid; `expected_digest` is empty, and the delete would be emulated.

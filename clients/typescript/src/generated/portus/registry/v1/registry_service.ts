@@ -534,8 +534,8 @@ export interface DeleteTagRequest {
   /** The tag to delete. */
   tag: string;
   /**
-   * The digest that the caller expects the tag to point to. If it points to another one, nothing is deleted.
-   * Empty means any. Required if the delete is emulated.
+   * The digest that the caller expects the tag to point to. If the gateway sees that it points to another one, nothing is
+   * deleted. Empty means any. Required if the delete is emulated.
    */
   expectedDigest: string;
   /** Whether to only check: the call makes every check and fails like a real delete, but deletes nothing. */
@@ -4250,7 +4250,10 @@ export const RegistryServiceService = {
   /**
    * Deletes a tag and nothing else. The manifest stays. Distribution 3.x and other registries that follow the OCI specification can do this.
    * Distribution 2.x cannot: the gateway then refuses, or, if its operator has set PORTUS_EMULATE_TAG_DELETE, moves the tag to a small new manifest
-   * and deletes that one. A push of the same tag between these two steps is lost.
+   * and deletes that one.
+   *
+   * A push of the same tag during the call can be lost, with `expected_digest` too: no registry deletes a tag on condition that it has not moved. It is lost if it comes
+   * between the gateway's look at the tag and the next step: the delete, or, if the delete is emulated, the move or the delete. Its manifest stays, without the tag.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `expected_digest` is invalid; `expected_digest` is empty, and the delete would be emulated.
@@ -4508,7 +4511,10 @@ export interface RegistryServiceServer extends UntypedServiceImplementation {
   /**
    * Deletes a tag and nothing else. The manifest stays. Distribution 3.x and other registries that follow the OCI specification can do this.
    * Distribution 2.x cannot: the gateway then refuses, or, if its operator has set PORTUS_EMULATE_TAG_DELETE, moves the tag to a small new manifest
-   * and deletes that one. A push of the same tag between these two steps is lost.
+   * and deletes that one.
+   *
+   * A push of the same tag during the call can be lost, with `expected_digest` too: no registry deletes a tag on condition that it has not moved. It is lost if it comes
+   * between the gateway's look at the tag and the next step: the delete, or, if the delete is emulated, the move or the delete. Its manifest stays, without the tag.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `expected_digest` is invalid; `expected_digest` is empty, and the delete would be emulated.
@@ -4940,7 +4946,10 @@ export interface RegistryServiceClient extends Client {
   /**
    * Deletes a tag and nothing else. The manifest stays. Distribution 3.x and other registries that follow the OCI specification can do this.
    * Distribution 2.x cannot: the gateway then refuses, or, if its operator has set PORTUS_EMULATE_TAG_DELETE, moves the tag to a small new manifest
-   * and deletes that one. A push of the same tag between these two steps is lost.
+   * and deletes that one.
+   *
+   * A push of the same tag during the call can be lost, with `expected_digest` too: no registry deletes a tag on condition that it has not moved. It is lost if it comes
+   * between the gateway's look at the tag and the next step: the delete, or, if the delete is emulated, the move or the delete. Its manifest stays, without the tag.
    *
    * Errors:
    *   INVALID_ARGUMENT  INVALID_FIELD: `repository`, `tag` or `expected_digest` is invalid; `expected_digest` is empty, and the delete would be emulated.

@@ -52,7 +52,8 @@ export interface WatchEventsResponse {
   /**
    * Every change that the index saw before this time has been sent, except for a change that was being written at that
    * moment. Such a change comes in a later message; its `observed_time` can be some milliseconds before this `as_of`. To
-   * know exactly what was sent, use `cursor`. Unset while the current state is listed.
+   * know exactly what was sent, use `cursor`. Unset while the current state is listed, and in a heartbeat
+   * while the changes since an older cursor are still being read.
    */
   asOf: Date | undefined;
 }
