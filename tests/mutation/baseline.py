@@ -9,7 +9,7 @@ from typing import Self
 
 from tests.mutation.executed_lines import ExecutedLines
 
-# Where very many tests run a line, the quick ones among them have to notice.
+# Where very many tests run a line, the mirrored file has to notice, or the quick ones among the others.
 _MOST_SECONDS = 40.0
 _MOST_SECONDS_IF_IT_MAY_SURVIVE = 5.0
 # A change can make a loop endless. On a busy machine tests take some times as long as they took before.
@@ -70,9 +70,9 @@ class Baseline:
             was_seen = always or wanted & self.lines[test]
             if not was_seen and not self._is_mirrored(test) and test != killer:
                 continue
-            if chosen and sum(map(self.seconds.__getitem__, [*chosen, test])) > most:
-                break
-            chosen.append(test)
+            must_be_tried = was_seen and self._is_mirrored(test) and not may_survive
+            if must_be_tried or not chosen or sum(map(self.seconds.__getitem__, [*chosen, test])) <= most:
+                chosen.append(test)
         return chosen
 
     def _is_mirrored(self, test: str) -> bool:

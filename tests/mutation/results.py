@@ -36,12 +36,19 @@ class Results:
         return found is not None and found.of == fingerprint
 
     def note(self, module: str, result: Result) -> None:
+        self._read_again()
         self.by_module[module] = result
         self.write()
 
     def forget(self, module: str) -> None:
+        self._read_again()
         if self.by_module.pop(module, None) is not None:
             self.write()
+
+    def _read_again(self) -> None:
+        # Another run, of other modules, may have written meanwhile.
+        self.by_module.clear()
+        self.by_module.update(self.read(self.path).by_module)
 
     def write(self) -> None:
         head = self.path.read_text().partition("\n\n")[0].rstrip()

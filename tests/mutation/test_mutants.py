@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutation.accepted import Accepted
+from tests.mutation.baseline import Baseline
 from tests.mutation.modules import TESTS, files_for
 from tests.mutation.mutants import mutants
 from tests.mutation.results import Result, Results, fingerprint
@@ -102,6 +103,28 @@ def test_a_module_is_known_until_it_or_its_tests_or_its_survivors_change(tmp_pat
     assert not again.is_known("access/policy.py", fingerprint([file], []))
     again.forget("access/policy.py")
     assert Results.read(path).by_module == {}
+
+
+def test_two_runs_at_the_same_time_keep_the_results_of_both(tmp_path: Path) -> None:
+    path = tmp_path / "results.toml"
+    path.write_text("# What this is.\n")
+    result = Result(mutants=1, killed=1, timed_out=0, listed=0, of="1")
+    one, other = Results.read(path), Results.read(path)
+    one.note("access/policy.py", result)
+    other.note("access/tls.py", result)
+    one.forget("access/rpcs.py")
+    assert Results.read(path).by_module == {"access/policy.py": result, "access/tls.py": result}
+
+
+def test_the_mirrored_file_is_tried_however_many_tests_run_a_line() -> None:
+    lines = {f"tests/test_other.py::test_{number}": frozenset([7]) for number in range(100)}
+    lines |= {"tests/test_it.py::test_slow": frozenset([7]), "tests/test_it.py::test_of_other_lines": frozenset([8])}
+    baseline = Baseline("tests/test_it.py", frozenset(), lines, dict.fromkeys(lines, 1.0), dict.fromkeys(lines, 0))
+    kills = dict.fromkeys([test for test in lines if "other" in test], 1)
+    tried = baseline.tests_of(7, 7, kills, may_survive=False)
+    assert "tests/test_it.py::test_slow" in tried
+    assert len(tried) < 50
+    assert "tests/test_it.py::test_slow" not in baseline.tests_of(7, 7, kills, may_survive=True)
 
 
 def test_what_was_tried_is_covered_and_left_nothing_to_mend() -> None:
