@@ -9,7 +9,6 @@ from functools import lru_cache
 from typing import Final, TypeAlias, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import Message
 
 from portus.registry.v1 import manifest_pb2, registry_service_pb2, tag_history_pb2, watch_pb2
 from portus_gateway.distribution.digest import Digest
@@ -56,7 +55,7 @@ ReadRequest: TypeAlias = (
 """A request about the manifest that a reference points to."""
 
 Name = TypeVar("Name", Repository, Tag, Digest)
-Request = TypeVar("Request", bound=Message)
+Request = TypeVar("Request")
 
 # The same names come in many requests. To find a name in a cache is faster than to check it.
 _REMEMBERED_NAMES = 4096
