@@ -20,7 +20,10 @@ _BATCH: Final = 1000
 
 
 async def measure(folder: Path, rounds: int, seconds: float) -> list[Figure]:
-    """One caller makes the cached calls. The batches check each manifest with the registry."""
+    """One caller makes the cached calls. The batches check each manifest with the registry.
+
+    An echo server that is called beside the same large calls shows how much of it is want of processors.
+    """
     storage = folder / "registry/storage"
     put_repositories(storage)
     tags = [f"v{number}" for number in range(_BATCH)]
@@ -33,26 +36,31 @@ async def measure(folder: Path, rounds: int, seconds: float) -> list[Figure]:
     async with (
         servers.registry(folder / "registry") as registry,
         servers.gateway(folder / "gateway", registry.address) as gateway,
+        servers.equal_work(folder / "equal-work", await calls.answer_of(gateway, request)) as equal_work,
     ):
-        cached = load.Load(
-            target=gateway.address,
-            method=calls.GET_MANIFEST,
-            requests=load.Load.of([request]),
-            token=gateway.token,
-            callers=1,
-            seconds=seconds,
-            server=gateway.pid,
-        )
 
-        async def beside_large_calls() -> load.Outcome:
+        def cached(server: servers.Server) -> load.Load:
+            return load.Load(
+                target=server.address,
+                method=calls.GET_MANIFEST,
+                requests=load.Load.of([request]),
+                token=server.token,
+                callers=1,
+                seconds=seconds,
+                server=server.pid,
+            )
+
+        async def beside_large_calls(server: servers.Server) -> load.Outcome:
             async with _repeated(
                 _read(gateway, calls.STREAM_CATALOG, stream), _read(gateway, calls.BATCH_GET_MANIFESTS, batch)
             ):
-                return await load.run(cached)
+                return await load.run(cached(server))
 
         measures: dict[str, Callable[[], Awaitable[load.Outcome]]] = {
-            "alone": partial(load.run, cached),
-            "beside": beside_large_calls,
+            "alone": partial(load.run, cached(gateway)),
+            "beside": partial(beside_large_calls, gateway),
+            "echo alone": partial(load.run, cached(equal_work)),
+            "echo beside": partial(beside_large_calls, equal_work),
         }
         outcomes = await interleaved(measures, rounds)
     p99 = {name: [outcome.p99 for outcome in made] for name, made in outcomes.items()}
@@ -65,7 +73,16 @@ async def measure(folder: Path, rounds: int, seconds: float) -> list[Figure]:
             against="its p99 alone",
             measured=f"{median(p99['beside']) * 1e3:.1f} ms; alone {median(p99['alone']) * 1e3:.1f} ms",
             raw=outcomes,
-        )
+        ),
+        Figure(
+            name="p99 of a cached call beside large calls, echo",
+            runs=ratios(p99["beside"], p99["echo beside"]),
+            unit="times",
+            against="an echo server of equal work, which makes no large calls itself, beside the same large calls",
+            measured=f"{median(p99['beside']) * 1e3:.1f} ms; echo {median(p99['echo beside']) * 1e3:.1f} ms,"
+            f" alone {median(p99['echo alone']) * 1e3:.1f} ms",
+            raw=outcomes,
+        ),
     ]
 
 
