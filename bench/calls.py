@@ -1,11 +1,13 @@
 """The requests that the bench makes, and single calls where no load is wanted."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
 
+from bench.load import Load
 from bench.servers import Server
 from portus.registry.v1 import registry_service_pb2 as proto
 
@@ -42,6 +44,22 @@ def channel(server: Server) -> grpc.aio.Channel:
 def metadata(server: Server) -> tuple[tuple[str, str], ...]:
     """The caller's token, if the gateway wants one."""
     return (("authorization", f"Bearer {server.token}"),) if server.token else ()
+
+
+def load_on(
+    server: Server, method: str, requests: Sequence[bytes], *, callers: int, seconds: float, streaming: bool = False
+) -> Load:
+    """A load of `requests` on a server of the bench, whose CPU is measured meanwhile."""
+    return Load(
+        target=server.address,
+        method=method,
+        requests=Load.of(requests),
+        token=server.token,
+        streaming=streaming,
+        callers=callers,
+        seconds=seconds,
+        server=server.pid,
+    )
 
 
 async def index_ready(gateway: Server) -> None:

@@ -55,17 +55,8 @@ async def _measured(folder: Path) -> None:
         async with servers.gateway(folder / "gateway", registry.address, PORTUS_INDEX=index) as gateway:
             print("| call | ms of CPU | calls/s with one processor | p50, ms |\n|---|---|---|---|")
             for what, (method, given) in requests.items():
-                made = await load.run(
-                    load.Load(
-                        target=gateway.address,
-                        method=method,
-                        requests=load.Load.of([request.SerializeToString() for request in given]),
-                        token=gateway.token,
-                        callers=_CALLERS,
-                        seconds=_SECONDS,
-                        server=gateway.pid,
-                    )
-                )
+                serialized = [request.SerializeToString() for request in given]
+                made = await load.run(calls.load_on(gateway, method, serialized, callers=_CALLERS, seconds=_SECONDS))
                 cpu = made.cpu_per_call
                 print(f"| {what} | {cpu * 1000:.2f} | {1 / cpu:.0f} | {made.p50 * 1000:.1f} |", flush=True)
             print(f"\nmemory after all this: {resident_bytes(gateway.pid) / _MEBIBYTE:.0f} MiB")

@@ -24,18 +24,18 @@ async def measure(folder: Path, rounds: int, seconds: float) -> list[Figure]:
         servers.registry(folder / "registry") as registry,
         servers.gateway(folder / "gateway", registry.address) as gateway,
     ):
-        common = partial(load.Load, target=gateway.address, token=gateway.token, seconds=seconds, server=gateway.pid)
+        common = partial(calls.load_on, gateway, seconds=seconds)
         outcomes = await interleaved(
             {
                 "batch": partial(
                     load.run,
-                    common(method=calls.BATCH_GET_MANIFESTS, requests=load.Load.of([batch]), streaming=True, callers=1),
+                    common(calls.BATCH_GET_MANIFESTS, [batch], streaming=True, callers=1),
                 ),
                 "single": partial(
                     load.run,
                     common(
-                        method=calls.GET_MANIFEST,
-                        requests=load.Load.of([request.SerializeToString() for request in requests]),
+                        calls.GET_MANIFEST,
+                        [request.SerializeToString() for request in requests],
                         callers=_CALLERS,
                     ),
                 ),

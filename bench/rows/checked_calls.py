@@ -21,9 +21,9 @@ async def measure(folder: Path, rounds: int, seconds: float) -> list[Figure]:
         servers.echo(folder / "echo", await calls.answer_of(gateway, request)) as echo,
     ):
         call = partial(
-            load.Load,
+            calls.load_on,
             method=calls.GET_MANIFEST,
-            requests=load.Load.of([request]),
+            requests=[request],
             callers=1,
             seconds=seconds,
         )
@@ -37,9 +37,9 @@ async def measure(folder: Path, rounds: int, seconds: float) -> list[Figure]:
         )
         outcomes = await interleaved(
             {
-                "gateway": partial(load.run, call(target=gateway.address, token=gateway.token, server=gateway.pid)),
+                "gateway": partial(load.run, call(gateway)),
                 "direct": partial(load.run, direct),
-                "echo": partial(load.run, call(target=echo.address, server=echo.pid)),
+                "echo": partial(load.run, call(echo)),
             },
             rounds,
         )

@@ -26,15 +26,7 @@ async def measure(folder: Path, rounds: int, seconds: float) -> list[Figure]:
         def loaded(server: servers.Server) -> Callable[[], Awaitable[load.Outcome]]:
             return partial(
                 load.run,
-                load.Load(
-                    target=server.address,
-                    method=calls.GET_MANIFEST,
-                    requests=load.Load.of([request]),
-                    token=server.token,
-                    callers=_CALLERS,
-                    seconds=seconds,
-                    server=server.pid,
-                ),
+                calls.load_on(server, calls.GET_MANIFEST, [request], callers=_CALLERS, seconds=seconds),
             )
 
         outcomes = await interleaved({"gateway": loaded(gateway), "unguarded": loaded(unguarded)}, rounds)

@@ -40,15 +40,7 @@ async def measure(folder: Path, rounds: int, seconds: float) -> list[Figure]:
     ):
 
         def cached(server: servers.Server) -> load.Load:
-            return load.Load(
-                target=server.address,
-                method=calls.GET_MANIFEST,
-                requests=load.Load.of([request]),
-                token=server.token,
-                callers=1,
-                seconds=seconds,
-                server=server.pid,
-            )
+            return calls.load_on(server, calls.GET_MANIFEST, [request], callers=1, seconds=seconds)
 
         async def beside_large_calls(server: servers.Server) -> load.Outcome:
             async with _repeated(
